@@ -357,6 +357,9 @@ METRICS_BATCH = 100
 CONCURRENT_REQUESTS: tuple[str, activity.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
 
+_CONCURRENT_OF_COPY = "ConcurrentRequestsPerCopy"
+"""The same of an inference component; its endpoint publishes none (measured by cloud-custodian)."""
+
 LOADED_MODELS = "LoadedModelCount"
 """The models in an instance's memory, published by multi-model endpoints alone (developer guide)."""
 
@@ -493,6 +496,8 @@ def _metrics(
     if variant.hosts:
         named = partial(Metric.of, SAGEMAKER_NAMESPACE, "Invocations")
         requests = tuple(named(InferenceComponentName=component) for component in components)
+        named = partial(Metric.of, SAGEMAKER_NAMESPACE, _CONCURRENT_OF_COPY, stat="Maximum")
+        asked[CONCURRENT_REQUESTS[0]] = tuple(named(InferenceComponentName=name) for name in components)
     elif variant.sleeps:  # as the variants of an asynchronous endpoint do
         backlog = partial(Metric.of, SAGEMAKER_NAMESPACE, "ApproximateBacklogSize", stat="Maximum")
         requests = (backlog(EndpointName=name),)
