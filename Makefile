@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak mutants mutate mutate-parts check check-style check-names check-types check-docs check-workflows format docs
+.PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
 
@@ -61,6 +61,9 @@ test: dev ## Run all tests
 
 soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many of whole accounts among them; or the nights of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m long $(if $(SEED),$(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py))
+
+bill-soak: dev ## Explain BILLS=1000 random bills with a known cause, and 31 mornings of as many steady accounts; or those of SEED=...
+	BILLS=$(or $(BILLS),1000) SEED=$(SEED) $(BIN)/pytest -n 2 -q -rP tests/properties/test_bill_truth.py -k "single or steady"
 
 # The kit has an environment of its own, because torch has no wheel for every Python.
 KIT_PYTHON ?= python3.11

@@ -46,7 +46,7 @@ ESTIMATES = {
 POLICIES = ("janitor", "policies", "write", "policies")
 """What writes the files that docs/policies.md describes."""
 
-PLAN = "What to do in six weeks"
+PLAN = "Plan for six weeks"
 """What the plan of an audit begins with."""
 
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")

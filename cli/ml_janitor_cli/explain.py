@@ -532,7 +532,9 @@ SIGNAL_WIDTH = 30
 ROOM_FOR_VALUE = 30
 """Width below which source calls move from beside the values to below them."""
 
-NOT_JUDGED_TEXT = "It exists, but is not among those that are judged: janitor docs DETECTOR says which are."
+NOT_JUDGED_TEXT = (
+    "This detector does not check resources like this one: janitor docs DETECTOR says which it checks."
+)
 """Text for a resource that exists, such as an incomplete job, where a detector judges completed jobs only."""
 
 VERDICT_STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}

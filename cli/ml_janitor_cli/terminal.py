@@ -222,7 +222,7 @@ def draw_notices(report: Report) -> RenderableType | None:
         for sweep in report.sweeps
         for notice in sweep.notices
     ]
-    return draw_list("Noticed besides", rows, style="yellow") if rows else None
+    return draw_list("Also noticed", rows, style="yellow") if rows else None
 
 
 def sweeps_text(sweeps: Sequence[Sweep], report: Report) -> str:
@@ -259,7 +259,7 @@ def draw_plan(report: Report) -> Iterator[RenderableType]:
     """Draw the plan, week by week."""
     planned = plan_weeks(report)
     yield Group(
-        draw_title("What to do in six weeks", plan_headline(planned)),
+        draw_title("Plan for six weeks", plan_headline(planned)),
         Text(
             "first what saves most a month for an hour of work; how long work takes is a guess", style="dim"
         ),

@@ -299,4 +299,5 @@ def make_action_history(own: Invocation) -> ActionHistory:
         within=timedelta(days=own.settings.janitor.undo_days),
         hold_time=own.settings.hold_time,
         several=own.settings.organization.used,
+        several_regions=len(own.settings.swept_regions) > 1,
     )

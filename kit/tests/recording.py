@@ -30,6 +30,9 @@ class Recording(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.created: list[dict[str, Any]] = []
         self.uploaded: dict[str, bytes] = {}
+        self.statuses = ["InProgress"]
+        """Of a job, in the order in which it is described; the last one lasts."""
+        self.logs: list[str] | None = None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -74,13 +77,45 @@ class Handler(BaseHTTPRequestHandler):
                 return
             self._answer(200, json.dumps({"PriceList": [json.dumps(product(self.server.price))]}).encode())
         elif operation == "DescribeTrainingJob":
-            self._answer(200, json.dumps({"TrainingJobArn": ARN + body["TrainingJobName"]}).encode())
+            statuses = self.server.statuses
+            status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+            job = {"TrainingJobArn": ARN + body["TrainingJobName"], "TrainingJobStatus": status}
+            job |= {"FailureReason": "AlgorithmError"} if status == "Failed" else {}
+            self._answer(200, json.dumps(job).encode())
+        elif operation in ("ListTrainingJobs", "StopTrainingJob", "DescribeLogStreams", "GetLogEvents"):
+            self.server.created.append(body)
+            self._answer_about_jobs(operation, body)
         elif self.server.failure:
             code, message = self.server.failure
             self._answer(400, json.dumps({"__type": code, "message": message}).encode())
         else:
             self.server.created.append(body)
             self._answer(200, json.dumps({"TrainingJobArn": ARN + body["TrainingJobName"]}).encode())
+
+    def _answer_about_jobs(self, operation: str, body: dict[str, Any]) -> None:
+        answers: dict[str, Any] = {
+            "ListTrainingJobs": {
+                "TrainingJobSummaries": [
+                    {
+                        "TrainingJobName": "churn-1",
+                        "TrainingJobArn": ARN + "churn-1",
+                        "TrainingJobStatus": "Stopped",
+                        "CreationTime": 1_790_000_000,
+                    }
+                ]
+            },
+            "StopTrainingJob": {},
+            "DescribeLogStreams": {"logStreams": [{"logStreamName": "churn-1/algo-1-17"}]},
+        }
+        if operation == "GetLogEvents":
+            begin, lines = int(body.get("nextToken", 0)), self.server.logs or []
+            events = [{"message": line} for line in lines[begin : begin + 2]]
+            answers[operation] = {"events": events, "nextForwardToken": str(begin + len(events))}
+        if operation == "DescribeLogStreams" and self.server.logs is None:
+            error = {"__type": "ResourceNotFoundException", "message": "no group"}
+            self._answer(400, json.dumps(error).encode())
+            return
+        self._answer(200, json.dumps(answers[operation]).encode())
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -187,6 +187,169 @@ def test_code_that_is_in_s3_is_used_as_it_is(aws: Recording) -> None:
 
 
 @pytest.mark.usefixtures("aws")
+def test_what_a_job_may_also_say() -> None:
+    on_demand = {"spot": False, "max_wait": None, "checkpoints": None, "retries": 0}
+    plan = planned(
+        replace(
+            JOB,
+            **on_demand,
+            training_input_mode="FastFile",
+            volume_kms_key_id="alias/volumes",
+            kms_key_id="alias/models",
+            metric_definitions={"loss": "loss ([0-9.]+)"},
+            keep_alive_period=600,
+            inputs={"train": {"uri": "s3://data/train", "sharded": True, "mode": "Pipe"}},
+            container_entrypoint=("python", "/opt/train.py"),
+            container_arguments=("--fast",),
+            continue_from="step-000000000003-000",
+        )
+    )
+    request = plan.request
+    assert request["AlgorithmSpecification"] == {
+        "TrainingImage": JOB.image,
+        "TrainingInputMode": "FastFile",
+        "MetricDefinitions": [{"Name": "loss", "Regex": "loss ([0-9.]+)"}],
+        "ContainerEntrypoint": ["python", "/opt/train.py"],
+        "ContainerArguments": ["--fast"],
+    }
+    assert request["OutputDataConfig"] == {"S3OutputPath": "s3://models/out", "KmsKeyId": "alias/models"}
+    assert request["ResourceConfig"] == {
+        "InstanceType": "ml.g5.xlarge",
+        "InstanceCount": 1,
+        "VolumeSizeInGB": 30,
+        "VolumeKmsKeyId": "alias/volumes",
+        "KeepAlivePeriodInSeconds": 600,
+    }
+    [channel] = request["InputDataConfig"]
+    assert channel["InputMode"] == "Pipe"
+    assert channel["DataSource"]["S3DataSource"]["S3DataDistributionType"] == "ShardedByS3Key"
+    assert request["Environment"] == {"CONTINUE_FROM": "step-000000000003-000"}
+    plain = planned(replace(JOB, **on_demand)).bound
+    assert plan.bound.allowance == plain.allowance + 600  # the warm pool is billed
+    assert (plan.bound.at_most_usd or 0) > (plain.at_most_usd or 0)
+
+
+@pytest.mark.usefixtures("aws")
+def test_instance_groups_are_priced_together() -> None:
+    groups = {
+        "trainers": {"instance_type": "ml.g5.xlarge", "instances": 2},
+        "data": {"instance_type": "ml.m5.xlarge", "instances": 3},
+        "more": {"instance_type": "ml.g5.xlarge", "instances": 1},
+    }
+    plan = planned(replace(JOB, instance_type=None, instance_groups=groups, max_usd=Decimal(50)))
+    assert plan.request["ResourceConfig"] == {
+        "VolumeSizeInGB": 30,
+        "InstanceGroups": [
+            {
+                "InstanceGroupName": name,
+                "InstanceType": group["instance_type"],
+                "InstanceCount": group["instances"],
+            }
+            for name, group in groups.items()
+        ],
+    }
+    table = prices.table()
+    each = {name: table[name].hourly_usd or 0 for name in ("ml.g5.xlarge", "ml.m5.xlarge")}
+    whole = 3 * each["ml.g5.xlarge"] + 3 * each["ml.m5.xlarge"]
+    assert plan.bound.hourly_usd == whole + prices.volumes(6, 30)
+    assert (plan.bound.at_most_usd or 0) <= 50
+    assert "3 x ml.g5.xlarge + 3 x ml.m5.xlarge, spot" in cli.described(
+        plan, replace(JOB, instance_groups=groups)
+    )
+
+
+def test_a_script_that_is_the_first_process_gets_its_arguments_and_sigterm(
+    aws: Recording, code: Path
+) -> None:
+    (code / "src" / "train.py").write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
+        "print(*sys.argv[1:], flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    job = replace(
+        JOB,
+        source=code / "src",
+        entry="train.py",
+        exec_script=True,
+        hyperparameters={"epochs": 10, "note": "a b"},
+    )
+    plan = planned(job)
+    launch(job, plan, session())
+    [(path, packed)] = aws.uploaded.items()
+    algorithm = aws.created[0]["AlgorithmSpecification"]
+    assert "HyperParameters" in aws.created[0]
+    assert [
+        channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in aws.created[0]["InputDataConfig"]
+    ] == [f"s3:/{path}"]
+
+    (code / "input").mkdir()
+    (code / "input" / "sourcedir.tar.gz").write_bytes(packed)
+    *shell, script = algorithm["ContainerEntrypoint"]
+    script = script.replace("/opt/ml/input/data/code", str(code / "input")).replace(
+        "/opt/ml", str(code / "ml")
+    )
+    command = [*shell, script, *algorithm["ContainerArguments"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "--epochs 10 --note a b\n"
+        process.terminate()
+        assert process.wait(60) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"instance_type": None}, "no machines: give instance_type, or instance_groups"),
+        ({"instance_groups": {"a": {"instance_type": "ml.m5.xlarge", "instances": 1}}}, "exclude each other"),
+        ({"instance_type": None, "instance_groups": {"a": {"instances": 1}}}, "group a needs instance_type"),
+        ({"keep_alive_period": 600}, "a warm pool (keep_alive_period) is on demand"),
+        ({"keep_alive_period": 3601}, "from 1 second to an hour"),
+        ({"exec_script": True}, "exec_script needs source"),
+        ({"inputs": {"train": {"sharded": True}}}, "input train is an s3:// path, or a table of uri"),
+        ({"inputs": {"train": {"uri": "s3://a/b", "shared": 1}}}, "input train is an s3:// path, or a table"),
+    ],
+)
+def test_settings_that_exclude_each_other(change: dict[str, Any], why: str) -> None:
+    with pytest.raises(Refused, match=re.escape(why)):
+        check_demands(replace(JOB, **change))
+
+
+@pytest.mark.parametrize(("last", "status"), [("Completed", 0), ("Failed", 1), ("Stopped", 1)])
+def test_jobs_are_waited_for_listed_stopped_and_read(
+    aws: Recording,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    last: str,
+    status: int,
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("janitor_kit.jobs.time.sleep", slept.append)
+    aws.statuses, aws.logs = ["InProgress", "Stopping", last], ["one", "two", "three"]
+    assert cli.main(["logs", "churn-1", "--wait"]) == status
+    end = f"{last}: AlgorithmError" if last == "Failed" else last
+    assert capsys.readouterr().out.splitlines() == ["one", "two", "three", end]
+    assert slept == [30.0, 30.0]
+
+    assert cli.main(["list", "--name", "churn"]) == 0
+    assert capsys.readouterr().out == "churn-1  Stopped  2026-09-21 14:13\n"
+    assert aws.created[-1]["NameContains"] == "churn"
+    assert cli.main(["stop", "churn-1", "--wait"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["stopping churn-1", end]
+    assert aws.created[-1] == {"TrainingJobName": "churn-1"}
+    aws.logs = None
+    assert cli.main(["logs", "churn-1"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_launch_may_wait(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.statuses = ["Failed"]
+    assert cli.main(["launch", str(file), "--wait", "--continue-from", "step-1"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "Failed: AlgorithmError"
+    assert aws.created[0]["Environment"]["CONTINUE_FROM"] == "step-1"
+
+
+@pytest.mark.usefixtures("aws")
 def test_a_path_of_checkpoints_may_be_the_jobs_own() -> None:
     plan = planned(replace(JOB, checkpoints="s3://models/checkpoints/{job}/x"))
 
@@ -629,7 +792,7 @@ def test_every_setting_of_a_file_with_the_flags_over_it(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(members))
 
     def job(**flags: Any) -> Job:
-        names = ("max_usd", "max_runtime", "max_wait", "price")
+        names = ("max_usd", "max_runtime", "max_wait", "price", "continue_from")
         none = dict.fromkeys(names) | {"on_demand": False, "set": [], "tag": [], "bucket_region": []}
         return cli.job_of(argparse.Namespace(file=tmp_path / "job.json", **(none | flags)))
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
+import csv
 import io
 import json
 import re
 import sqlite3
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from enum import StrEnum
+from functools import cache
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,20 +26,30 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+import bills
 from fakes import target_at
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Absent, Cost, Finding, Value
 from ml_janitor.core.results import Report
-from ml_janitor.core.text import escape_text, quote_cell, quote_sql, quote_toml, quote_url
+from ml_janitor.core.text import escape_character, escape_text, quote_cell, quote_sql, quote_toml, quote_url
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.engine.detector import missing_role_setting
+from ml_janitor.ledger.findings import RecordedFindings
+from ml_janitor.report.announcement import announce_sweep
+from ml_janitor.report.bill_json import chargeback_csv
+from ml_janitor.report.bill_message import bill_post, make_bill_message
+from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor.report.causes import outcome_text
-from ml_janitor.report.html import mark_commands
+from ml_janitor.report.html import mark_commands, render_html
 from ml_janitor.report.json import report_json
 from ml_janitor.report.mrkdwn import prose
+from ml_janitor.report.warnings import warning_terms, warnings_head, webhook_warnings
+from ml_janitor_cli.bill import print_bill
 from ml_janitor_cli.explain import Explanation, draw_explanations
+from ml_janitor_cli.pipeline import report_csv, report_markdown
 from ml_janitor_cli.screen import make_console, print_blocks
 from ml_janitor_cli.terminal import print_report
-from reports import ACCOUNT, NOW, result, sweep
+from reports import ACCOUNT, NOW, full, result, sweep
 
 ROOT = Path(__file__).parents[2]
 LONG = "/".join(f"part-{number:03}" for number in range(60))
@@ -164,6 +179,123 @@ def test_a_role_whose_name_would_match_others_is_in_no_setting_to_paste(name: st
     role = f"arn:aws:iam::{ACCOUNT}:role/{name}/jobs"
     assert role not in missing_role_setting((), role)
     assert "undo_roles = [" not in missing_role_setting((), role)
+
+
+# --- everything that others write, through every output --------------------------------------------
+
+WRITTEN_BY_OTHERS = {
+    *("name", "arn", "owner", "tag", "detail", "reason", "action", "to_prove", "value", "source", "error"),
+    *("notices", "tags"),
+}
+"""Fields with names, tags, log lines, parameters of jobs and answers of AWS."""
+
+TAG = "project"
+"""The key of the bill's tag, which a setting names."""
+
+MARKUP = (
+    "<img src=x onerror=pwn>",
+    "<https://pwn|x> <@U1> @team [x](https://pwn)",
+    "@pwn",
+    "\t=pwn",
+    "| x |",
+)
+
+
+def spoilt(value: Any, name: str, field: str = "") -> Any:
+    """Return *value* with *name* in front of each text that others write, however deep."""
+    match value:
+        case StrEnum():
+            return value
+        case str() if field in WRITTEN_BY_OTHERS and value not in {"", TAG}:
+            start = f"{value.rpartition('/')[0]}/" if value.startswith("arn:") else ""
+            return f"{start}{name}{value.removeprefix(start)}"
+        case tuple():
+            return tuple(spoilt(each, name, field) for each in value)
+        case Mapping():
+            return {key: spoilt(each, name, field) for key, each in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        inside = {each.name: spoilt(getattr(value, each.name), name, each.name) for each in fields(value)}
+        return replace(
+            value, **{key: each for key, each in inside.items() if each is not getattr(value, key)}
+        )
+    return value
+
+
+def outputs(name: str) -> dict[str, str]:
+    """Return a report and a bill with everything that they can hold, from each output."""
+    report, bill = spoilt(full(), name), spoilt(bills.full_report(), name)
+    screen = make_console(io.StringIO())
+    screen.width = 100
+    print_report(screen, report, every=True)
+    first = report.sweeps[0]
+    explained = [Explanation(arn=found.target.arn, sweep=first) for found in first.results[:3]]
+    print_blocks(draw_explanations(explained, now=NOW, account=ACCOUNT, width=100), screen)
+    print_bill(screen, bill, max_requests=8)
+    recorded = RecordedFindings(new=first.findings, entries={})
+    terms = warning_terms(Settings.parse({}), "keep")[first.detector]
+    warned = [replace(found, due=NOW) for found in first.findings]
+    posts = [
+        announce_sweep(first, recorded, now=NOW, people={}, keep_tag="keep"),
+        *(message for message, _ in webhook_warnings(warned, terms, now=NOW)),
+        warnings_head(warned, terms),
+        bill_post(make_bill_message(bill, table_by="phase", max_requests=8)),
+    ]
+    return {
+        "terminal": screen.file.getvalue(),  # type: ignore[attr-defined]
+        "html": render_html(report),
+        "bill.html": render_bill_page(bill, max_requests=8),
+        "csv": report_csv(report),
+        "bill.csv": chargeback_csv(bill, TAG),
+        "markdown": report_markdown(report),
+        "slack": "\n".join(mrkdwn(posts)),
+    }
+
+
+def mrkdwn(value: Any) -> Iterator[str]:
+    """Yield the texts in *value* that Slack parses, in their order."""
+    match value:
+        case {"type": "mrkdwn", "text": text}:
+            yield text
+        case dict():
+            for each in value.values():
+                yield from mrkdwn(each)
+        case list() | tuple():
+            for each in value:
+                yield from mrkdwn(each)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            for each in fields(value):
+                yield from mrkdwn(getattr(value, each.name))
+
+
+def markup(output: str, text: str) -> Any:
+    """Return what a reader's program takes for more than text."""
+    if output.endswith("csv"):
+        rows = list(csv.reader(io.StringIO(text)))
+        formulas = [cell for row in rows for cell in row if cell.lstrip().startswith(("=", "+", "@", "-"))]
+        return [len(row) for row in rows], formulas
+    if output.endswith("html"):
+        return {*re.findall(r"<[a-z/!][^\s>]*", text)}
+    if output == "slack":
+        return Counter(re.findall(r"<[^>]*>", text)), "```" in text
+    if output == "markdown":
+        return Counter(re.findall(r"<[a-z!/]|\]\(|(?<![\w.])@\w", text)), Counter(
+            map(len, re.findall(r"(?m)^#+", text))
+        )
+    return None
+
+
+PLAIN_OUTPUTS = cache(lambda: outputs("x"))
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, *MARKUP], ids=range(len(HOSTILE) + len(MARKUP)))
+def test_no_output_takes_what_others_write_for_more_than_text(name: str) -> None:
+    written = outputs(name)
+
+    assert "pwn" in written["terminal"] or "pwn" not in name
+    for output, text in written.items():
+        assert markup(output, text) == markup(output, PLAIN_OUTPUTS()[output]), output
+        hidden = {c for c in text if c not in "\n\r" and escape_character(c) != c}
+        assert not hidden, (output, hidden)
 
 
 # --- all other commands ---------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_a_plan_stands_below_the_report_and_in_its_files(janitor: Janitor, tmp_p
     ran = janitor("audit", "idle-notebooks", "--plan", "--json-file", "r.jsonl")
 
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.index("left-on") < ran.out.index("What to do in six weeks  1 change")
+    assert ran.out.index("left-on") < ran.out.index("Plan for six weeks  1 change")
     head, found = map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines())
     assert (len(head["plan"]), found["name"]) == (6, "left-on")
     assert janitor("audit", "idle-notebooks", "--json-file", "r.json").status == 0

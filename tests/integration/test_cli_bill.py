@@ -70,15 +70,14 @@ def test_the_jump_of_the_demo_is_explained_with_owners_and_dollars(janitor: Jani
     assert (ran.status, ran.err) == (0, "")
     text = lines(ran)
     change, share = re.findall(r"\$76,\d{3} in 30 days: \+\$(\d\d,\d{3}) \(\+(\d+) %\)", text)[0]
-    assert (20_000 < int(change.replace(",", "")) < 21_000, share) == (True, "36")
+    assert (20_000 < int(change.replace(",", "")) < 21_000, share) == (True, "37")
     assert re.search(
         r"Largest cause: \+\$13,9\d\d training job llm-pretrain-7b-0924, hung since 09-25 "
         r"\(\$15,511 until now\), omar.haddad. Next step: ask omar.haddad to end it",
         text,
     )
     assert re.search(r"\+\$3,7\d\d endpoint support-assistant-rag new since 08-27, in use aisha.bello", text)
-    unexplained = re.findall(r"(-?\+?\$[\d,.]+) not explained", text)[0]
-    assert float(re.sub(r"[^\d.]", "", unexplained)) < 1200
+    assert "not explained" not in text
     moved = ran.out.partition("Why it moved")[2].partition("\n\n")[0]
     shown = re.findall(r"^ +([-+]\$[\d,.]+) ", moved, re.MULTILINE)
     assert sum(float(one.replace("$", "").replace(",", "")) for one in shown) == pytest.approx(
@@ -90,7 +89,10 @@ def test_the_jump_of_the_demo_is_explained_with_owners_and_dollars(janitor: Jani
     assert "Without project $" in text
     assert "October will come to $" in text
     assert "8 requests to Cost Explorer, $0.08" in text
-    assert "Did not fit into 8 requests: the bill by team, the bill by cost-center." in text
+    assert (
+        "Skipped to stay within 8 requests: the bill by environment, the bill by team, the bill by cost-center."
+        in text
+    )
 
 
 # --- what is shown ----------------------------------------------------------------------------
@@ -102,7 +104,7 @@ def test_a_small_bill_is_read_in_full(janitor: Janitor) -> None:
 
     assert (ran.status, ran.err) == (0, "")
     assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
-    assert "+$300 not explained" in lines(ran)
+    assert "Largest cause: +$300 hosting USE1-Host:ml.g5.xlarge of " in lines(ran)
     assert "hosting $300 $600 +$300 (+100 %)" in lines(ran)
     assert "Without" not in ran.out
     assert "What is missing" not in ran.out
@@ -293,11 +295,7 @@ def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Cont
     (("--by", "projct"), "did you mean project?"),
     (("--json", "--csv", "none/such.csv"), "cannot be written"),
     (("--csv", "x.csv", "--set", "bill.chargeback=cc"), "none of its tags"),
-    (("--against", "August"), "expected a day such as 2026-08-01"),
-    (("--against", "2026-08-32"), "expected a day such as 2026-08-01"),
-    (("--against", "2026-08-01..2026-08-10"), "only spans of the same length are compared"),
     (("--against", "2026-09-20"), "it has to end before the last 30 days begin"),
-    (("--against", "2024-01-01"), "the last 13 months only"),
     (("--days", "0"), "days"),
     (("--set", "bill.max_requests=0"), "bill.max_requests: expected a whole number from 1 to 100"),
     (("--set", "bill.metric=net"), 'bill.metric: expected "auto", "unblended" or "amortized"'),

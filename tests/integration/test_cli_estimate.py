@@ -72,6 +72,15 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
         {"one_by_one_usd": 0.01, "batched_usd": 0.005, "cached_usd": 0.005, "together_usd": 0.00125},
     ),
     (
+        "batching --price 3.6 --one-ms 10 --batch 4 --batch-ms 20 --cache-hits 0.5 --quantised 2 --rate 1000",
+        {
+            "one_by_one_instances": 10,
+            "batched_instances": 5,
+            "together_instances": 2,
+            "saved_monthly_usd": 5 * 3.6 * 730,
+        },
+    ),
+    (
         "training --price 1 --hours 10 --interruptions 0.5 --restart 30 --save 6 --discount 0.4",
         {"spot_hours": SPOT.hours(10, SPOT.interval()), "checkpoint_hours": SPOT.interval()},
     ),

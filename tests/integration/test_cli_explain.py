@@ -136,7 +136,7 @@ def test_no_detector_judges_it_is_no_mistake(box: Control, janitor: Janitor, ses
 
     assert ran.status == 0
     assert re.search(r"^spot-training, generous-runtime-limits, .* +not judged$", ran.out, re.MULTILINE)
-    assert ran.flat.count("It exists, but is not among those that are judged") == 1
+    assert ran.flat.count("This detector does not check resources like this one") == 1
     assert "Did you mean" not in ran.out
     words = {each["detector"]: each["verdict"] for each in document["explanations"]}
     assert (words["untagged-resources"], words["spot-training"]) == ("found", "not judged")
@@ -327,7 +327,7 @@ def test_an_unreadable_resource_is_an_error_and_others_go_on(notebooks: Control,
 
 @cases(
     "arn, said",
-    ("arn:left-on", "'arn:left-on' is no ARN (arn:partition:service:region:account:resource)"),
+    ("arn:left-on", "'arn:left-on' is not an ARN (arn:partition:service:region:account:resource)"),
     (f"arn:aws:iam::{ACCOUNT}:role/mine", "no detector judges arn:aws:iam::"),
     (
         f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/mine",

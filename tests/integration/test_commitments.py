@@ -105,7 +105,7 @@ def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws
     assert found.cost is not None
     assert found.cost.monthly_usd == pytest.approx(Decimal(str(0.2 * (M5 + G5) * 730)), rel=Decimal("0.001"))
     assert "Hourly granularity is not enabled" in sweep.notices[0]
-    assert sweep.notices[1].startswith("3 requests were answered by Cost Explorer")
+    assert sweep.notices[1].startswith("made 3 Cost Explorer requests ($0.03)")
     (later,) = candidates(Commitments(), aws, NOW + timedelta(minutes=17, seconds=33, microseconds=5))
     assert isinstance(later.hours, Value)
     assert later.hours.value.since == NOW - 32 * DAY
@@ -135,8 +135,8 @@ def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control,
     assert committed(found["sagemaker-savings-plan"]) == pytest.approx(0.8 * M5, abs=0.001)
     (judged,) = (each for each in found["compute-savings-plan"].evidence if each.signal == "hours judged")
     assert judged.value == 12 * 24 - 1  # AWS keeps 14 days, and may still change the last two
-    assert [one for one in sweep.notices if "requests were answered" in one] == [
-        "5 requests were answered by Cost Explorer, a cent each, and Savings Plans"
+    assert [one for one in sweep.notices if "Cost Explorer requests" in one] == [
+        "made 5 Cost Explorer requests ($0.05) and read Savings Plans"
     ]
 
 

@@ -29,7 +29,7 @@ def test_it_says_what_was_done_on_whose_word_and_what_that_saved(notebook: Deplo
     assert (counts["acted"], counts["failed"], counts["undone"], counts["due"]) == (1, 0, 0, 0)
     assert "1 done." in said.splitlines()[0]
     assert (counts["found"], said.count("a month")) == (0, 1), "what was cleaned up is waste no more"
-    line = "idle notebook `churn` ($146 a month) stopped, because Dina Okafor pressed Do it now, in us-east-1"
+    line = "notebook instance `churn` ($146 a month) stopped, because Dina Okafor pressed Do it now"
     assert f"*Done:*\n{line}" in said
     assert "*Saved so far this month:* $2.00, by 1 action." in said
 
@@ -43,5 +43,5 @@ def test_what_was_brought_back_saves_no_more_and_is_told(notebook: Deployment) -
     counts, said = digest(notebook)
 
     assert (counts["acted"], counts["undone"]) == (1, 1)
-    assert "*Undone:*\nidle notebook `churn` brought back for Dina Okafor, in us-east-1" in said
+    assert "*Undone:*\nnotebook instance `churn` brought back for Dina Okafor" in said
     assert "*Saved so far this month:* $0.40, by 1 action." in said

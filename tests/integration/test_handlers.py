@@ -137,7 +137,7 @@ def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
     ({"act": True}, "act: Extra inputs are not permitted"),
     ({"regions": ["everywhere"]}, r"regions\.0: String should match pattern"),
     ({"regions": ["us-east-1"] * 41}, "regions: Tuple should have at most 40 items"),
-    ({"resource": "fraud-scoring"}, "resource: 'fraud-scoring' is no ARN"),
+    ({"resource": "fraud-scoring"}, "resource: 'fraud-scoring' is not an ARN"),
     ([], "event: Input should be a valid dictionary"),
     ("{", "event: Invalid JSON"),
 )

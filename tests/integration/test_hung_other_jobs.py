@@ -159,7 +159,7 @@ def test_a_hung_processing_job_is_found(account: Account, aws: Aws) -> None:
     assert result.verdict.confidence == "likely"
     assert result.verdict.reason == (
         "this processing job logged nothing for 20 hours (its longest pause before was 60 minutes)"
-        " and its host rests, as also while it waits for a query, another job or a person; $0.93 an hour"
+        " and its host is idle (it may be waiting for a query, another job or a person); $0.93 an hour"
     )
     assert result.target.kind == "processing-job"
     assert result.accrued_usd == Decimal("0.93") * 30

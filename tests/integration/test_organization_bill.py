@@ -65,10 +65,10 @@ def charge(box: Control, account: str, *, days: int, usd: float, **more: Any) ->
     box.charge([line | more], account=account)
 
 
-def serve(session: boto3.Session, project: str) -> None:
+def serve(session: boto3.Session, project: str, kind: str = "ml.m5.xlarge") -> None:
     """An endpoint `ranker`, as there is one in more than one account."""
     sagemaker: Any = session.client("sagemaker")
-    configure(sagemaker, hosting("ranker"))
+    configure(sagemaker, hosting("ranker", kind))
     sagemaker.create_endpoint(
         EndpointName="ranker", EndpointConfigName="ranker", Tags=[{"Key": "project", "Value": project}]
     )
@@ -85,7 +85,7 @@ def made(box: Control, deployed: SlackControl) -> Organization:  # noqa: ARG001 
     box.set_clock(NOW - 70 * DAY)
     serve(organization.within(organization.members[0]), "churn")
     box.set_clock(NOW - 4 * DAY)
-    serve(organization.within(organization.members[1]), "fraud")
+    serve(organization.within(organization.members[1]), "fraud", "ml.m5.12xlarge")
     box.set_clock(NOW)
     for account, usd in zip(organization.members, (70, 140, 210), strict=True):
         charge(box, account, days=70, usd=usd)
@@ -164,22 +164,22 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
 
     research, serving, _ = made.members
     text = said(deployed)
-    ranker = f"+$15.87: endpoint ranker in account {serving}, new since 10-02"
+    ranker = f"+$191: endpoint ranker in account {serving}, new since 10-02"
     for lines in (
         [
-            "*Bill of 3 accounts:* $361 in 30 days: +$15.87 (+4.6 %).",
+            "*Bill of 3 accounts:* $536 in 30 days: +$191 (+55 %).",
             f"Largest cause: {ranker.replace(':', '')}.",
         ],
         [
-            "*Sunday 10-04:* $17.04, +$5.52 (+48 %) against 09-27",
-            "*October to date:* $61.95, +$15.87 (+34 %)",
+            "*Sunday 10-04:* $77.88, +$66.36 (+576 %) against 09-27",
+            "*October to date:* $237, +$191 (+414 %)",
         ],
         [
             "*By account, 30 days:*",
-            f"\u2022 serving ({serving}): before $60.00, now $75.87, change +$15.87 (+26 %)",
+            f"\u2022 serving ({serving}): before $60.00, now $251, change +$191 (+318 %)",
             f"\u2022 research ({research}): before $",
         ],
-        ["*Why it moved in 30 days:* $346 to $361, +$15.87 (+4.6 %)", f"\u2022 {ranker}"],
+        ["*Why it moved in 30 days:* $346 to $536, +$191 (+55 %)", f"\u2022 {ranker}"],
     ):
         assert "\n".join(lines) in text
     assert "not the whole bill" not in text
@@ -217,7 +217,9 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
     handlers.bill(event("scheduled"), Context())
 
     text = said(deployed)
-    assert f"+$15.87 USE1-Host:ml.m5.xlarge of account {serving}, not explained" in text
+    assert (
+        f"+$191 hosting USE1-Host:ml.m5.12xlarge of account {serving}, 69 instance-hours, none before" in text
+    )
     assert (
         f"What ran in {serving} is not all known, so less is explained: could not be read: its role cannot "
         "be taken on"
@@ -306,7 +308,7 @@ def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
     handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
 
     text = said(deployed)
-    assert "USE1-Host:ml.m5.xlarge of project fraud, not explained" in text
+    assert "USE1-Host:ml.m5.12xlarge of project fraud" in text
     assert "\u2022 serving" in text
 
 
@@ -317,9 +319,9 @@ def test_one_account_is_asked_about_as_ever(
     asked: list[Any] = []
     ask = CostExplorer.ask
 
-    def recorded(self: CostExplorer, call: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    def recorded(self: CostExplorer, call: Callable[..., Any], given: Mapping[str, Any], **more: Any) -> Any:
         asked.append(given)
-        return ask(self, call, given)
+        return ask(self, call, given, **more)
 
     monkeypatch.setattr(CostExplorer, "ask", recorded)
     (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{ALONE}{BILL}")
@@ -334,10 +336,10 @@ def test_one_account_is_asked_about_as_ever(
         ["RECORD_TYPE"],
         [],
         ["USAGE_TYPE", "project"],
+        ["USAGE_TYPE"],
         ["USAGE_TYPE", "owner"],
         ["SERVICE", "environment"],
         ["SERVICE", "team"],
-        ["SERVICE", "cost-center"],
     ]
     assert [given.get("Filter") for given in asked] == [outside, None, *[outside] * 6]
     text = said(deployed)

@@ -73,7 +73,7 @@ def test_totals_say_what_they_leave_out(shown: Any) -> None:
 
     text = " ".join(page.locator("main").inner_text().split())
     assert "$2,190" in text  # 3 dollars an hour for 730 hours
-    assert "3 findings, 1 of them without a known price and in no total" in text
+    assert "3 findings; 1 has no known price and is in no total" in text
     assert "1 could not be judged" in text
     assert "idle-endpoints in us-east-1 is not complete: broke off" in text
     assert "price unknown" in text

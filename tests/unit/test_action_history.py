@@ -20,7 +20,7 @@ from ml_janitor.slack.digest import ActionHistory
 from standin import DAY, HOUR, TUESDAY, Cleaner, Nights, raising
 from tables import cases
 
-LAMP, WHERE = "cellar finding `lamp`", f"in {REGION}"
+LAMP = "thing `lamp`"
 SECOND = timedelta(seconds=1)
 
 
@@ -57,7 +57,7 @@ def cost(nights: Nights, **about: Any) -> Action:
 def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights) -> None:
     cost(acted, hourly_usd=Decimal("0.5"))
     first = told(acted, since=acted.clock - SECOND)
-    assert first.acted == [f"{LAMP} ($365 a month) deleted, {WHERE}"]
+    assert first.acted == [f"{LAMP} ($365 a month) deleted"]
     assert (first.failed, first.undone, first.due, first.lost) == ([], [], [], [])
 
     acted.clock += 10 * HOUR
@@ -68,10 +68,10 @@ def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights)
 
 @cases(
     "about, line",
-    ({"hourly_usd": None}, f"{LAMP} deleted, {WHERE}"),
-    ({"hourly_usd": 0}, f"{LAMP} deleted, {WHERE}"),
-    ({"hourly_usd": Decimal("0.5"), "until": TUESDAY + 9 * DAY}, f"{LAMP} ($0.50 an hour) deleted, {WHERE}"),
-    ({"hourly_usd": None, "by": "Maria (U1)"}, f"{LAMP} deleted, because Maria pressed Do it now, {WHERE}"),
+    ({"hourly_usd": None}, f"{LAMP} deleted"),
+    ({"hourly_usd": 0}, f"{LAMP} deleted"),
+    ({"hourly_usd": Decimal("0.5"), "until": TUESDAY + 9 * DAY}, f"{LAMP} ($0.50 an hour) deleted"),
+    ({"hourly_usd": None, "by": "Maria (U1)"}, f"{LAMP} deleted, because Maria pressed Do it now"),
 )
 def test_what_was_done_says_what_it_cost_and_who_wanted_it(
     acted: Nights, about: dict[str, Any], line: str
@@ -85,6 +85,23 @@ def test_where_there_are_several_accounts_each_line_names_its_own(acted: Nights)
     assert told(acted, several=True).acted == [f"{LAMP} deleted, in {ACCOUNT}, {REGION}"]
 
 
+def test_with_several_regions_each_line_names_its_own(acted: Nights) -> None:
+    cost(acted, hourly_usd=None)
+    assert told(acted, several_regions=True).acted == [f"{LAMP} deleted, in {REGION}"]
+
+
+def test_equal_acts_are_one_line_unless_somebody_asked_for_them(nights: Nights) -> None:
+    nights.arming = replace(nights.arming, max_actions=8, max_share=100)
+    nights.warned("bath", "oven", "rug", "sofa", "tent", "urn", "vase")
+    nights.after(4 * DAY)
+    cost(nights, by="Maria (U1)")
+
+    assert told(nights).acted == [
+        "7 things ($70.00 a month) deleted: `bath`, `oven`, `rug`, `sofa`, `tent`, `urn` and 1 more",
+        "thing `lamp` ($10.00 a month) deleted, because Maria pressed Do it now",
+    ]
+
+
 def test_a_tag_saves_nothing(acted: Nights) -> None:
     acted.clock += 10 * HOUR
     assert [told(acted, effect=effect).saved.actions for effect in (Effect.DELETE, Effect.TAG)] == [1, 0]
@@ -95,7 +112,7 @@ def test_what_failed_says_what_could_not_be_done(nights: Nights) -> None:
     nights.after(4 * DAY)
     for _ in range(2):
         found = told(nights, since=nights.clock)
-        assert found.failed == [f"{LAMP} could not be deleted, {WHERE}: RuntimeError: throttled"]
+        assert found.failed == [f"{LAMP} could not be deleted: RuntimeError: throttled"]
         assert (found.acted, found.undone) == ([], [])
         nights.clock += DAY
 
@@ -111,7 +128,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
 
     found = told(acted)
 
-    assert found.failed == [f"{LAMP} could not be brought back, {WHERE}: RuntimeError: no capacity"]
+    assert found.failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +141,7 @@ def test_what_was_undone_is_told_once(
     acted.clock += HOUR
     acted.undo()
 
-    assert told(acted, since=acted.clock - SECOND).undone == [f"{LAMP} brought back for maria, {WHERE}{tail}"]
+    assert told(acted, since=acted.clock - SECOND).undone == [f"{LAMP} brought back for maria{tail}"]
     assert told(acted, since=acted.clock).undone == []
 
 
@@ -134,7 +151,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
     assert told(nights).due == []
 
     nights.clock += SECOND
-    line = f"cellar finding `{{}}` to be deleted on Fri 9 Oct 03:10 (UTC), $10.00 a month, {WHERE}"
+    line = "thing `{}` to be deleted on Fri 9 Oct 03:10 (UTC), $10.00 a month"
     assert sorted(told(nights).due) == [line.format(name) for name in ("lamp", "pot", "rug", "sofa")]
     nights.hold("sofa", how=HoldKind.KEPT)
     nights.world.use("pot")
@@ -147,7 +164,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
             nights.sign_warnings()
 
     assert told(nights).due == [
-        f"cellar finding `rug` to be deleted on Wed 7 Oct 03:10 (UTC), {WHERE}",
+        "thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)",
         line.format("lamp"),
     ]
 

@@ -18,6 +18,7 @@ from ml_janitor.bill.explaining import (
     changed_parts,
     divide_bill,
     find_movers,
+    first_changed_day,
     usage_lines,
     usual_change,
 )
@@ -119,7 +120,7 @@ def test_price_and_quantity_are_told_apart() -> None:
     (part,) = changed_parts(usage_lines(rows), DAYS, {})
 
     assert (part.quantity_effect, part.price_effect) == (Decimal(60), Decimal(180))
-    assert [one.cause for one in explained(rows, [])] == [MoverCause.PRICE, MoverCause.UNEXPLAINED]
+    assert [one.cause for one in explained(rows, [])] == [MoverCause.PRICE, MoverCause.USAGE]
 
 
 def test_what_ran_in_both_spans_claims_only_what_it_ran_longer() -> None:
@@ -197,30 +198,120 @@ def test_of_equal_changes_the_names_decide() -> None:
 
 # --- what is usual ----------------------------------------------------------------------------
 
-WEEKS = SpanComparison(
-    kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 9), 28), after=DaySpan(date(2026, 9, 6), 28)
-)
+ON = date(2026, 3, 31)
+"""A Tuesday, and the last day of a month."""
+
+
+def compared(days: int, gap: int, last: date = ON) -> SpanComparison:
+    """Compare the *days* up to *last* with those so many days before."""
+    first = last - timedelta(days=days - 1)
+    kind = ComparisonKind.DAY if days == 1 else ComparisonKind.DAYS
+    return SpanComparison(
+        kind=kind, before=DaySpan(first - timedelta(days=gap), days), after=DaySpan(first, days)
+    )
+
+
+def costs(**back: float) -> dict[date, Decimal]:
+    """Return a cost of 10 on each of 65 days, and *more* on the days so long ago: d5=90, d5_9=90."""
+    usd = {ON - timedelta(days=ago): Decimal(10) for ago in range(65)}
+    for name, more in back.items():
+        first, _, last = name.removeprefix("d").partition("_")
+        for ago in range(int(first), int(last or first) + 1):
+            usd[ON - timedelta(days=ago)] += Decimal(str(more))
+    return usd
+
+
+WAVES = {f"d{ago}": 3.0 if ago % 14 < 7 else -3.0 for ago in range(1, 65)}
+"""A day costs 6 more or less than the same weekday of the week before."""
 
 
 @cases(
-    "known, changes, steps",
-    ({}, [], 1),
-    (dict.fromkeys(range(28), 10), [], 21),
-    (dict.fromkeys(range(28), 10) | {11: 17}, [7, -7], 21),
-    (dict.fromkeys(range(28), 10) | {7: 17}, [7, -7], 21),  # the first day that has a week before it
-    (dict.fromkeys(range(28), 10) | {6: 17}, [-7], 21),
-    (dict.fromkeys(range(28), 10) | {27: 17}, [7], 21),
-    (dict.fromkeys(range(28), 10) | {28: 1000, 29: 1000}, [], 21),  # that is what is judged
-    ({0: 10, 14: 10}, [-10, 10, -10], 21),  # a day without a charge cost nothing
-    ({20: 10, 27: 14}, [4], 1),
-    ({21: 10, 27: 14}, [], 1),  # no day has a week before it
+    "usd, days, gap, usual",
+    (costs(), 1, 7, 0),
+    (costs(**WAVES), 1, 7, 36),  # six times as much
+    (costs(**WAVES), 7, 7, 36 * 7**0.5),
+    (costs(d20=500), 1, 7, 0),  # irregular once
+    (costs(d20_22=500), 1, 7, 0),
+    (costs(d20_38=500), 1, 7, 0),  # ... for long: what begins and ends is one irregularity
+    (costs(d20=500, d40=400), 1, 7, 6 * (320000 / 43) ** 0.5),  # as large in two earlier spans
+    (costs(d0=500, d20=400), 1, 7, 0),  # today is what is judged
+    (costs(d31=90, d59=80), 1, 7, 170),  # the last day of each month before: twice the mean
+    (costs(d31=90, d59=20), 1, 7, 6 * (400 / 43) ** 0.5),  # no batch: one of them is far smaller
+    (costs(d31=90), 1, 7, 0),
+    (costs(d7=90), 1, 7, 90),  # only takes back what was news a week ago
+    (costs(d7=90, d0=200), 1, 7, 0),  # ... and this does not
+    (costs(d31=90, d59=80), 30, 30, 170 + 34),  # there is one, and before there were two; other weekdays
 )
-def test_a_line_changes_as_its_weekdays_did(known: dict[int, int], changes: list[int], steps: int) -> None:
-    usd = {WEEKS.before.first + timedelta(days=day): Decimal(cost) for day, cost in known.items()}
+def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int, usual: float) -> None:
+    found = usual_change(usd, compared(days, gap))
 
-    found = usual_change(usd, WEEKS)
+    assert float(found) == pytest.approx(usual)
 
-    assert found == pytest.approx(Decimal(5 * (sum(one**2 for one in changes) / steps * 28) ** 0.5))
+
+@cases(
+    "more, since",
+    ({"d0_9": 5}, 9),
+    ({"d0_9": -5}, 9),
+    ({"d20": 30, "d0_9": 60}, 9),
+    ({"d40_64": 50}, 39),
+    ({"d0": 50}, 0),
+)
+def test_a_step_of_a_line_has_a_first_day(more: dict[str, float], since: int) -> None:
+    assert first_changed_day(costs(**more), compared(30, 30)) == ON - timedelta(days=since)
+
+
+def months(*usd: int) -> dict[date, Decimal]:
+    """Return the costs of the last months of 30 days at those dollars a month."""
+    firsts = [
+        date(2025 + (3 + number) // 12, (3 + number) % 12 + 1, 1) for number in range(12 - len(usd), 12)
+    ]
+    return {
+        first: Decimal(cost) * ((first + timedelta(days=32)).replace(day=1) - first).days / 30
+        for first, cost in zip(firsts, usd, strict=True)
+    }
+
+
+@cases(
+    "before, days, usual",
+    ((100, 100, 100, 100), 30, 0),
+    ((100, 100, 900, 100), 30, 0),  # irregular once
+    ((100, 500, 100, 400, 100), 30, 1500),  # five times -300, which is left of four changes with another
+    ((100, 900, 100), 30, 0),  # too few
+    ((100, 500, 100, 400, 100), 7, 1500),  # a batch has the cost of a month in a day
+    ((100, 500, 100, 400, 100), 1, 0),
+    ((100, 100, 400, 700, 700, 700), 30, 5 * 300 / 3**0.5),  # as large in two earlier months
+)
+def test_a_line_may_move_as_its_months_did(before: tuple[int, ...], days: int, usual: float) -> None:
+    usd = costs()
+    usd |= {day: cost + 1 for day, cost in usd.items() if day > ON - timedelta(days=days)}
+
+    assert float(usual_change(usd, compared(days, max(days, 7)), months(*before))) == pytest.approx(
+        usual, abs=1e-6
+    )
+
+
+def test_many_small_changes_are_news_together() -> None:
+    """150 small jobs of ten projects: no part is large, and the usage type as a whole jumped."""
+    rows = [
+        row
+        for number in range(10)
+        for row in (
+            *charges(TRAIN, BEFORE, price="1", quantity="1", tag=f"p{number}"),
+            *charges(TRAIN, LAST, price="1", quantity="2.5", tag=f"p{number}"),
+            *charges(HOST, [*BEFORE, *LAST], price="1", quantity="30", tag=f"p{number}"),
+        )
+    ]
+    fell = charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="gone")
+
+    parts = changed_parts(usage_lines([*rows, *fell]), DAYS, {})
+
+    assert {(one.change, one.usual, one.jumped) for one in parts if one.usage_type == TRAIN} == {
+        (Decimal(45), Decimal(50), True),
+        (Decimal(-3), Decimal(50), False),
+    }
+    assert not any(one.jumped for one in parts if one.usage_type == HOST)
+    monthly = {TRAIN: months(100, 600, 100, 600, 100, 600)}
+    assert not any(one.jumped for one in changed_parts(usage_lines(rows), DAYS, {}, monthly))
 
 
 @given(
@@ -232,9 +323,9 @@ def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> 
     before = DaySpan(date(2026, 6, 1) + timedelta(days=start), length)
     days = SpanComparison(kind=ComparisonKind.DAYS, before=before, after=DaySpan(before.until, length))
     usd = {day: Decimal(week[day.weekday()]) for day in [*before, *days.after]}
-    change = sum(usd[day] for day in days.after) - sum(usd[day] for day in before)
+    change = sum((usd[day] for day in days.after), Decimal(0)) - sum(usd[day] for day in before)
 
-    assert usual_change(usd, days) == pytest.approx(abs(change))
+    assert usual_change(usd, days) >= abs(change)
 
 
 @pytest.mark.parametrize(
@@ -253,13 +344,15 @@ def test_whole_weeks_have_a_pattern_and_part_weeks_none(before: int, after: int,
 
 def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
     rows = [
-        *charges(HOST, BEFORE, price="1", quantity="100", tag="llm"),
+        *charges(HOST, BEFORE, price="1", quantity="1000", tag="llm"),
         *charges(TRAIN, LAST, price="1", quantity="1", tag="llm"),
     ]
 
     (_, new) = changed_parts(usage_lines(rows), DAYS, {})
+    (only,) = changed_parts(usage_lines(rows[-30:]), DAYS, {})
 
-    assert (new.usage_type, new.usual) == (TRAIN, Decimal(15))
+    assert (new.usage_type, new.usual) == (TRAIN, Decimal(150))
+    assert only.usual == 50  # dollars, however small the bill
 
 
 def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_type() -> None:

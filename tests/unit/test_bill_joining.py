@@ -137,10 +137,35 @@ def test_of_one_line_the_movers_are_by_dollars_and_then_by_name() -> None:
     assert [name for name, _, _ in found] == ["a", "b", "c", ""]
 
 
-def test_the_owner_of_what_is_not_explained_is_that_of_its_usage_type() -> None:
-    (mover,) = find_movers([part((0, 0), (10, 10))], [], DAYS, {HOST: "omar", "other": "mia"})
+@cases(
+    "changes, owner",
+    ({"omar": 3}, "omar"),  # the only owner
+    ({"": 10}, None),
+    ({"omar": 9, "mia": 1, "": 0}, "omar"),
+    ({"omar": 8, "mia": 2}, None),
+    ({"omar": 10, "mia": 11, "ann": -11}, None),  # either may be meant
+    ({"omar": 1, "": 10}, None),
+    ({}, None),
+)
+def test_use_without_a_resource_has_the_owner_whose_use_changed_as_much(
+    changes: dict[str, int], owner: str | None
+) -> None:
+    owners = {HOST: {name: Decimal(usd) for name, usd in changes.items()}, "other": {"eve": Decimal(10)}}
 
-    assert (mover.cause, mover.owner, mover.usd) == (MoverCause.UNEXPLAINED, "omar", Decimal(10))
+    (mover,) = find_movers([part((0, 0), (10, 10))], [], DAYS, owners)
+
+    assert (mover.cause, mover.owner, mover.usd) == (MoverCause.USAGE, owner, Decimal(10))
+    assert [mover.units_before, mover.units_after] == [0, 10]
+
+
+def test_only_what_nothing_is_known_of_is_not_explained() -> None:
+    bare = replace(part((0, 0), (10, 10), tag=""), phase=Phase.OTHER)
+    known = [bare, replace(bare, tag="llm"), replace(bare, phase=Phase.LOGS), replace(bare, usage_type="x")]
+
+    found = find_movers(known, [], DAYS, {"x": {"omar": Decimal(10)}})
+
+    assert [mover.part for mover in found if mover.cause is MoverCause.UNEXPLAINED] == [bare]
+    assert {mover.cause for mover in found} == {MoverCause.UNEXPLAINED, MoverCause.USAGE}
 
 
 @cases("left, found", (0.009, [("new", 10.009)]), (0.01, [("new", 10), ("", 0.01)]))
@@ -177,12 +202,12 @@ def test_each_moves_at_the_price_of_its_span(prices: tuple[float, float], dollar
 
 @cases(
     "after, causes",
-    ((101, 10), [MoverCause.UNEXPLAINED]),  # one percent is rounding
+    ((101, 10), [MoverCause.USAGE]),  # one percent is rounding
     ((101.1, 10), [MoverCause.PRICE]),
     ((98.9, 10), [MoverCause.PRICE]),
-    ((0, 10), [MoverCause.UNEXPLAINED]),  # free now, as with a free tier: no price
+    ((0, 10), [MoverCause.USAGE]),  # free now, as with a free tier: no price
     ((100, 0), []),
-    ((200, 0), [MoverCause.UNEXPLAINED]),
+    ((200, 0), [MoverCause.USAGE]),
 )
 def test_a_price_needs_both_spans_to_differ(after: tuple[float, float], causes: list[MoverCause]) -> None:
     assert [cause for _, cause, _ in explained(part((100, 10), after))] == causes

@@ -93,7 +93,9 @@ def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
         "\u2022 support: before $655, now $4,199, change +$3,544 (+541 %)",
         "\u2022 together: before $11,105, now $29,988, change +$18,883 (+170 %)",
     ]
-    assert missing.startswith("*What is missing:*\nDid not fit into 8 requests: the bill by team. Raise")
+    assert missing.startswith(
+        "*What is missing:*\nSkipped to stay within 8 requests: the bill by team. Raise"
+    )
     assert "No charge has the tag cost-center" in missing
     assert "*By project" not in said(full_report())
 
@@ -124,7 +126,9 @@ def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> 
         "Next step: check whether a commitment, a free tier or a discount ended.",
         "Next step: open Cost Explorer for this usage type. No known resource accounts for it.",
     ]
-    assert "Next step: ask ann, or open Cost Explorer" in told(replace(unknown, owner="ann@acme"))[1]
+    use = replace(unknown, cause=MoverCause.USAGE, owner="ann@acme")
+    assert told(use)[1] == "Next step: ask ann what uses more of it."
+    assert told(replace(use, owner=None))[1].startswith("Next step: open Cost Explorer for this usage type.")
     assert told() == ["Nothing moved more than usual."]
     assert lead(replace(report, main=None, month=None, yesterday=None)) == [
         "Largest: training $15,339, storage $6,100, notebooks $4,351."

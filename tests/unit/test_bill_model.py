@@ -93,9 +93,15 @@ def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, to
     moved = replace(moved, comparison=replace(moved.comparison, kind=kind))
 
     assert all(mover.ordinary for mover in movers)
-    assert [mover.usd for mover in moved.news] == told
+    assert moved.news == ()
+    assert [mover.usd for mover in moved.largest] == told
     assert [mover.usd for mover in break_down(moved, 3).movers] == [60, 50, -40]
-    assert not replace(moved, usd_after=moved.usd_before).news
+    assert not replace(moved, usd_after=moved.usd_before).largest
+    small = replace(movers[3], usd=Decimal(4))  # less than 5 % of the whole
+    news = replace(small, usd=Decimal(2), cause=MoverCause.FINDING)
+    assert [
+        mover.usd for mover in break_down(replace(moved, movers=(*movers[:2], small, news)), 3).movers
+    ] == [60, 50, 2]
     renamed = replace(movers[0], cause=MoverCause.TAG)
     assert break_down(replace(moved, movers=(*movers, renamed)), 3).moved_tags == (renamed,)
 
@@ -135,19 +141,25 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
 
 
 @cases(
-    "cause, usd, ordinary",
-    (MoverCause.STARTED, 60, True),
-    (MoverCause.STARTED, -60, True),
-    (MoverCause.STARTED, 61, False),
-    (MoverCause.ENDED, -61, False),
-    (MoverCause.UNEXPLAINED, 5, True),
-    (MoverCause.FINDING, 5, False),
-    (MoverCause.TAG, 5, False),
+    "cause, usd, line, with_usage, ordinary",
+    (MoverCause.STARTED, 900, 60, False, True),  # the line did not jump: others ended
+    (MoverCause.STARTED, 5, 61, False, False),
+    (MoverCause.ENDED, -60, 61, False, True),  # against the line
+    (MoverCause.ENDED, -61, 61, False, False),
+    (MoverCause.ENDED, -5, -61, False, False),
+    (MoverCause.STARTED, 5, 9, True, False),  # its usage type jumped
+    (MoverCause.UNEXPLAINED, 5, -60, False, True),
+    (MoverCause.FINDING, 5, 0, False, False),
+    (MoverCause.TAG, 5, 0, False, False),
 )
-def test_no_more_than_usual_is_no_news(cause: MoverCause, usd: int, *, ordinary: bool) -> None:
-    line = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
+def test_no_more_than_usual_is_no_news(
+    cause: MoverCause, usd: int, line: int, *, with_usage: bool, ordinary: bool
+) -> None:
+    of = part(
+        STORED, "vision", Phase.STORAGE, "100", f"{100 + line}", usual=Decimal(60), usage_jumped=with_usage
+    )
 
-    assert Mover(usd=Decimal(usd), cause=cause, part=line).ordinary == ordinary
+    assert Mover(usd=Decimal(usd), cause=cause, part=of).ordinary == ordinary
 
 
 FORECAST = Forecast(first=date(2026, 10, 1), until=date(2026, 11, 1), usd=Decimal(900), low=ZERO, high=ZERO)

@@ -166,7 +166,7 @@ def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
     assert [(int(row.usd or 0), row.cells[0], row.cells[1]) for row in mover_rows(main, 2)] == [
         (800, "+$800", "training job llm-0924"),
         (-300, "-$300", "endpoint old"),
-        (-20, "-$20.00", "1 smaller change"),
+        (-20, "-$20.00", "1 other change"),
         (120, "+$120", "not explained"),
     ]
     (ended,) = movement_asides(main)
@@ -315,22 +315,29 @@ def test_what_is_not_explained_names_its_largest_lines() -> None:
     (two,) = mover_rows(moved(*movers[:2]))
 
     assert rest.cells == ("-$354", "not explained", "-$90.00 Use0, -$89.00 Use1 (llm), 2 more", "")
-    assert smaller.cells == ("+$6.00", "2 smaller changes", "", "")
+    assert smaller.cells == ("+$6.00", "2 other changes", "", "")
     assert (rest.rank, smaller.rank) == (Rank.FIRST, Rank.FULL)
     assert [rest.usd, smaller.usd] == [-354, 6]
     assert two.cells[2] == "-$90.00 Use0, -$89.00 Use1 (llm)"
 
 
 LINE = "+$5.00 USE1-Host:ml.g5.xlarge"
+HOSTING = "+$5.00 hosting USE1-Host:ml.g5.xlarge"
+OTHER = replace(PART, phase=Phase.OTHER, service="A & B", usage_type="p-1", tag="")
 NEW_PRICE = replace(PART, usd_after=Decimal(5), price_effect=Decimal(5))
 GB = replace(PART, unit="GB-Mo")
 
 
 @cases(
     "cause, more, text",
-    ("UNEXPLAINED", {}, f"{LINE} of project support, not explained"),
-    ("UNEXPLAINED", {"part": replace(PART, tag="")}, f"{LINE} of no project, not explained"),
-    ("UNEXPLAINED", {"part": replace(PART, tag=None), "owner": "omar@x"}, f"{LINE}, not explained, omar"),
+    ("USAGE", {"owner": "omar@x"}, f"{HOSTING} of project support, omar"),
+    (
+        "USAGE",
+        {"part": replace(PART, tag=None, unit="GB"), "units_after": Decimal(9)},
+        f"{HOSTING}, 9 GB, none before",
+    ),
+    ("UNEXPLAINED", {"part": OTHER}, "+$5.00 A & B p-1 of no project, not explained"),
+    ("UNEXPLAINED", {"part": replace(OTHER, service="", tag=None)}, "+$5.00 p-1, not explained"),
     ("PRICE", {}, "+$5.00 price of USE1-Host:ml.g5.xlarge, 0.0 % for the same use"),
     ("PRICE", {"part": NEW_PRICE}, "+$5.00 price of USE1-Host:ml.g5.xlarge, changed"),
     ("CHANGED", {}, LINE),
@@ -352,7 +359,7 @@ GB = replace(PART, unit="GB-Mo")
     (
         "STARTED",
         {"culprit": culprit("j", since=at("2026-08-07"))},
-        "+$5.00 endpoint j, 0 instance-hours, none before",
+        "+$5.00 endpoint j",
     ),
 )
 def test_each_cause_has_its_words(cause: str, more: dict[str, Any], text: str) -> None:
@@ -363,12 +370,12 @@ def test_each_cause_has_its_words(cause: str, more: dict[str, Any], text: str) -
 def test_of_several_accounts_a_resource_says_its_own() -> None:
     who = replace(culprit("rag"), arn="arn:aws:sagemaker:us-east-1:111111111111:endpoint/rag")
     made = Mover(usd=Decimal(5), cause=MoverCause.ENDED, part=PART, culprit=who)
-    rest = Mover(usd=Decimal(5), cause=MoverCause.UNEXPLAINED, part=replace(PART, tag="others"))
+    rest = Mover(usd=Decimal(5), cause=MoverCause.USAGE, part=replace(PART, tag="others"))
     by_account = moved(made, rest, tag="account")
 
     assert mover_line(made, by_account) == "+$5.00 endpoint rag in account 111111111111, ended"
-    assert mover_line(rest, by_account) == "+$5.00 USE1-Host:ml.g5.xlarge of other accounts, not explained"
-    assert mover_line(rest, moved(rest)).endswith("of project others, not explained")
+    assert mover_line(rest, by_account) == "+$5.00 hosting USE1-Host:ml.g5.xlarge of other accounts"
+    assert mover_line(rest, moved(rest)).endswith("of project others")
 
 
 # --- what is missing --------------------------------------------------------------------------
@@ -448,7 +455,9 @@ def test_what_did_not_fit_is_one_sentence() -> None:
         BillGap(reading=BillReading.FORECAST, cause=GapCause.OVER_LIMIT),
     ]
     (text,) = gap_sentences(gaps, 1)
-    assert text.startswith("Did not fit into 1 request: the bill by team, the forecast. Raise max_requests")
+    assert text.startswith(
+        "Skipped to stay within 1 request: the bill by team, the forecast. Raise max_requests"
+    )
 
 
 def test_a_tag_that_is_not_active_comes_with_the_command_and_what_it_does_not_do() -> None:

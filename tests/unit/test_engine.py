@@ -442,7 +442,7 @@ NOT_HERE = "is not in account 123456789012 and region us-east-1"
 
 @cases(
     "arn, error",
-    ("a", "'a' is no ARN (arn:partition:service:region:account:resource)"),
+    ("a", "'a' is not an ARN (arn:partition:service:region:account:resource)"),
     ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/a", "shelf does not judge {arn}"),
     ("arn:aws:eks:us-east-1:123456789012:thing/a", "shelf does not judge {arn}"),
     ("arn:aws:sagemaker:us-east-1:999999999999:thing/a", NOT_HERE),

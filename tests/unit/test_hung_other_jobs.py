@@ -185,7 +185,7 @@ def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
     assert isinstance(verdict, Finding)
     assert verdict.reason == (
         "this processing job logged nothing for 20 hours (its longest pause before was 1 minute)"
-        " and its host rests, as also while it waits for a query, another job or a person; $1.00 an hour"
+        " and its host is idle (it may be waiting for a query, another job or a person); $1.00 an hour"
     )
     assert "it has no folder in S3 to write to, so that says nothing" in verdict.steps
     assert "newest object" not in {one.signal for one in verdict.evidence}

@@ -498,8 +498,8 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
 
 @cases(
     "hosts, says",
-    ([host(1, REST, QUIET)], "and its host rests, as also while it waits for a query, another job or a"),
-    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts rest, as also while it"),
+    ([host(1, REST, QUIET)], "and its host is idle (it may be waiting for a query, another job or a"),
+    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts are idle (they may be"),
     (
         [host(1, REST), host(2, REST), host(3, FULL)],
         "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",

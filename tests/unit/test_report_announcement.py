@@ -543,27 +543,31 @@ def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
         row("untagged-resources", late=True, found=0, monthly_usd=Decimal(0)),
         NEVER,
     ]
-    message = make_digest(rows, now=NOW).main
+    message = make_digest(rows, now=NOW, time_zone="Europe/Berlin").main
     assert message.text == (
         "Daily digest. $1,204 a month and $12,925 so far: 4 findings, 3 of them new. "
         "2 sweeps of 5 did not run."
     )
     assert shown(message) == [
         "$1,204 a month and $12,925 so far: 4 findings, 3 of them new",
-        "All sweeps, as of 2026-10-06 03:00 UTC. The sum leaves out 1 whose price is unknown.",
         (
-            "*Did not run:*\n"
-            "untagged resources in 123456789012, us-east-1: the last time was 30 hours ago\n"
-            "idle notebooks in 123456789012, us-east-1: it never has"
+            "All sweeps of account 123456789012, us-east-1, as of Tue 6 Oct 05:00 (Europe/Berlin). "
+            "The sum leaves out 1 whose price is unknown."
         ),
-        "*Not complete:*\nduplicate artifacts in 123456789012, us-east-1: s3:ListBuckets: AccessDenied",
+        ("*Did not run:*\nuntagged resources: the last time was 30 hours ago\nidle notebooks: it never has"),
+        "*Not complete:*\nduplicate artifacts: s3:ListBuckets: AccessDenied",
         (
             "*Found:*\n"
-            "*$12,925 so far*: hung training jobs in 123456789012, us-east-1: 2 found, 3 new\n"
-            "*$1,204 a month*: idle endpoints in 123456789012, us-east-1: 2 found"
+            "*$12,925 so far*: hung training jobs: 2 found, 3 new\n"
+            "*$1,204 a month*: idle endpoints: 2 found"
         ),
         "2 resources could not be judged and were kept.",
     ]
+
+    elsewhere = replace(rows[0], region="eu-west-1")
+    several = shown(make_digest([*rows, elsewhere], now=NOW).main)
+    assert several[1].startswith("All sweeps, as of Tue 6 Oct 03:00 (UTC).")
+    assert "idle endpoints in 123456789012, eu-west-1: 2 found" in several[4]
 
 
 @pytest.mark.parametrize("loud", [row(new=1), row(error="x"), row(late=True), NEVER])

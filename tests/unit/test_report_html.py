@@ -260,14 +260,14 @@ def test_the_page_begins_with_what_was_found() -> None:
         f"ML Janitor: what could be saved account {ACCOUNT}, eu-west-1, us-east-1, 2026-10-06 03:00 UTC",
         "$1,204 a month can be saved",
         "$20.00 wasted so far by jobs, and $2.00 more every hour",
-        "3 findings, 1 of them without a known price and in no total",
+        "3 findings; 1 has no known price and is in no total",
         "1 could not be judged, and is kept",
-        "What costs most",
+        "Largest findings",
         "$1,204 a month",
         "e-1 maria: delete the endpoint",
         "$20.00 so far",
         "e-4 maria: delete the endpoint",
-        "Who owns most",
+        "Top owners",
         "maria",
         "$1,204 a month and $20.00 so far",
     ]
@@ -351,25 +351,25 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
         "5 findings",
         "1 could not be judged, and is kept",
     ]
-    at = words.index("What failed, or is half done")
+    at = words.index("Failed or half done")
     assert words[at : words.index("Findings")] == [
-        "What failed, or is half done",
+        "Failed or half done",
         f"e-3 (idle-endpoints, us-east-1): Failed: {DELETE}; denied.",
     ]
     end = words.index("e-7 (idle-endpoints, us-east-1): its metrics could not be read") + 1
-    assert words[words.index("What a limit held back") : end] == [
-        "What a limit held back",
+    assert words[words.index("Held back by a limit") : end] == [
+        "Held back by a limit",
         (
             "idle-endpoints: 2 5 of 9 would be deleted or expire, more than max_share = 20 %: that smells of "
             "a broken signal; to go on: janitor approve idle-endpoints"
         ),
-        "What no function may undo any more",
+        "Only a person can undo these",
         f"idle-endpoints: {causes.unreachable_undos_text(lost)}",
-        "Noticed besides",
+        "Also noticed",
         "idle-endpoints: a folder is empty",
-        "What was begun before, and is no finding any more",
+        "Begun earlier, no longer a finding",
         "e-5 (idle-endpoints, us-east-1): Done: undo: janitor undo 0a1b.",
-        "What could not be read",
+        "Could not be read",
         "idle-endpoints in us-east-1 is not complete: ListEndpoints broke off",
         "e-7 (idle-endpoints, us-east-1): its metrics could not be read",
     ]
@@ -396,7 +396,7 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
 
 def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
     words = said(sweep("idle-endpoints", *map(unknown, range(123))))
-    lines = words[words.index("What could not be read") + 1 :]
+    lines = words[words.index("Could not be read") + 1 :]
 
     assert (lines[9], lines[10]) == (
         "e-9 (idle-endpoints, us-east-1): its metrics could not be read",

@@ -144,7 +144,7 @@ def test_what_the_reading_came_across_besides_is_listed_here_and_on_the_page() -
         time=NOW, account=ACCOUNT, sweeps=(replace(sweep("copies"), notices=("model m names <x>",)),)
     )
 
-    assert "Noticed besides\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
+    assert "Also noticed\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
     assert "<li>copies: model m names &lt;x&gt;</li>" in render_html(report)
 
 

@@ -21,13 +21,23 @@ from ml_janitor_sandbox.deployment import BUCKET, TABLE
 from ml_janitor_sandbox.process_kill import CODE, Killed, end_when_killed
 from ml_janitor_sandbox.server import Sandbox
 from sagemaker_requests import experiment_request
+from standin import OWNER
 from synthesis import synthesise
-from upgrade.world import DETECTORS, HERE, RECORDED, VERSION, World, deployments, without_contents
+from upgrade.world import (
+    DETECTORS,
+    HERE,
+    RECORDED,
+    VERSION,
+    World,
+    deployments,
+    signing_keys,
+    without_contents,
+)
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 READS = re.compile("Describe|List|Get|Head|Search|Batch|Lookup|Query|Scan|Invoke")
-OURS = {"dynamodb", "secretsmanager"}
+OURS = {"dynamodb", "kms", "secretsmanager"}
 ROLE = "arn:aws:iam::123456789012:role/ml"
 TAGS: Any = [{"Key": "owner", "Value": "maria@example.com"}, {"Key": "team", "Value": "risk"}]
 FOREVER = "4102444800"
@@ -197,6 +207,25 @@ class Estate:
         self.s3.put_object(Bucket="weights", Key=f"{name}.tar.gz", Body=body, Tagging=tagging)
 
 
+class RecordedWorld(World):
+    """The world of a recording, in which all that is acted on is due by the time of the acts."""
+
+    def recorded(self) -> str:
+        """Without a direct message a grace is doubled, and what is only likely waits for working hours."""
+        changes = {
+            "janitor": 'time_zone = "UTC"\nworking_hours = "Mon-Sun 00-24"\n',
+            "detectors.idle-notebooks": 'act_on = "likely"\ngrace_likely = "30m"\n',
+            "detectors.idle-studio-apps": 'act_on = "likely"\ngrace_likely = "30m"\n',
+        }
+        text = super().recorded()
+        for section, lines in changes.items():
+            text = text.replace(f"[{section}]\n", f"[{section}]\n{lines}")
+        for section in ("untagged-resources", "duplicate-artifacts"):
+            head, name, tail = text.partition(f"[detectors.{section}]\n")
+            text = head + name + tail.replace('grace = "30m"', 'grace = "15m"', 1)
+        return text
+
+
 @pytest.fixture
 def world(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     made = boto3.Session.__init__
@@ -206,7 +235,9 @@ def world(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         end_when_killed(self)
 
     monkeypatch.setattr(boto3.Session, "__init__", mortal_session)
-    yield World(_sandbox.url, monkeypatch, tmp_path, NOW)
+    recorded = RecordedWorld(_sandbox.url, monkeypatch, tmp_path, NOW)
+    recorded.slack.add_user(OWNER, "maria@example.com", name="Maria Lopez")
+    yield recorded
 
 
 def at(clock: str) -> datetime:
@@ -336,6 +367,7 @@ def write(world: World, recorder: Recorder) -> None:
     posted = [one for one in world.slack.messages() if one["ts"] in told]
     dump("slack", [{key: one[key] for key in one if key != "mentions"} for one in posted])
     dump("account", recorder.done)
+    dump("keys", [[name, key.key_material.hex()] for name, key in signing_keys().items()])
 
 
 def dump(name: str, values: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import REGION
+from conftest import ACCOUNT, REGION
 from ml_janitor import deployment, handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.config.settings import Settings
@@ -20,8 +20,9 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, WORKER
+from ml_janitor_sandbox.deployment import BUCKET, KEYS, TABLE, UNDO, WORKER
 from ml_janitor_sandbox.slack.workspace import Message, workspace
+from moto_corrections.patches import backend
 from standin import GROUP, MEMBER, Deployment, handed_press, undo_event
 
 HERE = Path(__file__).parent
@@ -38,6 +39,12 @@ DETECTORS = (
 )
 RECORDED = datetime(2026, 10, 6, 4, 31, tzinfo=UTC)
 """When the ledger was dumped, on the sandbox's clock."""
+
+
+def signing_keys() -> dict[str, Any]:
+    """The sandbox's signing keys, by the variable that names them: each verifies what it signed."""
+    store = backend("kms", ACCOUNT, REGION)
+    return {key.value: store.keys[store.any_id_to_key_id(alias)] for key, alias in KEYS.items()}
 
 
 def lines(name: str) -> list[Any]:
@@ -92,6 +99,9 @@ class World(Deployment):
             else:
                 getattr(self.client(service), operation)(**body)
         workspace().messages.extend(Message(**one) for one in lines("slack"))
+        if (HERE / f"keys-{VERSION}.json").exists():  # 0.1.0 signed nothing
+            for name, material in lines("keys"):
+                signing_keys()[name].key_material = bytes.fromhex(material)
         for item in lines("ledger"):
             self.client("dynamodb").put_item(TableName=TABLE, Item=item)
         self.at(RECORDED)

@@ -26,7 +26,7 @@ from ml_janitor.aws.pace import is_reused
 from ml_janitor.aws.prices import component_of_usage
 from ml_janitor.aws.runs import UsedResource
 from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal, family_name
-from ml_janitor.core.durations import HOUR
+from ml_janitor.core.durations import DAY, HOUR
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 COST_EXPLORER_REGION = "us-east-1"
@@ -131,6 +131,11 @@ class CostExplorer:
         self.requests = 0
         self.account_names: dict[str, str] = {}
 
+    @property
+    def left(self) -> int:
+        """Return the number of pages that it may still ask for."""
+        return max(self._max_requests - self.requests, 0)
+
     def daily(
         self,
         first: date,
@@ -140,12 +145,14 @@ class CostExplorer:
         services: Sequence[str] = (),
         where: Sequence[CostFilter] = (),
         granularity: Literal["DAILY", "MONTHLY"] = "DAILY",
+        whole: bool = False,
     ) -> list[CostRow]:
         """
         Return the charges of each day from *first* until *until* (exclusive), by *groups*.
 
         *without* are record types that are left out, *services* the only services that count, and *where*
-        are further filters. A listing is whole or not at all. Raises RefusedError.
+        are further filters. A listing is whole or not at all: if the first page shows that the others do not
+        fit, no other is asked for. A *whole* listing is finished beyond the limit. Raises RefusedError.
         """
         asked: dict[str, Any] = {
             "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
@@ -154,7 +161,8 @@ class CostExplorer:
             "GroupBy": list(groups),
             **_filtered(without, services, where),
         }
-        pages = self.pages(self._client.get_cost_and_usage, asked)
+        periods = (until - first).days if granularity == "DAILY" else len({*_months(first, until)})
+        pages = self.pages(self._client.get_cost_and_usage, asked, periods=periods, whole=whole)
         if group_by_dimension(LINKED_ACCOUNT) in groups:
             for account in (value for page in pages for value in page.get("DimensionValueAttributes", ())):
                 self.account_names[account["Value"]] = account.get("Attributes", {}).get("description", "")
@@ -219,19 +227,35 @@ class CostExplorer:
         )
 
     def pages(
-        self, call: Callable[..., Any], asked: Mapping[str, Any], *, following: str = "NextPageToken"
+        self,
+        call: Callable[..., Any],
+        asked: Mapping[str, Any],
+        *,
+        following: str = "NextPageToken",
+        periods: int = 0,
+        whole: bool = False,
     ) -> list[Mapping[str, Any]]:
-        """Return every page that *call* answers. Raises RefusedError."""
-        page = self.ask(call, asked)
+        """
+        Return every page that *call* answers, for so many *periods*; *whole* pages are beyond the limit too.
+
+        Raises RefusedError.
+        """
+        page = self.ask(call, asked, whole=whole)
         pages = [page]
+        if page.get(following) and periods and not whole:
+            covered = max(len(page["ResultsByTime"]), 1)
+            if self.requests + -(-periods // covered) - 1 > self._max_requests:
+                raise RefusedError(RefusalCause.OVER_LIMIT)
         while page.get(following):
-            page = self.ask(call, {**asked, following: page[following]})
+            page = self.ask(call, {**asked, following: page[following]}, whole=whole)
             pages.append(page)
         return pages
 
-    def ask(self, call: Callable[..., Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def ask(
+        self, call: Callable[..., Any], asked: Mapping[str, Any], *, whole: bool = False
+    ) -> Mapping[str, Any]:
         """Return the answer of *call*, which counts as a request if it was sent. Raises RefusedError."""
-        if self.requests >= self._max_requests:
+        if self.requests >= self._max_requests and not whole:
             raise RefusedError(RefusalCause.OVER_LIMIT)
         try:
             answer: Mapping[str, Any] = call(**asked)
@@ -241,6 +265,11 @@ class CostExplorer:
             raise RefusedError(_cause(error), problem) from error
         self.requests += not is_reused(answer)
         return answer
+
+
+def _months(first: date, until: date) -> Iterator[tuple[int, int]]:
+    """Yield year and month of each day."""
+    return ((day.year, day.month) for day in (first + number * DAY for number in range((until - first).days)))
 
 
 def _filtered(

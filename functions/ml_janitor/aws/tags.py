@@ -45,7 +45,7 @@ class Arn:
 
         parts = ArnParser().parse_arn(text.strip()) if ArnParser.is_arn(text.strip()) else {}
         if not (resource := parts.pop("resource", "")):
-            raise ValueError(f"{text!r} is no ARN (arn:partition:service:region:account:resource)")
+            raise ValueError(f"{text!r} is not an ARN (arn:partition:service:region:account:resource)")
         if parts["service"] == "s3":
             return cls(**parts, kind="object" if "/" in resource else "bucket", name=resource)
         kind, name = (*re.split("[/:]", resource, maxsplit=1), "")[:2]  # log-group:/aws/lambda/x

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from itertools import accumulate, pairwise
+from math import sqrt
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +34,13 @@ from ml_janitor.bill.model import (
     BillReading,
     ChangePart,
     Charge,
+    ComparisonKind,
     Culprit,
     DaySpan,
     GapCause,
     Mover,
     MoverCause,
+    Phase,
     ResourceFacts,
     SpanComparison,
     main_services,
@@ -76,11 +80,8 @@ SUMMED_FIELDS = (
     *("quantity_effect", "price_effect", "usual"),
 )
 
-USUAL_DEVIATIONS = 5
-"""The standard deviations of a line's own changes that make a usual change."""
-
-NEGLIGIBLE_SHARE = Decimal("0.005")
-"""The share of the bill below which a change is no news."""
+NEGLIGIBLE_SHARE, NEGLIGIBLE_USD = Decimal("0.005"), Decimal(50)
+"""The share of the bill, and the dollars, below which a change is no news."""
 
 
 type LineKey = tuple[str, str | None]
@@ -103,17 +104,20 @@ class BillDivision:
     tag: str
     lines: Mapping[LineKey, UsageLine]
     services: Mapping[str, str]
+    months: Mapping[str, Mapping[date, Decimal]] = field(default_factory=dict)
 
 
 def divide_bill(bill: Bill, tags: Sequence[str]) -> BillDivision:
     """Divide *bill* by account, if it is shared, else by the first of *tags* that was read by usage type."""
-    if bill.moved:
-        return BillDivision(
-            tag=ACCOUNT_TAG, lines=usage_lines(bill.moved), services=main_services(bill.charges)
-        )
     tag = next((name for name in tags if any(row.usage_type for row in bill.by_tag.get(name, ()))), "")
-    rows = bill.by_tag[tag] if tag else bill.charges
-    return BillDivision(tag=tag, lines=usage_lines(rows), services=main_services(bill.charges))
+    tag = ACCOUNT_TAG if bill.moved else tag
+    rows = bill.moved or (bill.by_tag[tag] if tag else bill.charges)
+    every = {month.day for month in bill.months}
+    months = {
+        usage: {month: line.usd.get(month, ZERO) for month in every}
+        for (usage, _), line in usage_lines(bill.months).items()
+    }
+    return BillDivision(tag=tag, lines=usage_lines(rows), services=main_services(bill.charges), months=months)
 
 
 def usage_lines(charges: Iterable[Charge]) -> Mapping[LineKey, UsageLine]:
@@ -128,27 +132,56 @@ def usage_lines(charges: Iterable[Charge]) -> Mapping[LineKey, UsageLine]:
 
 
 def changed_parts(
-    of: Mapping[LineKey, UsageLine], comparison: SpanComparison, services: Mapping[str, str]
+    of: Mapping[LineKey, UsageLine],
+    comparison: SpanComparison,
+    services: Mapping[str, str],
+    months: Mapping[str, Mapping[date, Decimal]] | None = None,
 ) -> tuple[ChangePart, ...]:
     """
     Return the change of each usage type under each value of the tag, the largest change first.
 
-    *of* are the lines of all known days. *services* are those of the usage types.
+    *of* are the lines of all known days. *services* are those of the usage types, *months* their earlier
+    months. A usage type is judged before its parts: many small jobs can be news together.
     """
-    least = NEGLIGIBLE_SHARE * sum((_sum(line.usd, comparison.before) for line in of.values()), ZERO)
-    found = [_part(key, line, comparison, services.get(key[0], ""), least) for key, line in of.items()]
-    return tuple(
-        sorted(
-            (part for part in found if part is not None),
-            key=lambda part: (-abs(part.change), part.usage_type, part.tag or ""),
-        )
-    )
+    whole, earlier = usage_totals(of), months or {}
+    changes = {usage: _change(line.usd, comparison) for usage, line in whole.items()}
+    paid = sum((_sum(line.usd, comparison.before) for line in whole.values()), ZERO)
+    least = max(NEGLIGIBLE_USD, NEGLIGIBLE_SHARE * paid)
+    jumped = {
+        usage
+        for usage, line in whole.items()
+        if abs(changes[usage]) > least
+        and abs(changes[usage]) > usual_change(line.usd, comparison, earlier.get(usage, {}))
+    }
+    parts = []
+    for (usage, tag), line in of.items():
+        if (part := _part(usage, tag, line, comparison, services.get(usage, ""))) is None:
+            continue
+        usual = least
+        if abs(part.change) > least:
+            usual = max(least, usual_change(line.usd, comparison, earlier.get(usage, {})))
+        with_usage = usage in jumped and changes[usage] * part.change > 0
+        part = replace(part, usual=usual, usage_jumped=with_usage)
+        parts.append(replace(part, since=first_changed_day(line.usd, comparison)) if part.jumped else part)
+    return tuple(sorted(parts, key=lambda part: (-abs(part.change), part.usage_type, part.tag or "")))
+
+
+def usage_totals(lines: Mapping[LineKey, UsageLine]) -> Mapping[str, UsageLine]:
+    """Return the lines of whole usage types."""
+    found: dict[str, UsageLine] = defaultdict(UsageLine)
+    for (usage, _), line in lines.items():
+        for day, usd in line.usd.items():
+            found[usage].usd[day] += usd
+    return found
+
+
+def _change(by_day: Mapping[date, Decimal], comparison: SpanComparison) -> Decimal:
+    return _sum(by_day, comparison.after) - _sum(by_day, comparison.before)
 
 
 def _part(
-    key: LineKey, line: UsageLine, comparison: SpanComparison, service: str, least: Decimal
+    usage_type: str, tag: str | None, line: UsageLine, comparison: SpanComparison, service: str
 ) -> ChangePart | None:
-    usage_type, tag = key
     before, after = (_sum(line.usd, span) for span in (comparison.before, comparison.after))
     if not before and not after:
         return None
@@ -161,6 +194,7 @@ def _part(
         tag=tag,
         region=region_of_usage(usage_type),
         phase=phase_of(service, usage_type),
+        service=service,
         usd_before=before,
         usd_after=after,
         quantity_before=units_before,
@@ -168,33 +202,122 @@ def _part(
         unit=line.unit,
         quantity_effect=by_quantity,
         price_effect=after - before - by_quantity,
-        usual=max(least, usual_change(line.usd, comparison)),
     )
 
 
-def usual_change(usd: Mapping[date, Decimal], comparison: SpanComparison) -> Decimal:
-    """
-    Return the usual change of a line with *usd* a day between two such spans, in dollars.
+# --- usual changes --------------------------------------------------------------------------------
+#
+# A jump is usual if the line varies by as much. One irregularity never makes the next one usual: the weeks in
+# which it began and ended are left out. A line that jumped twice before may jump as much again.
+# Random bills decided the numbers: docs/decisions/0043-a-jump-is-usual-if-its-line-varies-as-much.md.
 
-    Its variation is that of its changes from each day to the same weekday of the next week, before the
-    judged span. If the two spans hold different weekdays, the difference between these is added.
+WEEKLY_DEVIATIONS, MONTHLY_DEVIATIONS = 6, 5
+"""The root mean squares of a line's changes from week to week, and from month to month, that are usual."""
+
+LEFT_OUT_WEEKS = 2
+"""The weeks that do not count: an irregularity begins in one of them, and ends in another."""
+
+BATCH_FACTOR = 2
+"""The multiple of a batch's cost, such as that of the last day of each month, that is usual for the next."""
+
+FORTNIGHT = 14
+
+LEAST_MONTHS, MONTH_LENGTH = 4, 30
+"""The fewest months that show how much a line varies, and the fewest days for which they count."""
+
+
+def usual_change(
+    usd: Mapping[date, Decimal], comparison: SpanComparison, months: Mapping[date, Decimal] | None = None
+) -> Decimal:
     """
-    until = comparison.after.first
-    known = sorted(day for day in usd if day < until)
-    if not known:
-        return ZERO
-    steps = (until - known[0]).days - WEEK.days
-    if steps <= 0:
-        return ZERO
-    changes = [
-        usd.get(day, ZERO) - usd.get(day - WEEK, ZERO)
-        for day in sorted({*known, *(day + WEEK for day in known)})
-        if known[0] + WEEK <= day < until
+    Return the largest usual change, in dollars, of a line with *usd* a day.
+
+    *months* are the earlier months of its usage type: their changes count between spans of more than a day.
+    If the two spans hold different weekdays, the difference between these is added.
+    """
+    length, until = comparison.after.days, comparison.after.until
+    first = min(usd, default=until)
+    days = [float(usd.get(first + number * DAY, ZERO)) for number in range((until - first).days)]
+    earlier = days[: max(len(days) - length, 0)]
+    usual = [
+        WEEKLY_DEVIATIONS * _spread_of_weeks(earlier) * sqrt(length),
+        BATCH_FACTOR * _batch(days, first, comparison),
     ]
-    varies = (sum((change * change for change in changes), ZERO) / steps).sqrt()
-    return USUAL_DEVIATIONS * varies * Decimal(comparison.after.days).sqrt() + abs(
-        _other_weekdays(usd, comparison)
-    )
+    if comparison.kind is ComparisonKind.DAY and len(days) > FORTNIGHT:
+        usual.append(_echo(days))
+    elif months:
+        usual.append(MONTHLY_DEVIATIONS * _spread_of_months(months) * max(length, MONTH_LENGTH))
+    return Decimal(max(usual)) + abs(_other_weekdays(usd, comparison))
+
+
+def _echo(days: Sequence[float]) -> float:
+    """Return the change of the week before that the last day only takes back: that was news then."""
+    before_that, before, last = days[-1 - FORTNIGHT], days[-1 - WEEK.days], days[-1]
+    return abs(before - before_that) if (before - before_that) * (last - before) < 0 else 0.0
+
+
+def first_changed_day(usd: Mapping[date, Decimal], comparison: SpanComparison) -> date:
+    """Return the day that divides both spans best into days before and days after a step of a line."""
+    days: list[date] = [*comparison.before, *comparison.after]
+    costs = [float(usd.get(day, ZERO)) for day in days]
+    sums, whole = list(accumulate(costs)), sum(costs)
+
+    def gain(first: int) -> float:
+        before, after = sums[first - 1] / first, (whole - sums[first - 1]) / (len(costs) - first)
+        return (after - before) * (after - before) * first * (len(costs) - first)
+
+    return days[max(range(1, len(days)), key=gain)]
+
+
+def _spread_of_weeks(days: Sequence[float]) -> float:
+    """
+    Return the root mean square of the changes from each day to the same weekday of the next week.
+
+    It leaves out the weeks in which one irregularity began and ended.
+    """
+    squares = [(later - sooner) ** 2 for sooner, later in zip(days, days[WEEK.days :], strict=False)]
+    for _ in range(LEFT_OUT_WEEKS):
+        starts = range(max(len(squares) - WEEK.days + 1, 0))
+        worst = max(starts, key=lambda start: sum(squares[start : start + WEEK.days]), default=0)
+        del squares[worst : worst + WEEK.days]
+    return sqrt(sum(squares) / len(squares)) if squares else 0.0
+
+
+def _spread_of_months(months: Mapping[date, Decimal]) -> float:
+    """Return the root mean square of the changes between months, in dollars a day, less one irregularity."""
+    daily = [
+        float(usd) / ((month + 31 * DAY).replace(day=1) - month).days for month, usd in sorted(months.items())
+    ]
+    if len(daily) < LEAST_MONTHS:
+        return 0.0
+    steps = sorted(later - sooner for sooner, later in pairwise(daily))[1:-1]
+    return sqrt(sum(step * step for step in steps) / len(steps))
+
+
+def _batch(days: list[float], first: date, comparison: SpanComparison) -> float:
+    """Return the usual cost of days of a month that one span has more often, such as the last of each."""
+    counts = [
+        Counter(label for day in span for label in _labels_of_day(day))
+        for span in (comparison.before, comparison.after)
+    ]
+    extra: dict[str, list[float]] = defaultdict(list)
+    for number, usd in enumerate(days):
+        near = days[max(number - 3, 0) : number] + days[number + 1 : number + 4]
+        if not (comparison.kind is ComparisonKind.DAY and number == len(days) - 1) and near:
+            for label in _labels_of_day(first + number * DAY):
+                extra[label].append(usd - median(near))
+    found = 0.0
+    for label, costs in extra.items():
+        largest, times = sorted(costs)[-2:], abs(counts[1][label] - counts[0][label])
+        if times and len(largest) == 2 and largest[0] > largest[1] / 4:
+            found = max(found, times * sum(largest) / 2)
+    return found
+
+
+def _labels_of_day(day: date) -> Iterator[str]:
+    yield f"{day.day}"
+    if (day + DAY).day == 1:
+        yield "last"
 
 
 def _other_weekdays(usd: Mapping[date, Decimal], comparison: SpanComparison) -> Decimal:
@@ -244,6 +367,9 @@ def merge_parts(parts: Sequence[ChangePart]) -> ChangePart:
 
 SAME_QUANTITY = Decimal("0.03")
 """The relative difference of two quantity changes that still are the same use under another tag value."""
+
+SAME_CHANGE = Decimal("0.1")
+"""The share of a change of cost up to which an owner's own change counts as the same."""
 
 SAME_PRICE = Decimal("0.01")
 """The share of a price below which a difference is rounding."""
@@ -325,13 +451,13 @@ def find_movers(
     parts: Sequence[ChangePart],
     resources: Iterable[BillResource],
     comparison: SpanComparison,
-    owners: Mapping[str, str],
+    owners: Mapping[str, Mapping[str, Decimal]],
     lines: Mapping[LineKey, UsageLine] | None = None,
 ) -> tuple[Mover, ...]:
     """
     Return all of *parts*' change as movers, the largest first: together they are the change, exactly.
 
-    *owners* are the owners of usage types with a single owner. With the *lines* of all days, a resource
+    *owners* are the changes of usage types by owner. With the *lines* of all days, a resource
     that moved from one value of the tag to another is known by the days that the bill shows under each.
     """
     retagged: list[Mover] = []
@@ -341,14 +467,31 @@ def find_movers(
     rests = [_explained(part, claims[part.usage_type, part.tag]) for part in parts]
     found = [mover for rest in rests for mover in rest.movers]
     found = [*_prices(found, claims), *_moved_tags(rests), *retagged]
-    found += [
-        Mover(
-            usd=rest.usd, cause=MoverCause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type)
-        )
-        for rest in rests
-        if rest.usd
-    ]
+    found += [_without_resource(rest, owners.get(rest.part.usage_type, {})) for rest in rests if rest.usd]
     return tuple(sorted(found, key=_rank))
+
+
+def _without_resource(rest: _Rest, owners: Mapping[str, Decimal]) -> Mover:
+    """Return the mover of use without a known resource, with the owner whose use changed as much."""
+    owner = owner_of_change(rest.usd, owners)
+    known = rest.part.phase is not Phase.OTHER or rest.part.tag or owner
+    units = (ZERO, ZERO) if rest.movers else (rest.part.quantity_before, rest.part.quantity_after)
+    return Mover(
+        usd=rest.usd,
+        cause=MoverCause.USAGE if known else MoverCause.UNEXPLAINED,
+        part=rest.part,
+        owner=owner,
+        units_before=units[0],
+        units_after=units[1],
+    )
+
+
+def owner_of_change(usd: Decimal, owners: Mapping[str, Decimal]) -> str | None:
+    """Return the only owner of a usage type, or the only one whose own change of it is like *usd*."""
+    if len(owners) == 1:
+        return next(iter(owners)) or None
+    like = [owner for owner, change in owners.items() if abs(change - usd) <= SAME_CHANGE * abs(usd)]
+    return like[0] or None if len(like) == 1 else None
 
 
 def _rank(mover: Mover) -> tuple[Decimal, str, str, str, str]:

@@ -82,6 +82,7 @@ class BillReading(StrEnum):
     TAG = "tag"
     RECORD_TYPES = "record types"
     FORECAST = "forecast"
+    MONTHS = "months"
     SERVICE_NAMES = "names of services"
     ACTIVE_TAGS = "active tags"
     RESOURCES = "resources"
@@ -155,7 +156,8 @@ class Bill:
 
     A shared bill is shown to *account*: *accounts* are the names of its accounts by their ids, if
     known. *by_account* are the same dollars by day and account (in `Charge.tag`); *moved* by day,
-    usage type and account, in which accounts that moved little are together `OTHER_ACCOUNTS`.
+    usage type and account, in which accounts that moved little are together `OTHER_ACCOUNTS`. *months* are
+    the charges of whole earlier months by usage type, each at the first day of its month.
     """
 
     account: str
@@ -173,6 +175,7 @@ class Bill:
     accounts: Mapping[str, str] | None = None
     by_account: tuple[Charge, ...] = ()
     moved: tuple[Charge, ...] = ()
+    months: tuple[Charge, ...] = ()
     currency: str = "USD"
 
     def by_metric(self, metric: CostMetric) -> Bill | None:
@@ -182,7 +185,7 @@ class Bill:
             return tuple(replace(row, usd=row.other_usd or ZERO, other_usd=row.usd) for row in rows)
 
         rows: Iterable[Iterable[Charge | RecordCharge]] = (
-            *(self.charges, self.records, self.by_account),
+            *(self.charges, self.records, self.by_account, self.months),
             *self.by_tag.values(),
         )
         if metric is self.metric:
@@ -195,6 +198,7 @@ class Bill:
             charges=swap(self.charges),
             records=swap(self.records),
             by_account=swap(self.by_account),
+            months=swap(self.months),
             by_tag={name: swap(rows) for name, rows in self.by_tag.items()},
         )
 
@@ -213,6 +217,7 @@ class Bill:
             by_tag={name: days(older.by_tag.get(name, ()), rows) for name, rows in self.by_tag.items()},
             records=days(older.records, self.records),
             by_account=days(older.by_account, self.by_account) if self.by_account else (),
+            months=self.months or older.months,
             estimated=frozenset(day for day in older.estimated if first <= day < self.first) | self.estimated,
         )
 
@@ -376,7 +381,8 @@ class ChangePart:
 
     *change* = *usd_after* - *usd_before* = *quantity_effect* + *price_effect*, exactly. The quantity effect
     is at the price of before; if there was no use before or is none after, all of it is quantity.
-    *usual* is its usual change from week to week, in dollars.
+    A change of up to *usual* dollars is no news. *usage_jumped* tells that its usage type as a whole moved
+    in its direction by more than usual. *since* is the day from which a line that jumped costs more or less.
     """
 
     usage_type: str
@@ -391,10 +397,18 @@ class ChangePart:
     quantity_effect: Decimal = ZERO
     price_effect: Decimal = ZERO
     usual: Decimal = ZERO
+    usage_jumped: bool = False
+    service: str = ""
+    since: date | None = None
 
     @property
     def change(self) -> Decimal:
         return self.usd_after - self.usd_before
+
+    @property
+    def jumped(self) -> bool:
+        """Return whether its line, or that of its whole usage type, moved by more than usual."""
+        return self.usage_jumped or abs(self.change) > self.usual
 
 
 class MoverCause(StrEnum):
@@ -412,8 +426,10 @@ class MoverCause(StrEnum):
     """The same use at another price."""
     TAG = "tag"
     """The same use under another value of the tag: it moved between values, and changed no total."""
+    USAGE = "usage"
+    """Use without a known resource, of a usage type that has a phase, or under a tag's value or an owner."""
     UNEXPLAINED = "unexplained"
-    """Use that no known resource accounts for."""
+    """Use of which nothing is known: neither a resource, nor a phase, a tag's value or an owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -480,12 +496,14 @@ class Mover:
 
     @property
     def ordinary(self) -> bool:
-        """Return whether it is no news: no finding, and no more than the usual change of its part."""
-        return self.cause not in {MoverCause.FINDING, MoverCause.TAG} and abs(self.usd) <= self.part.usual
+        """Return whether it is no news: no finding, and on a line that moved no more than usual."""
+        if self.cause in {MoverCause.FINDING, MoverCause.TAG}:
+            return False
+        return not self.part.jumped or (self.usd * self.part.change <= 0 and abs(self.usd) <= self.part.usual)
 
 
 NEWS_SHARE, NEWS_PARTS = Decimal("0.05"), 3
-"""The share by which a total moves much, and the number of its largest parts that are news then."""
+"""The share by which a total moves much, and the least share and number of its parts that are named then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -516,13 +534,21 @@ class Movement:
 
     @property
     def news(self) -> tuple[Mover, ...]:
-        """Return the movers that are no ordinary change, and of a total that moved much its largest parts."""
+        """Return the movers that are no ordinary change."""
+        return tuple(mover for mover in self.movers if not mover.ordinary)
+
+    @property
+    def largest(self) -> tuple[Mover, ...]:
+        """Return the largest parts of a total that moved much, ordinary or not; else nothing."""
         much = (
             self.comparison.kind is ComparisonKind.DAYS and abs(self.change) >= NEWS_SHARE * self.usd_before
         )
-        parts = [mover for mover in self.movers if mover.cause is not MoverCause.TAG]
-        largest = {id(mover) for mover in parts[:NEWS_PARTS]} if much and self.change else set()
-        return tuple(mover for mover in self.movers if not mover.ordinary or id(mover) in largest)
+        parts = [
+            mover
+            for mover in self.movers
+            if mover.cause is not MoverCause.TAG and abs(mover.usd) >= NEWS_SHARE * abs(self.change)
+        ]
+        return tuple(parts[:NEWS_PARTS]) if much and self.change else ()
 
     @property
     def unexplained(self) -> Decimal:
@@ -561,8 +587,9 @@ class Breakdown:
 
 
 def break_down(movement: Movement, most: int) -> Breakdown:
-    """List the *most* largest explained movers one by one, those without news last; sum up the rest."""
-    news = {id(mover) for mover in movement.news}
+    """List the *most* largest explained movers one by one, small ones without news last; sum up the rest."""
+    least = NEWS_SHARE * abs(movement.change)
+    news = {id(mover) for mover in movement.movers if not mover.ordinary or abs(mover.usd) >= least}
     explained = [
         mover for mover in movement.movers if mover.cause not in {MoverCause.UNEXPLAINED, MoverCause.TAG}
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_janitor.aws.cost_explorer import (
     GET_COST_AND_USAGE,
@@ -76,7 +76,8 @@ class BillRequest:
 
     *tags* are cost allocation tags by their names in the settings, the most important first. *services*
     are the only services that count; all of them if empty. With *check_tags*, the reading checks whether
-    the tags are activated and used, in place of reading the last two; *chosen* are the keys that somebody
+    the tags are activated and used, in place of reading the last two; the months before, which are read once
+    a month, take the place of another; *chosen* are the keys that somebody
     chose, and so expects to be used. The tags *shown*, by which somebody wants a table, are read right
     after the services, and the tags *first* before other tags by service. *metric* is
     None where the bill itself decides. *accounts* are those of a shared bill; they moved by the last
@@ -259,6 +260,9 @@ def bill_question(section: BillSection, *, days: int = 0, against: DaySpan | Non
 REREAD_DAYS = 35
 """Days that are read again each night, because AWS still changes them."""
 
+HISTORY_MONTHS = 13
+"""Whole months before that are read once a month: a line's earlier jumps."""
+
 TAGS_BY_USAGE = 2
 """The first tags of the settings, which are read by usage type; the others by service, in fewer pages."""
 
@@ -292,7 +296,9 @@ class _Reader:
         subject: str,
         *groups: Mapping[str, str],
         first: date | None = None,
+        until: date | None = None,
         where: Sequence[CostFilter] | None = None,
+        granularity: Literal["DAILY", "MONTHLY"] = "DAILY",
     ) -> list[CostRow] | None:
         """
         Read rows by *groups*, from *first* on, with the wanted filter or *where*; None, and a gap, if
@@ -300,14 +306,17 @@ class _Reader:
 
         `OUTSIDE_RECORDS` counts only by record type.
         """
+        whole = reading in {BillReading.SERVICES, BillReading.ACCOUNTS}
         without = () if reading is BillReading.RECORD_TYPES else sorted(OUTSIDE_RECORDS)
         return self.unless_refused(
             reading,
             subject,
             lambda: self.explorer.daily(
                 first or self.first,
-                self.until,
+                until or self.until,
                 *groups,
+                granularity=granularity,
+                whole=whole,
                 without=without,
                 services=self.wanted.services,
                 where=self.wanted.where if where is None else where,
@@ -356,34 +365,31 @@ def read_bill(
     later = [name for name in wanted.tags if name not in shown]
     later.sort(key=lambda name: (name not in fine, name not in wanted.first))
     tagged: dict[str, list[CostRow] | None] = {}
-    by_account, moved = None, None
+    by_account, moved, records, forecast, monthly = None, None, None, None, None
     checked = False
+    older = kept.by_account if kept is not None else ()
     if by_service is not None and wanted.accounts is not None:
-        older = kept.by_account if kept is not None else ()
-        since_then = first if older else whole_first
         by_account = reader.rows(
-            BillReading.ACCOUNTS, "", group_by_dimension(LINKED_ACCOUNT), first=since_then
+            BillReading.ACCOUNTS,
+            "",
+            group_by_dimension(LINKED_ACCOUNT),
+            first=first if older else whole_first,
         )
-        settled = until - max(wanted.settling_days - 1, 0) * DAY
-        if named := most_moved_accounts(by_account or (), older, settled, wanted.span):
-            moved = reader.rows(
-                BillReading.MOVED,
-                ", ".join(named),
-                usage,
-                group_by_dimension(LINKED_ACCOUNT),
-                first=whole_first,
-                where=(accounts_filter(named),),
-            )
-    records, forecast = None, None
     if by_service and by_account != []:  # without both, no other row has a place
         read_tags(shown)
         records = reader.rows(BillReading.RECORD_TYPES, "", group_by_dimension("RECORD_TYPE"))
         forecast = _forecast(reader, _metric_and_records(records, wanted, kept, first)[0])
         _check_services(reader, by_service)
-        if wanted.check_tags:
-            checked = _check_tags(reader)
-            later = [name for name in later if name in fine or name not in later[-2:]]
-        read_tags(later)
+        moved = _read_moved(reader, by_account or (), older, whole_first)
+        checked = wanted.check_tags and _check_tags(reader)
+        unread = 2 if wanted.check_tags else 0
+        read_tags(later[:1])
+        if _lacks_months(by_service, kept, whole_first, until):
+            monthly = _read_months(reader)
+            unread += explorer.left < len(later) - 1 - unread
+        kept_back = [name for name in later[len(later) - unread :] if name not in fine]
+        read_tags(name for name in later[1:] if name not in kept_back)
+        reader.gaps += _also_over_limit(kept_back, reader.gaps)
     elif by_service is not None and by_account != []:
         _check_services(reader, by_service)
     metric, kept_records = _metric_and_records(records, wanted, kept, first)
@@ -409,6 +415,7 @@ def read_bill(
         requests=explorer.requests,
         accounts={**explorer.account_names, **named_accounts} if wanted.accounts else None,
         by_account=_charges(by_account or (), metric, ("tag",)),
+        months=_charges(monthly or (), metric, ("usage_type",)),
         currency=next((row.currency for row in by_service or ()), "USD"),
     )
     whole = fresh if kept is None or by_service is None else fresh.after(kept, whole_first)
@@ -416,6 +423,56 @@ def read_bill(
         rows = _charges(moved, metric, ("usage_type", "tag"))
         whole = replace(whole, moved=(*rows, *other_charges(whole.charges, rows)))
     return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, reader.gaps, checked=checked)))
+
+
+def _also_over_limit(names: Iterable[str], gaps: Iterable[BillGap]) -> list[BillGap]:
+    """Return gaps for tags that were left out, if others did not fit either."""
+    over = any(gap.reading is BillReading.TAG and gap.cause is GapCause.OVER_LIMIT for gap in gaps)
+    return [
+        BillGap(reading=BillReading.TAG, cause=GapCause.OVER_LIMIT, subject=name) for name in names if over
+    ]
+
+
+def _read_moved(
+    reader: _Reader, by_account: Iterable[CostRow], older: Iterable[Charge], first: date
+) -> list[CostRow] | None:
+    """Read the accounts that moved most by usage type, from *first* on; *older* are days before."""
+    settled = reader.until - max(reader.wanted.settling_days - 1, 0) * DAY
+    named = most_moved_accounts(by_account, older, settled, reader.wanted.span)
+    if not named:
+        return None
+    return reader.rows(
+        BillReading.MOVED,
+        ", ".join(named),
+        group_by_dimension("USAGE_TYPE"),
+        group_by_dimension(LINKED_ACCOUNT),
+        first=first,
+        where=(accounts_filter(named),),
+    )
+
+
+def _lacks_months(by_service: Iterable[CostRow], kept: Bill | None, first: date, until: date) -> bool:
+    """Return whether *kept* lacks the last whole month, and the account is older than *first*."""
+    last = (until.replace(day=1) - DAY).replace(day=1)
+    if kept is not None and any(month.day == last for month in kept.months):
+        return False
+    days = [row.day for row in by_service if row.unblended]
+    days += [charge.day for charge in kept.charges if charge.usd] if kept is not None else []
+    return min(days, default=until) <= first + WEEK
+
+
+def _read_months(reader: _Reader) -> list[CostRow] | None:
+    """Read the cost of each usage type in the last whole months."""
+    until = reader.until.replace(day=1)
+    first = (until - (HISTORY_MONTHS * 31 - 15) * DAY).replace(day=1)
+    return reader.rows(
+        BillReading.MONTHS,
+        "",
+        group_by_dimension("USAGE_TYPE"),
+        first=first,
+        until=until,
+        granularity="MONTHLY",
+    )
 
 
 def _metric_and_records(

@@ -49,6 +49,7 @@ from ml_janitor.bill.model import (
     settled_end,
 )
 from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillQuestion, BillRequest
+from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.money import CENT
 from ml_janitor.core.text import shorten_list
@@ -201,7 +202,7 @@ def moved_places(bill: Bill, question: BillQuestion) -> list[tuple[str, str]]:
     usd: dict[tuple[str, str], Decimal] = {}
     divided = divide_bill(bill, ())
     for comparison in filter(None, question.comparisons(bill)) if bill.moved else ():
-        for part in changed_parts(divided.lines, comparison, divided.services):
+        for part in changed_parts(divided.lines, comparison, divided.services, divided.months):
             known = part.tag not in {None, OTHER_ACCOUNTS} and part.region != UNKNOWN_REGION
             if known and part.phase in READ_PHASES and abs(part.change) >= 1:
                 where = part.tag or "", part.region
@@ -230,7 +231,7 @@ def explain_movement(
 ) -> Movement:
     """Return the movement of the bill between the two spans."""
     tag = divided.tag
-    found = changed_parts(divided.lines, comparison, divided.services)
+    found = changed_parts(divided.lines, comparison, divided.services, divided.months)
     match tag:
         case "":
             known: Sequence[BillResource] = [replace(resource, tag=None) for resource in resources]
@@ -252,7 +253,7 @@ def explain_movement(
                 found,
                 known,
                 comparison,
-                sole_owners(bill, comparison.after),
+                owner_changes(bill, comparison),
                 divided.lines if tag not in {"", ACCOUNT_TAG} else None,
             )
         ),
@@ -272,7 +273,7 @@ def unread_place_gaps(movement: Movement | None, looked_at: Collection[str]) -> 
     for mover in movement.movers if movement else ():
         where = place_of_part(mover.part, tag)
         if (
-            mover.cause is MoverCause.UNEXPLAINED
+            mover.cause in {MoverCause.UNEXPLAINED, MoverCause.USAGE}
             and mover.part.phase in READ_PHASES
             and where not in looked_at
         ):
@@ -294,24 +295,69 @@ def unread_place_gaps(movement: Movement | None, looked_at: Collection[str]) -> 
             )
 
 
-def sole_owners(bill: Bill, span: DaySpan) -> Mapping[str, str]:
-    """Return the owner of each usage type in *span* with a single owner."""
-    owners: dict[str, set[str]] = {}
+def owner_changes(bill: Bill, comparison: SpanComparison) -> Mapping[str, Mapping[str, Decimal]]:
+    """Return the change of each usage type by owner; "" has no owner."""
+    changes: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for charge in bill.by_tag.get(OWNER_TAG, ()):
-        if charge.usage_type and charge.usd and charge.day in span:
-            owners.setdefault(charge.usage_type, set()).add(charge.tag or "")
-    return {usage: next(iter(of)) for usage, of in owners.items() if len(of) == 1 and any(of)}
+        if (
+            charge.usage_type
+            and charge.usd
+            and (charge.day in comparison.after or charge.day in comparison.before)
+        ):
+            sign = 1 if charge.day in comparison.after else -1
+            changes[charge.usage_type][charge.tag or ""] += sign * charge.usd
+    return changes
 
 
 def merge_movers(found: Iterable[Mover]) -> tuple[Mover, ...]:
     """Merge *found* into one mover for each resource and cause over all usage types: instances, disks."""
     together: dict[object, list[Mover]] = {}
-    for number, mover in enumerate(found):
+    for number, mover in enumerate(merge_small_jobs(found)):
         own = mover.culprit
         key = (mover.cause, own.kind, own.name, own.account, mover.part.tag) if own else number
         together.setdefault(key, []).append(mover)
     movers = [_merged(own) for own in together.values()]
     return tuple(sorted(movers, key=lambda mover: -abs(mover.usd)))
+
+
+SMALL_JOBS = 3
+"""The number of jobs of one line from which they are named together, if none of them is half of them."""
+
+
+def merge_small_jobs(found: Iterable[Mover]) -> Iterator[Mover]:
+    """Yield *found*, with the small jobs of a line that moved more than usual as one mover."""
+    groups: dict[object, list[Mover]] = {}
+    for mover in found:
+        own = mover.culprit
+        small = own and own.kind.endswith("-job") and mover.cause is not MoverCause.FINDING
+        key = (mover.part.usage_type, mover.part.tag, own.kind) if own and small else id(mover)
+        groups.setdefault(key, []).append(mover)
+    for movers in groups.values():
+        usd = sum((mover.usd for mover in movers), ZERO)
+        largest = max(movers, key=lambda mover: abs(mover.usd))
+        together = largest.part.jumped and abs(largest.usd) < abs(usd) / 2
+        if len(movers) < SMALL_JOBS or not together or largest.culprit is None:
+            yield from movers
+            continue
+        owners = {mover.owner for mover in movers}
+        families = {family_name(mover.culprit.name) for mover in movers if mover.culprit}
+        members = sum(mover.culprit.members for mover in movers if mover.culprit and mover.units_after)
+        yield replace(
+            largest,
+            usd=usd,
+            cause=MoverCause.CHANGED,
+            culprit=replace(
+                largest.culprit,
+                name=families.pop() if len(families) == 1 else "",
+                members=members,
+                since=None,
+                ended=None,
+                owner=None,
+            ),
+            owner=owners.pop() if len(owners) == 1 else None,
+            units_before=sum((mover.units_before for mover in movers), ZERO),
+            units_after=sum((mover.units_after for mover in movers), ZERO),
+        )
 
 
 def _merged(own: Sequence[Mover]) -> Mover:

@@ -232,7 +232,7 @@ def _left_out(unread: str | None) -> str:
 
 def _requests_note(asked: SavingsPlans) -> SweepNote:
     return SweepNote(
-        f"{asked.requests} requests were answered by Cost Explorer, a cent each, and Savings Plans"
+        f"made {asked.requests} Cost Explorer requests (${asked.requests / 100:.2f}) and read Savings Plans"
     )
 
 

@@ -344,7 +344,7 @@ def _silent(app: StudioApp, now: datetime) -> str | None:
         return None
     since = "nothing was written to its log since it started"
     written = "it has no log" if isinstance(app.log, Absent) else since
-    told = f"AWS tells no activity of its user apart from health checks, and {written}"
+    told = f"AWS reports only health checks, not user activity, and {written}"
     if unread:
         told = f"its log is not read ({activity.LOGS_NOT_READ}), nor does its space publish its idle time"
     return f"{told}, so nothing shows whether anybody works in it"

@@ -266,7 +266,7 @@ def read_endpoint_use(served: EndpointVariant) -> EndpointUse | str:
     for name in ("requests", "ConcurrentRequestsPerModel"):
         total = served.totals[name]
         if not isinstance(total, Value) or total.value.points < LOAD_HOURS:
-            return f"{name.replace('requests', 'Invocations')} lacks datapoints of the {LOAD_HOURS} hours"
+            return f"{name.replace('requests', 'Invocations')} has no data for some of the {LOAD_HOURS} hours"
     asked = served.totals["requests"]
     count = asked.value.total if isinstance(asked, Value) else 0
     latency = [served.totals[name] for name in ("ModelLatency", "ModelLatency Maximum", "ModelLatency p99")]

@@ -23,6 +23,7 @@ from ml_janitor.bill.model import (
     Movement,
     Mover,
     MoverCause,
+    Phase,
     SpanComparison,
     break_down,
 )
@@ -137,7 +138,8 @@ def mover_parts(mover: Mover, movement: Movement) -> tuple[str, str, str]:
     owner = escape_text(mover.owner or "").partition("@")[0]
     match mover.cause:
         case MoverCause.PRICE:
-            return f"price of {escape_text(mover.part.usage_type)}", _price(mover), owner
+            why = ", ".join(filter(None, [_price(mover), _since(mover, movement)]))
+            return f"price of {escape_text(mover.part.usage_type)}", why, owner
         case MoverCause.TAG:
             values = [_value(movement.tag, value) for value in (mover.tag_before, mover.part.tag)]
             of = (
@@ -147,14 +149,19 @@ def mover_parts(mover: Mover, movement: Movement) -> tuple[str, str, str]:
                 largest = _named(replace(mover.culprit, members=1))
                 of = f"of {mover.culprit.members} resources (the largest: {largest})"
             return f"{of} moved from {values[0]} to {values[1]}", "which changes no total", owner
-        case MoverCause.UNEXPLAINED:
-            return (
-                f"{escape_text(mover.part.usage_type)}{_of_tag(movement.tag, mover.part.tag)}",
-                "not explained",
-                owner,
-            )
+        case MoverCause.USAGE | MoverCause.UNEXPLAINED:
+            usage_type, phase = escape_text(mover.part.usage_type), mover.part.phase
+            kind = escape_text(mover.part.service, 80) if phase is Phase.OTHER else phase.value
+            why = ", ".join(filter(None, [_units_moved(mover), _since(mover, movement)]))
+            if mover.cause is MoverCause.UNEXPLAINED:
+                why = "not explained"
+            return f"{kind} {usage_type}".strip() + _of_tag(movement.tag, mover.part.tag), why, owner
     if mover.culprit is None:
         return escape_text(mover.part.usage_type), "", owner
+    if not mover.culprit.name:
+        kind = mover.culprit.kind.replace("-", " ")
+        what = f"{mover.culprit.members} {kind}s on {escape_text(mover.part.usage_type)}"
+        return f"{what}{_of_tag(movement.tag, mover.part.tag)}", _units_moved(mover), owner
     where = f" in account {escape_text(mover.culprit.account)}" if movement.tag == ACCOUNT_TAG else ""
     return f"{_named(mover.culprit)}{where}", _because(mover, mover.culprit, movement), owner
 
@@ -181,7 +188,8 @@ def _because(mover: Mover, culprit: Culprit, movement: Movement) -> str:
     if new is not None:
         word = "ran first" if culprit.kind.endswith("-job") else "new since"
         return f"{word} {short_day(new, until)}{', in use' if culprit.used else ''}"
-    return _units_moved(mover) + (", in use" if culprit.used else "")
+    moved = filter(None, [_units_moved(mover), _since(mover, movement), "in use" if culprit.used else ""])
+    return ", ".join(moved)
 
 
 def _ended(culprit: Culprit, until: date) -> str:
@@ -196,8 +204,18 @@ def _new_since(culprit: Culprit, comparison: SpanComparison) -> date | None:
     return culprit.since.date()
 
 
+def _since(mover: Mover, movement: Movement) -> str:
+    """Say from which day on the line of a mover costs more or less; "" if it moved no more than usual."""
+    comparison = movement.comparison
+    if mover.part.since is None or mover.ordinary or comparison.kind is ComparisonKind.DAY:
+        return ""
+    return f"since {short_day(mover.part.since, comparison.after.until)}"
+
+
 def _units_moved(mover: Mover) -> str:
-    """Say how much more or less was used: "1,024 instance-hours, 384 before"."""
+    """Say how much more or less was used: "1,024 instance-hours, 384 before"; "" if that is unknown."""
+    if not mover.units_before and not mover.units_after:
+        return ""
     unit = "instance-hours" if mover.part.unit == "Hrs" else escape_text(mover.part.unit)
     if not mover.units_before:
         return f"{mover.units_after:,.0f} {unit}, none before"
@@ -285,6 +303,7 @@ GAP_PERMISSIONS = {
     BillReading.TAG: "ce:GetCostAndUsage",
     BillReading.RECORD_TYPES: "ce:GetCostAndUsage",
     BillReading.FORECAST: "ce:GetCostForecast",
+    BillReading.MONTHS: "ce:GetCostAndUsage",
     BillReading.SERVICE_NAMES: "ce:GetDimensionValues",
     BillReading.ACTIVE_TAGS: "ce:ListCostAllocationTags",
     BillReading.ACTIONS: "kms:VerifyMac",
@@ -295,6 +314,7 @@ GAP_SUBJECTS = {
     BillReading.MOVED: "what moved in each account",
     BillReading.RECORD_TYPES: "credits, refunds and taxes",
     BillReading.FORECAST: "the forecast",
+    BillReading.MONTHS: "the months before",
     BillReading.SERVICE_NAMES: "the names of services",
     BillReading.ACTIVE_TAGS: "which tags are active",
     BillReading.ACTIONS: "what the janitor ended",
@@ -321,7 +341,7 @@ def gap_sentences(gaps: Sequence[BillGap], max_requests: int) -> Iterator[str]:
     if over:
         what = ", ".join(_what(gap) for gap in over)
         limit = f"{max_requests} request{'s' * (max_requests != 1)}"
-        yield f"Did not fit into {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
+        yield f"Skipped to stay within {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
     yield from dict.fromkeys(gap_sentence(gap) for gap in gaps if gap.cause is not GapCause.OVER_LIMIT)
 
 
@@ -491,9 +511,10 @@ def next_step(mover: Mover) -> str:
             return f"{ask}For the evidence: janitor explain {quote_shell(arn)}"
         case MoverCause.PRICE:
             return "check whether a commitment, a free tier or a discount ended."
-        case MoverCause.UNEXPLAINED:
-            ask = f"ask {owner}, or open" if owner else "open"
-            return f"{ask} Cost Explorer for this usage type. No known resource accounts for it."
+        case MoverCause.USAGE if owner:
+            return f"ask {owner} what uses more of it."
+        case MoverCause.USAGE | MoverCause.UNEXPLAINED:
+            return "open Cost Explorer for this usage type. No known resource accounts for it."
     return f"ask {owner} whether it is needed." if owner else "find its owner, and tag it with that."
 
 
@@ -575,16 +596,23 @@ def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
 def _lead(report: BillReport) -> Iterator[NoteBlock]:
     """Name the largest cause, the next step of a rise, and the days; uncompared, the largest lines."""
     moved = _movements_named(report)
-    told = [(when, movement, news) for when, movement in moved if (news := mover_news(movement))]
-    for when, movement, news in told[:1]:
-        cause = max(news, key=lambda mover: (mover.usd * movement.change > 0, abs(mover.usd)))
+    told = [
+        (_first_cause(news, movement), when, movement)
+        for when, movement in moved
+        if (news := mover_news(movement))
+    ]
+    if told:
+        cause, when, movement = max(told, key=lambda named: abs(named[0].usd))
         named = "Largest cause" if movement is report.main else f"Largest cause {when}"
         yield NoteBlock(Rank.FIRST, f"{named}: {mover_line(cause, movement)}.")
         if cause.usd > 0:
             yield NoteBlock(Rank.FIRST, f"Next step: {next_step(cause)}")
-    if moved and not told:
+    elif moved:
         days = "" if report.main else f" {moved[0][0]}"
         yield NoteBlock(Rank.FIRST, f"Nothing moved more than usual{days}.")
+        if report.main and report.main.largest:
+            parts = "; ".join(mover_line(mover, report.main) for mover in report.main.largest)
+            yield NoteBlock(Rank.FIRST, f"Largest parts: {parts}.")
     if not report.main and report.table(BY_PHASE):
         largest = (f"{line.name} {format_usd(line.usd)}" for line in report.table(BY_PHASE)[:NEWS_SHOWN])
         yield NoteBlock(Rank.FIRST, f"Largest: {', '.join(largest)}.")
@@ -593,6 +621,11 @@ def _lead(report: BillReport) -> Iterator[NoteBlock]:
     unsettled = f"; without {young}, which AWS may still change" if young else ""
     read = f"{METRIC_WORDS[report.bill.metric]}. Read {format_time(report.bill.time)}."
     yield NoteBlock(Rank.FULL, f"{compared}{unsettled}; {read}")
+
+
+def _first_cause(news: Sequence[Mover], movement: Movement) -> Mover:
+    """Return the largest of *news* that goes with the change, or else the largest."""
+    return max(news, key=lambda mover: (mover.usd * movement.change > 0, abs(mover.usd)))
 
 
 def _figures(report: BillReport) -> Iterator[FigureBlock]:
@@ -656,6 +689,12 @@ def mover_news(movement: Movement) -> list[Mover]:
     return [mover for mover in movement.news if mover.cause is not MoverCause.TAG]
 
 
+def _told_movers(movement: Movement) -> list[Mover]:
+    """Return the news of a movement, and the largest parts of a total that moved much."""
+    told = {id(mover) for mover in (*mover_news(movement), *movement.largest)}
+    return [mover for mover in movement.movers if id(mover) in told]
+
+
 def _mover_key(mover: Mover) -> object:
     return mover.culprit.name if mover.culprit else (mover.cause, mover.part.usage_type, mover.part.tag)
 
@@ -666,11 +705,11 @@ def _mover_row(mover: Mover, movement: Movement, rank: Rank) -> RowBlock:
 
 def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[RowBlock]:
     """Yield the change as rows that add up: movers, smaller movers together, and the unexplained part."""
-    parts, largest = break_down(movement, most), mover_news(movement)[:NEWS_SHOWN]
+    parts, largest = break_down(movement, most), _told_movers(movement)[:NEWS_SHOWN]
     for mover in parts.movers:
         yield _mover_row(mover, movement, Rank.FIRST if mover in largest else Rank.FULL)
     if count := len(parts.smaller):
-        cells = signed_usd(parts.smaller_usd), count_noun(count, "smaller change"), "", ""
+        cells = signed_usd(parts.smaller_usd), count_noun(count, "other change"), "", ""
         yield RowBlock(Rank.FULL, cells, parts.smaller_usd)
     if parts.unexplained:
         lines = [f"{signed_usd(mover.usd)} {_where(mover)}" for mover in parts.unexplained]

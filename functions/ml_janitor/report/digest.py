@@ -98,6 +98,7 @@ def make_digest(
     rows: Sequence[SweepRow],
     *,
     now: datetime,
+    time_zone: str = "UTC",
     actions: DigestActions = NO_ACTIONS,
     bill: Sequence[str] = (),
     advice: Sequence[Block] = (),
@@ -105,7 +106,8 @@ def make_digest(
     """
     Build the post of a day; short if nothing is new or was done, everything ran, and nothing went wrong.
 
-    *bill* has the paragraphs about the bill, *advice* the week's advice, on its day.
+    *bill* has the paragraphs about the bill, *advice* the week's advice, on its day. Where all *rows* are of
+    one account and region, these are named once.
     """
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
@@ -116,20 +118,30 @@ def make_digest(
     title = findings_title(last, new)
     if title is None:
         title = "Nothing wasteful found in what ran" if last else "No sweep has run"
+    places = {(row.account, row.region) for row in rows}
+    several = len(places) > 1
+    where = (
+        ""
+        if several or not places
+        else " of account {}, {}".format(*(prose(part, 40) for part in min(places)))
+    )
+    as_of = format_local_time(now, time_zone)
     blocks = [
         header_block(title),
         section_block(
-            f"All sweeps, as of {format_time(now)}.{unpriced_note(sum(sweep.unpriced for sweep in last))}"
+            f"All sweeps{where}, as of {as_of}.{unpriced_note(sum(sweep.unpriced for sweep in last))}"
         ),
     ]
     errors = [(row, row.last.error) for row in rows if row.last and row.last.error]
     rest = [
-        *list_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
-        *list_paragraphs("Not complete", [f"{_place(row)}: {prose(error, 300)}" for row, error in errors]),
+        *list_paragraphs("Did not run", [_silence(row, now, several) for row in rows if not row.ran]),
+        *list_paragraphs(
+            "Not complete", [f"{_place(row, several)}: {prose(error, 300)}" for row, error in errors]
+        ),
         *action_blocks(actions),
         *map(section_block, bill),
         *advice,
-        *list_paragraphs("Found", [_found(row) for row in dearest_rows(rows)]),
+        *list_paragraphs("Found", [_found(row, several) for row in dearest_rows(rows)]),
         *unjudged_block(last),
     ]
     for number, block in enumerate(rest):
@@ -334,12 +346,13 @@ def advice_blocks(
         yield context_block(" ".join(ends))
 
 
-def _place(row: SweepRow) -> str:
-    return f"{detector_noun(row.detector, 2)} in {prose(row.account, 40)}, {prose(row.region, 40)}"
+def _place(row: SweepRow, several: bool) -> str:  # noqa: FBT001 - whether its place is named
+    where = f" in {prose(row.account, 40)}, {prose(row.region, 40)}" if several else ""
+    return f"{detector_noun(row.detector, 2)}{where}"
 
 
-def _silence(row: SweepRow, now: datetime) -> str:
-    return f"{_place(row)}: {last_run_text(row.last.time if row.last else None, now)}"
+def _silence(row: SweepRow, now: datetime, several: bool) -> str:  # noqa: FBT001
+    return f"{_place(row, several)}: {last_run_text(row.last.time if row.last else None, now)}"
 
 
 def last_run_text(at: datetime | None, now: datetime) -> str:
@@ -347,12 +360,12 @@ def last_run_text(at: datetime | None, now: datetime) -> str:
     return "it never has" if at is None else f"the last time was {format_age(now - at)} ago"
 
 
-def _found(row: SweepRow) -> str:
+def _found(row: SweepRow, several: bool) -> str:  # noqa: FBT001
     if row.last is None:
-        return f"{_place(row)}: {row.new:,} new"
+        return f"{_place(row, several)}: {row.new:,} new"
     sums = sums_text(add_sums([row.last]))
     new = f", {row.new:,} new" if row.new else ""
-    return f"{f'*{sums}*: ' if sums else ''}{_place(row)}: {row.last.found:,} found{new}"
+    return f"{f'*{sums}*: ' if sums else ''}{_place(row, several)}: {row.last.found:,} found{new}"
 
 
 # --- latest runs over an organization -------------------------------------------------------------

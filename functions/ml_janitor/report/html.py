@@ -161,23 +161,27 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
             lists=[
                 (
                     "troubles",
-                    "What failed, or is half done",
+                    "Failed or half done",
                     [outcome_line(result, accounts=accounts) for result in troubles],
                 ),
-                ("held", "What a limit held back", held),
-                ("lost", "What no function may undo any more", lost),
-                ("notices", "Noticed besides", notice_lines(report)),
-                ("begun", "What was begun before, and is no finding any more", begun),
+                ("held", "Held back by a limit", held),
+                ("lost", "Only a person can undo these", lost),
+                ("notices", "Also noticed", notice_lines(report)),
+                ("begun", "Begun earlier, no longer a finding", begun),
                 (
                     "unread",
-                    "What could not be read",
+                    "Could not be read",
                     [*errors, *(unjudged_line(result, accounts=accounts) for result in unread)],
                 ),
             ],
             nothing_read=why_nothing_read(report),
             charts=charts,
             sources=sorted(
-                {found.cost.source for found in findings if found.cost is not None and found.cost.known}
+                {
+                    escape_text(found.cost.source)
+                    for found in findings
+                    if found.cost is not None and found.cost.known
+                }
             ),
         )
     )
@@ -309,7 +313,9 @@ def incomplete_lines(report: Report) -> list[Markup]:
         if sweep.error:
             places.setdefault((sweep.detector, sweep.error), []).append(place_text(sweep, accounts=several))
     return [
-        format_markup("{} in {} is not complete: {}", detector, first_places(where), add_breaks(why))
+        format_markup(
+            "{} in {} is not complete: {}", detector, first_places(where), add_breaks(escape_text(why, 2000))
+        )
         for (detector, why), where in places.items()
     ]
 

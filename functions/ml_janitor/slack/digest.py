@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,13 +15,14 @@ from zoneinfo import ZoneInfo
 from ml_janitor.acting.savings import sum_savings
 from ml_janitor.acting.undoing import find_unreachable_undos, undo_wording
 from ml_janitor.aws.calls import READ_THREADS, ReadError
+from ml_janitor.aws.tags import Arn
 from ml_janitor.config.schedules import overdue_after, schedule_period
 from ml_janitor.config.sections import NO_ROUTES, Routes
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import HOURS_PER_MONTH, Mode, Unreadable, Value
-from ml_janitor.core.money import Totals, find_overlaps, rank_by_cost
+from ml_janitor.core.money import NO_USD, Totals, find_overlaps, rank_by_cost
 from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Report, Result, Sweep
-from ml_janitor.core.text import format_local_time, format_usd
+from ml_janitor.core.text import format_local_time, format_usd, shorten_list
 from ml_janitor.engine.policy import Hold, hold_reason, holds_on_advice, longest_hold
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Stage
@@ -38,7 +40,6 @@ from ml_janitor.report.digest import (
     make_digest,
     make_organization_digest,
 )
-from ml_janitor.report.finding_words import detector_noun
 from ml_janitor.report.html import render_html
 from ml_janitor.report.mrkdwn import (
     PICTURE_NAME,
@@ -49,6 +50,7 @@ from ml_janitor.report.mrkdwn import (
     as_sentence,
     code_span,
     context_block,
+    count_noun,
     prose,
 )
 from ml_janitor.report.telemetry import measure_dollars
@@ -231,7 +233,14 @@ class DailyDigest:
                     *self._advice_blocks(ranked, self.announcer),
                 ]
                 post = (
-                    make_digest(rows, now=now, actions=actions, bill=part, advice=advice)
+                    make_digest(
+                        rows,
+                        now=now,
+                        time_zone=self.settings.janitor.time_zone,
+                        actions=actions,
+                        bill=part,
+                        advice=advice,
+                    )
                     if seen is None
                     else make_organization_digest(seen, now=now, actions=actions, bill=part, advice=advice)
                 )
@@ -367,6 +376,12 @@ KEEP_ENDS_WITHIN = timedelta(days=14)
 """The digest names what *Keep* holds for no longer than this."""
 
 
+EQUAL_ACTS = 3
+"""Equal acts of one detector that stand in one line: fewer have a line each."""
+
+NAMES_OF_EQUAL_ACTS = 6
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionHistory:
     """
@@ -374,7 +389,7 @@ class ActionHistory:
 
     *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
     *hold_time* is the time for which *Keep* holds, None for good. *several* is whether there are several
-    accounts, so that each line names its own.
+    accounts, and *several_regions* regions, so that each line names its own.
     """
 
     ledger: Ledger
@@ -386,6 +401,7 @@ class ActionHistory:
     within: timedelta = timedelta(days=30)
     hold_time: timedelta | None = None
     several: bool = False
+    several_regions: bool = False
 
     def read(
         self, places: Callable[[str], Sequence[tuple[str, str]]], *, since: datetime, now: datetime
@@ -425,8 +441,14 @@ class ActionHistory:
                 if key not in forged
             ]
 
+        plain = [action for action in acted if not action.by and doubts[action.pk, action.sk] is None]
+        alike = [group for group in _equal_acts(plain) if len(group) >= EQUAL_ACTS]
+        together = [action for group in alike for action in group]
         return DigestActions(
-            acted=lines(acted, self._acted),
+            acted=[
+                *map(self._together, alike),
+                *lines((action for action in acted if action not in together), self._acted),
+            ],
             failed=[self._failed(action) for action in broke.values()],
             undone=lines(undone, self._undone),
             due=[
@@ -472,7 +494,7 @@ class ActionHistory:
                 known = self.actions.all(detector.name, account, region)
                 lost = find_unreachable_undos(detector, known, within=self.within, now=now)
                 if lost is not None:
-                    where = f", {self._place(account, region)}" if self.several else ""
+                    where = self._place(account, region)
                     yield f"{code_span(detector.name)}{where}: {prose(unreachable_undos_text(lost), 600)}"
 
     def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
@@ -486,6 +508,23 @@ class ActionHistory:
         holds = self.holds.all(account, region) if due else {}
         return [entry for entry in due if hold_reason(holds.get(entry.key, ()), now) is None]
 
+    def _together(self, alike: Sequence[Action]) -> str:
+        """Tell the same act on several resources in a line; two of one name are told apart by their kinds."""
+        first, times = alike[0], Counter(action.target.name for action in alike)
+        kinds = {_kind(action.target.arn) for action in alike}
+        what = count_noun(len(alike), kinds.pop() if len(kinds) == 1 else "resource")
+        hourly = (action.hourly_usd or NO_USD for action in alike if not action.until)
+        monthly = sum(hourly, NO_USD) * HOURS_PER_MONTH
+        money = f" ({format_usd(monthly)} a month)" if monthly else ""
+        names = [
+            code_span(action.target.name) if times[action.target.name] == 1 else self._what(action)
+            for action in alike
+        ]
+        where = self._place(first.target.account, first.target.region)
+        return (
+            f"{what}{money} {self._done(first.detector)}{where}: {shorten_list(names, NAMES_OF_EQUAL_ACTS)}"
+        )
+
     def _acted(self, action: Action) -> str:
         asked = f", because {person_text(action.by)} pressed Do it now" if action.by else ""
         money = ""
@@ -497,35 +536,50 @@ class ActionHistory:
             )
             money = f" ({worth})"
         where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
+        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}{where}"
 
     def _failed(self, action: Action) -> str:
         back = undo_wording(self.cleanups[action.detector]).done
         verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
         where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)} could not be {verb}, {where}: {prose(cause_text(action.error), 300)}"
+        return f"{self._what(action)} could not be {verb}{where}: {prose(cause_text(action.error), 300)}"
 
     def _undone(self, action: Action) -> str:
         done = undo_wording(self.cleanups[action.detector]).done
         became = f": {prose(action.became, 300)}" if action.became else ""
         where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)} {done} for {person_text(action.undone_by)}, {where}{became}"
+        return f"{self._what(action)} {done} for {person_text(action.undone_by)}{where}{became}"
 
     def _soon(self, entry: Entry) -> str:
         when = format_local_time(entry.due, self.time_zone) if entry.due else ""
         money = f", {format_usd(entry.claim.monthly_usd)} a month" if entry.claim.monthly_usd else ""
-        what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}"
+        what = f"{_kind(entry.arn)} {code_span(entry.name)}"
         will = f"to be {self._done(entry.detector)} on {when}"
-        return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
+        return f"{what} {will}{money}{self._place(entry.account, entry.region)}"
 
     def _what(self, action: Action) -> str:
-        return f"{detector_noun(action.detector, 1)} {code_span(action.target.name)}"
+        return f"{_kind(action.target.arn)} {code_span(action.target.name)}"
 
     def _done(self, detector: str) -> str:
         return DONE_WORDS[self.cleanups[detector].effect]
 
     def _place(self, account: str, region: str) -> str:
-        return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"
+        named = [account] * self.several + [region] * (self.several or self.several_regions)
+        return f", in {', '.join(prose(part, 40) for part in named)}" if named else ""
+
+
+def _equal_acts(actions: Iterable[Action]) -> Iterable[list[Action]]:
+    """Group *actions* by what was done where: each detector does one thing."""
+    groups: dict[tuple[str, str, str], list[Action]] = {}
+    for action in actions:
+        place = action.detector, action.target.account, action.target.region
+        groups.setdefault(place, []).append(action)
+    return groups.values()
+
+
+def _kind(arn: str) -> str:
+    """Return the kind of a resource in words: "notebook instance"."""
+    return prose(Arn.parse(arn).kind.replace("-", " "), 40)
 
 
 # --- latest runs of an organization ---------------------------------------------------------------

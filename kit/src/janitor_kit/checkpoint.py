@@ -217,12 +217,11 @@ def write_manifest(
 ) -> None:
     """Flush the files of *folder*, and write their sizes and digests beside them."""
     files = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         flush(path)
-        files[path.name] = {
-            "bytes": path.stat().st_size,
-            "sha256": digests.get(path.name) or digest(path),
-        }
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            files[name] = {"bytes": path.stat().st_size, "sha256": digests.get(name) or digest(path)}
     body: dict[str, Any] = {
         "format": FORMAT,
         "progress": asdict(progress),
@@ -254,6 +253,15 @@ def read_manifest(text: str | bytes) -> dict[str, Any]:
 
 def check(path: Path) -> Checkpoint:
     """Read every file of a checkpoint; raises `TornError` with the first difference from its manifest."""
+    manifest = check_files(path)
+    progress = Progress(**manifest["progress"])
+    if not path.name.startswith((f"step-{progress.step:012d}-", HIDDEN)):
+        raise TornError(f"its manifest is of step {progress.step}")
+    return Checkpoint(path, progress, manifest.get("fingerprint"))
+
+
+def check_files(path: Path) -> dict[str, Any]:
+    """Read every file in a folder and return its manifest; raises `TornError` with the first difference."""
     try:
         manifest = read_manifest((path / MANIFEST).read_bytes())
         for name, expected in manifest["files"].items():
@@ -264,10 +272,7 @@ def check(path: Path) -> Checkpoint:
                 raise TornError(f"{name} is not what was written")
     except OSError as error:
         raise TornError(str(error)) from error
-    progress = Progress(**manifest["progress"])
-    if not path.name.startswith((f"step-{progress.step:012d}-", HIDDEN)):
-        raise TornError(f"its manifest is of step {progress.step}")
-    return Checkpoint(path, progress, manifest.get("fingerprint"))
+    return manifest
 
 
 class HashedFile:

@@ -15,14 +15,25 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from janitor_kit import jobs
 from janitor_kit.launch import Job, Plan, Refused, launch, new_stamp, prepare
 
 FAILED, REFUSED = 1, 2
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-TIMES = ("max_runtime", "max_wait", "allowance")
+TIMES = ("max_runtime", "max_wait", "allowance", "keep_alive_period")
 MONEY = ("max_usd", "price")
-TABLES = ("tags", "inputs", "hyperparameters", "environment", "bucket_regions", "request")
-KINDS: Mapping[str, type] = {"spot": bool, "retries": int, "instances": int, "volume_gb": int}
+TABLES = (
+    *("tags", "inputs", "hyperparameters", "environment", "bucket_regions", "request"),
+    *("metric_definitions", "instance_groups"),
+)
+LISTS = ("also", "required_tags", "container_entrypoint", "container_arguments")
+KINDS: Mapping[str, type] = {
+    "spot": bool,
+    "exec_script": bool,
+    "retries": int,
+    "instances": int,
+    "volume_gb": int,
+}
 KIND_NAMES = {bool: "true or false", int: "a whole number", dict: "a table", str: "a text"}
 
 # ruff: noqa: T201 - it prints
@@ -52,7 +63,7 @@ Exit status: 0 launched (or, with --dry-run, it could be), 1 AWS failed, 2 refus
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="janitor-kit", description="What prevents waste in machine learning on AWS."
+        prog="janitor-kit", description="Training jobs on SageMaker with hard limits."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     subcommand = commands.add_parser(
@@ -81,16 +92,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dry-run", action="store_true", help="check everything, create and upload nothing"
     )
     subcommand.add_argument("--json", action="store_true", help="the request and its estimate as JSON")
+    subcommand.add_argument(
+        "--continue-from", metavar="CHECKPOINT", help="go on from a checkpoint that another run wrote"
+    )
+    subcommand.add_argument("--wait", action="store_true", help="wait until the job has ended")
+    for name, words, function in (
+        ("list", "list training jobs, the newest first", jobs.print_jobs),
+        ("logs", "print a job's logs", jobs.print_logs),
+        ("stop", "stop a job", jobs.stop),
+    ):
+        other = commands.add_parser(name, help=words, description=words)
+        if name == "list":
+            other.add_argument("--name", metavar="TEXT", help="only names with this text")
+            other.add_argument("--count", type=int, default=20, help="how many (20)")
+        else:
+            other.add_argument("job", help="the job's name")
+        if name != "list":
+            other.add_argument("--wait", action="store_true", help="go on until the job has ended")
+        other.add_argument("--region", help="its region; else that of your AWS configuration")
+        other.set_defaults(run=function)
     given = parser.parse_args(arguments)
     try:
-        return _launch(given)
+        return _asked_of_aws(given)
     except Refused as refused:
-        print(f"janitor-kit launch: refused: {refused}", file=sys.stderr)
+        print(f"janitor-kit {given.command}: refused: {refused}", file=sys.stderr)
         return REFUSED
 
 
-def _launch(given: argparse.Namespace) -> int:
-    job = job_of(given)
+def _asked_of_aws(given: argparse.Namespace) -> int:
+    """Run the command; an error of AWS is one line."""
+    job = job_of(given) if given.command == "launch" else None
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -98,27 +129,31 @@ def _launch(given: argparse.Namespace) -> int:
         raise Refused("boto3 is not installed: pip install boto3") from error
     try:
         session = boto3.Session(region_name=given.region)
+        if job is None:
+            ran: int = given.run(given, session)
+            return ran
         stamp = new_stamp(datetime.now(timezone.utc))
         plan = prepare(job, session, stamp=stamp, environment=os.environ, folder=given.file.parent)
         if not given.json:
             print(described(plan, job))
         arn = None if given.dry_run else launch(job, plan, session)
+        ended = jobs.wait(session, plan.name) if arn and given.wait else None
     except ClientError as error:
         problem = error.response["Error"]
         print(
-            f"janitor-kit launch: {error.operation_name}: {problem['Code']}: {problem['Message']}",
+            f"janitor-kit {given.command}: {error.operation_name}: {problem['Code']}: {problem['Message']}",
             file=sys.stderr,
         )
         return FAILED
     except BotoCoreError as error:
         advice = ": set AWS_PROFILE, or run `aws configure`" if isinstance(error, NoCredentialsError) else ""
-        print(f"janitor-kit launch: {error}{advice}", file=sys.stderr)
+        print(f"janitor-kit {given.command}: {error}{advice}", file=sys.stderr)
         return FAILED
     if given.json:
         print(json.dumps(as_json(plan, arn), indent=2))
     else:
         print("dry run: nothing was created" if arn is None else f"launched {arn}")
-    return 0
+    return 0 if ended is None else jobs.exit_status(*ended)
 
 
 # --- what is read --------------------------------------------------------------------------------
@@ -131,14 +166,14 @@ def job_of(given: argparse.Namespace) -> Job:
     if unknown := [name for name in members if name not in known]:
         near = get_close_matches(unknown[0], known, 1)
         raise Refused(f"{given.file}: unknown: {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
-    required = ("name", "role", "image", "instance_type", "output")
+    required = ("name", "role", "image", "output")
     if missing := [name for name in required if members.get(name) is None]:
         raise Refused(f"{given.file}: missing: {', '.join(missing)}")
     typed = {name: _typed(name, value, given.file.parent) for name, value in members.items()}
-    job = Job(**({"tags": {}} | typed))
+    job = Job(**({"tags": {}, "instance_type": None} | typed))
     flags: dict[str, Any] = {
         name: _typed(name, getattr(given, name), Path())
-        for name in ("max_usd", "max_runtime", "max_wait", "price")
+        for name in ("max_usd", "max_runtime", "max_wait", "price", "continue_from")
         if getattr(given, name) is not None
     }
     if given.on_demand:
@@ -185,14 +220,14 @@ def _typed(name: str, value: Any, folder: Path) -> Any:
             raise Refused(f"{name} is {value!r}: not a number") from None
     if name == "source":
         return value if str(value).startswith("s3://") else folder / str(value)
-    if name in ("also", "required_tags"):
+    if name in LISTS:
         if not isinstance(value, list):
             raise Refused(f"{name} is {value!r}: a list is needed")
         return tuple(folder / str(item) if name == "also" else str(item) for item in value)
     kind: Any = dict if name in TABLES else KINDS.get(name, str)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise Refused(f"{name} is {value!r}: {KIND_NAMES[kind]} is needed")
-    if name in ("tags", "inputs", "environment", "bucket_regions"):
+    if name in ("tags", "environment", "bucket_regions", "metric_definitions"):
         return {key: str(item) for key, item in value.items()}
     return value
 
@@ -226,18 +261,20 @@ def _value(text: str) -> Any:
 def described(plan: Plan, job: Job) -> str:
     """Say the most that the job may cost, how that was computed, and what is not limited."""
     bound, kind = plan.bound, "spot" if job.spot else "on demand"
-    lines = [f"{plan.name} in {plan.region}: {bound.instances} x {job.instance_type}, {kind}"]
+    machines = " + ".join(f"{count} x {each}" for each, count in job.machines.items())
+    lines = [f"{plan.name} in {plan.region}: {machines}, {kind}"]
     limit = (
         f"limit {duration(bound.seconds)}, and {duration(bound.allowance)} for download, upload and SIGTERM"
     )
+    priced = "hour of all instances" if job.instance_groups else "instance-hour"
     if bound.instance_usd is None:
         lines.append(f"  cost unknown: no price ({bound.source}); {limit}")
     else:
         lines += [
             f"  at most ${bound.at_most_usd}: {limit}, at ${bound.hourly_usd:.3f} an hour",
             (
-                f"  ${bound.instance_usd:f} for an instance-hour ({bound.source}), "
-                f"${bound.volumes_usd:.3f} an hour for {bound.instances} x {job.volume_gb} GB"
+                f"  ${bound.instance_usd:f} for an {priced} ({bound.source}), "
+                f"${bound.volumes_usd:.3f} an hour for {sum(job.machines.values())} x {job.volume_gb} GB"
             ),
         ]
     return "\n".join([*lines, *(f"  not limited: {reason}" for reason in bound.unbounded)])

@@ -32,10 +32,18 @@ OWN = {
 """Members that a job's `request` may not set: a limit would not hold otherwise."""
 MOST_TAGS = 50
 MOST_RETRIES = 30
+MOST_KEEP_ALIVE = 3600
 MOST_USD = 10**9
 OF_THIS_JOB = "{job}"
 CHECKPOINT_DIR = "CHECKPOINT_DIR"
 """The variable that tells the script where its checkpoints belong."""
+CODE_CHANNEL = "code"
+EXEC_SCRIPT = (
+    "mkdir -p /opt/ml/code && cd /opt/ml/code && tar -xzf /opt/ml/input/data/code/*.tar.gz && "
+    "if [ -f requirements.txt ]; then python -m pip install -q -r requirements.txt; fi && "
+    'exec python "$0" "$@"'
+)
+"""Replaces the shell by the script, so that SIGTERM reaches it: AWS's toolkit passes no signal on."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,18 @@ class Job:
     "{job}" in *checkpoints* becomes the job's name; a path without it is resumed by the next job, which
     trains nothing if that run was finished. *allowance* is what download and upload may take, billed beside
     the limit. *request* adds members of CreateTrainingJob that this class has not, such as VpcConfig.
+
+    Later settings have the names of ModelTrainer in the SageMaker SDK. An input is an s3:// path, or a
+    table of `uri`, `sharded` and `mode`. *metric_definitions* are regular expressions by name. A warm pool
+    lasts *keep_alive_period*, billed beside the limit. *instance_groups* are tables of `instance_type` and
+    `instances` by name, in place of *instance_type*. *exec_script* runs the script itself as the
+    container's first process. *continue_from* names another run's checkpoint to go on from.
     """
 
     name: str
     role: str
     image: str
-    instance_type: str
+    instance_type: str | None
     output: str
     tags: Mapping[str, str]
     max_runtime: int | None = None
@@ -69,7 +83,7 @@ class Job:
     source: str | Path | None = None
     also: tuple[Path, ...] = ()
     entry: str | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     required_tags: tuple[str, ...] = ("project", "owner")
@@ -77,6 +91,27 @@ class Job:
     allowance: int = 600
     bucket_regions: Mapping[str, str] = field(default_factory=dict)
     request: Mapping[str, Any] = field(default_factory=dict)
+    training_input_mode: str = "File"
+    volume_kms_key_id: str | None = None
+    kms_key_id: str | None = None
+    metric_definitions: Mapping[str, str] = field(default_factory=dict)
+    keep_alive_period: int | None = None
+    instance_groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    container_entrypoint: tuple[str, ...] = ()
+    container_arguments: tuple[str, ...] = ()
+    exec_script: bool = False
+    continue_from: str | None = None
+
+    @property
+    def machines(self) -> dict[str, int]:
+        """Return how many instances of each type it has."""
+        if not self.instance_groups:
+            return {str(self.instance_type): self.instances}
+        found: dict[str, int] = {}
+        for group in self.instance_groups.values():
+            name = group["instance_type"]
+            found[name] = found.get(name, 0) + group["instances"]
+        return found
 
 
 @dataclass(frozen=True)
@@ -111,7 +146,7 @@ def prepare(job: Job, session: Any, *, stamp: str, environment: Mapping[str, str
     code = _code(job, name)
     # before the price: a misspelt type has none
     check_against_model(session.client("sagemaker"), request_of(job, name, 1, tags, code))
-    bound = bound_of(job, prices.price_of(session, region, job.instance_type, job.price), region)
+    bound = bound_of(job, price_of_machines(job, session, region), region)
     request = request_of(job, name, bound.seconds, tags, code)
     client = session.client("s3")
     check_regions(
@@ -150,7 +185,12 @@ def launch(job: Job, plan: Plan, session: Any) -> str:
 
 def check_demands(job: Job) -> None:
     """Refuse a job without what every job must have. Asks nobody."""
-    if problems := [*_limit_problems(job), *_spot_problems(job), *_other_problems(job)]:
+    if problems := [
+        *_limit_problems(job),
+        *_machine_problems(job),
+        *_spot_problems(job),
+        *_other_problems(job),
+    ]:
         raise Refused("; ".join(problems))
     if job.source and not is_remote(job.source):
         check_code(Path(job.source), str(job.entry), job.also)
@@ -170,6 +210,20 @@ def _limit_problems(job: Job) -> Iterator[str]:
         yield f"retries is {job.retries}: from 0 to {MOST_RETRIES}"
 
 
+def _machine_problems(job: Job) -> Iterator[str]:
+    if not job.instance_type and not job.instance_groups:
+        yield "no machines: give instance_type, or instance_groups"
+    if job.instance_type and job.instance_groups:
+        yield "instance_type and instance_groups exclude each other"
+    if job.instance_groups and job.price is not None:
+        yield "price is of one type of instances: leave it out with instance_groups"
+    for name, group in job.instance_groups.items():
+        if {*group} != {"instance_type", "instances"} or not int(group["instances"]) >= 1:
+            yield f"the instance group {name} needs instance_type, and instances of at least 1"
+    if job.keep_alive_period is not None and not 0 < job.keep_alive_period <= MOST_KEEP_ALIVE:
+        yield f"keep_alive_period is {job.keep_alive_period} seconds: from 1 second to an hour"
+
+
 def _spot_problems(job: Job) -> Iterator[str]:
     if not job.spot:
         if job.max_wait is not None:
@@ -177,6 +231,8 @@ def _spot_problems(job: Job) -> Iterator[str]:
         return
     if not job.checkpoints:
         yield "spot without checkpoints begins anew when interrupted: give checkpoints, or spot = false"
+    if job.keep_alive_period is not None:
+        yield "a warm pool (keep_alive_period) is on demand: give spot = false"
     if job.max_wait is None:
         yield "spot without max_wait: say how long it may take with waiting for capacity, or spot = false"
     elif job.max_wait < (job.max_runtime or 1):
@@ -191,22 +247,44 @@ def _other_problems(job: Job) -> Iterator[str]:
             yield f"AWS does not allow the tag {key}={value}"
     if bool(job.source) != bool(job.entry):
         yield "source and entry belong together: the code, and the script in it"
+    if job.exec_script and (not job.source or job.container_entrypoint or CODE_CHANNEL in job.inputs):
+        yield (
+            "exec_script needs source, and has the entry point and the input channel "
+            f"{CODE_CHANNEL} for itself"
+        )
+    for name, given in job.inputs.items():
+        if not isinstance(given, str) and ("uri" not in given or {*given} - {"uri", "sharded", "mode"}):
+            yield f"the input {name} is an s3:// path, or a table of uri, sharded and mode"
     if own := sorted(OWN & set(job.request)):
         yield f"request may not set {', '.join(own)}: they have settings of their own"
 
 
+def price_of_machines(job: Job, session: Any, region: str) -> prices.Price:
+    """Return the price of an instance-hour; with instance groups, of an hour of all instances."""
+    if not job.instance_groups:
+        return prices.price_of(session, region, str(job.instance_type), job.price)
+    found = [(count, prices.price_of(session, region, each)) for each, count in job.machines.items()]
+    sources = "; ".join(dict.fromkeys(price.source for _, price in found))
+    if any(price.hourly_usd is None for _, price in found):
+        return prices.Price(None, sources)
+    return prices.Price(
+        sum((count * (price.hourly_usd or Decimal(0)) for count, price in found), Decimal(0)), sources
+    )
+
+
 def bound_of(job: Job, price: prices.Price, region: str) -> prices.Bound:
     """Compute the limit in seconds, and the most that the job costs with it. Raises Refused."""
-    volumes = prices.volumes(job.instances, job.volume_gb)
-    allowance = job.allowance + prices.GRACE
+    instances = 1 if job.instance_groups else job.instances  # a price is then that of all
+    volumes = prices.volumes(sum(job.machines.values()), job.volume_gb)
+    allowance = job.allowance + prices.GRACE + (job.keep_alive_period or 0)
     limits = [limit for limit in (job.max_runtime, job.max_wait) if limit is not None]
     if job.max_usd is not None:
         if price.hourly_usd is None:
-            unknown = f"no price of {job.instance_type} is known ({price.source})"
+            unknown = f"no price of {', '.join(job.machines)} is known ({price.source})"
             raise Refused(f"{unknown}: give price = DOLLARS_AN_HOUR, or max_runtime in place of max_usd")
-        seconds = prices.seconds_for(job.max_usd, price.hourly_usd * job.instances + volumes, allowance)
+        seconds = prices.seconds_for(job.max_usd, price.hourly_usd * instances + volumes, allowance)
         if seconds < 1:
-            least = (price.hourly_usd * job.instances + volumes) * allowance / 3600
+            least = (price.hourly_usd * instances + volumes) * allowance / 3600
             raise Refused(
                 f"${job.max_usd} does not pay for more than download, upload and SIGTERM (${least:.2f})"
             )
@@ -216,9 +294,7 @@ def bound_of(job: Job, price: prices.Price, region: str) -> prices.Bound:
         unbounded += (f"volumes are counted at the price of {prices.TABLE_REGION}",)
     if not job.retries:
         unbounded += ("without retries, AWS does not say whether the limit is that of all attempts",)
-    return prices.Bound(
-        min(limits), allowance, job.instances, price.hourly_usd, volumes, price.source, unbounded
-    )
+    return prices.Bound(min(limits), allowance, instances, price.hourly_usd, volumes, price.source, unbounded)
 
 
 def request_of(
@@ -231,19 +307,18 @@ def request_of(
     StoppingCondition).
     """
     given: dict[str, Any] = dict(job.hyperparameters)
-    if code is not None:
+    if code is not None and not job.exec_script:
         given |= {"sagemaker_program": job.entry, "sagemaker_submit_directory": code}
     stop: dict[str, int] = {"MaxRuntimeInSeconds": seconds}
     request: dict[str, Any] = {
         "TrainingJobName": name,
-        "AlgorithmSpecification": {"TrainingImage": job.image, "TrainingInputMode": "File"},
+        "AlgorithmSpecification": _algorithm(job),
         "RoleArn": job.role,
-        "OutputDataConfig": {"S3OutputPath": job.output},
-        "ResourceConfig": {
-            "InstanceType": job.instance_type,
-            "InstanceCount": job.instances,
-            "VolumeSizeInGB": job.volume_gb,
+        "OutputDataConfig": {
+            "S3OutputPath": job.output,
+            **({"KmsKeyId": job.kms_key_id} if job.kms_key_id else {}),
         },
+        "ResourceConfig": _resources(job),
         "StoppingCondition": stop,
         "EnableManagedSpotTraining": job.spot,
         "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
@@ -257,15 +332,20 @@ def request_of(
         stop["MaxWaitTimeInSeconds"] = job.max_wait
     if job.retries:
         request["RetryStrategy"] = {"MaximumRetryAttempts": job.retries}
+    if job.continue_from:
+        environment.setdefault("CONTINUE_FROM", job.continue_from)
     if environment:
         request["Environment"] = environment
     if given:
-        script = code is not None
+        script = code is not None and not job.exec_script
         request["HyperParameters"] = {
             key: _hyperparameter(key, value, script=script) for key, value in given.items()
         }
-    if job.inputs:
-        request["InputDataConfig"] = [_channel(*channel) for channel in job.inputs.items()]
+    inputs = dict(job.inputs)
+    if code is not None and job.exec_script:
+        inputs[CODE_CHANNEL] = {"uri": code, "mode": "File"}
+    if inputs:
+        request["InputDataConfig"] = [_channel(*channel) for channel in inputs.items()]
     return request | dict(job.request)
 
 
@@ -279,9 +359,53 @@ def _hyperparameter(key: str, value: Any, *, script: bool) -> str:
         raise Refused(f"the hyperparameter {key} is {value}: write it as a text ({error})") from error
 
 
-def _channel(name: str, uri: str) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+def _algorithm(job: Job) -> dict[str, Any]:
+    found: dict[str, Any] = {"TrainingImage": job.image, "TrainingInputMode": job.training_input_mode}
+    if job.metric_definitions:
+        found["MetricDefinitions"] = [
+            {"Name": name, "Regex": regex} for name, regex in job.metric_definitions.items()
+        ]
+    if job.container_entrypoint:
+        found["ContainerEntrypoint"] = [*job.container_entrypoint]
+    if job.container_arguments:
+        found["ContainerArguments"] = [*job.container_arguments]
+    if job.exec_script:
+        options = [
+            word
+            for key, value in job.hyperparameters.items()
+            for word in (f"--{key}", _hyperparameter(key, value, script=False))
+        ]
+        found["ContainerEntrypoint"] = ["/bin/sh", "-c", EXEC_SCRIPT]
+        found["ContainerArguments"] = [str(job.entry), *options, *job.container_arguments]
+    return found
+
+
+def _resources(job: Job) -> dict[str, Any]:
+    found: dict[str, Any] = {"VolumeSizeInGB": job.volume_gb}
+    if job.instance_groups:
+        found["InstanceGroups"] = [
+            {
+                "InstanceGroupName": name,
+                "InstanceType": group["instance_type"],
+                "InstanceCount": group["instances"],
+            }
+            for name, group in job.instance_groups.items()
+        ]
+    else:
+        found |= {"InstanceType": job.instance_type, "InstanceCount": job.instances}
+    if job.volume_kms_key_id:
+        found["VolumeKmsKeyId"] = job.volume_kms_key_id
+    if job.keep_alive_period is not None:
+        found["KeepAlivePeriodInSeconds"] = job.keep_alive_period
+    return found
+
+
+def _channel(name: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
+    wanted = {"uri": given} if isinstance(given, str) else given
+    spread = "ShardedByS3Key" if wanted.get("sharded") else "FullyReplicated"
+    source = {"S3DataType": "S3Prefix", "S3Uri": wanted["uri"], "S3DataDistributionType": spread}
+    found = {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+    return found | ({"InputMode": wanted["mode"]} if "mode" in wanted else {})
 
 
 def _code(job: Job, name: str) -> str | None:

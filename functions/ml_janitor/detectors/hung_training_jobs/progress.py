@@ -576,8 +576,8 @@ def _doubts(motions: Mapping[LoadPattern, Sequence[str]], spinning: SpinningGpus
     """
     if motions.keys() == {LoadPattern.RESTS}:
         resting = len(motions[LoadPattern.RESTS])
-        whose = f"all {resting} hosts rest" if resting > 1 else "its host rests"
-        yield f"{whose}, as also while it waits for a query, another job or a person"
+        idle, who = (f"all {resting} hosts are idle", "they") if resting > 1 else ("its host is idle", "it")
+        yield f"{idle} ({who} may be waiting for a query, another job or a person)"
     if LoadPattern.SPINS in motions and spinning.count == 1:
         yield f"one of {spinning.total} GPUs spins without a change, as also in a program made for one"
     if hosts := motions.get(LoadPattern.FULL):
