@@ -487,7 +487,9 @@ def _metrics(
     where = frozenset({("EndpointName", name), ("VariantName", variant.name)})
     names = ["CPUUtilization", "MemoryUtilization"]
     names += ["GPUUtilization", "GPUMemoryUtilization"] if variant.machine.gpus else []
-    asked = {name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names}
+    asked: dict[str, tuple[Metric, ...]] = {
+        name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names
+    }
     for metric, stat in (CONCURRENT_REQUESTS, *more):
         key = metric if metric not in asked else f"{metric} {stat}"
         asked[key] = (Metric(SAGEMAKER_NAMESPACE, metric, where, stat),)
