@@ -74,7 +74,7 @@ def test_every_reading_has_the_same_dollars(box: Control, read_bill: Read) -> No
 
     bill = read_bill()
 
-    assert bill.requests == 7
+    assert bill.requests == 8
     assert round(bill.total(bill.whole), 6) == 1950
     for rows in bill.by_tag.values():
         assert round(sum(one.usd for one in rows), 6) == 1950
