@@ -321,17 +321,19 @@ def _batch(days: list[float], first: date, comparison: SpanComparison) -> float:
         Counter(label for day in span for label in _labels_of_day(day))
         for span in (comparison.before, comparison.after)
     ]
+    times = {label: abs(counts[1][label] - counts[0][label]) for label in {*counts[0], *counts[1]}}
     extra: dict[str, list[float]] = defaultdict(list)
-    for number, usd in enumerate(days):
+    judged = len(days) - 1 if comparison.kind is ComparisonKind.DAY else len(days)
+    for number, usd in enumerate(days[:judged]):
         near = days[max(number - 3, 0) : number] + days[number + 1 : number + 4]
-        if not (comparison.kind is ComparisonKind.DAY and number == len(days) - 1) and near:
-            for label in _labels_of_day(first + number * DAY):
+        for label in _labels_of_day(first + number * DAY):
+            if times.get(label) and near:
                 extra[label].append(usd - median(near))
     found = 0.0
     for label, costs in extra.items():
-        largest, times = sorted(costs)[-2:], abs(counts[1][label] - counts[0][label])
-        if times and len(largest) == 2 and largest[0] > largest[1] / 4:
-            found = max(found, times * sum(largest) / 2)
+        largest = sorted(costs)[-2:]
+        if len(largest) == 2 and largest[0] > largest[1] / 4:
+            found = max(found, times[label] * sum(largest) / 2)
     return found
 
 
