@@ -355,6 +355,26 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
     assert only.usual == 50  # dollars, however small the bill
 
 
+@cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.2, True), ("GB", 1, True))
+def test_the_same_bytes_are_no_jump_between_months_of_other_lengths(
+    unit: str, grown: float, *, jumped: bool
+) -> None:
+    """January's 31 days cost as much as February's 28: the 28 of January are 10 % cheaper."""
+    january, february = DaySpan(date(2026, 1, 4), 28), DaySpan(date(2026, 2, 1), 28)
+    rows = [
+        Charge(day=day, usage_type=STORED, tag="llm", usd=Decimal(str(usd)), quantity=Decimal(usd), unit=unit)
+        for span, length, factor in ((january, 31, 1), (february, 28, grown))
+        for day in span
+        for usd in (6000 * factor / length,)
+    ]
+    compared = SpanComparison(kind=ComparisonKind.DAYS, before=january, after=february)
+
+    (part,) = changed_parts(usage_lines(rows), compared, {})
+
+    assert part.change > 400
+    assert part.jumped is jumped
+
+
 def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_type() -> None:
     read = bill(charges(HOST, LAST, price="1", quantity="1", tag="llm"))
     by_service = tuple(replace(one, usage_type="", service="S3") for one in read.by_tag["project"])
