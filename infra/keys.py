@@ -49,7 +49,7 @@ KEY_TABLE: Mapping[SigningKey, KeyUses] = {
     SigningKey.RECORDS: KeyUses(
         id="UndoRecordKey",
         output="UndoKey",
-        signs="records of actions, and warnings",
+        signs="records of actions, warnings, and places in the limits",
         signers=(KeyUser.ARMED, KeyUser.WRITERS),
         verifiers=_READERS,
     ),

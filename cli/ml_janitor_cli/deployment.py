@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -455,7 +455,7 @@ def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
 
 POLICIES_CHECK = "policies"
 WRITING_ACTIONS = ("dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-MANAGING_KEY = ("kms:CreateGrant", "kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
+ENDING_KEY = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
 MANAGING_TABLE = ("dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "dynamodb:PutResourcePolicy")
 NO_POLICY_CODES = frozenset({"NotFoundException", "PolicyNotFoundException", "ResourceNotFoundException"})
 
@@ -472,19 +472,22 @@ def check_policies(here: RegionServices, stack: DeployedStack, settings: Setting
         said = "ledger_writers is empty, so whoever IAM allows may sign, and write to the ledger"
         yield Check.wrong(POLICIES_CHECK, said, "set ledger_writers in janitor, and make deploy")
         return
-    managing = dict.fromkeys(MANAGING_KEY, section.administrators)
-    closed = {
+    managing = dict.fromkeys(ENDING_KEY, section.administrators)
+    closed: dict[str, tuple[Callable[[], Any], str, Mapping[str, Sequence[str]]]] = {
         key.name: (
             partial(_key_policy, here, stack.physical_id(key.construct, "", KEY_TYPE)),
             "kms:GetKeyPolicy",
             {
                 "kms:GenerateMac": section.ledger_writers if key.signs else [],
                 "kms:VerifyMac": section.ledger_writers,
+                "kms:CreateGrant": section.administrators,
                 **managing,
             },
         )
         for key in DEPLOYED_KEYS
     }
+    encrypting = partial(_key_policy, here, stack.physical_id("LedgerKey", "", KEY_TYPE))
+    closed["table's key"] = (encrypting, "kms:GetKeyPolicy", managing)
     closed["table"] = (
         partial(_table_policy, here, stack.table),
         "dynamodb:DescribeTable and dynamodb:GetResourcePolicy",

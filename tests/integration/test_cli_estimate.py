@@ -16,6 +16,7 @@ from ml_janitor.core.capacity import SpotCapacity
 from ml_janitor.core.model import Finding
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
+from ml_janitor_cli.estimate.command import offers_date
 from ml_janitor_sandbox.control import Control
 from tables import cases
 
@@ -72,6 +73,15 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
         {"one_by_one_usd": 0.01, "batched_usd": 0.005, "cached_usd": 0.005, "together_usd": 0.00125},
     ),
     (
+        "batching --price 3.6 --one-ms 10 --batch 4 --batch-ms 20 --cache-hits 0.5 --quantised 2 --rate 1000",
+        {
+            "one_by_one_instances": 10,
+            "batched_instances": 5,
+            "together_instances": 2,
+            "saved_monthly_usd": 5 * 3.6 * 730,
+        },
+    ),
+    (
         "training --price 1 --hours 10 --interruptions 0.5 --restart 30 --save 6 --discount 0.4",
         {"spot_hours": SPOT.hours(10, SPOT.interval()), "checkpoint_hours": SPOT.interval()},
     ),
@@ -116,6 +126,30 @@ def test_what_is_typed_is_in_the_units_of_its_help(
 ) -> None:
     document = janitor("estimate", *typed.split(), "--json").document
     assert {name: document[name] for name in figures} == pytest.approx(figures)
+
+
+def test_an_estimate_names_its_prices_and_what_it_leaves_out(janitor: Janitor) -> None:
+    training = ("estimate", "training", "--hours", "10", "--json")
+    bare = janitor(*training, "--price", "1", "--storage-gb", "0", "--discount", "0")
+    assert bare.document["prices"] == ["$1 for an instance-hour, as typed"]
+    assert bare.document["without"] == "requests, waiting for spot capacity, and data that leaves AWS"
+    more = "--gpu V100 --gpus 1 --data-gb 5 --storage-price 0.2 --commitment-discount 0.5"
+    full = janitor(*training, *more.split()).document
+    assert full["prices"] == [
+        "$3.825 for an hour of ml.p3.2xlarge, us-east-1, price table of mid-2025",
+        f"other machines and their spot prices (a snapshot): SkyPilot's catalog, read {offers_date()}",
+        "$0.2 for a GB-month of a volume, as typed",
+        "a commitment's discount of 50.0%, as typed: an assumption",
+        "$0.09 for a GB out of AWS, us-east-1, as published in April 2026",
+    ]
+    assert full["without"] == "requests and waiting for spot capacity"
+    assert full["compared"][0]["gpu_hour_usd"] == pytest.approx(3.825)
+    for larger, smaller, advice in (
+        (100, 0, "Keep the larger model: 100 points of accuracy are lost, and 1 are allowed."),
+        (0, 100, "The smaller model has paid for itself after 333.3 months."),
+    ):
+        accuracies = ("--teacher-accuracy", str(larger), "--student-accuracy", str(smaller), "--json")
+        assert janitor("estimate", *TYPED.split(), *accuracies).document["advice"] == advice
 
 
 @cases(

@@ -46,10 +46,18 @@ def test_a_vpc_is_found_until_it_has_a_gateway(box: Control, session: boto3.Sess
     gateway = ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private")["NatGateway"]
     ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.dynamodb")
     ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3", VpcEndpointType="Interface")
+    assert word(judged(aws)[NAT]) == "unknown", "nothing leads to the gateway"
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.create_route(
+        RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway["NatGatewayId"]
+    )
     found = judged(aws)[NAT]
     assert (word(found), f"{vpc} has a NAT gateway" in found.reason) == ("found", True)
 
-    ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3", VpcEndpointType="Gateway")
+    ends: Any = {"VpcId": vpc, "ServiceName": f"com.amazonaws.{REGION}.s3", "VpcEndpointType": "Gateway"}
+    ec2.create_vpc_endpoint(**ends)
+    assert word(judged(aws)[NAT]) == "found", "it serves no route table"
+    ec2.create_vpc_endpoint(**ends, RouteTableIds=[table])
     assert word(judged(aws)[NAT]) == "unknown"
 
     ec2.delete_nat_gateway(NatGatewayId=gateway["NatGatewayId"])

@@ -217,7 +217,7 @@ def test_pipelines_have_families_of_their_own_and_a_longer_older_run_counts(
             )
     for ago, hours in ((6, 1), (5, 1), (4, 1), (90, 50)):
         train(f"unet-64-{ago}", ago * DAY, ran=hours * HOUR, limit=60 * HOUR)
-        train(f"unet-128-{ago}", ago * DAY, ran=2 * HOUR, limit=60 * HOUR)
+        train(f"unet-128-202610{ago:02}", ago * DAY, ran=2 * HOUR, limit=60 * HOUR)
 
     found = swept(aws, LIMITS)
 

@@ -18,6 +18,7 @@ from ml_janitor.bill.explaining import (
     changed_parts,
     divide_bill,
     find_movers,
+    first_changed_day,
     usage_lines,
     usual_change,
 )
@@ -237,12 +238,26 @@ WAVES = {f"d{ago}": 3.0 if ago % 14 < 7 else -3.0 for ago in range(1, 65)}
     (costs(d31=90, d59=80), 1, 7, 170),  # the last day of each month before: twice the mean
     (costs(d31=90, d59=20), 1, 7, 6 * (400 / 43) ** 0.5),  # no batch: one of them is far smaller
     (costs(d31=90), 1, 7, 0),
+    (costs(d7=90), 1, 7, 90),  # only takes back what was news a week ago
+    (costs(d7=90, d0=200), 1, 7, 0),  # ... and this does not
     (costs(d31=90, d59=80), 30, 30, 170 + 34),  # there is one, and before there were two; other weekdays
 )
 def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int, usual: float) -> None:
     found = usual_change(usd, compared(days, gap))
 
     assert float(found) == pytest.approx(usual)
+
+
+@cases(
+    "more, since",
+    ({"d0_9": 5}, 9),
+    ({"d0_9": -5}, 9),
+    ({"d20": 30, "d0_9": 60}, 9),
+    ({"d40_64": 50}, 39),
+    ({"d0": 50}, 0),
+)
+def test_a_step_of_a_line_has_a_first_day(more: dict[str, float], since: int) -> None:
+    assert first_changed_day(costs(**more), compared(30, 30)) == ON - timedelta(days=since)
 
 
 def months(*usd: int) -> dict[date, Decimal]:
@@ -338,6 +353,26 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
 
     assert (new.usage_type, new.usual) == (TRAIN, Decimal(150))
     assert only.usual == 50  # dollars, however small the bill
+
+
+@cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.2, True), ("GB", 1, True))
+def test_the_same_bytes_are_no_jump_between_months_of_other_lengths(
+    unit: str, grown: float, *, jumped: bool
+) -> None:
+    """January's 31 days cost as much as February's 28: the 28 of January are 10 % cheaper."""
+    january, february = DaySpan(date(2026, 1, 4), 28), DaySpan(date(2026, 2, 1), 28)
+    rows = [
+        Charge(day=day, usage_type=STORED, tag="llm", usd=Decimal(str(usd)), quantity=Decimal(usd), unit=unit)
+        for span, length, factor in ((january, 31, 1), (february, 28, grown))
+        for day in span
+        for usd in (6000 * factor / length,)
+    ]
+    compared = SpanComparison(kind=ComparisonKind.DAYS, before=january, after=february)
+
+    (part,) = changed_parts(usage_lines(rows), compared, {})
+
+    assert part.change > 400
+    assert part.jumped is jumped
 
 
 def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_type() -> None:

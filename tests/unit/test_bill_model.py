@@ -97,6 +97,11 @@ def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, to
     assert [mover.usd for mover in moved.largest] == told
     assert [mover.usd for mover in break_down(moved, 3).movers] == [60, 50, -40]
     assert not replace(moved, usd_after=moved.usd_before).largest
+    small = replace(movers[3], usd=Decimal(4))  # less than 5 % of the whole
+    news = replace(small, usd=Decimal(2), cause=MoverCause.FINDING)
+    assert [
+        mover.usd for mover in break_down(replace(moved, movers=(*movers[:2], small, news)), 3).movers
+    ] == [60, 50, 2]
     renamed = replace(movers[0], cause=MoverCause.TAG)
     assert break_down(replace(moved, movers=(*movers, renamed)), 3).moved_tags == (renamed,)
 

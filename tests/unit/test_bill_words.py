@@ -166,7 +166,7 @@ def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
     assert [(int(row.usd or 0), row.cells[0], row.cells[1]) for row in mover_rows(main, 2)] == [
         (800, "+$800", "training job llm-0924"),
         (-300, "-$300", "endpoint old"),
-        (-20, "-$20.00", "1 smaller change"),
+        (-20, "-$20.00", "1 other change"),
         (120, "+$120", "not explained"),
     ]
     (ended,) = movement_asides(main)
@@ -315,7 +315,7 @@ def test_what_is_not_explained_names_its_largest_lines() -> None:
     (two,) = mover_rows(moved(*movers[:2]))
 
     assert rest.cells == ("-$354", "not explained", "-$90.00 Use0, -$89.00 Use1 (llm), 2 more", "")
-    assert smaller.cells == ("+$6.00", "2 smaller changes", "", "")
+    assert smaller.cells == ("+$6.00", "2 other changes", "", "")
     assert (rest.rank, smaller.rank) == (Rank.FIRST, Rank.FULL)
     assert [rest.usd, smaller.usd] == [-354, 6]
     assert two.cells[2] == "-$90.00 Use0, -$89.00 Use1 (llm)"

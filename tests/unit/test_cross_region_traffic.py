@@ -110,8 +110,8 @@ PULLER = TransferCause("job", TransferWay.IMAGES, "serving")
     (line(WRITER), None, None, "write to a bucket in us-east-1 in place of"),
     (line(PULLER), None, None, "name it by the registry of eu-central-1"),
     (
-        line(TransferCause("vpc-1", TransferWay.NAT, "vpc-1"), to=""), None, None,
-        "--vpc-endpoint-type Gateway --service-name com.amazonaws.us-east-1.s3 --vpc-id vpc-1",
+        line(TransferCause("vpc-1", TransferWay.NAT, "modify-vpc-endpoint --add"), to=""), None, None,
+        "aws ec2 modify-vpc-endpoint --add: it is free",
     ),
 )  # fmt: skip
 def test_it_says_what_a_change_saves_net_and_the_change(
@@ -263,18 +263,36 @@ def test_programs_and_registries_send_bytes_there() -> None:
     ]
 
 
-def test_a_vpc_with_a_nat_gateway_and_no_gateway_endpoint_is_named_once() -> None:
+def routes(table: str, vpc: str, to: str) -> dict[str, Any]:
+    return {"RouteTableId": table, "VpcId": vpc, "Routes": [{"GatewayId": "local"}, {"NatGatewayId": to}]}
+
+
+def test_route_tables_to_a_nat_gateway_need_an_available_gateway_endpoint() -> None:
+    ends = {"VpcId": "vpc-2", "VpcEndpointId": "vpce-2", "State": "available", "RouteTableIds": ["rtb-2"]}
     script = Script(
         {
-            "ec2:DescribeVpcEndpoints": [{"VpcEndpoints": []}, {"VpcEndpoints": [{"VpcId": "vpc-2"}]}],
+            "ec2:DescribeVpcEndpoints": [
+                {"VpcEndpoints": [{**ends, "VpcId": "vpc-1", "State": "failed", "RouteTableIds": ["rtb-1"]}]},
+                {"VpcEndpoints": [ends]},
+            ],
             "ec2:DescribeNatGateways": [
-                {"NatGateways": [{"VpcId": "vpc-1"}, {"VpcId": "vpc-2"}]},
-                {"NatGateways": [{"VpcId": "vpc-1"}, {"VpcId": "vpc-3"}]},
+                {"NatGateways": [{"NatGatewayId": f"nat-{number}"}]} for number in (1, 2)
+            ],
+            "ec2:DescribeRouteTables": [
+                {"RouteTables": [routes("rtb-1", "vpc-1", "nat-1"), routes("rtb-2", "vpc-2", "nat-2")]},
+                {"RouteTables": [routes("rtb-3", "vpc-1", "nat-1"), routes("rtb-4", "vpc-2", "nat-2")]},
+                {"RouteTables": [routes("rtb-5", "vpc-5", "nat-gone")]},
             ],
         }
     )
 
-    assert [cause.about for cause in find_vpcs_without_gateway(script.aws())] == ["vpc-1", "vpc-3"]
+    assert [cause.about for cause in find_vpcs_without_gateway(script.aws())] == [
+        (
+            f"create-vpc-endpoint --vpc-endpoint-type Gateway --service-name com.amazonaws.{REGION}.s3"
+            " --vpc-id vpc-1 --route-table-ids rtb-1 rtb-3"
+        ),
+        "modify-vpc-endpoint --vpc-endpoint-id vpce-2 --add-route-table-ids rtb-4",
+    ]
     assert {"Name": "state", "Values": ["available"]} in script.asked("ec2:DescribeNatGateways")[0]["Filter"]
     assert script.asked("ec2:DescribeVpcEndpoints")[0]["Filters"] == [
         {"Name": "service-name", "Values": [f"com.amazonaws.{REGION}.s3"]},

@@ -256,6 +256,13 @@ def test_requests_to_components_are_added_up_where_each_of_them_has_the_hour() -
     assert [hour for hour, load in enumerate(quiet) if not load.idle] == [9]
 
 
+def test_inference_components_publish_requests_in_flight_by_copy() -> None:
+    copies: Key = ("SageMaker", "ConcurrentRequestsPerCopy", "Maximum")
+
+    assert {load.requests for load in peaks(script(BLUE | {copies: 4}, **HOSTS))} == {8}, "of two components"
+    assert {load.requests for load in peaks(script(BLUE | {copies: 4}))} == {3}, "of an endpoint without"
+
+
 def test_an_asynchronous_endpoint_is_idle_while_nothing_waits() -> None:
     waits = {key: value for key, value in BLUE.items() if key[1] != "Invocations"}
     config = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://bucket/out"}}}

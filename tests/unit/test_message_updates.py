@@ -17,7 +17,7 @@ from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, ma
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError
-from ml_janitor.ledger.actions import Stage
+from ml_janitor.ledger.actions import Actions, Stage
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
 from ml_janitor.report.causes import outcome_note
 from ml_janitor.report.mrkdwn import Message
@@ -172,6 +172,25 @@ def test_what_slack_did_not_take_is_told_by_the_next_sweep(
 
     (said,) = board.news()
     assert "*Deleted on Sat 10 Oct 03:00*" in said
+
+
+def test_what_could_not_be_verified_is_told_by_the_next_sweep(
+    nights: Nights, board: Blackboard, sweep: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+    sweep(4 * DAY)
+    nights.undo()
+    board.news()
+    with monkeypatch.context() as patch:
+        patch.setattr(Actions, "doubt", lambda *_: make_cause(CauseCode.RECORD_UNREAD, "throttled"))
+        with pytest.raises(RunFailedError, match=r"lamp does not say what became of it.*throttled"):
+            sweep(HOUR)
+    assert board.news() == []
+
+    sweep(HOUR)
+
+    (said,) = board.news()
+    assert "*Brought back" in said
 
 
 def test_every_try_of_an_undo_is_told(nights: Nights, board: Blackboard, sweep: Swept) -> None:

@@ -122,7 +122,9 @@ def test_the_last_week_says_what_keeps_it_small() -> None:
     advised = replace(change("s", "1", Change.SPOT), outcome=Outcome.ADVISED)
 
     (arm, unread, bill) = plan_weeks(report(change("a", "10", Change.END), ALL[-1], advised, dark))[-1].advice
-    assert arm.startswith("Arm end-adviser: what is proven of the 1 finding here")
+    assert arm == (
+        "Arm end-adviser to clean up proven findings after a warning (1 today): janitor docs arming says how."
+    )
     assert (
         unread
         == "Find out about 1 resource that could not be judged: the plan leaves out what could not be read."

@@ -140,6 +140,8 @@ def test_how_to_buy(hours: float, interruption: Interruption, a_week: float, exp
     ("ranker-lr-sweep-1005-004-c2907b51", "ranker-lr-sweep"),
     ("moderation-swin-v7", "moderation-swin"),
     ("unet-64-20261005", "unet-64"),
+    ("unet-128-20261005", "unet-128"),
+    ("unet-128-2026-10-05", "unet-128"),
     ("unet-64-2026-10-05-08-00-12-345", "unet-64"),
     ("unet-64-20261005-0412", "unet-64"),
     ("unet-64-2026-10-05-1", "unet-64"),

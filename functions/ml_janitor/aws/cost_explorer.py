@@ -31,6 +31,14 @@ from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 COST_EXPLORER_REGION = "us-east-1"
 
+
+def unread_bill_reason(partition: str) -> str | None:
+    """Return why Cost Explorer is not asked in *partition*, or None."""
+    if partition == "aws":
+        return None
+    return f"Cost Explorer is not asked in partition {partition}, where it is elsewhere or not in US dollars"
+
+
 LINKED_ACCOUNT = "LINKED_ACCOUNT"
 """
 The charged account. An organization's management account sees all charges, a member only its own

@@ -357,6 +357,9 @@ METRICS_BATCH = 100
 CONCURRENT_REQUESTS: tuple[str, activity.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
 
+_CONCURRENT_OF_COPY = "ConcurrentRequestsPerCopy"
+"""The same of an inference component; its endpoint publishes none (measured by cloud-custodian)."""
+
 LOADED_MODELS = "LoadedModelCount"
 """The models in an instance's memory, published by multi-model endpoints alone (developer guide)."""
 
@@ -484,7 +487,9 @@ def _metrics(
     where = frozenset({("EndpointName", name), ("VariantName", variant.name)})
     names = ["CPUUtilization", "MemoryUtilization"]
     names += ["GPUUtilization", "GPUMemoryUtilization"] if variant.machine.gpus else []
-    asked = {name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names}
+    asked: dict[str, tuple[Metric, ...]] = {
+        name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names
+    }
     for metric, stat in (CONCURRENT_REQUESTS, *more):
         key = metric if metric not in asked else f"{metric} {stat}"
         asked[key] = (Metric(SAGEMAKER_NAMESPACE, metric, where, stat),)
@@ -493,6 +498,8 @@ def _metrics(
     if variant.hosts:
         named = partial(Metric.of, SAGEMAKER_NAMESPACE, "Invocations")
         requests = tuple(named(InferenceComponentName=component) for component in components)
+        named = partial(Metric.of, SAGEMAKER_NAMESPACE, _CONCURRENT_OF_COPY, stat="Maximum")
+        asked[CONCURRENT_REQUESTS[0]] = tuple(named(InferenceComponentName=name) for name in components)
     elif variant.sleeps:  # as the variants of an asynchronous endpoint do
         backlog = partial(Metric.of, SAGEMAKER_NAMESPACE, "ApproximateBacklogSize", stat="Maximum")
         requests = (backlog(EndpointName=name),)

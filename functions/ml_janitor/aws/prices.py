@@ -201,6 +201,19 @@ class Prices:
         return listing
 
 
+def unpriced_reason(region: str) -> str | None:
+    """Return why AWS gives no prices in US dollars for *region* to its own credentials, or None."""
+    if region.startswith("cn-"):
+        return "the price list of China is in yuan, so prices there are unknown"
+    if region.startswith(_OTHER_PARTITIONS):
+        return f"AWS gives no price list to credentials of {region}, so prices there are unknown"
+    return None
+
+
+_OTHER_PARTITIONS = ("us-gov-", "us-iso", "eu-isoe-", "eusc-")
+"""The beginnings of the regions outside AWS's standard partition and China."""
+
+
 def list_products(
     client: PricingClient,
     region: str,
@@ -211,6 +224,8 @@ def list_products(
     **attributes: str,
 ) -> Listing[dict[str, Any]]:
     """List all products of a *service*'s *family* in *region* with these attribute values, with prices."""
+    if (why := unpriced_reason(region)) is not None:
+        return Listing((), why)
     wanted = {"regionCode": region, **({"productFamily": family} if family else {}), **attributes}
     equal: list[Any] = [
         {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()

@@ -151,7 +151,7 @@ def changed_parts(
         usage
         for usage, line in whole.items()
         if abs(changes[usage]) > least
-        and abs(changes[usage]) > usual_change(line.usd, comparison, earlier.get(usage, {}))
+        and abs(changes[usage]) > _usual(line, comparison, earlier.get(usage, {}))
     }
     parts = []
     for (usage, tag), line in of.items():
@@ -159,7 +159,7 @@ def changed_parts(
             continue
         usual = least
         if abs(part.change) > least:
-            usual = max(least, usual_change(line.usd, comparison, earlier.get(usage, {})))
+            usual = max(least, _usual(line, comparison, earlier.get(usage, {})))
         with_usage = usage in jumped and changes[usage] * part.change > 0
         part = replace(part, usual=usual, usage_jumped=with_usage)
         parts.append(replace(part, since=first_changed_day(line.usd, comparison)) if part.jumped else part)
@@ -172,7 +172,30 @@ def usage_totals(lines: Mapping[LineKey, UsageLine]) -> Mapping[str, UsageLine]:
     for (usage, _), line in lines.items():
         for day, usd in line.usd.items():
             found[usage].usd[day] += usd
+        found[usage].unit = max(found[usage].unit, line.unit)
     return found
+
+
+def _usual(line: UsageLine, comparison: SpanComparison, months: Mapping[date, Decimal]) -> Decimal:
+    return usual_change(line.usd, comparison, months) + month_length_change(line, comparison)
+
+
+def month_length_change(line: UsageLine, comparison: SpanComparison) -> Decimal:
+    """
+    Return how much the same use costs more or less in one span, if a month of it has a price ("GB-Mo").
+
+    AWS divides that price by the days of the month: a day of February costs 31/28 of a day of March.
+    """
+    if not line.unit.endswith("-Mo"):
+        return ZERO
+    spans = comparison.before, comparison.after
+    months = [sum((1 / Decimal(_month_length(day)) for day in span), ZERO) for span in spans]
+    costs = [line.usd.get(day, ZERO) * _month_length(day) for span in spans for day in span]
+    return abs(months[1] - months[0]) * sum(costs, ZERO) / len(costs)
+
+
+def _month_length(day: date) -> int:
+    return ((day.replace(day=1) + 31 * DAY).replace(day=1) - day.replace(day=1)).days
 
 
 def _change(by_day: Mapping[date, Decimal], comparison: SpanComparison) -> Decimal:
@@ -285,9 +308,7 @@ def _spread_of_weeks(days: Sequence[float]) -> float:
 
 def _spread_of_months(months: Mapping[date, Decimal]) -> float:
     """Return the root mean square of the changes between months, in dollars a day, less one irregularity."""
-    daily = [
-        float(usd) / ((month + 31 * DAY).replace(day=1) - month).days for month, usd in sorted(months.items())
-    ]
+    daily = [float(usd) / _month_length(month) for month, usd in sorted(months.items())]
     if len(daily) < LEAST_MONTHS:
         return 0.0
     steps = sorted(later - sooner for sooner, later in pairwise(daily))[1:-1]

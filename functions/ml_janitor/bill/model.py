@@ -587,8 +587,9 @@ class Breakdown:
 
 
 def break_down(movement: Movement, most: int) -> Breakdown:
-    """List the *most* largest explained movers one by one, those without news last; sum up the rest."""
-    news = {id(mover) for mover in (*movement.news, *movement.largest)}
+    """List the *most* largest explained movers one by one, small ones without news last; sum up the rest."""
+    least = NEWS_SHARE * abs(movement.change)
+    news = {id(mover) for mover in movement.movers if not mover.ordinary or abs(mover.usd) >= least}
     explained = [
         mover for mover in movement.movers if mover.cause not in {MoverCause.UNEXPLAINED, MoverCause.TAG}
     ]

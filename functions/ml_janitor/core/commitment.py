@@ -216,8 +216,8 @@ Pipelines name a job "pipelines-ID-STEP-ID", tuning jobs "NAME-001-ID", SDKs app
 PIPELINE_RUN = re.compile(r"(pipelines-)[a-z0-9]{12}-(.+)-[a-z0-9]{10}", re.IGNORECASE)
 """A job's name in a pipeline: the identifiers need not have a digit."""
 
-TUNING_CHILD = re.compile(r"-\d{3}-[0-9a-f]{8}$")
-"""The end that a tuning job gives the names of its training jobs."""
+TUNING_CHILD = re.compile(r"-\d{3}-(?=\d*[a-f])[0-9a-f]{8}$")
+"""The end that a tuning job gives the names of its training jobs. Eight digits alone are a date."""
 
 RUN_TIME = re.compile(
     r"-20\d\d-\d\d-\d\d(?:-\d{1,3})*$|-\d{6,}(?:-\d+)*$|-(?=[a-z]*\d)[a-z0-9]{6,}$"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -192,16 +193,41 @@ def find_senders(
 
 
 def find_vpcs_without_gateway(aws: Aws) -> Iterator[TransferCause]:
-    """Yield the VPCs with a NAT gateway and without a gateway endpoint, through which S3 costs nothing."""
+    """
+    Yield the VPCs with route tables that lead to a NAT gateway and to no available gateway endpoint of S3.
+
+    Through the latter S3 costs nothing. An endpoint serves only the route tables that it names.
+    """
     wanted = {"service-name": f"com.amazonaws.{aws.region}.s3", "vpc-endpoint-type": "Gateway"}
     pages = aws.pages("ec2:DescribeVpcEndpoints", Filters=_filters(wanted))
-    ends = {endpoint["VpcId"] for page in pages for endpoint in page["VpcEndpoints"]}
+    available = [
+        endpoint
+        for page in pages
+        for endpoint in page["VpcEndpoints"]
+        if endpoint["State"].lower() == "available"
+    ]
+    ends = {endpoint["VpcId"]: endpoint["VpcEndpointId"] for endpoint in available}
+    served = {table for endpoint in available for table in endpoint["RouteTableIds"]}
     pages = aws.pages("ec2:DescribeNatGateways", Filter=_filters({"state": "available"}))
-    for vpc in dict.fromkeys(gateway["VpcId"] for page in pages for gateway in page["NatGateways"]):
-        if vpc not in ends:
-            yield TransferCause(
-                f"{vpc} has a NAT gateway and no gateway endpoint of S3", TransferWay.NAT, vpc
-            )
+    gateways = {gateway["NatGatewayId"] for page in pages for gateway in page["NatGateways"]}
+    pages = aws.pages("ec2:DescribeRouteTables") if gateways else ()
+    unserved: dict[str, list[str]] = defaultdict(list)
+    for table in (table for page in pages for table in page["RouteTables"]):
+        leads = any(route.get("NatGatewayId") in gateways for route in table["Routes"])
+        if leads and table["RouteTableId"] not in served:
+            unserved[table["VpcId"]].append(table["RouteTableId"])
+    for vpc, tables in unserved.items():
+        named = " ".join(sorted(tables))
+        do = f"create-vpc-endpoint --vpc-endpoint-type Gateway --service-name {wanted['service-name']}"
+        do += f" --vpc-id {vpc} --route-table-ids {named}"
+        if vpc in ends:
+            do = f"modify-vpc-endpoint --vpc-endpoint-id {ends[vpc]}"
+            do += f" --add-route-table-ids {named}"
+        yield TransferCause(
+            f"{vpc} has a NAT gateway, and no gateway endpoint of S3 serves its route tables {named}",
+            TransferWay.NAT,
+            do,
+        )
 
 
 def _filters(wanted: dict[str, str]) -> list[dict[str, Any]]:
@@ -241,10 +267,8 @@ _CHANGES_BY_WAY = {
     TransferWay.IMAGES: "keep an image that is used in {to} there, once: name it by the registry of "
     "{to}, and limit"
     " the registry's replication to repositories that are pulled there ({about})",
-    TransferWay.NAT: "aws ec2 create-vpc-endpoint --vpc-endpoint-type Gateway --service-name "
-    "com.amazonaws.{here}.s3"
-    " --vpc-id {about} --route-table-ids (those of its private subnets): it is free; interface endpoints for"
-    " other services cost by the hour and zone, and by the gigabyte",
+    TransferWay.NAT: "aws ec2 {about}: it is free; interface endpoints for other services cost by the hour"
+    " and zone, and by the gigabyte",
 }
 _PROOFS_BY_WAY = {
     TransferWay.READS: "server access logs or CloudTrail data events of the bucket, which name the reader",
@@ -291,7 +315,7 @@ class CrossRegionTraffic(Detector[TrafficLine]):
         # also in the region that the bytes go to
         *(allow(action, anywhere=True) for action in (SEARCH, PROCESSING_JOB.lists)),
         allow(PROCESSING_JOB.describes, on=f"arn:aws:sagemaker:*:{OWN_ACCOUNT}:processing-job/*"),
-        *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
+        *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "RouteTables", "VpcEndpoints")),
         *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
         *in_own_buckets([allow("s3:GetReplicationConfiguration", on="arn:aws:s3:::*")]),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),  # a shared account may own what is read
@@ -322,6 +346,8 @@ class CrossRegionTraffic(Detector[TrafficLine]):
 
     def charged(self, aws: Aws, now: datetime) -> Iterator[TrafficLine]:
         """Yield every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
+        if (why := cost_explorer.unread_bill_reason(aws.partition)) is not None:
+            raise ReadError(why)
         explorer = CostExplorer(
             aws.client("ce", cost_explorer.COST_EXPLORER_REGION), max_requests=self.max_requests
         )

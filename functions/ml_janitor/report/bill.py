@@ -709,7 +709,7 @@ def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[RowBlock
     for mover in parts.movers:
         yield _mover_row(mover, movement, Rank.FIRST if mover in largest else Rank.FULL)
     if count := len(parts.smaller):
-        cells = signed_usd(parts.smaller_usd), count_noun(count, "smaller change"), "", ""
+        cells = signed_usd(parts.smaller_usd), count_noun(count, "other change"), "", ""
         yield RowBlock(Rank.FULL, cells, parts.smaller_usd)
     if parts.unexplained:
         lines = [f"{signed_usd(mover.usd)} {_where(mover)}" for mover in parts.unexplained]

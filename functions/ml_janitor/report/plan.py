@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.model import Change, Confidence, Mode
 from ml_janitor.core.money import Totals, rank_by_worth
 from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import escape_text
-from ml_janitor.report.finding_words import cost_text, owner_text, sums_text, work_text
+from ml_janitor.report.finding_words import cost_text, owner_text, require_finding, sums_text, work_text
 from ml_janitor.report.mrkdwn import count_noun
 
 WEEK_CHANGES: tuple[tuple[str, tuple[Change, ...]], ...] = (
@@ -140,9 +140,10 @@ def _advice(report: Report) -> Iterator[str]:
     ]
     if again:
         names = dict.fromkeys(result.detector for result in again)
+        proven = sum(require_finding(result).confidence is Confidence.PROVEN for result in again)
         yield (
-            f"Arm {', '.join(names)}: what is proven of the {count_noun(len(again), 'finding')} here, and of"
-            " the next, would then be ended after a warning (janitor docs arming)."
+            f"Arm {', '.join(names)} to clean up proven findings after a warning ({proven} today): janitor "
+            "docs arming says how."
         )
     elif all(sweep.mode is Mode.ACT for sweep in report.sweeps) and report.sweeps:
         yield "Every detector that can act is armed."

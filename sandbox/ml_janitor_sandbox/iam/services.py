@@ -21,7 +21,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "ce": set(cost_explorer.OPERATIONS),
     "cloudtrail": {"LookupEvents"},
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
-    "ec2": {"DescribeNatGateways", "DescribeRegions", "DescribeVpcEndpoints"},
+    "ec2": {"DescribeNatGateways", "DescribeRegions", "DescribeRouteTables", "DescribeVpcEndpoints"},
     "ecr": {"DescribeRegistry", "GetAuthorizationToken"},
     "elasticmapreduce": {"ListClusters"},
     "pricing": {"DescribeServices", "GetAttributeValues", "GetProducts"},

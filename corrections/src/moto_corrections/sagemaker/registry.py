@@ -92,7 +92,7 @@ def list_execution_steps(call: Call) -> dict[str, Any]:
 
     Their names tell the execution: "pipelines-ID-STEP-ID" (an assumption, from AWS's examples).
     """
-    execution = call.params["PipelineExecutionArn"].rpartition("/")[2]
+    execution = call.params.get("PipelineExecutionArn", "").rpartition("/")[2]
     ran = [
         job for job in resources(call, TRAINING).values() if job.name.startswith(f"pipelines-{execution}-")
     ]

@@ -165,7 +165,7 @@ def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
         case Value(user):
             return rule.kept(f"what is in {candidate.folder} may be needed by {user}")
         case Unreadable(error):
-            return rule.unknown(f"not all that may refer to what it left was read ({error})")
+            return rule.unknown(f"whether anything uses what it left is unknown ({error})")
         case NotRead():
             return rule.unknown("what refers to it was not read")
         case _:
