@@ -125,3 +125,17 @@ def test_a_trainer_goes_on_from_its_newest_whole_checkpoint_and_ends_with_the_sa
     torn = run(script, here)
     assert torn.returncode == 1
     assert "is whole: remove them" in torn.stderr.splitlines()[-1]
+
+
+def test_an_empty_folder_has_no_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("lightning")
+    from janitor_kit.spot_lightning import WholeCheckpoints, newest_whole
+    from janitor_kit.spot_transformers import newest_sealed
+
+    assert newest_sealed(tmp_path) is newest_whole(tmp_path) is None
+    (tmp_path / "checkpoint-3").mkdir()
+    with pytest.raises(RuntimeError, match="no checkpoint in .* is whole: remove them"):
+        newest_sealed(tmp_path)
+    with pytest.raises(ValueError, match="every is 0: it has to be positive"):
+        WholeCheckpoints(tmp_path, every=0)
