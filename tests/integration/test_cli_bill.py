@@ -90,8 +90,8 @@ def test_the_jump_of_the_demo_is_explained_with_owners_and_dollars(janitor: Jani
     assert "October will come to $" in text
     assert "8 requests to Cost Explorer, $0.08" in text
     assert (
-        "Skipped to stay within 8 requests: the bill by environment, the bill by team, the bill by cost-center."
-        in text
+        "Skipped to stay within 8 requests: the bill by environment, the bill by team, "
+        "the bill by cost-center." in text
     )
 
 
