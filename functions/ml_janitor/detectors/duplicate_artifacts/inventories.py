@@ -331,8 +331,8 @@ def _check_filter(aws: Aws, inventory: Inventory, prefix: str) -> None:
         ) from error
     if part := answer["InventoryConfiguration"].get("Filter", {}).get("Prefix"):
         raise ReadError(
-            f"inventory configuration {name} lists only keys that begin with {part}: add an inventory configuration "
-            f"without a filter to {inventory.bucket}, and set its location and table"
+            f"inventory configuration {name} lists only keys that begin with {part}: add one without a "
+            f"filter to {inventory.bucket}, and set its location and table"
         )
 
 
