@@ -135,7 +135,7 @@ def test_an_empty_folder_has_no_checkpoint_to_go_on_from(tmp_path: Path) -> None
 
     assert newest_sealed(tmp_path) is newest_whole(tmp_path) is None
     (tmp_path / "checkpoint-3").mkdir()
-    with pytest.raises(RuntimeError, match="no checkpoint in .* is whole: remove them"):
+    with pytest.raises(RuntimeError, match=r"no checkpoint in .* is whole: remove them"):
         newest_sealed(tmp_path)
     with pytest.raises(ValueError, match="every is 0: it has to be positive"):
         WholeCheckpoints(tmp_path, every=0)
