@@ -97,8 +97,14 @@ class Ledger:
                         by_project[day][usage, f"{TAG}${project}"] = usd
                         by_service[day][SERVICES[at % len(SERVICES)], usage] += usd
                         by_type[day]["Usage",] += usd
+        months = [(FIRST - timedelta(days=30 * number)).replace(day=1) for number in range(14)]
+        by_month = {
+            month: {(usage,): Decimal(chance.randrange(1, 10**7)) / 10**3 for usage in self.types}
+            for month in months
+        }
         self.by_project = by_project
-        self.answers = {
+        self.answers: Mapping[tuple[str, ...], Cells] = {
+            ("USAGE_TYPE",): by_month,
             ("USAGE_TYPE", TAG): by_project,
             ("SERVICE", "USAGE_TYPE"): by_service,
             ("RECORD_TYPE",): by_type,

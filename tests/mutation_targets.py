@@ -140,7 +140,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_doctor_deployment.py",
         "integration/test_doctor_bill.py",
     ),
-    "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py",),
+    "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py", "integration/test_organization.py"),
     "cli/ml_janitor_cli/estimate/": ("integration/test_cli_estimate.py",),
     "cli/ml_janitor_cli/estimate/batching.py": ("integration/test_measuring_an_endpoint.py",),
     "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),

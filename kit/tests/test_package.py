@@ -8,7 +8,7 @@ from pathlib import Path
 
 import janitor_kit
 
-EXTRAS = {"boto3", "botocore", "numpy", "torch", "torchdata"}
+EXTRAS = {"boto3", "botocore", "lightning", "numpy", "torch", "torchdata", "transformers"}
 
 
 def test_the_kit_imports_python_itself_and_its_extras_only() -> None:

@@ -185,7 +185,7 @@ def test_the_price_of_transitions_is_that_of_the_definition() -> None:
     assert f"run 720 times, which costs up to ${dollars:.2f}, for every 100 accounts" in transitions_price(
         hourly
     )
-    assert f"about {8 * hourly.organization.at_once} large accounts in an hour" in transitions_price(hourly)
+    assert f"about {7 * hourly.organization.at_once} large accounts in an hour" in transitions_price(hourly)
     named = Settings.parse(
         {**one, "organization": TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}}
     )

@@ -151,7 +151,8 @@ def test_sagemaker_is_as_in_awss_reference_throughout() -> None:
     known = get_service_prefix_data("sagemaker")["privileges"]
     judged = 0
     for operation in known.keys() & {*model.service("sagemaker").operation_names}:
-        asked = names | members | {"ResourceArn": sm("endpoint/e")}
+        execution = sm("pipeline/p/execution/e")
+        asked = names | members | {"ResourceArn": sm("endpoint/e"), "PipelineExecutionArn": execution}
         try:
             wanted = needs("sagemaker", Call(operation, HERE, "us-east-1", asked))
         except NotImplementedError:

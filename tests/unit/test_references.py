@@ -117,10 +117,15 @@ class Account:
         return Torn({"Body": StreamingBody(io.BytesIO(raw), len(raw)), "ContentLength": len(raw)})
 
     def read(
-        self, contents_in: tuple[str, ...] = ("s3://lists/",), jobs_since: datetime | None = None
+        self,
+        contents_in: tuple[str, ...] = ("s3://lists/",),
+        jobs_since: datetime | None = None,
+        asks_trail: bool = True,  # noqa: FBT001, FBT002
     ) -> References:
         self.jobs_since = jobs_since
-        return read_references(self.script.aws(), contents_in, NOW, jobs_since=jobs_since)
+        return read_references(
+            self.script.aws(), contents_in, NOW, jobs_since=jobs_since, asks_trail=asks_trail
+        )
 
 
 def model(data: str, **more: Any) -> dict[str, Any]:
@@ -543,6 +548,9 @@ def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> 
     account.script.answers["cloudtrail:LookupEvents"] = DENIED
     (denied,) = account.read().gaps
     assert "AccessDenied" in denied
+    account.script.answers["cloudtrail:LookupEvents"] = {}
+    (unasked,) = account.read(asks_trail=False).gaps
+    assert "CloudTrail was not asked" in unasked
     assert Account(SERVED).read().gaps == []  # nothing is missing, so nothing is asked
 
 

@@ -55,9 +55,9 @@ def test_so_many_large_accounts_are_looked_at_within_an_hour_as_is_said() -> Non
 
 def test_who_names_more_accounts_than_an_hour_has_time_for_hears_how_many_at_once_it_takes() -> None:
     few = Settings.parse({"organization": {"at_once": 3}})
-    assert (accounts_in_time(few), warn_of_slow_runs(few, 24)) == (24, [])
-    (warned,) = warn_of_slow_runs(few, 25)
-    assert "about 24 large accounts in an hour, and there are 25: " in warned
+    assert (accounts_in_time(few), warn_of_slow_runs(few, 21)) == (21, [])
+    (warned,) = warn_of_slow_runs(few, 22)
+    assert "about 21 large accounts in an hour, and there are 22: " in warned
     assert warned.endswith("with at_once = 4 they do not")
 
 

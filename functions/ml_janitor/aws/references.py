@@ -189,12 +189,18 @@ def _place_of(users: tuple[str, str, list[PlaceUser]]) -> tuple[str, str]:
 
 
 def read_references(
-    aws: Aws, contents_in: tuple[str, ...], now: datetime, *, jobs_since: datetime | None = None
+    aws: Aws,
+    contents_in: tuple[str, ...],
+    now: datetime,
+    *,
+    jobs_since: datetime | None = None,
+    asks_trail: bool = False,
 ) -> References:
     """
     Read all references in the account and region at *now*. Failed reads are among the errors.
 
-    The janitor opens manifests under the prefixes *contents_in*. Processing and transform jobs count while
+    The janitor opens manifests under the prefixes *contents_in*. If it *asks_trail*, CloudTrail says what an
+    endpoint loads whose configuration or model was deleted. Processing and transform jobs count while
     they run; with *jobs_since*, ended ones created since then count too, as do the images of ended jobs.
     """
     references = References()
@@ -220,7 +226,7 @@ def read_references(
     if references.errors:  # a missing resource may be among the unread ones
         references.gaps, references.leftovers = [], []
         return references
-    _add_recorded(aws, references, found, listed, now)
+    _add_recorded(aws, references, found, listed, now if asks_trail else None)
     return references
 
 
@@ -229,9 +235,13 @@ def _add_recorded(
     references: References,
     found: Mapping[ReferrerKey, Referrer],
     listed: Mapping[S3Manifest, Signal[tuple[S3Address, ...] | UnopenedManifest]],
-    now: datetime,
+    now: datetime | None,
 ) -> None:
-    """Let live endpoints refer to what they loaded before a part of it was deleted, or note a gap."""
+    """
+    Let live endpoints refer to what they loaded before a part of it was deleted, or note a gap.
+
+    Without *now*, CloudTrail is not asked: its rate is shared by all detectors that may ask it.
+    """
     for endpoint in found.values():
         if (
             endpoint.kind is not ENDPOINT
@@ -386,7 +396,7 @@ def spelled_as_api(value: Any) -> Any:
 
 
 def _recorded_loads(
-    aws: Aws, endpoint: Referrer, found: Mapping[ReferrerKey, Referrer], now: datetime
+    aws: Aws, endpoint: Referrer, found: Mapping[ReferrerKey, Referrer], now: datetime | None
 ) -> tuple[list[Referrer], list[S3Address]]:
     """
     Return the existing resources that *endpoint* loads, and the places that deleted ones named.
@@ -394,6 +404,8 @@ def _recorded_loads(
     The newest deployment of the endpoint counts, and of each name the last resource that was made before
     it. Raises ReadError where CloudTrail does not say so.
     """
+    if now is None:
+        raise ReadError("CloudTrail was not asked")
     history = DeploymentHistory.read(aws, now)
     if history.error is not None:
         raise ReadError(history.error)
@@ -483,7 +495,6 @@ REFERENCE_CALLS: tuple[tuple[str, str], ...] = (
     *((kind.lists, kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
     *((kind.describes, kind.every) for kind in REFERRER_KINDS),
     (SEARCH, "*"),
-    (activity.LOOKUP_EVENTS, "*"),
 )
 """The calls of this reading, and their resources."""
 

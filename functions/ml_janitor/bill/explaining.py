@@ -748,10 +748,13 @@ def follow_tags(
     them to spare. Its cost of these days goes to its last value: both sides then compare the same use.
     """
     by_key = {(part.usage_type, part.tag): part for part in parts}
+    by_usage: dict[str, dict[str | None, UsageLine]] = defaultdict(dict)
+    for (usage_type, value), line in lines.items():
+        by_usage[usage_type][value] = line
     found: list[BillResource] = []
     moves: list[Mover] = []
     for usage_type, own in sorted(_group_by_usage(resources).items()):
-        own_lines = {value: line for (usage, value), line in lines.items() if usage == usage_type}
+        own_lines = by_usage.get(usage_type, {})
         uses = [
             _TaggedUse(resource, units)
             for resource in own

@@ -210,7 +210,7 @@ def find_vpcs_without_gateway(aws: Aws) -> Iterator[TransferCause]:
     served = {table for endpoint in available for table in endpoint["RouteTableIds"]}
     pages = aws.pages("ec2:DescribeNatGateways", Filter=_filters({"state": "available"}))
     gateways = {gateway["NatGatewayId"] for page in pages for gateway in page["NatGateways"]}
-    pages = aws.pages("ec2:DescribeRouteTables") if gateways else ()
+    pages = aws.pages("ec2:DescribeRouteTables")
     unserved: dict[str, list[str]] = defaultdict(list)
     for table in (table for page in pages for table in page["RouteTables"]):
         leads = any(route.get("NatGatewayId") in gateways for route in table["Routes"])

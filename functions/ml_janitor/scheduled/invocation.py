@@ -399,7 +399,7 @@ LONGEST_INVOCATION = timedelta(minutes=15)
 MAP_RUN = timedelta(hours=1) + LONGEST_INVOCATION
 """Time from a detector's schedule until it read the last account, of at most `accounts_in_time` accounts."""
 
-ACCOUNTS_PER_HOUR = 8
+ACCOUNTS_PER_HOUR = 7
 """Accounts as large as that of docs/scale.md that one of `at_once` reads in an hour, one by one."""
 
 

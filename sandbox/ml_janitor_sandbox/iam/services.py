@@ -163,6 +163,12 @@ def _roles(call: Call) -> list[str]:
     return [found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"]
 
 
+@_on("cloudformation", "ListStackResources")
+def _stacks(call: Call) -> list[str]:
+    """List the stack's ARN, whose id is not in the request."""
+    return [call.arn("cloudformation", f"stack/{call.params['StackName']}/*")]
+
+
 @_on("organizations", "ListAccountsForParent", "ListOrganizationalUnitsForParent")
 def _units(call: Call) -> list[str]:
     """List the ARN of the unit, which begins with the account that manages it."""

@@ -331,8 +331,8 @@ def _check_filter(aws: Aws, inventory: Inventory, prefix: str) -> None:
         ) from error
     if part := answer["InventoryConfiguration"].get("Filter", {}).get("Prefix"):
         raise ReadError(
-            f"its inventory {name} lists only keys that begin with {part}: add an inventory configuration "
-            f"without a filter to {inventory.bucket}, and set its location and table"
+            f"inventory configuration {name} lists only keys that begin with {part}: add one without a "
+            f"filter to {inventory.bucket}, and set its location and table"
         )
 
 
@@ -1027,7 +1027,10 @@ def limit_groups(wanted: Sequence[SizeGroup], most: int) -> tuple[list[SizeGroup
 def _check_emptiness(named: int, stale: str | None) -> None:
     """Raise ReadError if a list without a candidate, of so many *named*, does not show that there is none."""
     if named:
-        raise ReadError(f"S3 has none of the {named:,} keys that it names with that size and ETag any more")
+        raise ReadError(
+            f"S3 has none of the {named:,} keys that it names with that size and ETag any more: the next "
+            "delivery is read as soon as it is there"
+        )
     if stale is not None:
         raise ReadError(
             f"{stale}, older than inventory_max_age, so it does not show that there are no copies"

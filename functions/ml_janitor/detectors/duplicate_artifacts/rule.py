@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ml_janitor.aws import references, s3, storage
+from ml_janitor.aws.activity import LOOKUP_EVENTS
 from ml_janitor.aws.calls import Listing, read_signal, required_value
 from ml_janitor.aws.client import Aws, FileChangedError
 from ml_janitor.aws.locations import is_under
@@ -154,7 +155,9 @@ class ArtifactSurvey:
         costs a call per model and job.
         """
         if self._references is None:
-            self._references = references.read_references(self.aws, self.where.contents_in, self.now)
+            self._references = references.read_references(
+                self.aws, self.where.contents_in, self.now, asks_trail=True
+            )
         return self._references
 
     def notes(self) -> list[SweepNote]:
@@ -413,6 +416,7 @@ _LISTING_GRANTS = (
         ]
     ),
     *(allow(action, on=resource) for action, resource in REFERENCE_CALLS),
+    allow(LOOKUP_EVENTS),
     allow("pricing:GetProducts"),
 )
 
