@@ -108,7 +108,6 @@ class Ledger:
             ("USAGE_TYPE", TAG): by_project,
             ("SERVICE", "USAGE_TYPE"): by_service,
             ("RECORD_TYPE",): by_type,
-            ("USAGE_TYPE",): {},  # the account is as old as its days
         }
 
     def client(self) -> Any:

@@ -76,7 +76,7 @@ def test_every_alarm_of_the_template_is_explained_and_no_other(armed: Synthesise
 
 def test_doctor_points_to_what_is_there() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "cli").rglob("*.py"))
-    pointed = set(re.findall(r'see \{OPERATING_PAGE\}, ([A-Z][^"{]+)"', sources))
+    pointed = set(re.findall(r'see \{OPERATING_PAGE\} ([A-Z][^"{]+)"', sources))
 
     assert {"DidNotRun", "Errors", "The ledger is gone"} <= pointed
     assert pointed <= headings(level=3)

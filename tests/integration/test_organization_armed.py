@@ -146,7 +146,7 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
         assert services <= {"dynamodb", "kms", "logs", "pricing", "s3", "secretsmanager", "sts"}
 
     _, text = stage.run_on("digest")
-    assert f"*Done:*\\nidle notebook `churn` ($146 a month) stopped, in {FIRST}, {REGION}'" in text
+    assert f"*Done:*\\nnotebook instance `churn` ($146 a month) stopped, in {FIRST}, {REGION}'" in text
     for days, usage in ((70, "TimedStorage-ByteHrs"), (4, "USE1-Notebk:ml.t3.xlarge")):
         span = {
             "start": f"{NOW - timedelta(days=days):%Y-%m-%dT00:00:00Z}",

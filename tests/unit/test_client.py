@@ -27,6 +27,7 @@ from ml_janitor.aws.client import (
     READ_OPERATIONS,
     Aws,
     Caller,
+    FileChangedError,
     FolderScratch,
     open_regions,
     read_caller,
@@ -453,7 +454,7 @@ def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ml_janitor.aws.client.BLOCK_SIZE", 4)
     files: Any = FolderScratch()
     assert (files.lasting, files.kept("a")) == (False, None)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileChangedError, match="a/b is gone"):
         next(files.blocks("a/b"))
 
     files.put("a/b", b"0123456789")

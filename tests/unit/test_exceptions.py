@@ -29,6 +29,7 @@ BY_NAME = {
     "RequestRefusedError": "functions/ml_janitor/slack/ingress.py",
     "SlackError": "functions/ml_janitor/slack/warnings.py",
     "SlackRefusedError": "functions/ml_janitor/slack/digest.py",
+    "UnreadEntriesError": "functions/ml_janitor/engine/run.py",
     "UnchangeableError": "functions/ml_janitor/detectors/storage_tiering/act.py",
     "UnverifiedError": "functions/ml_janitor/acting/acting.py",
 }
