@@ -131,6 +131,7 @@ def test_what_is_typed_is_in_the_units_of_its_help(
 def test_an_estimate_names_its_prices_and_what_it_leaves_out(janitor: Janitor) -> None:
     training = ("estimate", "training", "--hours", "10", "--json")
     bare = janitor(*training, "--price", "1", "--storage-gb", "0", "--discount", "0")
+    assert "Spot never costs less: its discount does not pay for a single interruption." in bare.flat
     assert bare.document["prices"] == ["$1 for an instance-hour, as typed"]
     assert bare.document["without"] == "requests, waiting for spot capacity, and data that leaves AWS"
     more = "--gpu V100 --gpus 1 --data-gb 5 --storage-price 0.2 --commitment-discount 0.5"

@@ -372,12 +372,18 @@ def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
     return _row(where, name, basis, whole / gpus, job.demand(whole) + data, spot, None)
 
 
+SELDOM = 0.0001
+"""Interruptions an hour of an instance that is interrupted about once a year."""
+
+
 def _of_spot(even: float, assumed: float) -> str:
     if math.isinf(even):
         return (
             f"Spot costs less however often it is interrupted; {assumed:g} interruptions an hour of each"
             " instance are assumed."
         )
+    if even < SELDOM:
+        return "Spot never costs less: its discount does not pay for a single interruption."
     return (
         f"Spot costs less below {even:.2g} interruptions an hour of each instance; {assumed:g} are assumed."
     )
