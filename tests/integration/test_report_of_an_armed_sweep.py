@@ -82,9 +82,9 @@ def test_what_is_gone_or_in_use_costs_no_more(lived: Report, shown: Any) -> None
     tiles = [" ".join(tile.inner_text().split()) for tile in page.locator(".tile").all()]
 
     assert tiles[:4] == [
+        "$60.00 a month are left to save",
         "1 done that cost $10.00 a month",
         "2 failed, or half done",
-        "$60.00 a month, if everything that is left stays as it is",
         "8 findings",
     ]
     assert page.locator(".bars").first.locator(".number").inner_text() == "$60.00"

@@ -355,9 +355,6 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
     assert words[at : words.index("Findings")] == [
         "Failed or half done",
         f"e-3 (idle-endpoints, us-east-1): Failed: {DELETE}; denied.",
-    ]
-    end = words.index("e-7 (idle-endpoints, us-east-1): its metrics could not be read") + 1
-    assert words[words.index("Held back by a limit") : end] == [
         "Held back by a limit",
         (
             "idle-endpoints: 2 5 of 9 would be deleted or expire, more than max_share = 20 %: that smells of "
@@ -365,6 +362,9 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
         ),
         "Only a person can undo these",
         f"idle-endpoints: {causes.unreachable_undos_text(lost)}",
+    ]
+    end = words.index("e-7 (idle-endpoints, us-east-1): its metrics could not be read") + 1
+    assert words[words.index("Also noticed") : end] == [
         "Also noticed",
         "idle-endpoints: a folder is empty",
         "Begun earlier, no longer a finding",
