@@ -151,6 +151,11 @@ def test_the_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
         if (ROOT / path).exists()
     }
     assert files <= set(names)
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("*.md")}
+    pages |= {f"detectors/{path.name}" for path in (ROOT / "docs" / "detectors").iterdir()}
+    carried = {name.partition("/pages/")[2] for name in names if "/pages/" in name}
+    assert {page for page in carried if not page.startswith("notebook-activity/")} == pages
+    assert "notebook-activity/README.md" in carried
 
 
 @pytest.mark.parametrize(("folder", "package"), [("kit", "janitor_kit"), ("corrections", "moto_corrections")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 
@@ -14,15 +13,6 @@ from standin import ROOT
 from tables import cases
 
 POINTER = re.compile(r"janitor docs ([a-z-]+)(?: ([A-Z][A-Za-z ]+\w))?")
-
-
-def test_the_wheel_carries_every_page() -> None:
-    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    carried = table["force-include"]
-
-    of_users = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
-    assert carried.keys() == of_users | {"docs/detectors", "docs/notebook-activity"}
-    assert all(to == f"ml_janitor_cli/pages/{page.removeprefix('docs/')}" for page, to in carried.items())
 
 
 def test_whatever_names_a_page_or_section_leads_to_it() -> None:
