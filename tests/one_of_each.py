@@ -190,10 +190,10 @@ def pipeline_run(session: boto3.Session, box: Control) -> None:
     box.set_clock(NOW)
 
 
-def without_configuration(session: boto3.Session) -> None:
+def without_configuration(session: boto3.Session, model: str = "rare-locked") -> None:
     """An endpoint in service whose configuration was deleted."""
     sagemaker: Any = session.client("sagemaker")
-    variant = {"VariantName": "all", "ModelName": "rare-locked", "InstanceType": "ml.m5.large"}
+    variant = {"VariantName": "all", "ModelName": model, "InstanceType": "ml.m5.large"}
     sagemaker.create_endpoint_config(
         EndpointConfigName="rare-lost", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
     )

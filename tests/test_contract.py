@@ -28,6 +28,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from properties.worlds import build_rare
 from recorded_acts import IAM_NAMES
+from sagemaker_requests import pipeline_request
 from samples import SEED
 from tables import cases
 
@@ -130,9 +131,11 @@ class TestReads:
         self, rule: Detector[Any], read_only: Control, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Over the demo account: finding, and looking again at some of each kind that were found."""
-        read_only.clear_calls()
         monkeypatch.setenv("AWS_ENDPOINT_URL", read_only.url)
         session = boto3.Session(region_name=REGION)
+        if isinstance(rule, DuplicateArtifacts):  # else CloudTrail is not asked; it keeps all from others
+            one_of_each.without_configuration(session, "locked")
+        read_only.clear_calls()
         with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             (aws,) = accounts
             found = candidates(rule, aws, NOW)
@@ -144,6 +147,8 @@ class TestReads:
                 for candidate in (*some[:2], *more):
                     rule.look(aws, candidate.target, NOW)
         recorded = {IAM_NAMES.get(call, call) for call in read_only.calls()}
+        if isinstance(rule, DuplicateArtifacts):
+            session.client("sagemaker").delete_endpoint(EndpointName="rare-lost")
 
         declared = {grant.action for grant in rule.reads if not grant.implied}
         assert recorded - declared == set()
@@ -214,6 +219,8 @@ def seeded(box: Control, session: boto3.Session) -> Control:
     )
     one_of_each.shadow_test(session)
     one_of_each.untold_model(session)
+    sagemaker.create_pipeline(**pipeline_request("rare"))
+    one_of_each.pipeline_run(session, box)
     build_rare(session, box, NOW)
     return box
 

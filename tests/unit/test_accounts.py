@@ -194,7 +194,7 @@ def test_a_function_that_no_account_trusts_lists_nothing() -> None:
 
 
 def test_more_accounts_than_an_hour_has_room_for_are_logged() -> None:
-    world = World(at_once=1, accounts=[f"{number:012d}" for number in range(1, 10)])
+    world = World(at_once=1, accounts=[f"{number:012d}" for number in range(1, 9)])
     world.ask("list")
     warning = world.logged()[-1]
     assert (warning["level"], warning["message"], warning["detector"]) == (
@@ -202,8 +202,8 @@ def test_more_accounts_than_an_hour_has_room_for_are_logged() -> None:
         "too many for an hour",
         DAILY,
     )
-    assert "there are 9" in warning["why"]
-    world = World(at_once=1, accounts=[f"{number:012d}" for number in range(1, 9)])
+    assert "there are 8" in warning["why"]
+    world = World(at_once=1, accounts=[f"{number:012d}" for number in range(1, 8)])
     world.ask("list")
     assert [line["level"] for line in world.logged()] == ["INFO"]
 

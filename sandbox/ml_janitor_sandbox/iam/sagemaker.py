@@ -64,7 +64,8 @@ def needs(call: Call) -> Needs:
     if call.operation in TAGGING:
         return [Need(action, call.params["ResourceArn"])]
     if call.operation == "ListPipelineExecutionSteps":
-        return [Need(action, call.params["PipelineExecutionArn"])]
+        any_execution = call.arn("sagemaker", "pipeline/*/execution/*")
+        return [Need(action, call.params.get("PipelineExecutionArn", any_execution))]
     if call.operation == "ListModelPackages":  # a type is named there, and none of its members asked for
         return [Need(action, call.arn("sagemaker", "model-package/*"))]
     operation = _PRESIGNED.fullmatch(call.operation) or _OPERATION.fullmatch(call.operation)
