@@ -479,7 +479,6 @@ def _everything(box: Control, session: boto3.Session) -> None:
     one_of_each.children(session, box)
     one_of_each.warm_pools(session, box)
     one_of_each.pipeline_run(session, box)
-    one_of_each.without_configuration(session)
     one_of_each.monitoring(session, box, "churn-xgb-blue")
     one_of_each.traffic(box)
     one_of_each.repeats(session, box)

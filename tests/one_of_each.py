@@ -190,9 +190,12 @@ def pipeline_run(session: boto3.Session, box: Control) -> None:
     box.set_clock(NOW)
 
 
-def without_configuration(session: boto3.Session, model: str = "rare-locked") -> None:
-    """An endpoint in service whose configuration was deleted."""
-    sagemaker: Any = session.client("sagemaker")
+def without_configuration(sagemaker: Any, model: str = "rare-locked") -> None:
+    """
+    An endpoint in service whose configuration was deleted.
+
+    Nobody knows what it loads, so that what only looks for unused models reads no further.
+    """
     variant = {"VariantName": "all", "ModelName": model, "InstanceType": "ml.m5.large"}
     sagemaker.create_endpoint_config(
         EndpointConfigName="rare-lost", ProductionVariants=[variant | {"InitialInstanceCount": 1}]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import commands
+import one_of_each
 from commands import Janitor
 from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted, listed
@@ -27,6 +28,7 @@ from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Confidence, Finding, Target
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Actions, Stage
@@ -97,7 +99,8 @@ class Invocations:
         for arn in found.values():
             yield self._first({"time": AT, "resource": arn})
         if self.name not in OF_ALL:  # an event that fails is forgotten
-            yield self._first({"time": AT, "resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"})
+            function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
+            yield self._first({"time": AT, "resource": function}, self._after)
         if found and any(one.name == self.name and one.cleanup for one in DETECTORS):
             yield Step(function=self.name, event=partial(self._back_again, next(iter(found.values()))))
         if self.name == BILL:
@@ -149,6 +152,8 @@ class Invocations:
 
     def _before(self, host: Host) -> None:
         """There is something to sum up, of which something is due; and a bill that Slack did not take."""
+        if self.name == DuplicateArtifacts.name:  # it asks CloudTrail what such an endpoint loads
+            one_of_each.without_configuration(host.root("sagemaker"))
         host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
         ledger = Ledger(host.table, own_signatures())
         entry = next(iter(ledger.entries(DETECTORS[0].name, ACCOUNT, REGION)))
@@ -159,6 +164,10 @@ class Invocations:
             SlackControl(host.url).fault("error", times=0)
             host.invoke(host.function(BILL), {"time": "2026-10-06T02:59:59Z"})
             SlackControl(host.url).clear_faults()
+
+    def _after(self, host: Host) -> None:
+        if self.name == DuplicateArtifacts.name:
+            host.root("sagemaker").delete_endpoint(EndpointName="rare-lost")
 
     def _back_again(self, arn: str, host: Host) -> dict[str, Any]:
         """What it did when it was armed saves nothing any more: the resource *arn* is there again."""

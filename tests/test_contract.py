@@ -134,7 +134,7 @@ class TestReads:
         monkeypatch.setenv("AWS_ENDPOINT_URL", read_only.url)
         session = boto3.Session(region_name=REGION)
         if isinstance(rule, DuplicateArtifacts):  # else CloudTrail is not asked; it keeps all from others
-            one_of_each.without_configuration(session, "locked")
+            one_of_each.without_configuration(session.client("sagemaker"), "locked")
         read_only.clear_calls()
         with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             (aws,) = accounts

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -414,10 +414,19 @@ class Copied(Sum):
         return Snapshot(write, copied=copy)
 
 
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Ctrl-C interrupts, also where whoever started the tests ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, ValueError, None])
 def test_training_goes_on_while_a_copy_is_written_and_whatever_ends_it_waits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: Any
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: Any, default_signals: None
 ) -> None:
+    del default_signals
     gate, state, done = threading.Event(), Copied(), list[str]()
 
     def write() -> None:
