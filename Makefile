@@ -63,7 +63,7 @@ soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many 
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m long $(if $(SEED),$(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py))
 
 bill-soak: dev ## Explain BILLS=1000 random bills with a known cause, and 31 mornings of as many steady accounts; or those of SEED=...
-	BILLS=$(or $(BILLS),1000) SEED=$(SEED) $(BIN)/pytest -n 2 -q -rP tests/properties/test_bill_truth.py -k "single or steady"
+	BILLS=$(or $(BILLS),1000) SEED=$(SEED) $(BIN)/pytest -n 2 --dist worksteal -q -rP tests/properties/test_bill_truth.py -k "test_a_single or test_a_steady"
 
 # The kit has an environment of its own, because torch has no wheel for every Python.
 KIT_PYTHON ?= python3.11
