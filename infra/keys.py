@@ -14,7 +14,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from ml_janitor.engine.detector import Grant, allow
-from ml_janitor.ledger.signatures import SigningKey
+from ml_janitor.ledger.signatures import KEY_MANAGEMENT, SigningKey
 
 
 class KeyUser(StrEnum):
@@ -69,10 +69,6 @@ KEY_TABLE: Mapping[SigningKey, KeyUses] = {
     ),
 }
 """The one table: roles, key policies, environments of functions and docs/security.md are made from it."""
-
-
-KEY_MANAGEMENT = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
-"""Actions that change who may use a key, or end its use. A grant is another way to the same."""
 
 
 def deny_everybody(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:

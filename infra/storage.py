@@ -11,25 +11,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.keys import KEY_MANAGEMENT, deny_all_but, deny_everybody
+from infra.keys import deny_all_but, deny_everybody
 from infra.permissions import acknowledge
+from ml_janitor.ledger.signatures import KEY_MANAGEMENT
+from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
 
 # --- ledger ---------------------------------------------------------------------------------------
-
-WRITE_ACTIONS = (
-    *("dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
-    *("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"),
-)
-"""Actions that write items: a transaction needs the permissions of its parts."""
-
-TABLE_MANAGEMENT = (
-    *("dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "dynamodb:PutResourcePolicy"),
-    "dynamodb:UpdateTimeToLive",
-)
-"""
-Actions that change who may write items, or end them. Who deletes the table can make another of its name,
-which has no policy.
-"""
 
 
 class LedgerTable(dynamodb.Table):
@@ -73,7 +60,7 @@ class LedgerTable(dynamodb.Table):
         Only *administrators* may change the policies, or end the table or its key. DynamoDB makes grants for
         the key in the name of whoever asks it.
         """
-        self.add_to_resource_policy(deny_all_but([*roles, *writers], *WRITE_ACTIONS))
+        self.add_to_resource_policy(deny_all_but([*roles, *writers], *TABLE_WRITES))
         self.add_to_resource_policy(deny_all_but(administrators, *TABLE_MANAGEMENT))
         self._key.add_to_resource_policy(deny_all_but(administrators, *KEY_MANAGEMENT))
 

@@ -26,8 +26,9 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
-from ml_janitor.ledger.signatures import MAC_ALGORITHM, SigningKey
+from ml_janitor.ledger.signatures import KEY_MANAGEMENT, MAC_ALGORITHM, SigningKey
 from ml_janitor.ledger.table import Table
+from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
 from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor.slack import ingress
@@ -454,9 +455,6 @@ def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
 
 
 POLICIES_CHECK = "policies"
-WRITING_ACTIONS = ("dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-ENDING_KEY = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
-MANAGING_TABLE = ("dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "dynamodb:PutResourcePolicy")
 NO_POLICY_CODES = frozenset({"NotFoundException", "PolicyNotFoundException", "ResourceNotFoundException"})
 
 DEPLOYING_ROLE = re.compile(
@@ -472,7 +470,7 @@ def check_policies(here: RegionServices, stack: DeployedStack, settings: Setting
         said = "ledger_writers is empty, so whoever IAM allows may sign, and write to the ledger"
         yield Check.wrong(POLICIES_CHECK, said, "set ledger_writers in janitor, and make deploy")
         return
-    managing = dict.fromkeys(ENDING_KEY, section.administrators)
+    managing = dict.fromkeys(KEY_MANAGEMENT, section.administrators)
     closed: dict[str, tuple[Callable[[], Any], str, Mapping[str, Sequence[str]]]] = {
         key.name: (
             partial(_key_policy, here, stack.physical_id(key.construct, "", KEY_TYPE)),
@@ -492,8 +490,8 @@ def check_policies(here: RegionServices, stack: DeployedStack, settings: Setting
         partial(_table_policy, here, stack.table),
         "dynamodb:DescribeTable and dynamodb:GetResourcePolicy",
         {
-            **dict.fromkeys(WRITING_ACTIONS, section.ledger_writers),
-            **dict.fromkeys(MANAGING_TABLE, section.administrators),
+            **dict.fromkeys(TABLE_WRITES, section.ledger_writers),
+            **dict.fromkeys(TABLE_MANAGEMENT, section.administrators),
         },
     )
     roles = {physical for (_, kind), physical in stack.resources.items() if kind == ROLE_TYPE}

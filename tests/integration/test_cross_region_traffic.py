@@ -11,6 +11,7 @@ import pytest
 
 import one_of_each
 from conftest import ACCOUNT, NOW, REGION
+from fakes import candidates
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Kept, Verdict
@@ -25,7 +26,7 @@ NAT, SENT = "NatGateway-Bytes/NatGateway", "USE1-EU-AWS-Out-Bytes/InterRegion-Ou
 
 def judged(aws: Aws, **more: Any) -> Mapping[str, Verdict]:
     rule = CrossRegionTraffic(**more)
-    return {one.target.name: rule.decide(one, NOW) for one in rule.find(aws, NOW)}
+    return {one.target.name: rule.decide(one, NOW) for one in candidates(rule, aws, NOW)}
 
 
 def charge(box: Control, usage: str, operation: str, **more: Any) -> None:
@@ -103,7 +104,7 @@ def test_only_lines_that_leave_the_region_in_whole_days_count(box: Control, aws:
     for record in ("Credit", "Refund", "Tax"):
         charge(box, "USE1-USW2-AWS-Out-Bytes", "InterRegion-Out", record_type=record, usd=-80)
 
-    (line,) = CrossRegionTraffic().find(aws, NOW)
+    (line,) = candidates(CrossRegionTraffic(), aws, NOW)
 
     assert line.to == "us-west-2"
     assert float(line.monthly) == pytest.approx(45 * 730 / 720)

@@ -752,6 +752,11 @@ def test_policies_that_let_others_sign_or_write_are_named(
     assert widened != policy
     kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=widened)
     table = dynamodb.describe_table(TableName=site.physical("Ledger"))["Table"]["TableArn"]
+    guarded = dynamodb.get_resource_policy(ResourceArn=table)["Policy"]
+    batched = guarded.replace('"dynamodb:BatchWriteItem"', '"dynamodb:Nothing"')
+    assert batched != guarded
+    dynamodb.put_resource_policy(ResourceArn=table, Policy=batched)
+    narrowed = doctor(*besides(toml))
     dynamodb.delete_resource_policy(ResourceArn=table)
     opened = doctor(*besides(toml))
 
@@ -760,5 +765,6 @@ def test_policies_that_let_others_sign_or_write_are_named(
     assert f"policy of the table it does not know arn:aws:iam::{ACCOUNT}:role/ann" in later.part
     assert "ledger_writers is empty, so whoever IAM allows may sign" in unset.part
     assert f"policy of the requests key it lets {stranger} through, whom the settings do not" in opened.part
-    assert "policy of the table it leaves dynamodb:DeleteItem" in opened.part
+    assert "policy of the table it leaves dynamodb:BatchWriteItem to whoever IAM allows" in narrowed.part
+    assert "policy of the table it leaves dynamodb:BatchWriteItem, dynamodb:DeleteItem" in opened.part
     assert "policy of the undo key" not in opened.part

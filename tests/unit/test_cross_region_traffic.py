@@ -14,8 +14,9 @@ from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.runs import transfer_regions
-from ml_janitor.core.model import Absent, Confidence, Cost, Finding, Unreadable, Value
+from ml_janitor.core.model import Absent, Confidence, Cost, Finding, SweepNote, Unreadable, Value
 from ml_janitor.detectors import cross_region_traffic
+from ml_janitor.detectors.commitments import Commitments
 from ml_janitor.detectors.cross_region_traffic import (
     CrossRegionTraffic,
     RunningProgram,
@@ -455,3 +456,14 @@ def test_what_nothing_reads_has_no_size() -> None:
     judged = line(RULE)
 
     assert cross_region_traffic._sized(Script({}).aws(), judged) is judged
+
+
+@pytest.mark.parametrize("detector", [CrossRegionTraffic(), Commitments()])
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
+def test_where_cost_explorer_cannot_be_asked_a_note_says_so_and_no_alarm_rings(
+    detector: CrossRegionTraffic | Commitments, region: str
+) -> None:
+    (note,) = detector.find(Script({}).aws(region), NOW)
+
+    assert isinstance(note, SweepNote)
+    assert note.text.startswith("Cost Explorer is not asked in partition aws-")

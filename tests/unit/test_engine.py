@@ -87,7 +87,15 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
 @cases(
     "entry, error",
     ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": NOW}, None),
-    ({"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd"}, "1 of 3 entries"),
+    ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd"}, "1 of 3 entries"),
+    (
+        {"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": ""},
+        "1 of 3 entries",
+    ),
+    (
+        {"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd", "CreationTime": NOW},
+        "1 of 3 entries",
+    ),
     ({"ThingArn": "cut"}, "1 of 3 entries"),
     ({"ThingName": "odd"}, "1 of 3 entries"),
     ("odd", "1 of 3 entries"),
@@ -95,7 +103,7 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
 def test_an_entry_that_could_not_be_read_is_unknown_and_the_others_are_judged(
     aws: Aws, entry: object, error: str | None
 ) -> None:
-    """An entry without an ARN, or of a kind that is not judged, may be any candidate: an error as before."""
+    """Without ARN or creation time, or of another kind, an entry may be any candidate: an error."""
     unread = UnreadEntriesError("1 of 3 entries", (UnreadEntry(entry, "it has no Status"),))
 
     done = swept(Shelf(things=(thing("a", waste()), thing("b", USED)), breaks=unread), aws)

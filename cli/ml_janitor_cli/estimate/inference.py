@@ -160,8 +160,9 @@ def inference(
             if hourly_usd is not None
             else hourly_price_source(instance or found.instance or None, price),
             *(
-                [f"${gb_second:.5f} for a second of a GB of serverless memory, {serverless}"]
-                * (not found.cannot)
+                []
+                if found.cannot
+                else [f"${gb_second:.5f} for a second of a GB of serverless memory, {serverless}"]
             ),
         )
         return replace(compared, prices=sources)

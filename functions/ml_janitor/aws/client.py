@@ -513,8 +513,10 @@ class FolderScratch:
         path.write_bytes(body)
 
     def blocks(self, name: str) -> Iterator[bytes]:
+        if self._made is None:
+            raise FileChangedError(f"the temporary file {name} is gone")
         try:
-            with ((self._made or Path()) / name).open("rb") as file:
+            with (self._made / name).open("rb") as file:
                 while block := file.read(BLOCK_SIZE):
                     yield block
         except FileNotFoundError as error:

@@ -52,8 +52,6 @@ class MetricTotal(NamedTuple):
     highest: float = 0.0
 
 
-"""A sum, and the number of hours that it is over."""
-
 ENDPOINT_IN_SERVICE = "InService"
 SERVING_STATUSES = frozenset({ENDPOINT_IN_SERVICE, "UpdateRollbackFailed"})
 """

@@ -14,7 +14,6 @@ from typing import Annotated
 from annotated_types import Interval
 
 from ml_janitor.aws import runs
-from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import (
     DESCRIBE_PLANS,
@@ -103,7 +102,8 @@ class Commitments(Detector[SteadyUse]):
     def find(self, aws: Aws, now: datetime) -> Iterator[SteadyUse | SweepNote]:
         """Yield the hourly use, with the rates at which a plan covers it and the owned plans."""
         if (why := unread_bill_reason(aws.partition)) is not None:
-            raise ReadError(why)
+            yield SweepNote(why)
+            return
         asked = SavingsPlans(aws, self.max_requests)
         until = (now - _UNSETTLED_TIME).replace(minute=0, second=0, microsecond=0)
         since = max(until - self.window, until + _UNSETTLED_TIME - HOURS_KEPT + HOUR)

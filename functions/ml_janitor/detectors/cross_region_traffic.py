@@ -36,6 +36,7 @@ from ml_janitor.core.model import (
     Evidence,
     Rule,
     Signal,
+    SweepNote,
     Unreadable,
     Value,
     Verdict,
@@ -325,8 +326,11 @@ class CrossRegionTraffic(Detector[TrafficLine]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
     max_requests: Annotated[int, Interval(ge=1, le=20)] = 3
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[TrafficLine]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[TrafficLine | SweepNote]:
         """Yield the lines that leave this region, with possible causes where a line costs enough."""
+        if (why := cost_explorer.unread_bill_reason(aws.partition)) is not None:
+            yield SweepNote(why)
+            return
         programs: dict[str, tuple[RunningProgram, ...]] = {}
 
         def causes(line: TrafficLine) -> tuple[TransferCause, ...]:
@@ -346,8 +350,6 @@ class CrossRegionTraffic(Detector[TrafficLine]):
 
     def charged(self, aws: Aws, now: datetime) -> Iterator[TrafficLine]:
         """Yield every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
-        if (why := cost_explorer.unread_bill_reason(aws.partition)) is not None:
-            raise ReadError(why)
         explorer = CostExplorer(
             aws.client("ce", cost_explorer.COST_EXPLORER_REGION), max_requests=self.max_requests
         )

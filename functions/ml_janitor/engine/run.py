@@ -110,7 +110,7 @@ def read_candidates(
     Return all candidates that *detector* finds, its notes, and the errors that may hide more.
 
     A listing that changes while its pages are read can name a resource twice; it counts once. An entry that
-    could not be read is a candidate too, unless it does not tell its ARN, or is none of the detector's.
+    could not be read is a candidate too, if it tells its ARN and creation time, and is one of the detector's.
     """
     candidates, notes, broken = dict[str, Candidate](), list[SweepNote](), list[str]()
     try:
@@ -136,7 +136,12 @@ class UnreadCandidate(Candidate):
 
 
 def unread_candidate(detector: Detector[Any], aws: Aws, unread: UnreadEntry) -> UnreadCandidate | None:
-    """Return an entry that could not be read as an unknown candidate, if it has an ARN of *detector*'s."""
+    """
+    Return an entry that could not be read as an unknown candidate, if it identifies a resource of *detector*.
+
+    That takes the ARN and the creation time: with the ARN alone, the resource's open finding would be closed
+    as one whose resource is gone.
+    """
     entry = unread.entry if isinstance(unread.entry, Mapping) else {}
     found = (value for name, value in entry.items() if name.lower().endswith("arn"))
     text = str(next(found, ""))
@@ -147,6 +152,8 @@ def unread_candidate(detector: Detector[Any], aws: Aws, unread: UnreadEntry) -> 
     if not detector.judges(arn):
         return None
     created = next((value for name, value in entry.items() if name in CREATION_MEMBERS), None)
+    if not isinstance(created, datetime):
+        return None
     target = target_in(aws, text, arn.name, arn.kind, created)
     return UnreadCandidate(target=target, why=f"its entry in the listing could not be read ({unread.why})")
 

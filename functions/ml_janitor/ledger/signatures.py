@@ -52,6 +52,9 @@ KEY_OF_KIND: Mapping[SignedKind, SigningKey] = {
 }
 """The key of each kind: a role signs with a key, so the kinds of a key have the same signers."""
 
+KEY_MANAGEMENT = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
+"""Actions that change who may use a key, or end its use. A grant is another way to the same."""
+
 MAC_FORMAT = 2
 """
 The number of the format, which a signature begins with: "2:...". Signatures without a number are of the first

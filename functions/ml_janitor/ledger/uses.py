@@ -22,6 +22,21 @@ _GET, _QUERY, _PUT, _UPDATE, _DELETE = "GetItem", "Query", "PutItem", "UpdateIte
 _GET_MANY = "BatchGetItem"
 TABLE_READS = frozenset({_GET, _GET_MANY, _QUERY})
 
+TABLE_WRITES = (
+    *("dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+    *("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"),
+)
+"""Actions that write items: a transaction needs the permissions of its parts."""
+
+TABLE_MANAGEMENT = (
+    *("dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "dynamodb:PutResourcePolicy"),
+    "dynamodb:UpdateTimeToLive",
+)
+"""
+Actions that change who may write items, or end them. Who deletes the table can make another of its name,
+which has no policy.
+"""
+
 type TableUses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
 

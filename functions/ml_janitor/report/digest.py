@@ -293,8 +293,8 @@ def keep_blocks(
             keep = Button.KEEP_ON
             yield button_row([make_button(BUTTON_LABELS[keep], keep.value, subject)])
     ends = []
-    if more := len(ending) - KEEPS_SHOWN:
-        ends += [f"{count_noun(more, 'more keep')} end soon."] if more > 0 else []
+    if (more := len(ending) - KEEPS_SHOWN) > 0:
+        ends.append(f"{count_noun(more, 'more keep')} end soon.")
     if ending and not buttons:
         ends.append(f"{code_span('janitor keep ARN --reason TEXT')} keeps on.")
     if ends:

@@ -416,7 +416,7 @@ CONSOLE_HOSTS = {
 TABLE_FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
 
 CHANGING_PART = re.compile(r"(?<==)\S+|(?<= )\d[\d.]*")
-"""The values and numbers of an action, without which equal actions are told apart no more."""
+"""The values and numbers of an action; without them, equal actions stand in one group."""
 
 
 def finding_fields(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:

@@ -113,13 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         other.set_defaults(run=function)
     given = parser.parse_args(arguments)
     try:
-        return _asked_of_aws(given)
+        return _run_command(given)
     except Refused as refused:
         print(f"janitor-kit {given.command}: refused: {refused}", file=sys.stderr)
         return REFUSED
 
 
-def _asked_of_aws(given: argparse.Namespace) -> int:
+def _run_command(given: argparse.Namespace) -> int:
     """Run the command; an error of AWS is one line."""
     job = job_of(given) if given.command == "launch" else None
     try:

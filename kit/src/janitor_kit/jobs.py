@@ -53,8 +53,7 @@ def stop(given: argparse.Namespace, session: Any) -> int:
     session.client("sagemaker").stop_training_job(TrainingJobName=given.job)
     print(f"stopping {given.job}")
     if given.wait:
-        status, reason = wait(session, given.job)
-        print(f"{status}{f': {reason}' if reason else ''}")
+        exit_status(*wait(session, given.job))
     return 0
 
 
