@@ -22,6 +22,7 @@ from ml_janitor.config.member_roles import (
     member_role,
     named_accounts,
     role_policy,
+    sweep_readers,
     trust_policy,
 )
 from ml_janitor.config.settings import Settings
@@ -30,7 +31,7 @@ from ml_janitor.config.values import InvalidInputError
 # --- CloudFormation -------------------------------------------------------------------------------
 
 STACK_DESCRIPTIONS = {
-    READING_STACK: "ML Janitor: the roles that let it read this account, one per detector",
+    READING_STACK: "ML Janitor: the roles that let it read this account",
     CHANGING_STACK: "ML Janitor: the roles that let it act in this account, and undo that",
 }
 
@@ -63,7 +64,7 @@ def member_stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]
     """Return the roles of each stack: the roles that read, and those that change something."""
     return {
         READING_STACK: [
-            *(member_role(detector, RoleKind.READ) for detector in settings.enabled()),
+            *(member_role(reader, RoleKind.READ) for reader in sweep_readers(settings)),
             *(member_role(reader, RoleKind.READ) for reader in bill_readers(settings.bill)),
         ],
         CHANGING_STACK: changing_roles(settings, today),

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from ml_janitor.aws.client import READ_OPERATIONS
+from ml_janitor.config.functions import Advisers, advisers, has_own_function, sweeping_function
 from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
@@ -56,7 +57,7 @@ ROLE_KIND_PREFIXES = {RoleKind.READ: "", RoleKind.ACT: "act-", RoleKind.UNDO: "u
 
 
 class RoleReader(Protocol):
-    """The reader behind a role: a detector, or the bill."""
+    """The reader behind a role: a detector with a function of its own, the advisers, or the bill."""
 
     @property
     def name(self) -> str: ...
@@ -90,13 +91,31 @@ class MemberRole:
 
 
 def sweep_role_name(detector: str) -> str:
-    """Return the name of the role of *detector*'s (or the bill's) function, in the janitor's account."""
+    """Return the name of the role of the function of *detector*, the bill or the advisers, at home."""
     return f"ml-janitor-sweep-{detector}"
 
 
 def member_role_name(detector: str, kind: RoleKind = RoleKind.READ) -> str:
     """Return the name of the role of that *kind* for *detector*, in every account that grants it."""
     return f"{MEMBER_ROLE_PREFIX}{ROLE_KIND_PREFIXES[kind]}{detector}"
+
+
+def sweep_readers(settings: Settings) -> list[RoleReader]:
+    """Return the readers that sweep: each detector with a function of its own, then all others as one."""
+    own = [detector for detector in settings.enabled() if has_own_function(settings, detector.name)]
+    others = advisers(settings)
+    return [*own, *([Advisers(others)] if others else [])]
+
+
+def cleaning_readers(reader: RoleReader) -> list[RoleReader]:
+    """Return those of whom there may be roles that act and undo: *reader* itself, or some of the advisers."""
+    members: Sequence[RoleReader] = reader.detectors if isinstance(reader, Advisers) else [reader]
+    return [member for member in members if member.cleanup is not None]
+
+
+def reading_role_name(settings: Settings, name: str) -> str:
+    """Return the name of the role through which *name*, a detector or another reader, reads an account."""
+    return member_role_name(sweeping_function(settings, name) if name in settings.sections else name)
 
 
 def member_role(reader: RoleReader, kind: RoleKind) -> MemberRole:
@@ -115,9 +134,9 @@ def assumed_role_name(settings: Settings, detector: str, account: str) -> str:
     """Return the name of the role that *detector*'s function assumes in *account*: to act where armed."""
     section = settings.sections[detector]
     armed = section.enabled and settings.mode(detector) is Mode.ACT
-    return member_role_name(
-        detector, RoleKind.ACT if armed and account in accounts_of(section.act_in) else RoleKind.READ
-    )
+    if armed and account in accounts_of(section.act_in):
+        return member_role_name(detector, RoleKind.ACT)
+    return reading_role_name(settings, detector)
 
 
 def named_accounts(settings: Settings) -> list[str]:
@@ -230,8 +249,11 @@ def _changed_in(
 
 def _of_roles(settings: Settings, reader: RoleReader, here: MemberAccount) -> Iterator[Grant]:
     """Yield the permissions to read the actual roles of *reader*, including surplus roles."""
-    for kind in RoleKind if reader.cleanup is not None else [RoleKind.READ]:
-        arn = role_arn(settings, member_role_name(reader.name, kind), account=here.account, partition="aws")
+    names = [member_role_name(reader.name)]
+    for cleaning in cleaning_readers(reader):
+        names += [member_role_name(cleaning.name, kind) for kind in (RoleKind.ACT, RoleKind.UNDO)]
+    for name in names:
+        arn = role_arn(settings, name, account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in ROLE_READS)
 
 

@@ -35,7 +35,6 @@ class GenerousRuntimeLimits(FamilyAdviser):
     """
 
     name = "generous-runtime-limits"
-    schedule = "cron(40 5 ? * MON *)"
     asks_for = Change.LIMIT
 
     min_jobs: int = 3

@@ -28,7 +28,6 @@ class GenerousWarmPools(FamilyAdviser):
     """
 
     name = "generous-warm-pools"
-    schedule = "cron(45 5 ? * MON *)"
     asks_for = Change.LIMIT
 
     min_pools: int = 3

@@ -47,7 +47,6 @@ class SpotTraining(FamilyAdviser):
     """
 
     name = "spot-training"
-    schedule = "cron(50 5 ? * MON *)"
     asks_for = Change.SPOT
 
     min_jobs: int = 3

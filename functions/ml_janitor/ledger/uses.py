@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.model import Change
@@ -134,18 +134,30 @@ def idempotency_uses(name: str) -> TableUses:
     return {f"{IDEMPOTENCY_KEY}#{name}": (_PUT, _UPDATE, _DELETE)}
 
 
+def merge_uses(several: Iterable[TableUses]) -> TableUses:
+    """Return the uses of a function that does the work of *several*."""
+    merged: dict[str, tuple[str, ...]] = {}
+    for uses in several:
+        for pattern, operations in uses.items():
+            merged[pattern] = tuple(dict.fromkeys((*merged.get(pattern, ()), *operations)))
+    return merged
+
+
 def table_grants(uses: TableUses, table: str) -> tuple[Grant, ...]:
     """
-    Return *uses* as permissions on the table with that ARN.
+    Return *uses* as permissions on the table with that ARN, each with all the keys that it is for.
 
     ForAllValues is true for a request without any key, which is a Scan: no grant allows Scan.
     """
+    keys: dict[str, list[str]] = {}
+    for pattern, operations in uses.items():
+        for operation in operations:
+            keys.setdefault(operation, []).append(pattern)
     return tuple(
-        allow(f"dynamodb:{operation}", on=table, when=(_keys(pattern),))
-        for pattern, operations in uses.items()
-        for operation in operations
+        allow(f"dynamodb:{operation}", on=table, when=(_keys(patterns),))
+        for operation, patterns in keys.items()
     )
 
 
-def _keys(pattern: str) -> Condition:
-    return Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", (pattern,))
+def _keys(patterns: Iterable[str]) -> Condition:
+    return Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", tuple(sorted(patterns)))
