@@ -64,11 +64,8 @@ class Rights:
     def of_advisers(self, advisers: Sequence[Detector[Any]]) -> list[RolePermissions]:
         """Allow sweeps with all *advisers*: the union of what they read, no act, and no object's content."""
         organization = self.settings.organization.used
-        own = self.own(
-            uses.merge_uses(
-                uses.sweep_uses(detector, armed=False, organization=organization) for detector in advisers
-            )
-        )
+        used = [uses.sweep_uses(detector, armed=False, organization=organization) for detector in advisers]
+        own = self._own(uses.merged_table_grants(used, self.ledger.table_arn))
         keeps = [grant for detector in advisers for grant in self._keeps(detector)]
         reader = Advisers(advisers)
         if organization:
@@ -113,9 +110,11 @@ class Rights:
 
     def own(self, used: uses.TableUses) -> RolePermissions:
         """Allow what is *used* of the ledger, and the secret with Slack's token, if there is one."""
+        return self._own(uses.table_grants(used, self.ledger.table_arn))
+
+    def _own(self, ledger: Iterable[Grant]) -> RolePermissions:
         secret = self.settings.janitor.slack_secret
-        slack = [self.secret(secret)] if secret else []
-        return RolePermissions([*uses.table_grants(used, self.ledger.table_arn), *slack])
+        return RolePermissions([*ledger, *([self.secret(secret)] if secret else [])])
 
     def secret(self, name: str) -> Grant:
         """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""

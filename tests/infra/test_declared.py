@@ -7,7 +7,7 @@ import random
 import pytest
 
 from conftest import ACCOUNT, REGION
-from declared import Declared, Deployed, granted
+from declared import Declared, Deployed, Permission, granted
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from samples import SEED
@@ -78,20 +78,25 @@ def test_every_function_is_allowed_what_is_declared_for_it(stack: Declared) -> N
         assert granted(roles[function.role], "Deny") == stack.denied(function), function.name
 
 
-def test_every_schedule_is_allowed_to_invoke_and_to_leave_word(stack: Declared) -> None:
-    roles = stack.deployed.roles()
+def test_the_role_of_the_schedules_may_start_what_they_run_and_leave_word(stack: Declared) -> None:
+    (role,) = stack.deployed.schedule_roles()
+    started = set[Permission]().union(
+        *(stack.of_schedule(one) for one in stack.deployed.functions() if one.schedule is not None)
+    )
+    if stack.settings.organization.used:
+        started.add(
+            Permission("states:StartExecution", stack.deployed.one("AWS::StepFunctions::StateMachine"))
+        )
 
-    for function in stack.deployed.functions():
-        if function.schedule is not None:
-            assert granted(roles[function.schedule.role]) == stack.of_schedule(function), function.name
-            assert granted(roles[function.schedule.role], "Deny") == set(), function.name
+    assert granted(stack.deployed.roles()[role]) == started
+    assert granted(stack.deployed.roles()[role], "Deny") == set()
 
 
 def test_there_are_no_other_roles(stack: Declared) -> None:
     known = {function.role for function in stack.deployed.functions()}
-    known |= {one.schedule.role for one in stack.deployed.functions() if one.schedule}
+    known |= stack.deployed.schedule_roles()
     roles = set(stack.deployed.roles())
-    if stack.settings.organization.used:  # what starts the state machine, and it itself
-        roles = {one for one in roles if "Invoker" not in one and "OrganizationRole" not in one} | known
+    if stack.settings.organization.used:  # that of the state machine
+        roles = {one for one in roles if "OrganizationRole" not in one}
 
     assert roles == known

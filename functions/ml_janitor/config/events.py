@@ -72,7 +72,7 @@ class ScheduledEvent(BaseModel):
 
         Lambda keeps the id of a request over its retries, but a message sent again by hand has another.
         """
-        return request if self.time is None else self.model_dump_json()
+        return request if self.time is None else self.model_dump_json(exclude_none=True)
 
 
 class DigestEvent(ScheduledEvent):

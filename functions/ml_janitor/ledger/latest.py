@@ -167,10 +167,10 @@ class LatestRecords:
 
     def watched_since(self, account: str, now: datetime) -> datetime:
         """Return when the schedules were first watched: *now*, if they never were."""
-        try:
-            self._table.put(f"{DIGEST_KEY}#{account}", _WATCH_KEY, {"time": now}, only_if=IF_ABSENT)
-        except ConditionFailedError as before:
-            return datetime.fromisoformat(before.item["time"])
+        where = f"{DIGEST_KEY}#{account}"
+        if (item := self._table.get(where, _WATCH_KEY)) is not None:
+            return datetime.fromisoformat(item["time"])
+        self._table.put(where, _WATCH_KEY, {"time": now})
         return now
 
     # --- bills --------------------------------------------------------------------------------

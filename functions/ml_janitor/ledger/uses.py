@@ -134,30 +134,31 @@ def idempotency_uses(name: str) -> TableUses:
     return {f"{IDEMPOTENCY_KEY}#{name}": (_PUT, _UPDATE, _DELETE)}
 
 
-def merge_uses(several: Iterable[TableUses]) -> TableUses:
-    """Return the uses of a function that does the work of *several*."""
-    merged: dict[str, tuple[str, ...]] = {}
-    for uses in several:
-        for pattern, operations in uses.items():
-            merged[pattern] = tuple(dict.fromkeys((*merged.get(pattern, ()), *operations)))
-    return merged
-
-
 def table_grants(uses: TableUses, table: str) -> tuple[Grant, ...]:
     """
-    Return *uses* as permissions on the table with that ARN, each with all the keys that it is for.
+    Return *uses* as permissions on the table with that ARN.
 
     ForAllValues is true for a request without any key, which is a Scan: no grant allows Scan.
     """
-    keys: dict[str, list[str]] = {}
-    for pattern, operations in uses.items():
-        for operation in operations:
-            keys.setdefault(operation, []).append(pattern)
     return tuple(
-        allow(f"dynamodb:{operation}", on=table, when=(_keys(patterns),))
+        allow(f"dynamodb:{operation}", on=table, when=(_keys(pattern),))
+        for pattern, operations in uses.items()
+        for operation in operations
+    )
+
+
+def merged_table_grants(several: Iterable[TableUses], table: str) -> tuple[Grant, ...]:
+    """Return *several* uses as `table_grants`, one for each operation, so that a role has room for them."""
+    keys: dict[str, dict[str, None]] = {}
+    for uses in several:
+        for pattern, operations in uses.items():
+            for operation in operations:
+                keys.setdefault(operation, {})[pattern] = None
+    return tuple(
+        allow(f"dynamodb:{operation}", on=table, when=(_keys(*patterns),))
         for operation, patterns in keys.items()
     )
 
 
-def _keys(patterns: Iterable[str]) -> Condition:
-    return Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", tuple(sorted(patterns)))
+def _keys(*patterns: str) -> Condition:
+    return Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", patterns)
