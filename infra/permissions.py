@@ -274,7 +274,7 @@ def allow_statements(stack: Stack, allowed: RolePermissions) -> list[iam.PolicyS
                 for condition in when
             ),
         )
-        for granted, when, resources in group_grants(allowed.grants, on)
+        for granted, when, resources in group_grants(allowed.grants, on, merged=bool(allowed.regions))
         for some in split_resources(stack, resources)
     ]
 

@@ -244,17 +244,15 @@ def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefiniti
                 "Choices": [{"Variable": "$.detectors[1]", "IsPresent": True, "Next": IN_PARTS}],
                 "Default": "EachAccount",
             },
-            "EachAccount": _map(at_once, MAP_LABEL, _SWEEP | {"OutputPath": "$.StatusCode", "End": True}, {}),
-            IN_PARTS: _map(at_once, "Parts", _SWEEP | {"ResultPath": "$.answer", "Next": "Rest"}, _PARTS),
+            "EachAccount": _map(at_once, MAP_LABEL, _ONE_DETECTOR),
+            IN_PARTS: _map(at_once, "Parts", _SEVERAL_DETECTORS),
             "Close": {**_step(accounts, "close"), "OutputPath": "$.Payload", "End": True},
         },
     }
 
 
-def _map(
-    at_once: int, label: str, sweep: StateMachineDefinition, others: StateMachineDefinition
-) -> StateMachineDefinition:
-    """Return the map over the accounts of the list, each with the state *sweep* and *others* after it."""
+def _map(at_once: int, label: str, of_account: StateMachineDefinition) -> StateMachineDefinition:
+    """Return the map over the accounts of the list, each with the states *of_account*."""
     return {
         "Type": "Map",
         "Label": label,
@@ -275,8 +273,8 @@ def _map(
         "ToleratedFailurePercentage": 100.0,  # the sandbox's interpreter reads no whole number here
         "ItemProcessor": {
             "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-            "StartAt": "Sweep",
-            "States": {"Sweep": sweep, **others, "NoAnswer": {"Type": "Pass", "Result": 0, "End": True}},
+            "StartAt": next(iter(of_account)),
+            "States": of_account,
         },
         "ResultPath": None,
         "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Close"}],
@@ -312,6 +310,11 @@ def _invoke(
     }
 
 
+def _caught(then: str) -> list[StateMachineDefinition]:
+    """Return the catcher of whatever fails in one account."""
+    return [{"ErrorEquals": ["States.ALL"], "Next": then}]
+
+
 _SWEEP = _invoke(
     {"FunctionName.$": "$.function"},
     {
@@ -325,9 +328,14 @@ _SWEEP = _invoke(
     retried=THROTTLE_ERRORS,
 )
 _SWEEP["Retry"].append(BUSY_RETRIER)
-_SWEEP["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": "NoAnswer"}]
 
-_PARTS: StateMachineDefinition = {
+_ONE_DETECTOR: StateMachineDefinition = {
+    "Sweep": {**_SWEEP, "OutputPath": "$.StatusCode", "Catch": _caught("NoAnswer"), "End": True},
+    "NoAnswer": {"Type": "Pass", "Result": 0, "End": True},
+}
+
+_SEVERAL_DETECTORS: StateMachineDefinition = {
+    "SweepPart": {**_SWEEP, "ResultPath": "$.answer", "Catch": _caught("Done"), "Next": "Rest"},
     "Rest": {
         "Type": "Choice",
         "Choices": [{"Variable": "$.answer.Payload.rest[0]", "IsPresent": True, "Next": NEXT_PART}],
@@ -340,11 +348,11 @@ _PARTS: StateMachineDefinition = {
             "detectors.$": "$.answer.Payload.rest",
             "part.$": "$.answer.Payload.part",
         },
-        "Next": "Sweep",
+        "Next": "SweepPart",
     },
     "Done": {"Type": "Pass", "Result": 0, "End": True},
 }
-"""The states after a sweep with several detectors: the rest, which had no time, is the next part."""
+"""States of an account with several detectors: the rest, which had no time, is the next part."""
 
 
 def count_transitions(of: StateMachineDefinition, *, several: bool) -> tuple[int, int]:

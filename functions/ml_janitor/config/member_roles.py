@@ -219,7 +219,8 @@ def role_policy(
     """
     swept = settings.organization.regions
     here = MemberAccount(account, shown or account, partition)
-    reads = _statements([*role.reader.reads, ENABLED_REGIONS_GRANT], here, swept)
+    merged = isinstance(role.reader, Advisers)
+    reads = _statements([*role.reader.reads, ENABLED_REGIONS_GRANT], here, swept, merged=merged)
     if role.kind is RoleKind.READ:
         return _document([*reads, *_statements(_of_roles(settings, role.reader, here), here, swept)])
     detector = settings.detector(
@@ -257,11 +258,13 @@ def _of_roles(settings: Settings, reader: RoleReader, here: MemberAccount) -> It
         yield from (allow(action, on=arn) for action in ROLE_READS)
 
 
-def _statements(grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str]) -> list[PolicyDocument]:
+def _statements(
+    grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str], *, merged: bool = False
+) -> list[PolicyDocument]:
     """
     Return *grants* in *regions* of the account *here*; in all regions if none is named.
 
-    A condition limits them to the regions.
+    A condition limits them to the regions. *merged* statements take less room (`group_grants`).
     """
 
     def on(grant: Grant) -> Iterator[tuple[str, GrantConditions]]:
@@ -291,7 +294,7 @@ def _statements(grants: Iterable[Grant], here: MemberAccount, regions: Sequence[
             "Resource": resources,
             **({"Condition": group_conditions(when)} if when else {}),
         }
-        for granted, when, resources in group_grants(grants, on)
+        for granted, when, resources in group_grants(grants, on, merged=merged)
     ]
 
 
@@ -313,26 +316,46 @@ def _document(statements: list[PolicyDocument]) -> PolicyDocument:
 
 # --- statements from grants -----------------------------------------------------------------------
 
+_ALL_OF_A_KIND = re.compile(r":[a-z-]+/\*$")
+
 type PolicyDocument = dict[str, Any]
 type GrantConditions = tuple[Condition, ...]
 
 
 def group_grants(
-    grants: Iterable[Grant], on: Callable[[Grant], Iterable[tuple[str, GrantConditions]]]
+    grants: Iterable[Grant],
+    on: Callable[[Grant], Iterable[tuple[str, GrantConditions]]],
+    *,
+    merged: bool = False,
 ) -> Iterator[tuple[tuple[str, ...], GrantConditions, list[str]]]:
     """
     Yield actions, conditions and resources: once for each set of actions under the same conditions.
 
     *on* returns the resources of a grant, and their conditions. All is sorted, so that a template shows real
-    changes only.
+    changes only. *merged* statements take less room: in them stand all actions of a service that concern all
+    resources of one kind each, with these kinds; no action takes a resource of another kind.
     """
     actions: dict[tuple[str, GrantConditions], set[str]] = defaultdict(set)
+    kinds: dict[tuple[str, GrantConditions], set[str]] = defaultdict(set)
     for grant in grants:
         for resource, when in on(grant):
             actions[resource, when].add(grant.action)
+            kinds[grant.action, when].add(resource)
     resources: dict[tuple[tuple[str, ...], GrantConditions], set[str]] = defaultdict(set)
+    together: dict[tuple[str, GrantConditions], tuple[set[str], set[str]]] = {}
+    for (action, when), found in kinds.items() if merged else ():
+        service, (kind, *others) = action.partition(":")[0], found
+        if others or _ALL_OF_A_KIND.search(kind) is None:
+            continue
+        some, of_kinds = together.setdefault((service, when), (set(), set()))
+        some.add(action)
+        of_kinds.add(kind)
+        actions[kind, when].discard(action)
+    for (_, when), (some, of_kinds) in together.items():
+        resources[tuple(sorted(some)), when] |= of_kinds
     for (resource, when), granted in actions.items():
-        resources[tuple(sorted(granted)), when].add(resource)
+        if granted:
+            resources[tuple(sorted(granted)), when].add(resource)
     for (granted_, when), names in sorted(resources.items(), key=lambda item: str(item[0])):
         yield granted_, when, sorted(names)
 
