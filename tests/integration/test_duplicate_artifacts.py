@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import candidates
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws, open_regions
@@ -31,7 +31,6 @@ from sagemaker_requests import hosting, package_request, pipeline_request, train
 from tables import cases
 from verdicts import word
 
-DAY = timedelta(days=1)
 MIB = 1024**2
 ROLE = "arn:aws:iam::123456789012:role/ml"
 BUCKET, COPY = "models", "b/model.tar.gz"

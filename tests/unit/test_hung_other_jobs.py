@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -42,7 +43,6 @@ from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 REFUSED = Unreadable("AccessDenied: no", "call")
 DOLLAR = Price(Decimal(1), "Price List API")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
@@ -33,7 +34,6 @@ from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 

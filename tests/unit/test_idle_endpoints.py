@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, SECOND
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
 from ml_janitor.core.model import (
@@ -44,7 +45,6 @@ from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 DENIED = Unreadable("GetMetricData: AccessDenied")
 ARRIVES = Value(MetricSeries(((NOW - HOUR, 60.0),)))
 ZEROS = Value(MetricSeries(tuple((NOW - n * HOUR, 0.0) for n in range(168, 0, -1))))

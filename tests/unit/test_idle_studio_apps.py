@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead, TrailEvent
 from ml_janitor.aws.calls import Listing
@@ -35,7 +36,6 @@ from tables import cases
 from verdicts import shown, word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("GetLogEvents: AccessDeniedException")
 NOT_LAB = {"type": "KernelGateway", "shutdown": NotRead()}
 

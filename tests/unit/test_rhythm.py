@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from conftest import HOUR, MINUTE
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -27,7 +28,6 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)
 LAST = NOW - timedelta(hours=10)
 FRESH = NOW - timedelta(hours=6)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 GET = "logs:GetLogEvents"
 
 
