@@ -27,12 +27,18 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import hosting, package_request, pipeline_request, training_request, transform_request
+from sagemaker_requests import (
+    ROLE,
+    hosting,
+    package_request,
+    pipeline_request,
+    training_request,
+    transform_request,
+)
 from tables import cases
 from verdicts import word
 
 MIB = 1024**2
-ROLE = "arn:aws:iam::123456789012:role/ml"
 BUCKET, COPY = "models", "b/model.tar.gz"
 READER = DuplicateArtifacts(buckets=(BUCKET,))
 DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"

@@ -16,11 +16,10 @@ from ml_janitor.core.model import Finding, SweepNote, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import pipeline_request, training_request
+from sagemaker_requests import ROLE, pipeline_request, training_request
 from tables import cases
 
 URI = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/trainer"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 RULE = ForgottenLeftovers()
 MEDIA = "application/vnd.oci.image.manifest.v1+json"
 

@@ -15,9 +15,8 @@ from ml_janitor.core.model import Verdict
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
-from sagemaker_requests import processing_request, rented, transform_request
+from sagemaker_requests import ROLE, processing_request, rented, transform_request
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 DIGEST = "sha256:" + "0" * 64
 
 

@@ -21,10 +21,9 @@ from ml_janitor.bill.explaining import (
 )
 from ml_janitor.bill.model import DaySpan
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import configure, hosting
+from sagemaker_requests import ROLE, configure, hosting
 
 SINCE = NOW - 60 * DAY
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 
 type Read = Callable[[], dict[str, UsedResource]]
 

@@ -16,12 +16,11 @@ from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import processing_request
+from sagemaker_requests import ROLE, processing_request
 from tables import cases
 
 RULE = StorageTiering()
 NAME = "lab-data"
-ROLE = "arn:aws:iam::123456789012:role/ml"
 
 
 class Account:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
-from conftest import DAY, HOUR, MINUTE, SECOND
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -42,7 +42,6 @@ from ml_janitor.engine.detector import CannotActError
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 REFUSED = Unreadable("AccessDenied: no", "call")
 DOLLAR = Price(Decimal(1), "Price List API")
 
