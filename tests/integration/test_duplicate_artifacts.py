@@ -162,9 +162,7 @@ def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **
     return [put["ETag"] for put in puts]
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "expected"), [("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely")]
-)
+@cases("algorithm, expected", ("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely"))
 def test_checksums_tell_under_a_kms_key_too(
     account: Account, session: boto3.Session, algorithm: str, expected: str
 ) -> None:

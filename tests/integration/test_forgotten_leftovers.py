@@ -85,8 +85,8 @@ def test_what_nobody_needs_is_found(account: Account, aws: Aws) -> None:
     assert account.digests["used"] not in found["trainer"].action
 
 
-@pytest.mark.parametrize(
-    "user", ["model", "digest", "other host name", "endpoint", "training job", "package", "pipeline", "pull"]
+@cases(
+    "user", "model", "digest", "other host name", "endpoint", "training job", "package", "pipeline", "pull"
 )
 def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, user: str) -> None:
     """Near misses: each differs from what is found by one user."""
@@ -145,9 +145,7 @@ def test_unread_is_not_found(box: Control, aws: Aws, service: str, operation: st
     assert set(findings(aws)) == left
 
 
-@pytest.mark.parametrize(
-    ("service", "operation"), [("ecr", "DescribeRepositories"), ("logs", "DescribeLogGroups")]
-)
+@cases("service, operation", ("ecr", "DescribeRepositories"), ("logs", "DescribeLogGroups"))
 @pytest.mark.usefixtures("account")
 def test_a_listing_that_breaks_off_is_an_error(box: Control, aws: Aws, service: str, operation: str) -> None:
     box.fault(service, operation, "deny", times=0)

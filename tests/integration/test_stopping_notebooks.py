@@ -18,6 +18,7 @@ from ml_janitor_sandbox.control import Control
 from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
 from standin import KilledError
+from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"
@@ -164,9 +165,10 @@ def test_another_one_of_its_name_is_neither_settled_by_nor_started(recorded: Rec
         recorded.undo()
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [("ValidationException", "NotebookInstanceName is too long"), ("AccessDenied", "on RecordNotFound")],
+@cases(
+    "code, message",
+    ("ValidationException", "NotebookInstanceName is too long"),
+    ("AccessDenied", "on RecordNotFound"),
 )
 def test_a_refusal_of_another_kind_does_not_say_that_it_is_gone(
     recorded: RecordedAct, desk: Desk, code: str, message: str

@@ -34,6 +34,7 @@ from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
 from sagemaker_requests import transform_request
 from standin import own_signatures, with_request
+from tables import cases
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -205,9 +206,7 @@ def test_a_keep_tag_keeps_one_and_a_kept_configuration_its_models(account: Accou
 # --- unknown is not unused --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("operation", "kind"), [("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config")]
-)
+@cases("operation, kind", ("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config"))
 def test_a_denied_list_is_said(account: Account, aws: Aws, box: Control, operation: str, kind: str) -> None:
     account.pair("churn")
     box.fault("sagemaker", operation, "deny", times=0)

@@ -131,9 +131,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
     assert found.failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
 
 
-@pytest.mark.parametrize(
-    ("became", "tail"), [("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2")]
-)
+@cases("became, tail", ("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2"))
 def test_what_was_undone_is_told_once(
     acted: Nights, monkeypatch: pytest.MonkeyPatch, became: str, tail: str
 ) -> None:

@@ -85,12 +85,10 @@ def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *,
     assert facts_from_actions([one], DETECTORS) == ({TARGET.arn.lower(): expected} if counts else {})
 
 
-@pytest.mark.parametrize(
-    ("cause", "why"),
-    [
-        (make_cause(CauseCode.RECORD_UNREAD, "KMS is busy"), "its record could not be verified: KMS is busy"),
-        (make_cause(CauseCode.MAC_INVALID), "its record in the ledger is not the one that was signed"),
-    ],
+@cases(
+    "cause, why",
+    (make_cause(CauseCode.RECORD_UNREAD, "KMS is busy"), "its record could not be verified: KMS is busy"),
+    (make_cause(CauseCode.MAC_INVALID), "its record in the ledger is not the one that was signed"),
 )
 def test_what_it_ended_and_cannot_be_verified_is_left_out_and_said(cause: Cause, why: str) -> None:
     actions = [action(), action(sk="doubtful"), action(sk="too")]

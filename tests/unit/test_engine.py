@@ -212,9 +212,7 @@ def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: A
     assert result.verdict == USED
 
 
-@pytest.mark.parametrize(
-    ("relation", "said"), [("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin")]
-)
+@cases("relation, said", ("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin"))
 @cases(
     "tags, unknown, why",
     (Value({"keep": "true"}), False, "which is tagged keep=true"),

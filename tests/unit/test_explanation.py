@@ -148,9 +148,8 @@ def test_a_verdict_without_steps_shows_its_reason() -> None:
     assert "  1  the rule failed" in drawn(explained(Kept(reason="the rule failed", unknown=True)))
 
 
-@pytest.mark.parametrize(
-    ("cost", "said"),
-    [(Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)],
+@cases(
+    "cost, said", (Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)
 )
 def test_a_cost_is_said_where_there_is_one(cost: Cost | None, said: str | None) -> None:
     out = drawn(explained(replace(waste(), cost=cost)))

@@ -207,9 +207,7 @@ def test_references(text: str, names: tuple[str, str | None, str | None]) -> Non
     assert (match["account"], match["repository"], match["tag"], match["digest"]) == (ACCOUNT, *names)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY}]
-)
+@cases("wrong", {"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY})
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match="days"):
         replace(RULE, **wrong)  # type: ignore[arg-type]

@@ -247,9 +247,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
-)
+@cases("signal, expected", (REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept"))
 def test_nothing_is_known_undescribed(kind: JobKind, signal: Signal[RunningJob], expected: str) -> None:
     assert word(decide(SuspectJob(target=target(kind.of.type), job=signal))) == expected
 

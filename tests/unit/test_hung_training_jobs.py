@@ -327,9 +327,7 @@ def test_what_may_be_work_is_likely_and_says_why() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "kinds", [["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"]]
-)
+@cases("kinds", ["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"])
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
     job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
 
@@ -385,8 +383,8 @@ def test_waiting_costs_nothing(phase: str) -> None:
     assert verdict.reason == f"{phase} for 11 days: waiting for instances costs nothing"
 
 
-@pytest.mark.parametrize(
-    "phase", ["Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"]
+@cases(
+    "phase", "Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"
 )
 def test_other_phases_are_kept(phase: str) -> None:
     verdict = decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR)))
@@ -399,9 +397,7 @@ def test_a_job_that_ended_meanwhile_is_kept() -> None:
     assert word(decide(hung(job=replace(JOB, status="Completed")))) == "kept"
 
 
-@pytest.mark.parametrize(
-    ("job", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
-)
+@cases("job, expected", (REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept"))
 def test_without_a_description_nothing_is_known(job: Signal[RunningJob], expected: str) -> None:
     assert word(decide(hung(job=job))) == expected
 

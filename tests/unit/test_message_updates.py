@@ -427,9 +427,8 @@ def test_what_became_of_a_warned_finding_is_told(
     assert len(board.direct) == len(news)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "left"),
-    [(Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")],
+@cases(
+    "outcome, left", (Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")
 )
 def test_that_a_warning_is_void_is_told_once(
     nights: Nights, board: Blackboard, updates: MessageUpdates, outcome: Outcome, left: str

@@ -208,9 +208,7 @@ def test_an_unknown_price_is_null_and_counted() -> None:
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
 
 
-@pytest.mark.parametrize(
-    ("usd", "rounded"), [("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None)]
-)
+@cases("usd, rounded", ("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None))
 def test_money_is_rounded_to_cents_half_up(usd: str | None, rounded: float | None) -> None:
     assert usd_number(None if usd is None else Decimal(usd)) == rounded
 

@@ -649,9 +649,7 @@ def test_what_breaks_is_said_and_hides_nothing_else() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("begins", "ends", "units"), [(10, 8, 48), (10, 4, 96), (6, 4, 0), (7, 6, 24), (8, 8, 0), (5, 4, 0)]
-)
+@cases("begins, ends, units", (10, 8, 48), (10, 4, 96), (6, 4, 0), (7, 6, 24), (8, 8, 0), (5, 4, 0))
 def test_units_of_a_part_of_a_run(begins: float, ends: float, units: float) -> None:
     """One instance from ten days ago to six."""
     run = ResourceRun(usage_type="USE1-Host:ml.m5.large", start=ago(10), end=ago(6), hourly=Decimal(1))

@@ -223,9 +223,7 @@ def test_the_newest_artifact_is_below_its_store(operation: str, answer: Any, sto
         assert (asked["Bucket"], asked["Prefix"]) == ("b", "mlflow/")
 
 
-@pytest.mark.parametrize(
-    ("uri", "prefix"), [("s3://b", ""), ("s3://b/", ""), ("s3://b/a/b/", "a/b/"), ("s3://b/a", "a/")]
-)
+@cases("uri, prefix", ("s3://b", ""), ("s3://b/", ""), ("s3://b/a/b/", "a/b/"), ("s3://b/a", "a/"))
 def test_a_store_is_a_folder_or_a_bucket(uri: str, prefix: str) -> None:
     _, script = read(listed(), DescribeMlflowTrackingServer=DESCRIBED | {"ArtifactStoreUri": uri})
 
