@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
@@ -22,7 +22,6 @@ from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop or start a notebook instance."""
 

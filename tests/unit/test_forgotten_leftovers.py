@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import ReadError
@@ -29,7 +29,6 @@ from past_jobs import word
 from tables import cases
 from verdicts import shown
 
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PATIENCE = 120 * DAY
 RULE = ForgottenLeftovers()
 NOBODY = cast("Aws", None)

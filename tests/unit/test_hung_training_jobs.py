@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
@@ -32,8 +33,6 @@ from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.prices import Price
@@ -20,7 +20,6 @@ from scripted import Refusal, Script, Torn
 from tables import cases
 from verdicts import shown
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("denied")
 
 

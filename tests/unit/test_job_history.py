@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws import training_jobs
 from ml_janitor.aws.calls import ReadError
@@ -25,7 +25,6 @@ from past_jobs import word
 from scripted import DENIED, Script, Torn
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
 G5 = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}
 G4 = {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 2}

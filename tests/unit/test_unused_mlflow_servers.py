@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import NewestObject
@@ -20,7 +20,6 @@ from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 from verdicts import shown, word
 
-SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 14 * DAY
 TRAIL, OBJECTS = "cloudtrail:LookupEvents", "s3:ListObjectsV2"
 DESCRIBE = "sagemaker:DescribeMlflowTrackingServer"
