@@ -20,6 +20,7 @@ from ml_janitor.core.results import CauseCode, Outcome
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.signatures import Request, SigningKey
+from narrowing import not_none
 from standin import DAY, HOUR, Cleaner, Nights, in_memory, own_signatures, with_request
 from tables import cases
 
@@ -86,8 +87,7 @@ def test_a_request_counts_if_it_is_signed_and_of_undo_days_however_late_it_is_ca
         return
     with pytest.raises(CannotUndoError) as error:
         undo(removed, request=request)
-    assert error.value.cause is not None
-    assert (error.value.cause.why, error.value.final) == (refused, True)
+    assert (not_none(error.value.cause).why, error.value.final) == (refused, True)
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
@@ -133,8 +133,7 @@ def test_what_is_said_to_be_undone_does_not_hide_that_it_is_not(removed: Nights)
     lamp = removed.of("lamp")
     removed.clock = lamp.began + timedelta(days=1)
     removed.table.change(lamp.pk, lamp.sk, set_to={"stage": Stage.UNDONE, "undone_by": "mallory"})
-    doubt = removed.actions.doubt(removed.of("lamp"))
-    assert doubt is not None
+    doubt = not_none(removed.actions.doubt(removed.of("lamp")))
     assert doubt.why is CauseCode.MAC_INVALID
     removed.table.change(lamp.pk, lamp.sk, set_to={"stage": Stage.ACTED, "undone_by": ""})
     assert undo(removed, by="maria").stage is Stage.UNDONE
