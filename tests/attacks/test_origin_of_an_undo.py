@@ -99,8 +99,26 @@ def test_an_undo_that_was_begun_in_time_is_finished_however_late(removed: Nights
     (asked,) = removed.put_back
     assert asked.origin == request
     found = removed.undoing.find("cellar", ACCOUNT, REGION, lamp.id)
+    assert removed.undoing.check_request(found, None) == request
     done = removed.undoing.undo(Cleaner(), removed.aws, found, request=asked.origin, again=True)
     assert (done.stage, done.undone_by) == (Stage.UNDONE, "maria")
+
+
+def test_nobody_asks_for_nothing(removed: Nights) -> None:
+    removed.clock = removed.of("lamp").began + DAY
+    with pytest.raises(CannotUndoError, match="lamp: request unsigned"):
+        undo(removed)
+
+
+def test_a_record_that_changes_after_its_verification_brings_nothing_back(removed: Nights) -> None:
+    lamp = removed.of("lamp")
+    removed.clock = lamp.began + DAY
+    removed.table.change(lamp.pk, lamp.sk, set_to={"undo": '{"made": "by mallory"}'})
+    with pytest.raises(CannotUndoError) as error:
+        removed.undoing.undo(Cleaner(), removed.aws, lamp, by="maria")
+    assert error.value.cause is not None
+    assert (error.value.cause.why, error.value.final) == (CauseCode.MAC_INVALID, True)
+    assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
 def test_a_request_for_one_action_is_none_for_another(removed: Nights) -> None:

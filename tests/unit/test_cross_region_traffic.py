@@ -462,7 +462,10 @@ def test_what_nothing_reads_has_no_size() -> None:
 def test_where_cost_explorer_cannot_be_asked_a_note_says_so_and_no_alarm_rings(
     detector: CrossRegionTraffic | Commitments, region: str
 ) -> None:
-    (note,) = detector.find(Script({}).aws(region), NOW)
+    script = Script({})
 
+    (note,) = detector.find(script.aws(region), NOW)
+
+    assert script.calls == []
     assert isinstance(note, SweepNote)
     assert note.text.startswith("Cost Explorer is not asked in partition aws-")
