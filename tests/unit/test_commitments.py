@@ -20,6 +20,7 @@ from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreadable, Value
 from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
+from narrowing import not_none, of_type
 from samples import share
 from tables import cases
 from verdicts import shown
@@ -119,13 +120,10 @@ def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
 
 def test_little_is_not_worth_a_year() -> None:
     """A dollar an hour less 20 % is 146 dollars a month."""
-    exactly = Commitments(min_saving=292).decide(steady(ALWAYS), NOW)
-    assert isinstance(exactly, Finding)
+    of_type(Finding, Commitments(min_saving=292).decide(steady(ALWAYS), NOW))
     assert isinstance(Commitments(min_saving=146.1).decide(steady(used("one", run(HOST))), NOW), Kept)
-    found = Commitments(min_saving=145.9).decide(steady(used("one", run(HOST))), NOW)
-    assert isinstance(found, Finding)
-    assert found.cost is not None
-    assert found.cost.monthly_usd == pytest.approx(Decimal(146))
+    found = of_type(Finding, Commitments(min_saving=145.9).decide(steady(used("one", run(HOST))), NOW))
+    assert not_none(found.cost).monthly_usd == pytest.approx(Decimal(146))
     assert "--savings-plan-offering-id plan --commitment 0.800" in found.action
 
 
