@@ -1,4 +1,4 @@
-"""What the code says of a detector: the head of its page, and its section of janitor.toml."""
+"""The parts of a detector's page that the code knows, and its section of janitor.toml."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 
 def head(detector: type[Detector[Any]]) -> str:
-    """The top of a detector's page: what the code says about it."""
-    lines = [f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`.", ""]
-    lines += ["| setting | default |", "| --- | --- |"]
+    """Return the top of a detector's page."""
+    return "\n".join([f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`."])
+
+
+def reference(detector: type[Detector[Any]]) -> str:
+    """Return the end of a detector's page: its settings and permissions."""
+    lines = ["| setting | default |", "| --- | --- |"]
     lines += [f"| `{field.name}` | {shown(default_of(detector, field.name))} |" for field in fields(detector)]
-    lines += ["", "| reads | on | why |", "| --- | --- | --- |"]
+    lines += ["", "## Permissions", "", "| reads | on | why |", "| --- | --- | --- |"]
     rule = detector()
     lines += [f"| `{grant.action}` | `{grant.on}` | {why(grant)} |" for grant in rule.reads]
     example = detector(**EXAMPLES.get(detector.name, {}))

@@ -85,10 +85,10 @@ def test_it_has_a_schedule(detector: type[Detector[Any]]) -> None:
 def test_it_has_a_page(detector: type[Detector[Any]]) -> None:
     page = (ROOT / "docs" / "detectors" / f"{detector.name}.md").read_text()
 
-    for heading in ("What it reads", "How it decides", "What it cannot know", "What it would do"):
+    for heading in ("What it finds", "How sure it is", "If it is wrong", "What it does", "Settings"):
         assert f"## {heading}" in page
     assert f"\n{page}".count(f"\n# {detector.name}\n") == 1
-    assert ("What an undo brings back" in page) is (detector.cleanup is not None)
+    assert ("## What an undo brings back" in page) is (detector.cleanup is not None)
     for field in fields(detector):
         assert f"`{field.name}`" in page
 
