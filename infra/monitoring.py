@@ -32,15 +32,19 @@ from ml_janitor.report.telemetry import (
 # --- alarms ---------------------------------------------------------------------------------------
 
 
-def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
+def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None, *, email: str) -> sns.Topic:
     """
     Create the topic that all alarms notify, over TLS only, and under *key* if there is one.
+
+    The address *email* gets them too, once its owner has confirmed.
 
     The policy that demands TLS replaces the topic's default, which would let alarms publish. So alarms are
     allowed by name, else nobody would hear them
     (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
     """
     topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True, master_key=key)
+    if email:
+        sns.Subscription(topic, "Email", topic=topic, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=email)
     alarms = Stack.of(scope).format_arn(
         service="cloudwatch", resource="alarm", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )

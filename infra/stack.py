@@ -89,7 +89,7 @@ class JanitorStack(Stack):
         section, in_organization = settings.janitor, settings.organization.used
         shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
         key = kms.Key.from_key_arn(self, "Key", section.kms_key) if section.kms_key else None
-        self.topic = alarm_topic(self, "Alarms", key)
+        self.topic = alarm_topic(self, "Alarms", key, email=section.alarm_email)
         self.ledger = LedgerTable(self, "Ledger")
         undoable = settings.undoable(today)
         self.keys = SigningKeys(self, undoable=bool(undoable))

@@ -41,8 +41,8 @@ from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRun
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_acts, measure_detectors, measure_missed
-from ml_janitor.slack.digest import day_metrics
 from ml_janitor.report.warnings import Button
+from ml_janitor.slack.digest import day_metrics
 from ml_janitor_cli.main import app
 from standin import DAY, HOUR, Nights, in_memory, with_request
 from synthesis import TO_ARM, TODAY, Synthesised, synthesise

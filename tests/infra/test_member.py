@@ -309,7 +309,9 @@ def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> Non
 def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: str, tmp_path: Path) -> None:
     paths = [one for one in member.write_member_roles(given, tmp_path, TODAY) if one.suffix == ".json"]
     assert paths[0].stat().st_size < 51_200, "what --template-body takes"
-    path = paths[-1]
+    *_, path, upgrade = paths
+    old, new = (set(json.loads(one.read_text())["Resources"]) for one in (upgrade, paths[0]))
+    assert new | {type(one).__name__ for one in given.enabled()} == old, "both, while the old functions run"
     made = json.loads(path.read_text())
     if linted:
         found = [one for one in lint_all(path.read_text()) if one.rule.severity != "informational"]
@@ -336,6 +338,7 @@ def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
 
     assert {one.name for one in several.path.parent.glob("ml-janitor-member*")} == {
         "ml-janitor-member.template.json",
+        "ml-janitor-member-upgrade.template.json",
         "ml-janitor-member.tf",
     }
     assert not list(alone.path.parent.glob("ml-janitor-member*"))
@@ -357,7 +360,7 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
         made = json.loads(json.dumps(template(given, CHANGING_STACK)))["Resources"]
         names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
         written = member.write_member_roles(given, tmp_path / str(number), TODAY)
-        assert len(written) == (4 if made else 2)
+        assert len(written) == (5 if made else 3)
 
     acts, undoes = "ml-janitor-member-act-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
     assert names == [[acts, undoes], [undoes], []]

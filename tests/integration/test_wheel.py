@@ -212,8 +212,8 @@ def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert done(installed / "janitor", "--version", cwd=tmp_path) == f"janitor {project['version']}\n"
     assert "--json" in done(installed / "janitor", "audit", "--help", cwd=tmp_path)
-    page = done(installed / "janitor", "docs", "operating", "DidNotRun", cwd=tmp_path)
-    assert page.startswith("### DidNotRun\n")
+    page = done(installed / "janitor", "docs", "operating", "SweepMissed", cwd=tmp_path)
+    assert page.startswith("### SweepMissed\n")
 
 
 def test_the_wheel_says_the_same(installed: Path, tmp_path: Path, box: Control, janitor: Janitor) -> None:
