@@ -18,7 +18,6 @@ from ml_janitor.bill.reading import (
     bill_question,
     bill_reads,
     bill_request,
-    bill_tags,
     chosen_tags,
     cost_explorer_reads,
     request_warnings,

@@ -23,18 +23,25 @@ from ml_janitor.config.sections import (
     DetectorSection,
     JanitorSection,
     OrganizationSection,
-    PlanSection,
     PoliciesSection,
     Routes,
     SlackSection,
     accounts_of,
+    bill_pages,
     check_routes,
     section_model,
     validate_section,
 )
-from ml_janitor.config.values import InvalidInputError, check_globs, check_keys, layer_tables, suggest_nearest
+from ml_janitor.config.values import (
+    InvalidInputError,
+    check_globs,
+    check_keys,
+    drop_removed,
+    layer_tables,
+    suggest_nearest,
+)
 from ml_janitor.core.durations import HOUR, WEEKDAYS, WorkingHours
-from ml_janitor.core.model import Change, Confidence, Mode
+from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import MANAGER_KEYS, Exemptions, ManagerPolicy, normalised_key
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_notebooks import CLOSING_NOTICE
@@ -62,16 +69,20 @@ def _fields_set(section: BaseModel, kind: type) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
-    """All settings of an operator, read and checked, for the detectors of one *registry*."""
+    """
+    All settings of an operator, read and checked, for the detectors of one *registry*.
+
+    *ignored* are the names of settings that an earlier version had.
+    """
 
     janitor: JanitorSection
     slack: SlackSection
     bill: BillSection
-    plan: PlanSection
     policies: PoliciesSection
     organization: OrganizationSection
     sections: Mapping[str, DetectorSection]
     registry: DetectorRegistry
+    ignored: Sequence[str] = ()
 
     @classmethod
     def load(
@@ -97,6 +108,7 @@ class Settings:
         cls, tables: Mapping[str, Any], *, registry: DetectorRegistry = DETECTORS, bundled: bool = False
     ) -> Settings:
         """Parse settings from the tables of a TOML document. Raises InvalidInputError."""
+        tables, ignored = drop_removed(tables)
         check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys(
             "detectors", tables.get("detectors", {}), [detector_type.name for detector_type in registry]
@@ -112,10 +124,13 @@ class Settings:
             )
             for detector_type in registry
         }
-        settings = cls(**whole, sections=sections, registry=registry)
-        janitor, organization = settings.janitor, settings.organization
+        bill, organization = whole["bill"], whole["organization"]
+        if "max_requests" not in bill.model_fields_set:
+            pages = bill_pages(bill, in_organization=organization.used)
+            whole["bill"] = bill.model_copy(update={"max_requests": max(bill.max_requests, pages)})
+        settings = cls(**whole, sections=sections, registry=registry, ignored=ignored)
+        janitor = settings.janitor
         check_budgets(settings.bill)
-        check_keys("plan.hours", settings.plan.hours, list(Change))
         check_globs(janitor.ignore, "janitor.ignore", registry)
         check_network(janitor)
         check_accounts(organization)
@@ -194,18 +209,13 @@ class Settings:
             for detector in self.registry
             if detector.cleanup
         }
-        return RunPolicy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
+        return RunPolicy(exemptions, tuple(section.owner_tags), arming)
 
     @property
     def hold_time(self) -> timedelta | None:
         """The time for which a press of *Keep* holds a resource; None is for good."""
         days = self.janitor.hold_days
         return timedelta(days=days) if isinstance(days, int) else None
-
-    @property
-    def hours(self) -> Mapping[Change, float]:
-        """Return the estimated working hours of each kind of change."""
-        return {Change(kind): hours for kind, hours in (PlanSection().hours | self.plan.hours).items()}
 
     @property
     def managers(self) -> ManagerPolicy:
@@ -366,7 +376,7 @@ def check_accounts(section: OrganizationSection) -> None:
     found = bool(section.units or section.all_accounts)
     kinds = {"accounts": section.accounts, "units": section.units, "all_accounts": section.all_accounts}
     given = [name for name, value in kinds.items() if value]
-    needed = ["janitor_account", "external_id", "callers", *(["id"] if found else [])]
+    needed = ["external_id", "callers", *(["id"] if found else [])]
     missing = [name for name in needed if not getattr(section, name)]
     strange = [caller for caller in section.callers if caller.split(":")[4] != section.janitor_account]
     wrong = ""
@@ -377,7 +387,7 @@ def check_accounts(section: OrganizationSection) -> None:
     elif given and missing:
         wrong = f"{given[0]} needs {missing[0]} too: the roles of the accounts trust exactly whom it names"
     elif given and strange:
-        wrong = f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
+        wrong = f"callers: {strange[0]} is not in account {section.janitor_account}, as the first of them is"
     if wrong:
         raise InvalidInputError(f"organization.{wrong}")
 
@@ -397,6 +407,14 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
         for detector in settings.armed()
         for why in _why(settings, detector, home)
     ]
+
+
+def ignored_warnings(settings: Settings) -> list[str]:
+    """Return one line that names all settings of earlier versions, if there are any."""
+    if not settings.ignored:
+        return []
+    named = ", ".join(settings.ignored)
+    return [f"ignored, because version 0.2.0 has no such setting: {named}. Delete them: 0.4 refuses them"]
 
 
 def undo_role_warnings(settings: Settings, *, account: str = "", partition: str = "") -> list[str]:
@@ -437,9 +455,9 @@ def home_refusals(settings: Settings, account: str) -> list[str]:
     if not settings.organization.used or account in {"", home}:
         return []
     refused = (
-        f"organization.janitor_account is {home}, and this deployment is in {account}: the roles of the "
-        f"accounts trust functions of {home} alone, so deploy it there, or set janitor_account and update "
-        "the roles"
+        f"organization.callers are in account {home}, and this deployment is in {account}: the roles of the "
+        f"accounts trust functions of {home} alone, so deploy it there, or name callers of {account} and "
+        "update the roles"
     )
     return [refused]
 
