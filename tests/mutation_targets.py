@@ -171,8 +171,13 @@ class Breakage(NamedTuple):
 @functools.cache
 def breakages() -> tuple[Breakage, ...]:
     """All rows of tests/breakages.toml."""
-    rows = tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]
-    return tuple(Breakage(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows)
+    files = tomllib.loads(BREAKAGES.read_text("utf-8"))
+    tests = {file: rows.pop("tests", ()) for file, rows in files.items()}
+    return tuple(
+        Breakage(file, old, new, why, tuple(own or tests[file]))
+        for file, rows in files.items()
+        for why, (old, new, *own) in rows.items()
+    )
 
 
 def targets() -> list[str]:
