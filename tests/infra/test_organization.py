@@ -86,7 +86,6 @@ def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known(
     organization = {
         "accounts": ["210987654321"],
         "external_id": "ml-janitor-7f3a",
-        "janitor_account": "111111111111",
         "callers": ["arn:aws:iam::111111111111:role/platform"],
     }
     settings = Settings.parse({"organization": organization})
@@ -105,7 +104,6 @@ def test_more_accounts_than_an_hour_has_time_for_and_pages_than_the_bill_may_ask
         "accounts": [f"{n:012}" for n in range(9)],
         "at_once": 1,
         "external_id": "ml-janitor-7f3a",
-        "janitor_account": "111111111111",
         "callers": ["arn:aws:iam::111111111111:role/platform"],
     }
     settings = Settings.parse({"organization": organization, "bill": {"enabled": True}})

@@ -152,6 +152,9 @@ class JanitorSection(BaseModel):
     model_config = STRICT_MODEL
 
     regions: list[Annotated[str, values.REGION_CHECK]] = []
+    tags: Annotated[dict[str, Annotated[str, values.TAG_VALUE_CHECK]], values.TAG_KEYS_CHECK] = {
+        "managed-by": "ml-janitor"
+    }
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]

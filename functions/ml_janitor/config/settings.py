@@ -93,19 +93,27 @@ class Settings:
         base: Mapping[str, Any] | None = None,
         registry: DetectorRegistry = DETECTORS,
         bundled: bool = False,
+        deploying: bool = False,
     ) -> Settings:
         """
         Load settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
         Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
-        tunables again only when it is built. Raises InvalidInputError.
+        tunables again only when it is built. *deploying* checks also what a deployment needs.
+
+        Raises InvalidInputError.
         """
         tables = layer_tables(files, base or {}, overrides, sections=SECTIONS)
-        return cls.parse(tables, registry=registry, bundled=bundled)
+        return cls.parse(tables, registry=registry, bundled=bundled, deploying=deploying)
 
     @classmethod
     def parse(
-        cls, tables: Mapping[str, Any], *, registry: DetectorRegistry = DETECTORS, bundled: bool = False
+        cls,
+        tables: Mapping[str, Any],
+        *,
+        registry: DetectorRegistry = DETECTORS,
+        bundled: bool = False,
+        deploying: bool = False,
     ) -> Settings:
         """Parse settings from the tables of a TOML document. Raises InvalidInputError."""
         tables, ignored = drop_removed(tables)
@@ -132,8 +140,9 @@ class Settings:
         janitor = settings.janitor
         check_budgets(settings.bill)
         check_globs(janitor.ignore, "janitor.ignore", registry)
-        check_network(janitor)
         check_accounts(organization)
+        if missing := [*missing_settings(settings), *(arming_refusals(settings) if deploying else ())]:
+            raise InvalidInputError("; ".join(missing))
         check_routes(
             settings.slack.routes,
             channel=janitor.slack_channel,
@@ -144,16 +153,7 @@ class Settings:
         for detector in registry:
             if not bundled:
                 settings.detector(detector)
-            settings.check_arms(detector)
         return settings
-
-    def check_arms(self, detector: type[Detector[Any]]) -> None:
-        """Refuse a detector that is armed for nowhere. Raises InvalidInputError."""
-        if self.mode(detector.name) is Mode.ACT and self.arming(detector).act_in == ():
-            raise InvalidInputError(
-                f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
-                'for example act_in = ["123456789012/eu-west-1"]'
-            )
 
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
         """Return *detector* with its tunables set. Raises InvalidInputError if it refuses them."""
@@ -360,15 +360,35 @@ def check_budgets(bill: BillSection) -> None:
             )
 
 
-def check_network(section: JanitorSection) -> None:
-    """Refuse subnets and security groups that make no network for a function. Raises InvalidInputError."""
-    if bool(section.subnets) != bool(section.security_groups):
-        given, missing = "subnets", "security_groups"
-        if not section.subnets:
-            given, missing = missing, given
-        raise InvalidInputError(
-            f"janitor.{given} needs {missing} too: a function is in a VPC with both, or in none with neither"
+def missing_settings(settings: Settings) -> list[str]:
+    """Return one line for each setting that another one needs."""
+    janitor, organization = settings.janitor, settings.organization
+    missing = []
+    if janitor.slack_channel and not janitor.slack_secret:
+        missing.append(
+            "janitor.slack_channel needs slack_secret too, the name of the secret with the bot token: "
+            'slack_secret = "ml-janitor/slack"'
         )
+    if bool(janitor.subnets) != bool(janitor.security_groups):
+        given, other = ("subnets", "security_groups")[:: 1 if janitor.subnets else -1]
+        missing.append(
+            f"janitor.{given} needs {other} too: a function is in a VPC with both, or in none with neither"
+        )
+    found = bool(organization.units or organization.all_accounts)
+    needed = ["external_id", "callers", *(["id"] if found else [])] if organization.used else []
+    if absent := [name for name in needed if not getattr(organization, name)]:
+        kind = next(name for name in ("accounts", "units", "all_accounts") if getattr(organization, name))
+        missing.append(
+            f"organization.{kind} needs {' and '.join(absent)} too: the roles of the accounts trust exactly "
+            "whom these name"
+        )
+    missing += [
+        f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
+        'for example act_in = ["123456789012/eu-west-1"]'
+        for detector in settings.registry
+        if settings.mode(detector.name) is Mode.ACT and settings.arming(detector).act_in == ()
+    ]
+    return missing
 
 
 def check_accounts(section: OrganizationSection) -> None:
@@ -376,16 +396,12 @@ def check_accounts(section: OrganizationSection) -> None:
     found = bool(section.units or section.all_accounts)
     kinds = {"accounts": section.accounts, "units": section.units, "all_accounts": section.all_accounts}
     given = [name for name, value in kinds.items() if value]
-    needed = ["external_id", "callers", *(["id"] if found else [])]
-    missing = [name for name in needed if not getattr(section, name)]
     strange = [caller for caller in section.callers if caller.split(":")[4] != section.janitor_account]
     wrong = ""
     if section.without and not found:
         wrong = "without needs units or all_accounts: it leaves accounts out of those"
     elif len(given) > 1:
         wrong = f"{given[0]} and {given[1]} exclude each other: name accounts, units, or all of them"
-    elif given and missing:
-        wrong = f"{given[0]} needs {missing[0]} too: the roles of the accounts trust exactly whom it names"
     elif given and strange:
         wrong = f"callers: {strange[0]} is not in account {section.janitor_account}, as the first of them is"
     if wrong:
@@ -407,6 +423,17 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
         for detector in settings.armed()
         for why in _why(settings, detector, home)
     ]
+
+
+def tag_warnings(settings: Settings) -> list[str]:
+    """Return one line that names the required tags that the janitor's own stack lacks, if there are any."""
+    required = getattr(settings.sections.get("untagged-resources"), "required", ())
+    own = {normalised_key(key) for key, value in settings.janitor.tags.items() if value}
+    missing = [tag for tag in required if normalised_key(tag) not in own]
+    if not missing:
+        return []
+    example = ", ".join(f'{tag} = "..."' for tag in missing)
+    return [f"janitor.tags: this stack lacks tags that every resource needs; add {example}"]
 
 
 def ignored_warnings(settings: Settings) -> list[str]:
@@ -473,7 +500,7 @@ def arming_refusals(settings: Settings) -> list[str]:
     refused = []
     if armed and not settings.janitor.ledger_writers:
         acts_in = accounts_of(settings.sections[armed[0].name].act_in)
-        home = settings.organization.janitor_account or acts_in[0]
+        home = settings.organization.janitor_account or next(iter(acts_in), "123456789012")
         refused.append(
             f"detectors.{armed[0].name} is armed, so set janitor.ledger_writers, the roles of those who use "
             f'janitor keep, undo or sweep --act: ledger_writers = ["arn:aws:iam::{home}:role/ROLE"]. Only '

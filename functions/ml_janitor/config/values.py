@@ -343,6 +343,9 @@ LONGEST_MAX_RUNTIME = timedelta(days=28)
 
 LONGEST_HOLD_DAYS = 3650
 
+MOST_STACK_TAGS = 50
+"""Tags of a stack (CloudFormation API reference, CreateStack)."""
+
 IAM_ARN = r"arn:aws[a-z-]*:iam::"
 ACCOUNT_ID = r"\d{12}"
 IAM_NAMES = r"[\w+=,.@/*?-]{1,512}"
@@ -503,6 +506,14 @@ KMS_KEY_CHECK = accept_pattern(
 ANOMALY_MONITOR_CHECK = accept_pattern(
     rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT_ID}:anomalymonitor/[\w-]+",
     '"off", "create" or the ARN of an anomaly monitor',
+)
+TAG_VALUE_CHECK = accept_pattern(r"[\w\s.:/=+@-]{0,256}", "the value of a tag, of at most 256 characters")
+TAG_KEYS_CHECK = accept_if(
+    lambda tags: (
+        len(tags) <= MOST_STACK_TAGS
+        and all(re.fullmatch(r"(?!(?i:aws:))[\w\s.:/=+@-]{1,128}", key) for key in tags)
+    ),
+    f"at most {MOST_STACK_TAGS} tags, whose keys have at most 128 characters and do not begin with aws:",
 )
 INSTANCE_TYPE_CHECK = accept_pattern(
     r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?",
