@@ -1,13 +1,14 @@
-"""What the code says of a detector: the head of its page."""
+"""The parts of a detector's page that the code knows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 from docs import managed_policies
-from ml_janitor.config.sections import tunable_fields
+from ml_janitor.config.sections import JANITOR_FIELDS, tunable_fields
 from ml_janitor.core.durations import format_duration
 from ml_janitor.engine.detector import Detector, Grant
 
@@ -24,12 +25,20 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 
 def head(detector: type[Detector[Any]]) -> str:
-    """The top of a detector's page: what the code says about it."""
-    lines = [f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`.", ""]
-    names = [field.name for field, _ in tunable_fields(detector)]
-    if rows := [f"| `{name}` | {shown(getattr(detector(), name))} |" for name in names]:
-        lines += ["| setting | default |", "| --- | --- |", *rows, ""]
-    lines += ["| reads | on | why |", "| --- | --- | --- |"]
+    """Return the top of a detector's page."""
+    return "\n".join([f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`."])
+
+
+def reference(detector: type[Detector[Any]]) -> str:
+    """Return the end of a detector's page: its settings, its constants and its permissions."""
+    lines = ["| setting | default |", "| --- | --- |"]
+    own = {field.name for field, _ in tunable_fields(detector)}
+    for field in fields(detector):
+        fixed = (
+            "" if field.name in own else ", from `[janitor]`" if field.name in JANITOR_FIELDS else ", fixed"
+        )
+        lines.append(f"| `{field.name}` | {shown(getattr(detector(), field.name))}{fixed} |")
+    lines += ["", "## Permissions", "", "| reads | on | why |", "| --- | --- | --- |"]
     rule = detector()
     lines += [f"| `{grant.action}` | `{grant.on}` | {why(grant)} |" for grant in rule.reads]
     example = detector(**EXAMPLES.get(detector.name, {}))

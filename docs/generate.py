@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from bench import monthly, scale
 from docs import managed_policies, pictures
-from docs.detector_pages import EXAMPLES, head
+from docs.detector_pages import EXAMPLES, head, reference
 from infra.keys import KEY_TABLE
 from ml_janitor.bill import explaining, reading
 from ml_janitor.config.member_roles import is_changing_action
@@ -108,7 +108,10 @@ def pages_of_code() -> list[tuple[Path, str]]:
             "ledger": ledger(),
             "managed": managed_policies.table(),
         },
-        **{docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS},
+        **{
+            docs / "detectors" / f"{rule.name}.md": {"generated": head(rule), "reference": reference(rule)}
+            for rule in DETECTORS
+        },
     }
     return [*filled(parts), start_script(), *settings_files()]
 

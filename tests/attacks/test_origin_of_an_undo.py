@@ -21,6 +21,7 @@ from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.signatures import Request, SigningKey
 from standin import DAY, HOUR, Cleaner, Nights, in_memory, own_signatures, with_request
+from tables import cases
 
 
 @pytest.fixture
@@ -58,20 +59,18 @@ def test_an_old_action_whose_stage_says_undoing_is_not_undone(removed: Nights) -
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
-@pytest.mark.parametrize(
-    ("days", "signer", "changes", "refused"),
-    [
-        (30, SigningKey.REQUESTS, {}, None),
-        (31, SigningKey.REQUESTS, {}, CauseCode.REQUEST_LATE),
-        (31, SigningKey.REQUESTS, {"days": 1}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"mac": ""}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"by": "dina"}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"key": "arn:other@2026"}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"what": "due"}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.PROGRESS, {}, None),
-        (31, SigningKey.PROGRESS, {}, CauseCode.REQUEST_LATE),
-        (1, SigningKey.PROGRESS, {"command": False}, CauseCode.REQUEST_UNSIGNED),
-    ],
+@cases(
+    "days, signer, changes, refused",
+    (30, SigningKey.REQUESTS, {}, None),
+    (31, SigningKey.REQUESTS, {}, CauseCode.REQUEST_LATE),
+    (31, SigningKey.REQUESTS, {"days": 1}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"mac": ""}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"by": "dina"}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"key": "arn:other@2026"}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"what": "due"}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.PROGRESS, {}, None),
+    (31, SigningKey.PROGRESS, {}, CauseCode.REQUEST_LATE),
+    (1, SigningKey.PROGRESS, {"command": False}, CauseCode.REQUEST_UNSIGNED),
 )
 def test_a_request_counts_if_it_is_signed_and_of_undo_days_however_late_it_is_carried_out(
     removed: Nights, days: int, signer: SigningKey, changes: dict[str, Any], refused: CauseCode | None

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.activity import Metric, read_metrics
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_sandbox.control import Control
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WEEK = 7 * 24
 
 

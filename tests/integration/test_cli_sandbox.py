@@ -139,9 +139,10 @@ except SandboxError as error:
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [((), "no job runs for real here"), (("--run-jobs", "--speed", "0"), "no spot job arn:none runs here")],
+@cases(
+    "options, said",
+    ((), "no job runs for real here"),
+    (("--run-jobs", "--speed", "0"), "no spot job arn:none runs here"),
 )
 def test_jobs_run_in_it_only_where_that_is_asked_for(
     options: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]

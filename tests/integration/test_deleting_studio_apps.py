@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
@@ -19,7 +19,6 @@ from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 from studio_seed import Studio
 
-DAY = timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)
 IMAGE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:image/jupyter"
 SCRIPT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:studio-lifecycle-config/setup"

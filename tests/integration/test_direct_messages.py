@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import boto3
-import pytest
 
+from conftest import DAY, HOUR
 from ml_janitor.ledger.causes import read_causes
 from ml_janitor.report.causes import cause_text
 from standin import OWNER, Deployment, buttons, idle_endpoints, reports, said, unused
+from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BOT = "Slack refused conversations.open: cannot_dm_bot; the owner is a bot: name a person in the owner tag"
 DUE, DUE_AT = "Fri 9 Oct 05:10 (Europe/Berlin)", "2026-10-09T03:10:00Z"
 TWICE, TWICE_AT = "Mon 12 Oct 05:10 (Europe/Berlin)", "2026-10-12T03:10:00Z"
@@ -61,15 +60,13 @@ def test_an_owner_gets_the_channels_message_and_its_place_is_remembered(armed: D
 # --- who cannot be messaged ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("owner", "about", "why"),
-    [
-        ("", {}, "no owner tag"),
-        ("maria", {}, "no Slack account was found for its owner"),
-        ("nobody@acme.example", {}, "no Slack account was found for its owner"),
-        ("left@acme.example", {"deleted": True}, "no Slack account was found for its owner"),
-        ("bot@acme.example", {"bot": True}, BOT),
-    ],
+@cases(
+    "owner, about, why",
+    ("", {}, "no owner tag"),
+    ("maria", {}, "no Slack account was found for its owner"),
+    ("nobody@acme.example", {}, "no Slack account was found for its owner"),
+    ("left@acme.example", {"deleted": True}, "no Slack account was found for its owner"),
+    ("bot@acme.example", {"bot": True}, BOT),
 )
 def test_an_owner_who_cannot_be_messaged_has_twice_the_grace(
     armed: Deployment, owner: str, about: dict[str, Any], why: str

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import candidates
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws, open_regions
@@ -27,13 +27,18 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import hosting, package_request, pipeline_request, training_request, transform_request
+from sagemaker_requests import (
+    ROLE,
+    hosting,
+    package_request,
+    pipeline_request,
+    training_request,
+    transform_request,
+)
 from tables import cases
 from verdicts import word
 
-DAY = timedelta(days=1)
 MIB = 1024**2
-ROLE = "arn:aws:iam::123456789012:role/ml"
 BUCKET, COPY = "models", "b/model.tar.gz"
 READER = DuplicateArtifacts(buckets=(BUCKET,))
 DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
@@ -162,9 +167,7 @@ def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **
     return [put["ETag"] for put in puts]
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "expected"), [("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely")]
-)
+@cases("algorithm, expected", ("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely"))
 def test_checksums_tell_under_a_kms_key_too(
     account: Account, session: boto3.Session, algorithm: str, expected: str
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from endpoint_seed import ROLE, Serving, variant
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
@@ -34,7 +34,6 @@ from samples import share
 from standin import Nights, by_name
 from tables import cases
 
-DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
 ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=HOUR, business_days=False)
 

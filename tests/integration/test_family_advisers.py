@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW
 from loaded_endpoints import told
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
@@ -26,7 +26,6 @@ from sagemaker_requests import pipeline_request, rented, training_request
 from studio_seed import spelled
 from verdicts import shown, word
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 G5 = Decimal("1.412")
 """Dollars an hour of an ml.g5.xlarge."""
 LIMITS, POOLS, SPOT = GenerousRuntimeLimits(), GenerousWarmPools(), SpotTraining()

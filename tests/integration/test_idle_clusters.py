@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Value
 from ml_janitor.core.results import Result, Sweep
@@ -17,8 +17,6 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from tables import cases
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, MINUTE, NOW
 from ml_janitor.aws.activity import look_up_events
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -26,7 +26,6 @@ from verdicts import only, shown
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 OPEN = "CreatePresignedNotebookInstanceUrl"
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture

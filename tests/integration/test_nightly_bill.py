@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from endpoint_seed import Seed
 from fakes import target_at, waste
 from ml_janitor import handlers
@@ -31,7 +31,6 @@ from ml_janitor_sandbox.slack import SlackControl
 from standin import WITH_SLACK, Context, event, quiet
 from tables import cases
 
-DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
 TAGS = ("project", "owner", "environment", "team", "cost-center")
 ALONE = 'digest_schedule = "cron(0 20 * * ? *)"\n'

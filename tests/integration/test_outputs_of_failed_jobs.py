@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import DAY, NOW
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, SweepNote, Verdict
@@ -19,11 +18,9 @@ from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import pipeline_request, training_request
+from sagemaker_requests import ROLE, pipeline_request, training_request
 from tables import cases
 
-DAY = timedelta(days=1)
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 BUCKET = "models"
 FOLDER = f"s3://{BUCKET}/out/churn-1"
 RULE = ForgottenLeftovers()

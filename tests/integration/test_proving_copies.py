@@ -25,6 +25,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 BUCKET = "models"
 SIZE = 100
@@ -255,9 +256,11 @@ def test_what_others_were_given_access_to_is_only_reported(pair: Pair, given: di
         pair.prepared({})
 
 
-@pytest.mark.parametrize(
-    ("letter", "hour"),
-    [(b"n", 4), (b"m", 4), (b"n", NOW.hour)],
+@cases(
+    "letter, hour",
+    (b"n", 4),
+    (b"m", 4),
+    (b"n", NOW.hour),
     ids=["other bytes", "the same bytes", "other bytes in the same second"],
 )
 @pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
@@ -298,9 +301,7 @@ def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
         pair.detector.prepare(pair.aws, copy, {})
 
 
-@pytest.mark.parametrize(
-    "operation", ["HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning"]
-)
+@cases("operation", "HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning")
 def test_what_cannot_be_read_is_not_acted_on(pair: Pair, operation: str) -> None:
     copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)

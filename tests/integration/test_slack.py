@@ -164,9 +164,11 @@ def test_a_lost_reply_is_repeated_and_no_message_lost(bot: SlackBot, workspace: 
     assert once["metadata"] == again["metadata"] != reply["metadata"]
 
 
-@pytest.mark.parametrize(
-    ("method", "kind"),
-    [("files.getUploadURLExternal", "error"), ("upload", "down"), ("files.completeUploadExternal", "error")],
+@cases(
+    "method, kind",
+    ("files.getUploadURLExternal", "error"),
+    ("upload", "down"),
+    ("files.completeUploadExternal", "error"),
 )
 def test_a_failed_file_loses_nothing(bot: SlackBot, workspace: SlackControl, method: str, kind: str) -> None:
     workspace.fault(kind, method=method, times=0)

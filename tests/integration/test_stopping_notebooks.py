@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
@@ -18,10 +18,10 @@ from ml_janitor_sandbox.control import Control
 from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
 from standin import KilledError
+from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop or start a notebook instance."""
 
@@ -164,9 +164,10 @@ def test_another_one_of_its_name_is_neither_settled_by_nor_started(recorded: Rec
         recorded.undo()
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [("ValidationException", "NotebookInstanceName is too long"), ("AccessDenied", "on RecordNotFound")],
+@cases(
+    "code, message",
+    ("ValidationException", "NotebookInstanceName is too long"),
+    ("AccessDenied", "on RecordNotFound"),
 )
 def test_a_refusal_of_another_kind_does_not_say_that_it_is_gone(
     recorded: RecordedAct, desk: Desk, code: str, message: str

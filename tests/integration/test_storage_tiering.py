@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, NOW
 from ml_janitor.aws import s3
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import processing_request
+from sagemaker_requests import ROLE, processing_request
 from tables import cases
 
-DAY = timedelta(days=1)
 RULE = StorageTiering()
 NAME = "lab-data"
-ROLE = "arn:aws:iam::123456789012:role/ml"
 
 
 class Account:
@@ -142,7 +139,7 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
 
     (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
     assert list(found.tagged) == ["experiments/run/x"]
-    folder, upload = proposed(aws)
+    upload, folder = proposed(aws)
     assert (folder.prefix, folder.transitions, folder.noncurrent_expire_after) == ("experiments/", (), 90)
     assert upload.abort_uploads_after == 7
 

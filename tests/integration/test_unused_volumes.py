@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, NOW, SECOND
 from loaded_endpoints import told
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
@@ -24,7 +24,6 @@ from tables import cases
 
 KEEP: Any = {"janitor:keep": "true"}
 UNUSED = ("found", "no app ran in this space for 30 days")
-SECOND = timedelta(seconds=1)
 
 
 class Desks(Studio):

@@ -102,9 +102,8 @@ def refuses(*_: object, **__: object) -> None:
 # --- the policy of the run -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("about", "armed"),
-    [({}, True), ({"dry": True}, False), ({"warner": None}, False), ({"acting": None}, False)],
+@cases(
+    "about, armed", ({}, True), ({"dry": True}, False), ({"warner": None}, False), ({"acting": None}, False)
 )
 def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
     nights: Nights, about: dict[str, Any], *, armed: bool

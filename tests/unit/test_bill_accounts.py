@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
+from conftest import DAY
 from ml_janitor.aws.cost_explorer import CostRow, accounts_filter
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource
@@ -24,7 +25,6 @@ from tables import cases
 
 ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))
 UNTIL = date(2026, 10, 6)
-DAY = timedelta(days=1)
 
 
 @cases(

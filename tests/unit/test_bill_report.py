@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
+from conftest import DAY
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource, facts_from_actions
 from ml_janitor.bill.model import (
@@ -42,7 +43,6 @@ from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.bill import gap_sentence
 from tables import cases
 
-DAY = timedelta(days=1)
 ASKED = BillQuestion(days=30, settling_days=1, tags=("project", "owner"))
 HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)
 NEW_SINCE = datetime(2026, 8, 27, tzinfo=UTC)

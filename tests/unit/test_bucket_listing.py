@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import DAY
 from ml_janitor.aws import client
 from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws, FileChangedError, FolderScratch
@@ -29,7 +30,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 from tables import cases
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
-DAY = timedelta(days=1)
 NAMES = ArtifactNames(min_size=1)
 
 FOLDERS = st.sampled_from(["", "a/", "a/b/", "a/b/c/", "é/"])

@@ -142,9 +142,13 @@ def test_beyond_the_colours_the_smallest_groups_are_one_and_no_dollar_is_lost() 
 
 
 @FORMS
-@pytest.mark.parametrize(
+@cases(
     "chart",
-    [series({}), series({"a": [5]}), series({"a": [0]}), series({"a": [-5, -1]}), series({"a": [0.004]})],
+    series({}),
+    series({"a": [5]}),
+    series({"a": [0]}),
+    series({"a": [-5, -1]}),
+    series({"a": [0.004]}),
     ids=["no days", "one day", "nothing", "only credits", "less than a cent"],
 )
 def test_whatever_there_is_can_be_drawn(chart: DailySeries, form: ChartForm) -> None:

@@ -193,9 +193,7 @@ def test_items_are_read_side_by_side_in_their_order_and_one_alone_at_once() -> N
     assert pool.asked == 1
 
 
-@pytest.mark.parametrize(
-    ("shared", "times"), [(SharedAnswers(), 1), (None, 2), (SharedAnswers(frozenset({"ce"})), 2)]
-)
+@cases("shared, times", (SharedAnswers(), 1), (None, 2), (SharedAnswers(frozenset({"ce"})), 2))
 def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | None, times: int) -> None:
     aws, read = Script({}).aws(shared=shared), list[int]()
 

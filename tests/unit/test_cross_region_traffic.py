@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -301,7 +301,6 @@ def test_route_tables_to_a_nat_gateway_need_an_available_gateway_endpoint() -> N
     ]
 
 
-DAY = timedelta(days=1)
 SINCE = NOW - 30 * DAY
 
 

@@ -56,9 +56,7 @@ def test_else_it_is_the_clock() -> None:
     assert edge.call_pace() is not None
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("--now", "soon"), ("JANITOR_NOW", "2026-13-01"), ("--now", "0001-01-01T00:00+14:00")]
-)
+@cases("name, text", ("--now", "soon"), ("JANITOR_NOW", "2026-13-01"), ("--now", "0001-01-01T00:00+14:00"))
 def test_what_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     if name == "JANITOR_NOW":
         monkeypatch.setenv(name, text)
@@ -148,9 +146,7 @@ def test_detectors_are_those_that_are_named_or_switched_on() -> None:
         edge.choose_detectors(["xyzzy"], settings)
 
 
-@pytest.mark.parametrize(
-    ("text", "attempts"), [("", DEFAULT_ATTEMPTS), (" ", DEFAULT_ATTEMPTS), ("1", 1), (" 7 ", 7)]
-)
+@cases("text, attempts", ("", DEFAULT_ATTEMPTS), (" ", DEFAULT_ATTEMPTS), ("1", 1), (" 7 ", 7))
 def test_the_environment_sets_attempts(monkeypatch: pytest.MonkeyPatch, text: str, attempts: int) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", text)
     assert edge.read_attempts() == attempts

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 
+from conftest import NOW
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
@@ -34,7 +34,6 @@ from ml_janitor.engine.policy import Arming, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
 
 
@@ -212,9 +211,7 @@ def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: A
     assert result.verdict == USED
 
 
-@pytest.mark.parametrize(
-    ("relation", "said"), [("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin")]
-)
+@cases("relation, said", ("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin"))
 @cases(
     "tags, unknown, why",
     (Value({"keep": "true"}), False, "which is tagged keep=true"),

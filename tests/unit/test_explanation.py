@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from conftest import NOW
 from fakes import thing, waste
 from ml_janitor.core.model import (
     Absent,
@@ -29,7 +30,6 @@ from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_j
 from ml_janitor_cli.screen import make_console, print_blocks
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
 
 
@@ -148,9 +148,8 @@ def test_a_verdict_without_steps_shows_its_reason() -> None:
     assert "  1  the rule failed" in drawn(explained(Kept(reason="the rule failed", unknown=True)))
 
 
-@pytest.mark.parametrize(
-    ("cost", "said"),
-    [(Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)],
+@cases(
+    "cost, said", (Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)
 )
 def test_a_cost_is_said_where_there_is_one(cost: Cost | None, said: str | None) -> None:
     out = drawn(explained(replace(waste(), cost=cost)))

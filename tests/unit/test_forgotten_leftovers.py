@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import ReadError
@@ -29,7 +29,6 @@ from past_jobs import word
 from tables import cases
 from verdicts import shown
 
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PATIENCE = 120 * DAY
 RULE = ForgottenLeftovers()
 NOBODY = cast("Aws", None)
@@ -207,9 +206,7 @@ def test_references(text: str, names: tuple[str, str | None, str | None]) -> Non
     assert (match["account"], match["repository"], match["tag"], match["digest"]) == (ACCOUNT, *names)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY}]
-)
+@cases("wrong", {"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY})
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match="days"):
         replace(RULE, **wrong)  # type: ignore[arg-type]

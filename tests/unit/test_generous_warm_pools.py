@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 import one_of_each
-from conftest import NOW
+from conftest import MINUTE, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily, PastJob
@@ -20,8 +20,6 @@ from ml_janitor_sandbox.control import Control
 from past_jobs import HOUR, job, runs, word
 from tables import cases
 from verdicts import shown
-
-MINUTE = timedelta(minutes=1)
 
 
 def pool(retained: timedelta | None = 4 * HOUR, *, reused: bool = False, **more: Any) -> PastJob:

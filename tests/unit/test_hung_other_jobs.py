@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -41,8 +42,6 @@ from ml_janitor.engine.detector import CannotActError
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 REFUSED = Unreadable("AccessDenied: no", "call")
 DOLLAR = Price(Decimal(1), "Price List API")
 
@@ -247,9 +246,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
-)
+@cases("signal, expected", (REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept"))
 def test_nothing_is_known_undescribed(kind: JobKind, signal: Signal[RunningJob], expected: str) -> None:
     assert word(decide(SuspectJob(target=target(kind.of.type), job=signal))) == expected
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
@@ -32,8 +33,6 @@ from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 
@@ -327,9 +326,7 @@ def test_what_may_be_work_is_likely_and_says_why() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "kinds", [["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"]]
-)
+@cases("kinds", ["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"])
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
     job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
 
@@ -385,8 +382,8 @@ def test_waiting_costs_nothing(phase: str) -> None:
     assert verdict.reason == f"{phase} for 11 days: waiting for instances costs nothing"
 
 
-@pytest.mark.parametrize(
-    "phase", ["Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"]
+@cases(
+    "phase", "Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"
 )
 def test_other_phases_are_kept(phase: str) -> None:
     verdict = decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR)))
@@ -399,9 +396,7 @@ def test_a_job_that_ended_meanwhile_is_kept() -> None:
     assert word(decide(hung(job=replace(JOB, status="Completed")))) == "kept"
 
 
-@pytest.mark.parametrize(
-    ("job", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
-)
+@cases("job, expected", (REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept"))
 def test_without_a_description_nothing_is_known(job: Signal[RunningJob], expected: str) -> None:
     assert word(decide(hung(job=job))) == expected
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, NOW, SECOND
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
 from ml_janitor.core.model import (
@@ -43,8 +44,6 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 DENIED = Unreadable("GetMetricData: AccessDenied")
 ARRIVES = Value(MetricSeries(((NOW - HOUR, 60.0),)))
 ZEROS = Value(MetricSeries(tuple((NOW - n * HOUR, 0.0) for n in range(168, 0, -1))))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead, Metric, TrailEvent
 from ml_janitor.aws.prices import Price
@@ -34,7 +35,6 @@ NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
 NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
 SATURDAY = datetime(2026, 10, 10, 12, tzinfo=UTC)
 
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("GetLogEvents: AccessDeniedException")
 PUBLISHED = {"log": Absent()}  # only the notebook's own metric speaks
 

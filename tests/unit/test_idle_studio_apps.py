@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead, TrailEvent
 from ml_janitor.aws.calls import Listing
@@ -34,8 +35,6 @@ from ml_janitor.detectors.idle_studio_apps import IdleStudioApps, _metric, _pric
 from tables import cases
 from verdicts import shown, word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("GetLogEvents: AccessDeniedException")
 NOT_LAB = {"type": "KernelGateway", "shutdown": NotRead()}
 

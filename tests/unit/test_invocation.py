@@ -20,6 +20,7 @@ from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
 from standin import Context
+from tables import cases
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
 VARIABLES = {
@@ -102,18 +103,14 @@ def test_account_regions_and_detector_are_the_functions_own(tmp_path: Path) -> N
         _ = off.detector
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "deadline"), [(900_000, 1895), (50_000, 1045), (20_000, 1018), (0, 1000)]
-)
+@cases("milliseconds, deadline", (900_000, 1895), (50_000, 1045), (20_000, 1018), (0, 1000))
 def test_slack_leaves_the_run_time_to_end(tmp_path: Path, milliseconds: int, deadline: float) -> None:
     found = own(tmp_path, milliseconds=milliseconds)
     assert found.left == timedelta(milliseconds=milliseconds)
     assert found.slack_deadline == deadline
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "reserve"), [(900_000, timedelta(minutes=2)), (240_000, timedelta(minutes=1))]
-)
+@cases("milliseconds, reserve", (900_000, timedelta(minutes=2)), (240_000, timedelta(minutes=1)))
 def test_reading_stops_when_only_the_rest_of_the_run_has_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milliseconds: int, reserve: timedelta
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws import training_jobs
 from ml_janitor.aws.calls import ReadError
@@ -24,7 +24,6 @@ from past_jobs import word
 from scripted import DENIED, Script, Torn
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
 G5 = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}
 G4 = {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 2}
@@ -237,9 +236,7 @@ def test_every_pipeline_has_a_family_of_its_own() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "broken", ["ListPipelines", "ListPipelineExecutions", "ListPipelineExecutionSteps", "too many"]
-)
+@cases("broken", "ListPipelines", "ListPipelineExecutions", "ListPipelineExecutionSteps", "too many")
 def test_without_all_steps_a_pipelines_jobs_are_unknown(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     answers = pipelines() if broken == "too many" else pipelines(**{broken: DENIED})
     monkeypatch.setattr(training_jobs, "MOST_EXECUTIONS", 1 if broken == "too many" else 500)
@@ -366,9 +363,12 @@ def test_families_that_were_read_come_before_the_error() -> None:
         next(found)
 
 
-@pytest.mark.parametrize(
-    ("path", "found"),
-    [("churn-*", "churn-*"), ("CHURN-2026-10-04", "churn-*"), ("rank-2026-10-04", "rank-*"), ("other", None)],
+@cases(
+    "path, found",
+    ("churn-*", "churn-*"),
+    ("CHURN-2026-10-04", "churn-*"),
+    ("rank-2026-10-04", "rank-*"),
+    ("other", None),
 )
 def test_a_family_is_found_by_itself_or_by_one_of_its_jobs(path: str, found: str | None) -> None:
     aws = account(record("churn-2026-10-04"), record("churn-2026-10-03"), record("rank-2026-10-04"))

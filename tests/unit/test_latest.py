@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, HOUR, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.model import Finding, Mode, Verdict
@@ -18,7 +17,6 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
 from tables import cases
 
-HOUR = timedelta(hours=1)
 THERE = "210987654321"
 
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
 from ml_janitor.core.model import Cost
 from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd, round_keeping_small
 from ml_janitor.core.results import Overlap, Report, Result
@@ -41,9 +39,7 @@ def test_amounts(amount: str, said: str) -> None:
     assert format_usd(Decimal(amount)) == said
 
 
-@pytest.mark.parametrize(
-    ("amount", "kept"), [("2.675", "2.68"), ("0.004", "0.004"), ("0", "0"), (None, None)]
-)
+@cases("amount, kept", ("2.675", "2.68"), ("0.004", "0.004"), ("0", "0"), (None, None))
 def test_what_is_remembered_is_cents_or_what_there_is(amount: str | None, kept: str | None) -> None:
     assert round_keeping_small(None if amount is None else Decimal(amount)) == (
         None if kept is None else Decimal(kept)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
     EndpointDescription,
@@ -30,7 +30,6 @@ from past_jobs import word
 from tables import cases
 from verdicts import shown
 
-DAY = timedelta(days=1)
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
 CALM = PeakLoad(cpu=1.44, memory=1.76)
 """18 % of the CPU and 22 % of the memory of an ml.c5.2xlarge."""

@@ -294,9 +294,11 @@ def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[s
     assert component_of_usage(usage) == found
 
 
-@pytest.mark.parametrize(
-    ("region", "why"),
-    [("cn-north-1", "in yuan"), ("us-gov-west-1", "no price list"), ("eusc-de-east-1", "no price list")],
+@cases(
+    "region, why",
+    ("cn-north-1", "in yuan"),
+    ("us-gov-west-1", "no price list"),
+    ("eusc-de-east-1", "no price list"),
 )
 def test_other_partitions_have_no_price_and_a_reason(region: str, why: str) -> None:
     client = Region(product("2", usage="Host:ml.m5.xlarge"))

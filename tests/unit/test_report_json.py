@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from conftest import NOW
 from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
 from reports import finding, full, result, schema, standing, sweep
 from tables import cases
-
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
@@ -208,9 +207,7 @@ def test_an_unknown_price_is_null_and_counted() -> None:
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
 
 
-@pytest.mark.parametrize(
-    ("usd", "rounded"), [("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None)]
-)
+@cases("usd, rounded", ("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None))
 def test_money_is_rounded_to_cents_half_up(usd: str | None, rounded: float | None) -> None:
     assert usd_number(None if usd is None else Decimal(usd)) == rounded
 

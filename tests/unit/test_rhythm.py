@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
+from conftest import HOUR, MINUTE, NOW
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -23,11 +24,9 @@ from ml_janitor.detectors.hung_training_jobs.progress import (
     read_rhythm,
 )
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)
 LAST = NOW - timedelta(hours=10)
 FRESH = NOW - timedelta(hours=6)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 GET = "logs:GetLogEvents"
 
 

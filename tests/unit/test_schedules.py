@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE
 from ml_janitor.config.schedules import (
     hours_of_week,
     minutes_of_week,
@@ -17,8 +18,6 @@ from ml_janitor.config.schedules import (
 )
 from ml_janitor.detectors import DETECTORS
 from tables import cases
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @cases(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws import tags
 from ml_janitor.core.model import Absent, Confidence, Finding, Kept, NotRead, Signal, Tags, Unreadable, Value
@@ -19,7 +20,6 @@ from ml_janitor.detectors.untagged_resources.rule import TaggedResource, Untagge
 from ml_janitor.engine.detector import CannotActError
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()
 COMPLETE = dict.fromkeys(DETECTOR.required, "x")
 UNTAGGED: Tags = {}

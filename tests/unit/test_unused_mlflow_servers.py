@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import NewestObject
@@ -20,7 +20,6 @@ from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 from verdicts import shown, word
 
-SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 14 * DAY
 TRAIL, OBJECTS = "cloudtrail:LookupEvents", "s3:ListObjectsV2"
 DESCRIBE = "sagemaker:DescribeMlflowTrackingServer"
@@ -223,9 +222,7 @@ def test_the_newest_artifact_is_below_its_store(operation: str, answer: Any, sto
         assert (asked["Bucket"], asked["Prefix"]) == ("b", "mlflow/")
 
 
-@pytest.mark.parametrize(
-    ("uri", "prefix"), [("s3://b", ""), ("s3://b/", ""), ("s3://b/a/b/", "a/b/"), ("s3://b/a", "a/")]
-)
+@cases("uri, prefix", ("s3://b", ""), ("s3://b/", ""), ("s3://b/a/b/", "a/b/"), ("s3://b/a", "a/"))
 def test_a_store_is_a_folder_or_a_bucket(uri: str, prefix: str) -> None:
     _, script = read(listed(), DescribeMlflowTrackingServer=DESCRIBED | {"ArtifactStoreUri": uri})
 

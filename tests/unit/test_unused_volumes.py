@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from conftest import NOW
+from conftest import DAY, NOW
 from fakes import target_at
 from ml_janitor.aws.prices import Price, volume_prices
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Signal, Unreadable, Value
@@ -18,7 +18,6 @@ from scripted import Refusal, Script
 from tables import cases
 from verdicts import shown
 
-DAY = timedelta(days=1)
 DENIED = Unreadable("ListApps: AccessDeniedException")
 
 
