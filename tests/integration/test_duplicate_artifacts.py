@@ -27,6 +27,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from sagemaker_requests import (
     ROLE,
     hosting,
@@ -112,8 +113,7 @@ class Account:
 
     def again(self, copy: ArtifactCopy) -> Verdict:
         """The verdict of a second look."""
-        seen = READER.look(self.aws, copy.target, NOW)
-        assert seen is not None
+        seen = not_none(READER.look(self.aws, copy.target, NOW))
         return READER.decide(seen, NOW)
 
     def model(self, name: str = "churn", **container: Any) -> None:
@@ -530,8 +530,7 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
     (notice,) = done.notices
     assert f"contents may not be read in {DEFAULT_BUCKET}: " in notice
     assert "detectors.duplicate-artifacts.read_contents_in" in notice
-    found = by_key(done)[COPY].verdict
-    assert isinstance(found, Finding)
+    found = of_type(Finding, by_key(done)[COPY].verdict)
     assert (found.to_prove, "(equal ETag)" in found.reason) == ("name its bucket in read_contents_in", True)
     both = f"s3://{DEFAULT_BUCKET}/{COPY} and s3://{DEFAULT_BUCKET}/a/model.tar.gz"
     assert found.spared == f"the contents of {both} may not be read, so nothing proves it a copy"
@@ -539,8 +538,7 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
 
     half = account.swept(buckets=(), read_contents_in=(f"{DEFAULT_BUCKET}/b/",), **armed)
     assert words(half) == words(done)
-    spared = by_key(half)[COPY].verdict
-    assert isinstance(spared, Finding)
+    spared = of_type(Finding, by_key(half)[COPY].verdict)
     assert "a/model.tar.gz may not be read, so nothing proves" in str(spared.spared)
 
     whole = account.swept(buckets=(), read_contents_in=(DEFAULT_BUCKET,), **armed)
@@ -679,9 +677,8 @@ def test_looking_again_sees_what_was_changed_or_made_under_an_old_name(account: 
         if change == "endpoint":
             account.sagemaker.update_endpoint(EndpointName="live", EndpointConfigName=name)
 
-    verdict = account.again(copy)
+    verdict = of_type(Kept, account.again(copy))
 
-    assert isinstance(verdict, Kept)
     served = "model churn refers to it"
     assert ("model churn, which nothing serves refers" if change == "model" else served) in verdict.reason
 

@@ -28,6 +28,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
+from narrowing import not_none
 from recorded_acts import Memory
 from sagemaker_requests import component_request
 from samples import share
@@ -118,8 +119,7 @@ RULE = IdleEndpoints()
 def judged(nights: Paced) -> EndpointCandidate:
     """The one that is found, looked at again and found waste again."""
     (found,) = RULE.find(nights.aws, NOW)
-    candidate = RULE.look(nights.aws, found.target, NOW)
-    assert candidate is not None
+    candidate = not_none(RULE.look(nights.aws, found.target, NOW))
     assert isinstance(RULE.decide(candidate, NOW), Finding)
     return candidate
 

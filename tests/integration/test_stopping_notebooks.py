@@ -15,6 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
 from standin import KilledError
@@ -253,8 +254,7 @@ def test_a_dry_run_cannot_stop_it(recorded: RecordedAct, aws: Aws, desk: Desk) -
 
 def test_what_runs_no_longer_is_not_prepared(recorded: RecordedAct, desk: Desk, aws: Aws) -> None:
     desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
-    candidate = recorded.detector.look(aws, recorded.target, NOW)
-    assert candidate is not None
+    candidate = not_none(recorded.detector.look(aws, recorded.target, NOW))
 
     with pytest.raises(CannotActError, match="its status is Stopping now"):
         recorded.detector.prepare(aws, candidate, {})

@@ -32,6 +32,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
+from narrowing import not_none
 from sagemaker_requests import ROLE, transform_request
 from standin import own_signatures, with_request
 from tables import cases
@@ -232,9 +233,8 @@ def test_looking_at_one_reads_its_tags_exactly(account: Account, aws: Aws, box: 
     (config, model) = rule.find(aws, NOW)
     box.clear_calls()
 
-    looked = rule.look(aws, model.target, NOW)
+    looked = not_none(rule.look(aws, model.target, NOW))
 
-    assert looked is not None
     assert looked.target.key == model.target.key
     assert box.calls()["sagemaker:ListTags"] == 1
     account.sagemaker.delete_endpoint_config(EndpointConfigName="churn")

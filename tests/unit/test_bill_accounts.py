@@ -21,6 +21,7 @@ from ml_janitor.bill.reading import (
     unseen_account_gaps,
 )
 from ml_janitor.bill.report import make_bill_report, moved_places
+from narrowing import not_none
 from tables import cases
 
 ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))
@@ -192,9 +193,8 @@ def test_a_resource_explains_what_its_own_account_was_charged() -> None:
     read = several((ONE, HOST, 10), (OTHER_ACCOUNTS, HOST, 10))
     known = [resource(ONE, "named"), resource(TWO, "other")]
 
-    main = make_bill_report(read, ASKED, resources=known).main
+    main = not_none(make_bill_report(read, ASKED, resources=known).main)
 
-    assert main is not None
     assert main.tag == "account"
     found = {one.culprit.name: (one.part.tag, one.usd) for one in main.movers if one.culprit}
     assert found == {"named": (ONE, Decimal(10)), "other": (OTHER_ACCOUNTS, Decimal(10))}

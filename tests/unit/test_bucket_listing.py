@@ -27,6 +27,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     list_buckets,
     relevant_folders,
 )
+from narrowing import not_none
 from tables import cases
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
@@ -293,9 +294,8 @@ def test_one_look_keeps_only_its_sizes_and_no_position() -> None:
 def test_a_temporary_folder_goes_with_what_used_it() -> None:
     scratch = FolderScratch()
     scratch.put("a/b", b"12345")
-    folder = scratch._made
+    folder = not_none(scratch._made)
 
-    assert folder is not None
     assert list(scratch.blocks("a/b")) == [b"12345"]
     del scratch
     assert not folder.exists()

@@ -41,6 +41,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
     variant_invocations,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
@@ -412,9 +413,8 @@ def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
     ({"deployed": 98}, NOW - 97 * DAY, "nor in the 90 days before"),
 )
 def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: datetime, words: str) -> None:
-    verdict = decided(**given)
+    verdict = of_type(Finding, decided(**given))
 
-    assert isinstance(verdict, Finding)
     assert verdict.since == since
     assert words in verdict.reason
 
@@ -429,13 +429,11 @@ def test_a_window_longer_than_its_life_is_not_claimed() -> None:
 
 
 def test_a_finding_carries_cost_action_and_steps() -> None:
-    verdict = decided()
+    verdict = of_type(Finding, decided())
 
-    assert isinstance(verdict, Finding)
     assert verdict.confidence is Confidence.PROVEN
     assert verdict.action == "delete the endpoint (its configuration and models stay)"
-    assert verdict.cost is not None
-    assert verdict.cost.monthly_usd == Decimal("0.46") * 730
+    assert not_none(verdict.cost).monthly_usd == Decimal("0.46") * 730
     assert len(verdict.steps) == 3
     assert RULE.cleanup.grace == 3 * DAY
     assert {one.signal: one.value for one in verdict.evidence} == {

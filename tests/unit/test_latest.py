@@ -15,6 +15,7 @@ from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
+from narrowing import not_none
 from tables import cases
 
 THERE = "210987654321"
@@ -38,9 +39,7 @@ def swept(*results: Result, **how: Any) -> Sweep:
 
 
 def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
-    last = latest.sweep("shelf", account, REGION)
-    assert last is not None
-    return last
+    return not_none(latest.sweep("shelf", account, REGION))
 
 
 ALL = (

@@ -23,6 +23,7 @@ from ml_janitor.detectors.hung_training_jobs.progress import (
     read_longest_pause,
     read_rhythm,
 )
+from narrowing import of_type
 
 STARTED = NOW - timedelta(days=2)
 LAST = NOW - timedelta(hours=10)
@@ -112,9 +113,8 @@ def test_without_the_logs_the_listing_alone_says_when_a_job_last_logged(account:
 def test_a_fresh_listing_is_enough(account: Aws, logs: Stubber) -> None:
     streams(logs, a=LAST, b=FRESH + MINUTE)
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value == LogRhythm(last=FRESH + MINUTE, longest_pause=NotRead())
     assert answer.source == "logs:DescribeLogStreams"
 
@@ -135,9 +135,8 @@ def test_exactly_as_old_as_the_silence_is_silent(account: Aws, logs: Stubber) ->
     events(logs, "b1", STARTED + HOUR, FRESH)
     events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value == LogRhythm(last=FRESH, longest_pause=Value(FRESH - STARTED - HOUR, GET))
 
 
@@ -150,9 +149,8 @@ def test_the_newest_event_of_all_streams_is_the_last_one(account: Aws, logs: Stu
         events(logs, "b1", at)
         events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value.last == LAST
 
 
@@ -172,9 +170,8 @@ def test_events_that_expired_were_there(account: Aws, logs: Stubber) -> None:
         events(logs, "b1")
         events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value == LogRhythm(last=LAST, longest_pause=Value(LAST - STARTED, GET))
 
 
@@ -308,9 +305,8 @@ def test_a_listing_may_know_of_a_later_event(account: Aws, logs: Stubber) -> Non
         events(logs, "b1", LAST - HOUR)
     events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value.last == LAST
 
 

@@ -17,6 +17,7 @@ from ml_janitor.config.schedules import (
     schedules_overlap,
 )
 from ml_janitor.detectors import DETECTORS
+from narrowing import not_none
 from tables import cases
 
 
@@ -111,8 +112,7 @@ def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
     ("cron(0 3 1 * MON *)", "with ?"),
 )
 def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wrong: str) -> None:
-    why = schedule_fault(schedule)
-    assert why is not None
+    why = not_none(schedule_fault(schedule))
     assert wrong in why
 
 

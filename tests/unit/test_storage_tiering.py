@@ -28,6 +28,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
     order_versions,
 )
 from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering
+from narrowing import not_none
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
 from tables import cases
@@ -301,8 +302,7 @@ def test_old_versions_and_uploads() -> None:
     there = rules({"Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}})
     assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == ()
     alone = finding(bucket(held(age=1), uploads=uploads))
-    assert alone.cost is not None
-    assert not alone.cost.known
+    assert not not_none(alone.cost).known
 
 
 def test_the_size_of_a_bucket_is_its_last_measurement() -> None:
