@@ -289,6 +289,7 @@ def init(
     """
     if file.exists():
         raise edge.CommandRefusedError(f"{file} exists: edit it, or name another: janitor init FILE")
+    edge.check_outputs(files={"FILE": file}, json=False)
     answers = found_answers(profile)
     if sys.stdin.isatty():
         answers |= ask_answers(answers)
@@ -297,7 +298,6 @@ def init(
         Settings.parse(tomllib.loads(text), registry=ctx.obj)
     except InvalidInputError as error:
         raise edge.CommandRefusedError(f"{error}; nothing was written") from error
-    edge.check_outputs(files={"FILE": file}, json=False)
     if why := edge.replace_file(file, text):
         raise edge.FailedError(f"{file} cannot be written: {why}")
     steps = ["janitor audit"]
