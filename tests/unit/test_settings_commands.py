@@ -107,13 +107,14 @@ def test_the_schema_takes_every_file_that_settings_take_and_names_a_wrong_key(ja
 
     for right in (reference, {}, {"detectors": known}):
         assert [error.message for error in check.iter_errors(json.loads(json.dumps(right)))] == []
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"detectors": {"idle-endpoints": {"window": "7 days"}}},
         {"detectors": {"idle-endpoints": {"mode": "delete"}}},
         {"bill": {"max_reqests": 8}},
         {"janitors": {}},
         removed,
-    ):
+    ]
+    for wrong in wrongs:
         assert len([*check.iter_errors(wrong)]) == 1
     assert schema["properties"]["bill"]["properties"]["max_requests"]["description"].startswith(
         "Pages of Cost"

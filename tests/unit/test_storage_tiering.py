@@ -61,6 +61,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(held("team/logs/a", age=90)), "kept", "policy logs moves nothing to another class"),
     (bucket(held("tmp/a", age=7)).deletions, "found", "deleted at 7 days"),
     (bucket(held("tmp/a", age=7, held="GLACIER_IR")).deletions, "found", "1000.0 GB deleted"),
+    (bucket(held("tmp/a", age=7, size=50 * GB)).deletions, "found", "50.0 GB deleted"),
     (bucket().deletions, "kept", "nothing in it is old enough"),
     (bucket(versioning=Unreadable("denied")), "unknown", "whether it keeps versions is unknown (denied)"),
     (bucket(versioning=Value("Enabled")), "found", "1000.0 GB would be moved"),
