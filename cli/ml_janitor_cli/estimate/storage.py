@@ -183,7 +183,7 @@ def estimate_bucket_by_name(at: EstimateAccount, name: str) -> Estimate:
     rule = replace(at.detector(StorageTiering), min_gb=LEAST_ASKED_GB)
     target = at.target(name, BUCKET_KIND)
     with show_progress(f"reading {name}"), edge.one_line_errors(name):
-        parts = tuple(rule.find(at.aws, at.now, target.name))
+        parts = tuple(rule.find_parts(at.aws, at.now, target.name))
     if not parts:
         raise edge.CommandRefusedError(
             f"no bucket in {at.aws.region} is called {name}; --region says where else to look"
