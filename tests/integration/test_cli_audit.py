@@ -55,7 +55,7 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     assert max(map(len, drawn)) == 100
     assert wrote == "Written: report.jsonl"
     assert hint == (
-        f"How the first finding was judged: janitor explain "
+        f"To see how the first finding was judged: janitor explain "
         f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
     )
     _, *written = map(json.loads, (tmp_path / "report.jsonl").read_text().splitlines())
@@ -112,7 +112,11 @@ def test_the_report_ends_with_lines_to_copy(janitor: Janitor, monkeypatch: pytes
 
     ends = out[out.index("The ARNs of the findings") :].splitlines()
     assert ends[1:3] == [arn, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/in-use"]
-    assert ends[-3:] == ["", "Written: r.html", f"How the first finding was judged: janitor explain {arn}"]
+    assert ends[-3:] == [
+        "",
+        "Written: r.html",
+        f"To see how the first finding was judged: janitor explain {arn}",
+    ]
     assert "The ARNs" not in janitor("audit", "idle-notebooks").out
     assert "How the first" not in janitor("audit", "idle-endpoints").out
 

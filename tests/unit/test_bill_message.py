@@ -94,7 +94,7 @@ def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
         "\u2022 together: before $11,105, now $29,988, change +$18,883 (+170 %)",
     ]
     assert missing.startswith(
-        "*What is missing:*\nSkipped to stay within 8 requests: the bill by team. Raise"
+        "*Missing data:*\nSkipped to stay within 8 requests: the bill by team. Raise"
     )
     assert "No charge has the tag cost-center" in missing
     assert "*By project" not in said(full_report())

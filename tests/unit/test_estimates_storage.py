@@ -100,7 +100,7 @@ WITHIN_A_DAY = "The fees are back within a day."
     "held_so, asked, advice, payback, best",
     ({}, {}, MOVE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
     ({"age": 0}, {}, MOVE, "Nothing is old enough to move now.", "STANDARD costs least: $276.00"),
-    ({"reads": 2.0}, {}, STAY, "What moves now saves nothing.", "STANDARD costs least: $276.00"),
+    ({"reads": 2.0}, {}, STAY, "Moving now saves nothing.", "STANDARD costs least: $276.00"),
     ({}, {"rule": "expire 100d"}, DELETE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
     (
         {"objects": 500_000},
@@ -123,7 +123,10 @@ def test_what_is_advised_and_why(
     found = storage(cohort(**held_so), **asked)
 
     assert (found.advice, found.reasons[0]) == (advice, payback)
-    assert found.reasons[1] == f"Of classes that are read at once, {best} in 12 months."
+    assert (
+        found.reasons[1]
+        == best.replace(" least:", " least of classes that are read at once:") + " in 12 months."
+    )
     assert found.reasons[2:] == (
         ("10.0 GB are in objects below 128 KB, which S3 does not move but to archives.",)
         if asked.get("small_too")
@@ -247,8 +250,8 @@ def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() 
     ("age_days,gb,objects,read\n", "unknown column read"),
     ("age_days,gb,objects\n1,2,3,4", "row 2: more columns than the head has"),
     ("age_days,gb,objects\n1,1e300,3", "row 2: the most is 1e"),
-    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf are no numbers"),
-    ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
+    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf cannot be computed with"),
+    ("age_days,gb,objects\n1,x,3", "row 2: something is not a number"),
     ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
     ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),
     ("age_days,gb,objects,class\n1,2,3,GLACIER_RI", "GLACIER_RI is known; did you mean GLACIER_IR?"),

@@ -128,7 +128,7 @@ def test_a_thousand_rules_are_the_most() -> None:
     (whole(EXPIRES).replace(b"<Days>", b'<Days unit="h">'), "unknown attributes at Days"),
     (whole(EXPIRES).replace(b" xmlns=", b" Version='2' xmlns="), "unknown attributes at Life"),
     (whole(EXPIRES).replace(b"2006-03-01", b"2030-01-01"), "unknown attributes at Life"),
-    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that are no number"),
+    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that is not a number"),
     (whole(rule("<Expiration>400</Expiration>")), "text in Expiration"),
     (whole(f"<!-- note -->{EXPIRES}"), "comment"),
     (whole(f"<?note?>{EXPIRES}"), "instruction"),
