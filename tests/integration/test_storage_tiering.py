@@ -142,7 +142,7 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
 
     (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
     assert list(found.tagged) == ["experiments/run/x"]
-    folder, upload = proposed(aws)
+    upload, folder = proposed(aws)
     assert (folder.prefix, folder.transitions, folder.noncurrent_expire_after) == ("experiments/", (), 90)
     assert upload.abort_uploads_after == 7
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -224,24 +225,36 @@ def test_much_is_priced_in_s3s_tiers(gb: float, usd: float) -> None:
     bucket(uploads=Value((NOW - 30 * DAY,))),
 )
 def test_estimate_and_adviser_agree_on_a_bucket(candidate: Any) -> None:
-    decided, found = RULE.decide(candidate, NOW), estimate_judged_bucket(RULE, candidate, NOW)
+    parts = (candidate, candidate.deletions)
+    decided, found = [RULE.decide(part, NOW) for part in parts], estimate_judged_bucket(RULE, parts, NOW)
+    costs = [verdict.cost for verdict in decided if isinstance(verdict, Finding) and verdict.cost]
 
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
-    assert found.values["saved_monthly_usd"] == pytest.approx(float(decided.cost.monthly_usd or 0))
-    assert found.values["once_usd"] == pytest.approx(float(decided.cost.once_usd or 0))
+    assert costs
+    assert found.values["saved_monthly_usd"] == pytest.approx(
+        sum(float(cost.monthly_usd or 0) for cost in costs)
+    )
+    assert found.values["once_usd"] == pytest.approx(sum(float(cost.once_usd or 0) for cost in costs))
     for name in ("saved_monthly_usd", "once_usd"):
-        parts = column(found, name).values()
-        assert found.values[name] == pytest.approx(sum(one or 0 for one in parts))
+        rows = column(found, name).values()
+        assert found.values[name] == pytest.approx(sum(row or 0 for row in rows))
 
 
 def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() -> None:
-    kept = estimate_judged_bucket(RULE, bucket(held(age=5)), NOW)
+    kept = estimate_judged_bucket(RULE, (bucket(held(age=5)),), NOW)
 
     assert kept.advice.startswith("Leave it as it is: ")
     assert kept.values == {"monthly_usd": pytest.approx(23)}
     with pytest.raises(FailedError, match="denied"):
-        estimate_judged_bucket(RULE, bucket(lifecycle=Unreadable("denied")), NOW)
+        estimate_judged_bucket(RULE, (bucket(lifecycle=Unreadable("denied")),), NOW)
+
+
+def test_bytes_that_are_moved_and_deleted_are_counted_once() -> None:
+    rule = replace(RULE, policies={"all": "STANDARD_IA 30d, expire 60d"}, folders={"*": "all"})
+    both = bucket(held("raw/a"))
+    found = estimate_judged_bucket(rule, (both, both.deletions), NOW)
+
+    assert found.values["saved_monthly_usd"] == pytest.approx(23)
+    assert "the folder's other rule saves more" in str(found.compared)
 
 
 @cases(

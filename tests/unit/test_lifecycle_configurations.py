@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -205,6 +206,14 @@ ABORT = (
 )
 DATED = "<Expiration><Date>2027-01-01T00:00:00.000Z</Date></Expiration>"
 KEEPS = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>"
+
+
+def test_a_policys_moves_and_deletions_stand_beside_each_other() -> None:
+    """They are two rules of one folder; a move by anybody else's rule is somebody else's wish."""
+    beside = LifecycleConfiguration(whole(rule(moves((30, "STANDARD_IA")))))
+    ours = LifecycleRule(id="a-deletes", prefix="logs/", expire_after=90)
+    assert find_rule_conflict(beside, [ours]) is None
+    assert find_rule_conflict(beside, [replace(ours, id="b-deletes")]) is not None
 
 
 @cases(

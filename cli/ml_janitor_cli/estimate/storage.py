@@ -37,7 +37,7 @@ from ml_janitor.core.tiering import (
     worthwhile_transitions,
 )
 from ml_janitor.detectors.storage_tiering.reading import BUCKET_KIND, TieringBucket
-from ml_janitor.detectors.storage_tiering.rule import StorageTiering, parse_policies
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering, TieringPlan, parse_policies
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate.estimates import (
     Estimate,
@@ -179,30 +179,55 @@ def estimate_bucket_by_name(at: EstimateAccount, name: str) -> Estimate:
     rule = at.detector(StorageTiering)
     target = at.target(name, BUCKET_KIND)
     with show_progress(f"reading {name}"), edge.one_line_errors(name):
-        found = rule.look(at.aws, target, at.now)
-    if found is None:
+        parts = tuple(rule.find(at.aws, at.now, target.name))
+    if not parts:
         raise edge.CommandRefusedError(
             f"no bucket in {at.aws.region} is called {name}; --region says where else to look"
         )
-    return estimate_judged_bucket(rule, found, at.now)
+    return estimate_judged_bucket(rule, parts, at.now)
 
 
-def estimate_judged_bucket(rule: StorageTiering, found: TieringBucket, now: datetime) -> Estimate:
-    """Estimate the rules for a bucket that was read. Raises FailedError if it cannot be judged."""
-    verdict = rule.decide(found, now)
-    kept = isinstance(verdict, Kept)
-    if isinstance(verdict, Kept) and verdict.unknown:
-        raise edge.FailedError(f"what {found.name} would save is not known: {verdict.reason}")
-    plans = () if kept else rule.plans(found, now).found
+def estimate_judged_bucket(rule: StorageTiering, parts: Sequence[TieringBucket], now: datetime) -> Estimate:
+    """
+    Estimate the rules for a bucket that was read, with its deletions. Raises FailedError if it cannot be
+    judged.
+    """
+    found, verdicts = parts[0], [rule.decide(part, now) for part in parts]
+    for verdict in verdicts:
+        if isinstance(verdict, Kept) and verdict.unknown:
+            raise edge.FailedError(f"what {found.name} would save is not known: {verdict.reason}")
+    kept = "; ".join(verdict.reason for verdict in verdicts if isinstance(verdict, Kept))
+    judged = zip(parts, verdicts, strict=True)
+    plans = [
+        plan
+        for part, verdict in judged
+        if not isinstance(verdict, Kept)
+        for plan in rule.plans(part, now).found
+    ]
     root = found.root.value if isinstance(found.root, Value) else None
     return estimate_bucket_rules(
-        [(plan.rule.prefix, plan.words, plan.saving) for plan in plans],
+        [
+            (plan.rule.prefix, f"{plan.words}; the folder's other rule saves more", TieringSaving())
+            if _is_counted_elsewhere(plan, plans)
+            else (plan.rule.prefix, plan.words, plan.saving)
+            for plan in plans
+        ],
         None if root is None else [*root.cohorts(), *root.noncurrent()],
         found.rates,
-        kept=verdict.reason if kept else None,
+        kept=None if plans else kept,
         hint="--set storage-tiering.min_gb=1 looks at smaller ones too"
         if isinstance(found.root, NotRead)
         else None,
+    )
+
+
+def _is_counted_elsewhere(plan: TieringPlan, plans: Sequence[TieringPlan]) -> bool:
+    """Return whether the folder's other rule saves more on the same objects."""
+    return any(
+        bool(plan.saving and other.saving and other.saving.month > plan.saving.month)
+        and other.rule.prefix == plan.rule.prefix
+        and (other.rule.expire_after or plan.rule.expire_after) is not None
+        for other in plans
     )
 
 

@@ -278,7 +278,7 @@ def judge_candidate(
         return verdict
     bound = related_targets(candidate)
     for relation, other in bound:
-        if (why := policy.keeps(other, now)) is not None:
+        if (why := policy.keeps(other, now, detector.name)) is not None:
             return keep_finding(verdict, f"{relation}, which is {why}")
     needed = detector.may_be_needed(candidate) if policy.needed is None else None  # unknown without a ledger
     if (why := policy.unreadable(candidate.target) or needed) is not None:

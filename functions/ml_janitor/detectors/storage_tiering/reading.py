@@ -322,6 +322,9 @@ _RECENT_MEASURES = timedelta(days=4)
 
 _MINIMUM_SIZE_MEMBER = "TransitionDefaultMinimumObjectSize"
 
+ALL_OBJECTS = "/*"
+"""The end of the ARN of all objects of a bucket, as in IAM's policies."""
+
 _REFERRING_PATHS = ("model/", "model-package/")
 """The paths of users that need an object although they may not be in use now."""
 
@@ -336,6 +339,9 @@ class TieringBucket(Candidate):
     times of incomplete uploads, and *root* the contents. *counted* is the volume of reads, *inputs* are the
     inputs of jobs. *unsearched* says why not all references were read, *gaps* why a resource in use may refer
     to any object. *tagged* are tags by key, *proposed* the rules that would be added as of the reading.
+
+    Deletions are judged apart from all else, as a candidate that *deletes*: its target is the objects of
+    the bucket, and it belongs to the bucket.
     """
 
     stored: Signal[float]
@@ -353,10 +359,25 @@ class TieringBucket(Candidate):
     proposed: tuple[LifecycleRule, ...] = ()
     rates: RateTable = field(default_factory=dict, hash=False)
     priced: str = ""
+    deletes: bool = False
 
     @property
     def name(self) -> str:
-        return self.target.name
+        """The bucket's name."""
+        return bucket_of(self.target)
+
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN."""
+        return self.target.arn.removesuffix(ALL_OBJECTS)
+
+    @property
+    def deletions(self) -> TieringBucket:
+        """The candidate of what would be deleted in it."""
+        objects = replace(
+            self.target, arn=f"{self.target.arn}{ALL_OBJECTS}", name=f"{self.target.name}{ALL_OBJECTS}"
+        )
+        return replace(self, target=objects, belongs_to=(self.target,), deletes=True)
 
     @property
     def rules(self) -> Sequence[Mapping[str, Any]]:
@@ -368,6 +389,11 @@ class TieringBucket(Candidate):
         """The same rules as written."""
         found: Mapping[str, Any] = self.lifecycle.value if isinstance(self.lifecycle, Value) else {}
         return LifecycleConfiguration(found.get(LIFECYCLE_TEXT, b""), found.get(_MINIMUM_SIZE_MEMBER))
+
+
+def bucket_of(target: Target) -> str:
+    """Return the name of the bucket that *target* is, or whose objects it is."""
+    return target.name.removesuffix(ALL_OBJECTS)
 
 
 def list_measured_buckets(aws: Aws, now: datetime, only: str | None = None) -> Listing[TieringBucket]:
