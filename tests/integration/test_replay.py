@@ -149,7 +149,7 @@ def test_it_handles_what_slack_sends_and_what_is_handed_on(
 def test_a_press_without_a_slack_to_be_judged_by_is_two(capsys: pytest.CaptureFixture[str]) -> None:
     (Path.cwd() / "janitor.toml").unlink()
     assert replay("pressed", "--handler", "pressed") == 2
-    assert "janitor.slack_signing_secret has to name the secret that signs presses" in capsys.readouterr().err
+    assert "set slack_signing_secret in [janitor] of janitor.toml" in capsys.readouterr().err
 
 
 def test_it_works_in_one_command_in_the_sandbox() -> None:

@@ -148,7 +148,7 @@ def test_each_class_has_its_figures() -> None:
     (lambda: storage(months=1201), "between 0 and 1200"),
     (lambda: storage(cohort(gb=0, objects=0)), "at least one object"),
     (lambda: storage(cohort(held="REDUCED")), "no price of REDUCED is known"),
-    (lambda: cohort(reads=float("nan")), "no numbers to compute with"),
+    (lambda: cohort(reads=float("nan")), "cannot be computed with"),
     (lambda: storage(rule="GLACIER_RI 30d"), "did you mean GLACIER_IR"),
 )
 def test_what_cannot_be_is_no_estimate(asked: Any, why: str) -> None:

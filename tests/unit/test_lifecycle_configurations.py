@@ -135,7 +135,7 @@ def test_a_thousand_rules_are_the_most() -> None:
     (whole(f"<?note?>{EXPIRES}"), "instruction"),
     (b"<!DOCTYPE x>" + whole(EXPIRES), "instruction"),
     (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + whole(EXPIRES), "in ISO-8859-1"),
-    (whole(EXPIRES)[:-9], "no XML"),
+    (whole(EXPIRES)[:-9], "not XML"),
 )
 def test_what_is_not_known_in_whole_stays_as_it_is(text: bytes, why: str) -> None:
     with pytest.raises(UnchangeableError, match=why):

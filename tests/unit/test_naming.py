@@ -70,7 +70,7 @@ def test_sentences_without_an_agent_and_old_phrases_are_refused(sentence: str, r
 
 
 def test_long_sentences_are_counted_on_pages_of_users_alone() -> None:
-    words = "word " * 16 + "(as an aside) and [this link](x)"
+    words = "word " * 17 + "(as an aside) and [this link](x)"
 
     assert [*prose.faults(prose.Text("here", f"{words}.", limit=20))] == []
     (found,) = prose.faults(prose.Text("here", f"{words} now.", limit=20))

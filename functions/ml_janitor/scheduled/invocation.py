@@ -241,7 +241,10 @@ class Invocation:
         from ml_janitor.slack.ingress import parse_signing_secret
 
         if not (name := self.settings.janitor.slack_signing_secret):
-            raise InvalidInputError("janitor.slack_signing_secret has to name the secret that signs presses")
+            raise InvalidInputError(
+                "no secret verifies presses: set slack_signing_secret in [janitor] of janitor.toml "
+                "(janitor docs slack says how)"
+            )
         return parse_signing_secret(
             self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name
         )
