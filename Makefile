@@ -150,8 +150,8 @@ gpu-prices: dev ## Write the table of GPU prices again, FROM=DIR of SkyPilot's c
 bench: dev .build/custodian/.made ## Measure the speed claims, as ratios within one run; PARTS="endpoints bills" for some of them
 	$(BIN)/python -m bench $(PARTS)
 
-measures: dev ## Count modules, circles, what one endpoint executes, and lines; ADVISER=RANGE of commits: the files that one touches
-	$(BIN)/python tests/measures.py $(if $(ADVISER),--adviser $(ADVISER),)
+measures: dev ## Count what one endpoint executes, files, names and lines
+	$(BIN)/python tests/measures.py
 
 names: dev ## Write the names that deployments, tables and scripts use into tests/stable_names.toml, where a test holds them
 	$(NODE_ENV) PYTHONPATH=. $(BIN)/python tests/stable_names.py

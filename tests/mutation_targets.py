@@ -49,7 +49,17 @@ COMMON = {"__init__", "rule", "main", "command", "stack"}
 """Names of modules after which no test file is named."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {
-    "functions/ml_janitor/acting/acting.py": ("unit/test_undoing.py", "unit/test_limits.py"),
+    "functions/ml_janitor/acting/acting.py": (
+        "unit/test_undoing.py",
+        "unit/test_limits.py",
+        "attacks/test_limits_that_are_filled_before.py",
+        "attacks/test_warnings_that_nobody_gave.py",
+    ),
+    "functions/ml_janitor/acting/undoing.py": (
+        "attacks/test_origin_of_an_undo.py",
+        "attacks/test_presses_at_the_worker.py",
+        "attacks/test_records_before_their_verification.py",
+    ),
     "functions/ml_janitor/acting/warning.py": ("unit/test_acting.py",),
     "functions/ml_janitor/acting/after_sweep.py": ("unit/test_acting.py",),
     "functions/ml_janitor/engine/": ("unit/test_engine.py",),

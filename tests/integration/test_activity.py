@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.activity import Metric, read_metrics
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_sandbox.control import Control
+from narrowing import of_type
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WEEK = 7 * 24
 
 
@@ -50,8 +49,7 @@ def test_every_page_is_read(box: Control, aws: Aws) -> None:
 
     assert box.calls()["cloudwatch:GetMetricData"] == 2
     for number in range(300):
-        signal = data[metric(number)]
-        assert isinstance(signal, Value)
+        signal = of_type(Value, data[metric(number)])
         assert signal.value.total == (number + 1.0) * 16 * 24
         assert list(signal.value.points) == sorted(signal.value.points)
 
@@ -70,9 +68,8 @@ def test_a_failed_call_is_unreadable_and_says_why(box: Control, aws: Aws, kind: 
     publish(box, 1)
     box.fault("cloudwatch", "GetMetricData", kind, times=0)
 
-    signal = read_metrics(aws, [metric()], NOW - DAY, NOW)[metric()]
+    signal = of_type(Unreadable, read_metrics(aws, [metric()], NOW - DAY, NOW)[metric()])
 
-    assert isinstance(signal, Unreadable)
     assert signal.error
 
 

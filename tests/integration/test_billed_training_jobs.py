@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from ml_janitor.aws import training_jobs
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.pace import SharedAnswers, is_reused
@@ -16,8 +16,6 @@ from ml_janitor.aws.training_jobs import list_billed_jobs, search_training_jobs
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import rented, training_request
 from tables import cases
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def job(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
+from conftest import HOUR
 from ml_janitor import handlers
 from standin import MEMBER, Deployment
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def digest(deployment: Deployment) -> tuple[dict[str, Any], str]:

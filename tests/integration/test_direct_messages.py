@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import boto3
 
+from conftest import DAY, HOUR
 from ml_janitor.ledger.causes import read_causes
 from ml_janitor.report.causes import cause_text
 from standin import OWNER, Deployment, buttons, idle_endpoints, reports, said, unused
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BOT = "Slack refused conversations.open: cannot_dm_bot; the owner is a bot: name a person in the owner tag"
 DUE, DUE_AT = "Fri 9 Oct 05:10 (Europe/Berlin)", "2026-10-09T03:10:00Z"
 TWICE, TWICE_AT = "Mon 12 Oct 05:10 (Europe/Berlin)", "2026-10-12T03:10:00Z"

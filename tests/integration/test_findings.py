@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from fakes import Shelf, Thing, thing, waste
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import Sweep
@@ -23,8 +23,6 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from standin import items, own_signatures
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 LAMP, CHAIR = thing("lamp", waste("10")), thing("chair", waste("20"))
 

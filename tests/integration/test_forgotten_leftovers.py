@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, SweepNote, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import pipeline_request, training_request
+from sagemaker_requests import ROLE, pipeline_request, training_request
 from tables import cases
 
-DAY = timedelta(days=1)
 URI = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/trainer"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 RULE = ForgottenLeftovers()
 MEDIA = "application/vnd.oci.image.manifest.v1+json"
 

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from endpoint_seed import Seed
 from fakes import target_at, waste
 from ml_janitor import handlers
@@ -28,10 +28,10 @@ from ml_janitor.ledger.latest import LastBill
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
+from narrowing import not_none
 from standin import WITH_SLACK, Context, event, quiet
 from tables import cases
 
-DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
 TAGS = ("project", "owner", "environment", "team", "cost-center")
 ALONE = 'digest_schedule = "cron(0 20 * * ? *)"\n'
@@ -114,8 +114,7 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
     assert "*Without project:* $48.00 (14 %" in text
     assert "*By project" not in text
     assert (answer["in_digest"], answer["report"]) == (False, answer["report"])
-    last = ledger.latest.bill(ACCOUNT)
-    assert last is not None
+    last = not_none(ledger.latest.bill(ACCOUNT))
     assert (last.posted, last.time) == (True, NOW)
     (file,) = deployed.files()
     picture = message["blocks"][-1]
@@ -151,8 +150,7 @@ def test_a_kept_bill_that_is_gone_is_read_anew(
     session: boto3.Session, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers.bill(event("scheduled"), Context())
-    last = ledger.latest.bill(ACCOUNT)
-    assert last is not None
+    last = not_none(ledger.latest.bill(ACCOUNT))
     session.client("s3").delete_object(Bucket=BUCKET, Key=last.kept)
 
     handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
@@ -188,8 +186,7 @@ def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
     settings(WITH_SLACK)
     quiet(ledger, aws)
     handlers.bill(event("scheduled"), Context())
-    last = ledger.latest.bill(ACCOUNT)
-    assert last is not None
+    last = not_none(ledger.latest.bill(ACCOUNT))
     session.client("s3").delete_object(Bucket=BUCKET, Key=last.picture)
 
     handlers.digest(event("scheduled"), Context())
@@ -334,15 +331,13 @@ def test_a_denied_cost_explorer_is_said_and_the_last_bill_stays(
     deployed: SlackControl, ledger: Ledger, box: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers.bill(event("scheduled"), Context())
-    before = ledger.latest.bill(ACCOUNT)
+    before = not_none(ledger.latest.bill(ACCOUNT))
     box.fault("ce", "GetCostAndUsage", "error", code="AccessDeniedException", times=0)
 
     answer = handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
 
-    after = ledger.latest.bill(ACCOUNT)
+    after = not_none(ledger.latest.bill(ACCOUNT))
     assert answer["charges"] == 0
-    assert before is not None
-    assert after is not None
     assert (after.kept, after.time) == (before.kept, NOW + DAY)
     text = said(deployed.messages()[1])
     assert "The bill could not be read." in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from bills import full_report
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, DAY, NOW
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension, group_by_tag
 from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillReading, CostMetric, GapCause
@@ -25,7 +25,6 @@ from ml_janitor_sandbox.control import Control
 from tables import cases
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
-DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
 
 type Read = Callable[..., Bill]

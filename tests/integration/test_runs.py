@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION, seed_demo
+from conftest import ACCOUNT, DAY, NOW, REGION, seed_demo
 from endpoint_seed import Seed
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.runs import UsedResource, list_used_resources
@@ -21,11 +21,9 @@ from ml_janitor.bill.explaining import (
 )
 from ml_janitor.bill.model import DaySpan
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import configure, hosting
+from sagemaker_requests import ROLE, configure, hosting
 
-DAY = timedelta(days=1)
 SINCE = NOW - 60 * DAY
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 
 type Read = Callable[[], dict[str, UsedResource]]
 

@@ -10,11 +10,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
 from standin import KilledError
@@ -22,7 +23,6 @@ from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop or start a notebook instance."""
 
@@ -254,8 +254,7 @@ def test_a_dry_run_cannot_stop_it(recorded: RecordedAct, aws: Aws, desk: Desk) -
 
 def test_what_runs_no_longer_is_not_prepared(recorded: RecordedAct, desk: Desk, aws: Aws) -> None:
     desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
-    candidate = recorded.detector.look(aws, recorded.target, NOW)
-    assert candidate is not None
+    candidate = not_none(recorded.detector.look(aws, recorded.target, NOW))
 
     with pytest.raises(CannotActError, match="its status is Stopping now"):
         recorded.detector.prepare(aws, candidate, {})

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from datetime import timedelta
 
 from conftest import ACCOUNT, REGION
 from ml_janitor_cli.main import main
 from standin import ARMED_TOML, GROUP, OWNER, Deployment, buttons, idle_endpoints
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
 TWICE = "Mon 12 Oct 05:10 (Europe/Berlin)"
 

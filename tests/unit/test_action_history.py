@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, REGION, SECOND
 from fakes import because
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
@@ -21,7 +21,6 @@ from standin import DAY, HOUR, TUESDAY, Cleaner, Nights, raising
 from tables import cases
 
 LAMP = "thing `lamp`"
-SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture

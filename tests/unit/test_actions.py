@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR
 from fakes import because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import CauseCode, Outcome, Result, make_cause
@@ -31,7 +32,6 @@ from tables import cases
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 ELSEWHERE = ("210987654321", "eu-west-1")
 """An account and a region that no other test takes for granted."""
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def action(**more: Any) -> Action:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from conftest import DAY, HOUR
 from fakes import target_at
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Mode, Tags, Target
@@ -14,7 +15,6 @@ from ml_janitor.core.results import Cause, CauseCode
 from ml_janitor.engine.policy import Arming
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
 WASTE = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it", evidence=())
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from conftest import DAY
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactUnit,
@@ -23,7 +24,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 from tables import cases
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
 MIB = 1024**2
 
 

@@ -428,6 +428,8 @@ SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
     (SAGEMAKER, "APE2-", "Host:ml.m5.xlarge", "ap-east-2", Phase.HOSTING),
     ("EC2 - Other", "APS7-", "NatGateway-Bytes", "ap-southeast-5", Phase.NAT),
     (SAGEMAKER, "CNW1-", "Notebk:ml.t3.xlarge", "cn-northwest-1", Phase.NOTEBOOKS),
+    (SAGEMAKER, "USE1-", "UnifiedStudio:Notebook-ml.t3.medium", "us-east-1", Phase.STUDIO),
+    (SAGEMAKER, "USE1-", "UnifiedStudio:VolumeUsage.gp3", "us-east-1", Phase.STUDIO),
     (SAGEMAKER, "XYZ9-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
     (SAGEMAKER, "EUSC1-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
 )

@@ -22,6 +22,7 @@ from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
 from ml_janitor.report import bill_json, bill_message, bill_page
 from ml_janitor.report.blocks import Rank, RowBlock, TableBlock
 from ml_janitor.report.charts import DailySeries, draw_waterfall
+from narrowing import not_none
 from reports import schema
 
 HOSTILE = "<script>alert(1)</script>"
@@ -207,8 +208,7 @@ def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_las
 def test_the_page_escapes_what_aws_says() -> None:
     report = full_report()
     rows = charges(HOSTILE, list(LAST), price="1", quantity="5", tag=HOSTILE)
-    main = report.main
-    assert main is not None
+    main = not_none(report.main)
     owned = tuple(replace(one, owner=HOSTILE) for one in main.movers)
     report = replace(report, bill=bill(rows), main=replace(main, movers=owned))
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bills import ACCOUNT, HOST, NOW, bill, charges
+from conftest import DAY
 from fakes import target_at
 from ml_janitor.aws import runs
 from ml_janitor.aws.activity import GET_METRIC_DATA
@@ -44,7 +45,6 @@ from ml_janitor.scheduled.bill_run import verified_actions
 from reports import finding, result, standing
 from tables import cases
 
-DAY = timedelta(days=1)
 TARGET = target_at("endpoint/Ranker", NOW - 90 * DAY)
 
 

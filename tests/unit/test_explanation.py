@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from conftest import NOW
 from fakes import thing, waste
 from ml_janitor.core.model import (
     Absent,
@@ -29,7 +30,6 @@ from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_j
 from ml_janitor_cli.screen import make_console, print_blocks
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
 
 

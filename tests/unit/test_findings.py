@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import UNTELLABLE, USED, because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.model import Cost, Finding, Kept, Mode, Verdict, finding_id
@@ -21,7 +21,6 @@ from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
 from standin import own_signatures
 from tables import cases
 
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
 CHANNEL, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
@@ -29,11 +30,10 @@ from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, LoadSpan, Run
 from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 
@@ -150,9 +150,8 @@ def test_silence_is_measured_against_the_jobs_own_rhythm(
     (NotRead(), "its logs could not be read"),
 )
 def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -> None:
-    verdict = decide(with_signs(hung(), rhythm=rhythm))
+    verdict = of_type(Kept, decide(with_signs(hung(), rhythm=rhythm)))
 
-    assert isinstance(verdict, Kept)
     assert verdict.unknown
     assert verdict.reason == reason
 
@@ -376,9 +375,8 @@ def test_an_unread_load_is_unknown(loads: Signal[tuple[HostLoad, ...]]) -> None:
 
 @pytest.mark.parametrize("phase", ["Starting", "Pending"])
 def test_waiting_costs_nothing(phase: str) -> None:
-    verdict = decide(hung(job=replace(JOB, phase=phase, started=None, max_runtime=HOUR)))
+    verdict = of_type(Kept, decide(hung(job=replace(JOB, phase=phase, started=None, max_runtime=HOUR))))
 
-    assert isinstance(verdict, Kept)
     assert not verdict.unknown
     assert verdict.reason == f"{phase} for 11 days: waiting for instances costs nothing"
 
@@ -387,9 +385,8 @@ def test_waiting_costs_nothing(phase: str) -> None:
     "phase", "Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"
 )
 def test_other_phases_are_kept(phase: str) -> None:
-    verdict = decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR)))
+    verdict = of_type(Kept, decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR))))
 
-    assert isinstance(verdict, Kept)
     assert verdict.reason == f"not in training but {phase} since 2026-09-25 03:00 UTC"
 
 
@@ -443,9 +440,8 @@ def test_runtime_alone_is_no_proof() -> None:
 
 
 def test_a_deadlock_is_told_in_full() -> None:
-    verdict = decide(hung(silent=200 * HOUR, wrote=201 * HOUR))
+    verdict = of_type(Finding, decide(hung(silent=200 * HOUR, wrote=201 * HOUR)))
 
-    assert isinstance(verdict, Finding)
     assert verdict.reason == (
         "this training job logged nothing for 8 days (its longest pause before was 10 minutes),"
         " wrote nothing to S3,"
@@ -469,20 +465,17 @@ def test_a_deadlock_is_told_in_full() -> None:
 
 
 def test_it_has_cost_what_was_billed_since_it_started() -> None:
-    verdict = decide(hung())
+    verdict = of_type(Finding, decide(hung()))
 
-    assert isinstance(verdict, Finding)
     assert verdict.cost is not None
     assert verdict.cost.accrued_usd == Decimal("58.752") * 264
     assert verdict.cost.monthly_usd is None
 
 
 def test_an_unknown_price_is_not_nothing() -> None:
-    verdict = decide(hung(price=Price(None, "Price List API")))
+    verdict = of_type(Finding, decide(hung(price=Price(None, "Price List API"))))
 
-    assert isinstance(verdict, Finding)
-    assert verdict.cost is not None
-    assert not verdict.cost.known
+    assert not not_none(verdict.cost).known
     assert verdict.reason.endswith("; price unknown")
 
 

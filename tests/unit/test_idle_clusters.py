@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.prices import Price
@@ -15,12 +15,12 @@ from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors import idle_clusters
 from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
+from narrowing import not_none, of_type
 from scripted import DENIED as REFUSED
 from scripted import Refusal, Script, Torn
 from tables import cases
 from verdicts import shown
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("denied")
 
 
@@ -95,13 +95,11 @@ def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> 
     ("", "terminate-clusters --cluster-ids j-1"),
 )
 def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: str) -> None:
-    found = IdleClusters().decide(cluster(release=release), NOW)
+    found = of_type(Finding, IdleClusters().decide(cluster(release=release), NOW))
 
-    assert isinstance(found, Finding)
     assert f"aws emr {command}" in found.action
     assert found.confidence is Confidence.LIKELY
-    assert found.cost is not None
-    assert not found.cost.known
+    assert not not_none(found.cost).known
 
 
 @cases(

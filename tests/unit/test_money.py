@@ -17,6 +17,7 @@ from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
+from narrowing import not_none
 from reports import ACCOUNT, NOW, accruing, finding, result, standing, sweep
 from tables import cases
 
@@ -110,9 +111,8 @@ def test_only_the_rest_is_counted(cost: Cost, left: tuple[int, int], counted: tu
     overlap = Overlap(
         detector="d", arn="a", name="n", monthly_usd=Decimal(left[0]), accrued_usd=Decimal(left[1])
     )
-    rest = replace(result("e", "a", finding("idle", cost)), overlap=overlap).counted
+    rest = not_none(replace(result("e", "a", finding("idle", cost)), overlap=overlap).counted)
 
-    assert rest is not None
     assert (rest.hourly_usd, rest.monthly_usd, rest.accrued_usd, rest.once_usd) == counted
 
 

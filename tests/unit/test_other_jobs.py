@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from conftest import HOUR
 from ml_janitor.aws.prices import Machine, Price
 from ml_janitor.core.model import Absent, Value
 from ml_janitor.detectors.hung_training_jobs import jobs, progress, reading
@@ -18,7 +19,6 @@ from scripted import DENIED, Script
 from tables import cases
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 GONE = Absent("cloudwatch:GetMetricData")
 
 PROCESSING = {

@@ -67,6 +67,9 @@ def marked(tags: Tags) -> dict[str, object]:
     ({"created-by": "maria"}, None),
     ({"project": "terraforming"}, None),
     ({"sagemaker:project-name": "churn"}, "SageMaker project churn"),
+    ({"AmazonDataZoneProject": "6jw4"}, "SageMaker Unified Studio project 6jw4"),
+    ({"AmazonDataZoneProject": ""}, None),
+    ({"AmazonDataZoneUser": "6jw4"}, None),
     ({"terraform": "true", "aws:cloudformation:stack-name": "ml"}, "CloudFormation stack ml"),
     ({}, None),
 )

@@ -288,6 +288,7 @@ def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
     ("USE1-ServerlessInf:Mem-2GB", None),
     ("Train:ml.p4d.24xlarge", ("Training", "ml.p4d.24xlarge")),
     ("USE1-TrSpt:ml.g5.xlarge", None),
+    ("USE1-UnifiedStudio:Notebook-ml.t3.medium", None),
     ("TimedStorage-ByteHrs", None),
 )
 def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[str, str] | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, HOUR, NOW, SECOND
 from memory_table import MemoryTable
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.limits import Leases, LeaseTakenError, RegionQueue
@@ -18,7 +18,6 @@ from tables import cases
 HERE, THERE, FAR = (
     SimpleNamespace(account=ACCOUNT, region=region) for region in ("us-east-1", "eu-west-1", "eu-west-2")
 )
-HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
 
 class Run:

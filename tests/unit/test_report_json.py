@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from conftest import NOW
 from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
 from reports import finding, full, result, schema, standing, sweep
 from tables import cases
-
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import NOW
+from conftest import MINUTE, NOW
 from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import FileChangedError
 from ml_janitor.ledger.files import HashedFiles
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 
-MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"
 ACCOUNTS = (
     RunAccount("111111111111", ("eu-west-1", "us-east-1"), "payments"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from ml_janitor.aws import runs
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
@@ -18,7 +18,6 @@ from ml_janitor.core.model import Value
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 GONE = Refusal("ValidationException", "Could not find it")

@@ -28,6 +28,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
     order_versions,
 )
 from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering
+from narrowing import not_none
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
 from tables import cases
@@ -60,6 +61,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(held("team/logs/a", age=90)), "kept", "policy logs moves nothing to another class"),
     (bucket(held("tmp/a", age=7)).deletions, "found", "deleted at 7 days"),
     (bucket(held("tmp/a", age=7, held="GLACIER_IR")).deletions, "found", "1000.0 GB deleted"),
+    (bucket(held("tmp/a", age=7, size=50 * GB)).deletions, "found", "50.0 GB deleted"),
     (bucket().deletions, "kept", "nothing in it is old enough"),
     (bucket(versioning=Unreadable("denied")), "unknown", "whether it keeps versions is unknown (denied)"),
     (bucket(versioning=Value("Enabled")), "found", "1000.0 GB would be moved"),
@@ -301,8 +303,7 @@ def test_old_versions_and_uploads() -> None:
     there = rules({"Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}})
     assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == ()
     alone = finding(bucket(held(age=1), uploads=uploads))
-    assert alone.cost is not None
-    assert not alone.cost.known
+    assert not not_none(alone.cost).known
 
 
 def test_the_size_of_a_bucket_is_its_last_measurement() -> None:

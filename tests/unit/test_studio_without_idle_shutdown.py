@@ -21,6 +21,7 @@ from ml_janitor.detectors.studio_without_idle_shutdown import (
     ShutdownSetting,
     StudioWithoutIdleShutdown,
 )
+from narrowing import of_type
 from past_jobs import word
 from tables import cases
 
@@ -131,9 +132,8 @@ def test_the_longest_time_is_a_setting() -> None:
     (space(LATE), "update-space --domain-id d-1 --space-name desk --space-settings", "JupyterLabAppSettings"),
 )
 def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: str) -> None:
-    decided = StudioWithoutIdleShutdown(proposed_minutes=90).decide(judged, NOW)
+    decided = of_type(Finding, StudioWithoutIdleShutdown(proposed_minutes=90).decide(judged, NOW))
 
-    assert isinstance(decided, Finding)
     *words, settings = shlex.split(decided.action)
     assert " ".join(words) == f"aws sagemaker {command}"
     idle = json.loads(settings)[member]["AppLifecycleManagement"]["IdleSettings"]

@@ -23,6 +23,7 @@ from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
+from narrowing import not_none
 from standin import ARMED, DAY, Cleaner, Nights, NoArchive, Sparing, in_memory
 from tables import cases
 
@@ -243,8 +244,7 @@ def test_one_resource_that_an_undo_needs_is_kept(world: World) -> None:
     nights.clock += 4 * DAY
     world.sweep()
     nights.world.add("lamp")
-    acting = nights.runner().acting
-    assert acting is not None
+    acting = not_none(nights.runner().acting)
     acting = replace(acting, actors=lambda: [Sparing()])
     lamp = nights.world.things["lamp"].target.arn
 

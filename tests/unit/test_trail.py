@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.activity import TrailEvent, look_up_events, newest_event
 from ml_janitor.aws.calls import Listing
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Script, Torn
 from tables import cases
 
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 CALLED = "cloudtrail:LookupEvents"
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from hashlib import sha256
 from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Interval
@@ -29,6 +28,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe_resource,
     texts_in,
 )
+from ml_janitor.aws.training_jobs import named_family
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import (
@@ -191,14 +191,12 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
                     )
         groups = sorted(alike.items(), key=lambda group: (-len(group[1]), group[0][1]))
         latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
-        book, named = tags.read_tags_of(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
-        for ((kind, recipe), jobs), newest in zip(groups, latest, strict=True):
+        book = tags.read_tags_of(aws, [job.target.arn for job in latest])
+        called = [(job.kind, f"{family_name(job.target.name)}-*") for job in latest]
+        named = Counter(called)
+        for ((kind, recipe), jobs), newest, call in zip(groups, latest, called, strict=True):
             own = newest.target
-            name = f"{family_name(own.name)}-*"
-            if (kind.type, name) in named:  # another name's namesake, which does something else
-                name += f"~{sha256(recipe.encode()).hexdigest()[:8]}"
-            named.add((kind.type, name))
-            arn = own.arn.removesuffix(own.name) + name
+            name, arn = named_family(own, call[1], recipe, alone=named[call] == 1)
             yield RepeatedJobs(
                 target=replace(own, arn=arn, name=name, created=None, tags=book.of(own.arn)),
                 runs=tuple(sorted(job.run for job in jobs)),

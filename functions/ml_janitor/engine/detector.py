@@ -412,12 +412,10 @@ class FamilyAdviser(Detector[JobFamily]):
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
         """Read the family *target*, or the family of the job *target*; None if it completed no job."""
         arn = target.arn.lower()
-        return next(
-            (
-                job_family
-                for job_family in self.find(aws, now)
-                if arn
-                in {job_family.target.arn.lower(), *(job.target.arn.lower() for job in job_family.jobs)}
-            ),
-            None,
-        )
+
+        def arns(family: JobFamily) -> Iterator[str]:
+            yield from (family.target.arn, family.target.arn.rpartition("~")[0])
+            yield from (job.target.arn for job in family.jobs)
+
+        families = self.find(aws, now)
+        return next((family for family in families if arn in map(str.lower, arns(family))), None)
