@@ -44,7 +44,8 @@ callers = ["arn:aws:iam::{ACCOUNT}:user/ml"]
 def examples() -> list[str]:
     """All examples, in the order of the commands."""
     helps = [(command.help or "").partition("Example")[2] for command in _all_commands(_command())]
-    found = [line for text in helps for line in re.findall(r"^.*?(janitor .+)$", text, re.MULTILINE)]
+    joined = [re.sub(r"\\\n *", "", text) for text in helps]  # a line that ends with a backslash goes on
+    found = [line for text in joined for line in re.findall(r"^.*?(janitor .+)$", text, re.MULTILINE)]
     return [*dict.fromkeys(line.removeprefix(IN_SANDBOX) for line in found)]
 
 
@@ -99,6 +100,8 @@ def test_every_example_runs(
         if example in STARTS:
             _command().make_context("janitor", asked)
             continue
+        if "--new-since" in example:
+            janitor("audit", "--json-file", "report.json")
         deployment.settings(ARMED_TOML + (ORGANIZATION if "--organization" in example else ""))
         monkeypatch.setattr(sys, "stdin", io.StringIO(f"y\n{ACCOUNT}\n{ACCOUNT}\n"))
         ran = janitor(*asked)
