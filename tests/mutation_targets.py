@@ -130,7 +130,6 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
     "functions/ml_janitor/scheduled/sweep_run.py": (
-        "integration/test_sweep_run.py",
         "unit/test_acting.py",
         "unit/test_after_sweep.py",
     ),

@@ -14,9 +14,7 @@ from standin import OWNER, Deployment, buttons, idle_endpoints, reports, said, u
 from tables import cases
 
 BOT = "Slack refused conversations.open: cannot_dm_bot; the owner is a bot: name a person in the owner tag"
-DUE, DUE_AT = "Fri 9 Oct 05:10 (Europe/Berlin)", "2026-10-09T03:10:00Z"
 TWICE, TWICE_AT = "Mon 12 Oct 05:10 (Europe/Berlin)", "2026-10-12T03:10:00Z"
-PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
 
 
 def unmessaged(armed: Deployment) -> str:
@@ -41,20 +39,6 @@ def only(deployment: Deployment, user: str = "") -> dict[str, Any]:
 
 
 # --- what owners get -------------------------------------------------------------------------------
-
-
-def test_an_owner_gets_the_channels_message_and_its_place_is_remembered(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud")
-
-    armed.sweep()
-
-    posted, direct = only(armed), only(armed, OWNER)
-    assert (direct["text"], direct["blocks"]) == (posted["text"], posted["blocks"])
-    assert said(direct) == f"*Will be deleted after {DUE}* unless somebody keeps it."
-    entry = entry_of(armed)
-    assert (entry["channel"], entry["message"]) == (posted["channel"], posted["ts"])
-    assert (entry["direct_channel"], entry["direct_message"]) == (direct["channel"], direct["ts"])
-    assert (entry["due"], "unmessaged" in entry) == (DUE_AT, False)
 
 
 # --- who cannot be messaged ------------------------------------------------------------------------

@@ -29,7 +29,6 @@ from tables import cases
 from verdicts import word
 
 AGE, SILENT = 30 * HOUR, 20 * HOUR
-ROLE = "arn:aws:iam::123456789012:role/worker"
 
 STEPS = 7 * 12
 REST, BUSY = [1.0] * STEPS, [100.0, 900.0] * (STEPS // 2)

@@ -47,7 +47,6 @@ BUCKET = "models"
 LOCATION = "s3://inventories/models/all/"
 SETTING = {"table": "s3.models", "location": LOCATION, "output": "s3://answers/janitor/"}
 LIVE = {"table": "s3tablescatalog/aws-s3.b_models.inventory", "output": "s3://answers/janitor/"}
-DELIVERED = f"{NOW - 5 * HOUR:%Y-%m-%dT%H-%MZ}"
 COLUMNS = tuple(inventory_files.COLUMNS)
 
 

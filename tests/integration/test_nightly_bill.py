@@ -19,12 +19,10 @@ from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.report import ARCHIVED_BILL
-from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import LastBill
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
@@ -146,20 +144,6 @@ def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
 
 
 @pytest.mark.usefixtures("billed")
-def test_a_kept_bill_that_is_gone_is_read_anew(
-    session: boto3.Session, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handlers.bill(event("scheduled"), Context())
-    last = not_none(ledger.latest.bill(ACCOUNT))
-    session.client("s3").delete_object(Bucket=BUCKET, Key=last.kept)
-
-    handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
-
-    (text,) = reports(session).values()
-    assert ARCHIVED_BILL.validate_json(text).report.bill.whole.days == 65
-
-
-@pytest.mark.usefixtures("billed")
 def test_a_digest_that_is_due_says_the_bill_once(
     deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,20 +228,6 @@ def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
     assert f"{BILL_TITLE} $348 in 30 days" in said(message)
 
 
-def test_the_digest_says_that_the_bill_was_not_read(
-    deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings(WITH_SLACK)
-    quiet(ledger, aws)
-    handlers.digest(event("scheduled"), Context())
-    ledger.latest.billed(ACCOUNT, LastBill(time=NOW - 2 * DAY, posted=True))
-    handlers.digest(later(0, monkeypatch, hour=4), Context())
-
-    never, late = map(said, deployed.messages())
-    assert "*Bill:* not read: it never has been." in never
-    assert "*Bill:* not read: the last time was 2 days ago." in late
-
-
 @pytest.mark.parametrize("detector", ["idle-endpoints", "untagged-resources"])
 def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
     deployed: SlackControl, ledger: Ledger, aws: Aws, billed: Control, detector: str
@@ -290,19 +260,6 @@ def test_savings_are_said_where_no_digest_said_them_that_day(
     alone, after_digest = map(said, deployed.messages())
     assert "*Saved so far this month:* $12.00" in alone
     assert "Saved" not in after_digest
-
-
-@pytest.mark.usefixtures("billed")
-def test_on_its_day_the_message_has_the_table_by_project(
-    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:30Z")
-
-    handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
-
-    text = said(deployed.messages()[0])
-    assert "*By project, 30 days:*\n\u2022 churn: before $300, now $300\n" in text
-    assert "\u2022 no project: before $0.00, now $36.00, change +$36.00 (new)" in text
 
 
 def test_on_that_day_tags_are_checked_and_only_what_is_wrong_is_said(
@@ -362,8 +319,3 @@ def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
 
     assert handlers.bill(event("scheduled"), Context(aws_request_id="another")) == first
     assert len(deployed.messages()) == 1
-
-
-def test_a_reading_takes_a_time_and_nothing_else() -> None:
-    with pytest.raises(InvalidInputError, match="mode: Extra inputs are not permitted"):
-        handlers.bill(event("manual-dry-run"), Context())

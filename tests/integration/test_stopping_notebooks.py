@@ -22,7 +22,6 @@ from standin import KilledError
 from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
-ROLE = "arn:aws:iam::123456789012:role/notebooks"
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop or start a notebook instance."""
 

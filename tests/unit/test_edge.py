@@ -268,9 +268,6 @@ def test_silence_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 # --- ends ---------------------------------------------------------------------------------------------
 
 
-MISSING = "ResourceNotFoundException"
-
-
 def denied(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 

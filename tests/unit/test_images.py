@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, DAY, NOW, REGION
+from conftest import DAY, NOW
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.images import (
     EcrImage,
@@ -19,9 +19,6 @@ from ml_janitor.aws.images import (
 )
 from scripted import DENIED, Script
 
-SINCE = NOW - 30 * DAY
-HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-DIGEST = f"sha256:{'a' * 64}"
 DENIAL = "AccessDeniedException: denied"
 
 

@@ -16,7 +16,7 @@ from ml_janitor.config.events import PressEvent
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Stage
-from ml_janitor.ledger.findings import Entry, MessageRef
+from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, kept_subject
 from ml_janitor.slack.client import SlackError, SlackRefusedError
@@ -29,7 +29,6 @@ OWNER = replace(MARIA, id="U2", name="Olaf", email="olaf@example.com")
 STRANGER = replace(MARIA, id="U3", name="Sam", email="sam@example.com")
 GUEST = replace(MARIA, own=False)
 
-HERE = MessageRef("C1", "1.0")
 URL = "https://hooks.slack.com/actions/1"
 OTHER = "210987654321"
 OPENING = timedelta(hours=5)
