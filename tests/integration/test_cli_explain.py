@@ -231,7 +231,7 @@ def test_what_a_person_kept_is_kept_before_any_sweep(
     monkeypatch.delenv("JANITOR_TABLE")
     without = janitor("explain", "left-on")
     assert without.status == 0
-    assert "not looked at: no ledger is named (--table or JANITOR_TABLE), and no stack" in without.flat
+    assert "not read: no ledger is named (--table or JANITOR_TABLE), and no stack" in without.flat
 
 
 @pytest.mark.usefixtures("notebooks")

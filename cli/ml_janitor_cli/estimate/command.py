@@ -613,8 +613,8 @@ def distillation(
     \b
     Examples:
       janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
-      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 --teacher-instance ml.g5.xlarge \\
-        --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
+      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 \\
+        --teacher-instance ml.g5.xlarge --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
     """  # noqa: D301 - \b keeps the lines below it as they are
     if (loss is None) == (teacher_accuracy is None or student_accuracy is None):
         raise edge.CommandRefusedError("give --loss, or --teacher-accuracy and --student-accuracy")
