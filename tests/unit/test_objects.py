@@ -272,7 +272,9 @@ def test_sizes_by_storage_class_and_what_is_below() -> None:
     assert stored_size(Script({"s3:ListObjectsV2": DENIED}).aws(), "s3://bucket/a") == Unreadable(
         f"ListObjectsV2: {DENIAL}", LIST
     )
-    assert stored_size(aws, "https://bucket/a") == Unreadable("'https://bucket/a' is not an s3:// address", LIST)
+    assert stored_size(aws, "https://bucket/a") == Unreadable(
+        "'https://bucket/a' is not an s3:// address", LIST
+    )
 
 
 @cases(
