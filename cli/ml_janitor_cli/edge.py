@@ -32,7 +32,7 @@ from ml_janitor.aws.client import (
     read_caller,
 )
 from ml_janitor.aws.pace import Pace
-from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
+from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings, ignored_warnings
 from ml_janitor.config.values import InvalidInputError, suggest_nearest
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import quote_shell
@@ -141,11 +141,14 @@ def load_settings(
     """Load the operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
     files = [path for path in [Path(SETTINGS_FILE)] if path.exists()]
     try:
-        return Settings.load(
+        settings = Settings.load(
             files=[*files, *([config] if config else [])], overrides=overrides or (), registry=registry
         )
     except InvalidInputError as error:
         raise CommandRefusedError(str(error)) from error
+    for warning in ignored_warnings(settings):
+        typer.echo(f"janitor: warning: {warning}", err=True)
+    return settings
 
 
 def choose_detectors(names: Sequence[str] | None, settings: Settings) -> list[Detector[Any]]:

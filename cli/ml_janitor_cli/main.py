@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from ml_janitor.config.sections import JANITOR_FIELDS
+from ml_janitor.config.sections import tunable_fields
 from ml_janitor.config.settings import DetectorRegistry
 from ml_janitor.core.text import escape_text
 from ml_janitor.detectors import DETECTORS
@@ -33,6 +32,7 @@ from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
 from ml_janitor_cli.screen import Grid, print_blocks
+from ml_janitor_cli.settings import init, settings
 from ml_janitor_cli.sweep import sweep
 
 
@@ -47,11 +47,9 @@ def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge
     for detector in settings.registry:
         tuned, standard = settings.detector(detector), detector()
         table = Grid()
-        for field in fields(detector):
+        for field, _ in tunable_fields(detector):
             value, default = getattr(tuned, field.name), getattr(standard, field.name)
-            note = "from [janitor]" if field.name in JANITOR_FIELDS else ""
-            if value != default and field.name not in JANITOR_FIELDS:
-                note = f"default {format_setting(default)}"
+            note = f"default {format_setting(default)}" if value != default else ""
             table.add_row(
                 Text(field.name),
                 Text(escape_text(format_setting(value))),
@@ -74,7 +72,7 @@ app = typer.Typer(
     context_settings=HELP_SETTINGS,
 )
 LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart, forget)
-for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor, docs):
+for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, init, settings, doctor, docs):
     app.command(context_settings=HELP_SETTINGS)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)
 app.add_typer(policies, name="policies", context_settings=HELP_SETTINGS)

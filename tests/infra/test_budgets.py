@@ -149,7 +149,6 @@ def test_the_alarm_on_estimated_charges_is_where_the_metric_is() -> None:
         ({"budgets": {"team=x": 0}}, r"dollars a month, more than 0, got 0"),
         ({"anomaly_monitor": "on"}, r'bill.anomaly_monitor: expected "off", "create" or the ARN'),
         ({"monthly_budget": -1}, r"bill.monthly_budget: expected a number that is not negative, got -1"),
-        ({"weekly_table": "Monday"}, r'bill.weekly_table: expected a day such as "Mon"'),
     ],
 )
 def test_what_makes_no_sense_is_refused(bill: dict[str, Any], message: str) -> None:

@@ -35,7 +35,6 @@ COMPLAINS = ("janitor doctor", "--organization", "--fail-on", "--endpoint")
 ORGANIZATION = f"""
 [organization]
 accounts = ["{ACCOUNT}", "210987654321"]
-janitor_account = "{ACCOUNT}"
 external_id = "an-external-id"
 callers = ["arn:aws:iam::{ACCOUNT}:user/ml"]
 """

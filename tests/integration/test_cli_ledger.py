@@ -129,7 +129,6 @@ def test_without_regions_of_its_organization_another_account_is_listed_where_run
         f"""{ARMED}
 [organization]
 accounts = ["{other}"]
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """

@@ -208,7 +208,6 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
 def test_an_account_counts_in_an_organization_alone(*, used: bool) -> None:
     organization: dict[str, Any] = {
         "accounts": [ACCOUNT],
-        "janitor_account": ACCOUNT,
         "external_id": "ml-janitor-7f3a",
         "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     }

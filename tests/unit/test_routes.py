@@ -16,7 +16,6 @@ from tables import cases
 
 BOT = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
 ORGANIZATION = {
-    "janitor_account": "123456789012",
     "external_id": "ml-janitor-7f3a",
     "callers": ["arn:aws:iam::123456789012:role/platform"],
 }
@@ -105,7 +104,7 @@ def refused_in_one_line(routes: Any, tables: dict[str, Any], why: str) -> None:
         "account:333333333333", "organization", ALL_BUT_ONE,
         '"account:333333333333" matches nothing, because organization.without leaves it out',
     ),
-    ("team:a", "janitor", {"slack_channel": "#ml"}, "slack.routes needs janitor.slack_secret"),
+    ("team:a", "janitor", {}, "slack.routes needs janitor.slack_secret"),
     (
         "team:a", "janitor", {"slack_secret": "ml-janitor/slack"},
         "and the app's bot: an incoming webhook posts to one channel only",

@@ -15,7 +15,7 @@ import typer
 from ml_janitor.aws.prices import PRICE_TABLE_REGION
 from ml_janitor.aws.storage import FROM_STORAGE_TABLE, StoragePrices
 from ml_janitor.config.values import suggest_nearest
-from ml_janitor.core.model import Kept, NotRead, Value
+from ml_janitor.core.model import Kept, Value
 from ml_janitor.core.text import format_size
 from ml_janitor.core.tiering import (
     DAYS_PER_MONTH,
@@ -174,9 +174,13 @@ def read_cohorts(text: str, where: str) -> list[ObjectCohort]:
     return found
 
 
+LEAST_ASKED_GB = 1.0
+"""Gigabytes below which even a bucket that somebody asks for is not looked at."""
+
+
 def estimate_bucket_by_name(at: EstimateAccount, name: str) -> Estimate:
-    """Estimate the rules that storage-tiering proposes for the bucket *name*."""
-    rule = at.detector(StorageTiering)
+    """Estimate the rules that storage-tiering proposes for the bucket *name*, also if it is a small one."""
+    rule = replace(at.detector(StorageTiering), min_gb=LEAST_ASKED_GB)
     target = at.target(name, BUCKET_KIND)
     with show_progress(f"reading {name}"), edge.one_line_errors(name):
         parts = tuple(rule.find_parts(at.aws, at.now, target.name))
@@ -215,9 +219,6 @@ def estimate_judged_bucket(rule: StorageTiering, parts: Sequence[TieringBucket],
         None if root is None else [*root.cohorts(), *root.noncurrent()],
         found.rates,
         kept=None if plans else kept,
-        hint="--set storage-tiering.min_gb=1 looks at smaller ones too"
-        if isinstance(found.root, NotRead)
-        else None,
     )
 
 
@@ -363,13 +364,11 @@ def estimate_bucket_rules(
     rates: RateTable,
     *,
     kept: str | None = None,
-    hint: str | None = None,
 ) -> Estimate:
     """
     Estimate the rules for a bucket: of each its folder, its effect in words, and its *Saving* if known.
 
-    *held* is everything that the bucket holds, if it was listed; *kept* is why there are no rules, and *hint*
-    what somebody could try then.
+    *held* is everything that the bucket holds, if it was listed; *kept* is why there are no rules.
     """
     total = sum((own for _, _, own in found if own is not None), TieringSaving())
     known = held is not None and all(cohort.held in rates for cohort in held)
@@ -387,7 +386,7 @@ def estimate_bucket_rules(
         (now, *figures) if kept is None else (now,),
         advice if kept is None else f"Leave it as it is: {kept}.",
         STORAGE_EXCLUSIONS,
-        (f"{hint}.",) if hint else (_payback(total),) if found else (),
+        (_payback(total),) if found else (),
         tuple(
             (
                 Word("folder", "folder", folder or "the whole bucket"),

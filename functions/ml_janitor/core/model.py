@@ -227,6 +227,20 @@ class Change(StrEnum):
         return self in {Change.END, Change.DELETE_DATA}
 
 
+WORK_HOURS = {
+    Change.END: 0.25,
+    Change.DELETE_DATA: 0.5,
+    Change.LIFECYCLE: 2,
+    Change.SPOT: 4,
+    Change.RESIZE: 2,
+    Change.REPLACE: 8,
+    Change.COMMIT: 3,
+    Change.LIMIT: 0.5,
+    Change.TAG: 0.1,
+}
+"""Rough estimates of working hours for each kind of change: they order advice, and divide it into weeks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """

@@ -41,6 +41,7 @@ from ml_janitor.core.text import format_iso
 from ml_janitor.engine.detector import (
     CannotActError,
     Cleanup,
+    Constant,
     Detector,
     Grant,
     NotFinishedError,
@@ -562,7 +563,7 @@ class IdleNotebooks(Detector[Notebook]):
 
     patience: timedelta = timedelta(hours=12)
     patience_outside_hours: timedelta = timedelta(hours=2)
-    grace_outside_hours: timedelta = timedelta(hours=1)
+    grace_outside_hours: Constant[timedelta] = timedelta(hours=1)
     stop_outside_hours: tuple[str, ...] = ()
     working_hours: WorkingHours = field(default_factory=WorkingHours)
     read_logs: bool = True

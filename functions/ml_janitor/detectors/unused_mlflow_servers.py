@@ -31,7 +31,7 @@ from ml_janitor.core.model import (
     map_signal,
 )
 from ml_janitor.core.text import quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 _CALLS_OF_USERS = ("CreatePresignedMlflowTrackingServerUrl", "StartMlflowTrackingServer")
 """Calls by which somebody opens a server's pages, or turns a server on."""
@@ -80,7 +80,7 @@ class UnusedMlflowServers(Detector[MlflowServer]):
         allow(tags.LIST_TAGS, on=MLFLOW_SERVER.every),
     )
 
-    idle_for: timedelta = timedelta(days=14)
+    idle_for: Constant[timedelta] = timedelta(days=14)
 
     def __post_init__(self) -> None:
         if self.idle_for > EVENT_RETENTION:

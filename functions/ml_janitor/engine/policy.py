@@ -9,7 +9,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.durations import DAYS_PER_YEAR, WorkingHours
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Mode, Target, Value
+from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target, Value
 from ml_janitor.core.ownership import Exemptions, ManagerPolicy, normalised_key, production_environment
 from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.core.text import person_name
@@ -286,7 +286,6 @@ class RunPolicy:
     holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
     needed: Mapping[str, str] | None = None
     needed_unread: str | None = None
-    hours: Mapping[Change, float] = field(default_factory=dict)
     named: frozenset[str] | None = None
 
     def dry(self) -> RunPolicy:
