@@ -88,7 +88,8 @@ def metric_of(alarm: dict[str, Any]) -> Metric:
 def rings_at(alarm: dict[str, Any], given: Datapoints) -> Iterator[datetime]:
     """Yield when *alarm* goes off, as CloudWatch evaluates it (user guide, "Evaluating an alarm")."""
     period, ringing = timedelta(seconds=alarm["Period"]), False
-    reduced = {"Sum": sum, "Maximum": max}[alarm["Statistic"]]
+    reduced: Callable[[list[float]], float] = sum if alarm["Statistic"] == "Sum" else max
+    assert alarm["Statistic"] in {"Sum", "Maximum"}
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
     missing = alarm["TreatMissingData"] == "breaching"
     at, seen = NOW, list[bool]()
@@ -220,8 +221,8 @@ def test_what_breaks_rings_exactly_one_alarm_and_twice_if_it_breaks_twice(
 
         assert list(rung) == [alarm], what
         assert len(rung[alarm]) == times
-        for at, rings in zip(breaks, rung[alarm], strict=True):
-            assert timedelta(0) < rings - at <= 3 * HOUR
+        for began, rang in zip(breaks, rung[alarm], strict=True):
+            assert timedelta(0) < rang - began <= 3 * HOUR
 
 
 # --- what counts as missed ------------------------------------------------------------------------------

@@ -243,14 +243,9 @@ def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing
 
 
 def test_what_can_act_leaves_the_advisers_once_it_is_armed_and_stays_apart_afterwards(tmp_path: Path) -> None:
-    for number, section in enumerate(
-        (
-            {},
-            {**ARMS, "act_on_buckets": ["acme"]},
-            {"armed_until": "2026-10-01"},
-            {"armed_until": "2020-01-01"},
-        )
-    ):
+    armed: dict[str, Any] = {**ARMS, "act_on_buckets": ["acme"]}
+    before: list[dict[str, Any]] = [{"armed_until": f"{year}-10-01"} for year in (2026, 2020)]
+    for number, section in enumerate([{}, armed, *before]):
         tables = {"janitor": BUTTONS, "detectors": alone("storage-tiering", section)}
         stack = synthesise(tmp_path / str(number), Settings.parse(tables))
         own = {name[:-16] for name in stack.of_type("AWS::Lambda::Function")} & {"Advisers", "StorageTiering"}

@@ -23,7 +23,7 @@ from synthesis import SLACK, Synthesised, synthesise
 
 VALIDATOR = PROJECT_ROOT / "tests" / "state-machines"
 ACCOUNT, REGION = "123456789012", "us-east-1"
-TABLE = {
+TABLE: dict[str, Any] = {
     "id": "o-a1b2c3d4e5",
     "all_accounts": True,
     "external_id": "ml-janitor-7f3a",

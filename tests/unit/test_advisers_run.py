@@ -31,6 +31,8 @@ class Lambda:
     swept: list[str] = field(default_factory=list)
     handed: list[str] = field(default_factory=list)
     taken: bool = True
+    ends: Event = field(default_factory=Event)
+    """What begins the end of the work once the rest is handed over."""
 
     def sweep(self, name: str) -> dict[str, Any]:
         self.swept.append(name)
@@ -41,6 +43,7 @@ class Lambda:
         if not self.taken:
             raise ConnectionError("Lambda did not take it")
         self.handed += rest
+        self.ends.set()
 
     def left(self) -> timedelta:
         self.minutes -= self.a_look
@@ -109,8 +112,7 @@ def test_what_hangs_fails_alone_and_the_others_are_the_next_part(hang: Event) ->
 
 
 def test_what_takes_long_ends_while_the_others_are_handed_over(hang: Event) -> None:
-    world = Lambda({"b": hang.wait}, a_look=1)
-    world.hand_over = lambda rest: (world.handed.extend(rest), hang.set())[0]  # type: ignore[method-assign]
+    world = Lambda({"b": hang.wait}, a_look=1, ends=hang)
     done = world.run()
     assert ([*done["answers"]], done["rest"], world.handed) == (["a", "b"], ["c"], ["c"])
 
