@@ -82,7 +82,7 @@ def pins(name: str) -> set[str]:
     return {line for line in text.splitlines() if "==" in line}
 
 
-@cases("target", ("synth",), ("deploy",), ("diff",), ("destroy",))
+@pytest.mark.parametrize("target", ["synth", "deploy", "diff", "destroy"])
 def test_a_deployment_installs_only_what_the_cdk_needs(target: str) -> None:
     installs = [
         line for line in make(ROOT, "-n", "-B", target).stdout.splitlines() if " pip install " in line
