@@ -61,7 +61,7 @@ COST_HISTORY = timedelta(days=395)
 def bill(
     ctx: typer.Context,
     *,
-    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = BY_PHASE,
+    by: Annotated[str, edge.option("TAG|phase|service|usage", "Lines of the table.")] = BY_PHASE,
     days: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many settled days."),
@@ -69,7 +69,7 @@ def bill(
     against: Annotated[
         str | None,
         edge.option(
-            "SPAN", "What to compare it with: its first day, or FIRST..LAST; else the days right before."
+            "SPAN", "Compare with this span: its first day, or FIRST..LAST; else the days right before."
         ),
     ] = None,
     json: edge.Json = False,

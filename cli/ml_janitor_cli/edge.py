@@ -192,7 +192,7 @@ def check_real_time(flag: str | None) -> None:
     if flag:
         raise CommandRefusedError("--now does not go with --act: what is done is done now")
     if os.environ.get("JANITOR_NOW") and not os.environ.get("AWS_ENDPOINT_URL"):
-        raise CommandRefusedError("JANITOR_NOW is set, and this is no sandbox: unset it to act")
+        raise CommandRefusedError("JANITOR_NOW is set, and this is not a sandbox: unset it to act")
 
 
 def _time(name: str, text: str) -> datetime:
@@ -407,9 +407,7 @@ def ask_choice(what: str, options: Sequence[str]) -> str:
     typer.echo(f"{what}:", err=True)
     for number, option in enumerate(options, start=1):
         typer.echo(f"  {number}  {option}", err=True)
-    answer = _answered(
-        lambda: str(typer.prompt("Which one (its number)", default="", show_default=False, err=True))
-    )
+    answer = _answered(lambda: str(typer.prompt("Type its number", default="", show_default=False, err=True)))
     if not answer.isdecimal() or not 1 <= int(answer) <= len(options):
         raise CommandRefusedError(f"expected a number from 1 to {len(options)}, got {answer}")
     return options[int(answer) - 1]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Annotated, Any
 
 import typer
@@ -108,7 +109,13 @@ def _command() -> Any:
         for parameter in command.params:
             if parameter.param_type_name == "argument":
                 parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - its name says it, and no <list[str]>
+                parameter.get_usage_pieces = partial(_usage_words, parameter.get_usage_pieces)
     return made
+
+
+def _usage_words(pieces: Callable[[Any], list[str]], ctx: Any) -> list[str]:
+    """Return an argument as a usage line shows it: FILE where typer writes {FILE}."""
+    return [re.sub(r"\{(.*?)(?:\.{3})?\}", r"\1", piece) for piece in pieces(ctx)]
 
 
 def _all_commands(command: Any) -> Iterator[Any]:
@@ -134,12 +141,27 @@ def main(argv: Sequence[str] | None = None, *, registry: DetectorRegistry = DETE
     return int(code or 0)
 
 
+OTHER_WORDS = {
+    "training": {"job", "gpu", "train"},
+    "inference": {"endpoint", "serverless"},
+    "storage": {"bucket", "s3"},
+    "batching": {"batch", "batches"},
+    "distillation": {"model", "distill"},
+    "reservation": {"commitment", "savings-plan", "reserved"},
+}
+"""Commands of `estimate` by words that people try."""
+
+
 def _known_commands(error: TyperException) -> str:
-    """Name the commands of a group, such as `estimate`, in which nobody comes near the one that was typed."""
+    """Propose the command of a group, such as `estimate`, that was meant, or name all of them."""
     ctx = getattr(error, "ctx", None)
     inner = getattr(getattr(ctx, "command", None), "commands", {})
     if ctx is None or ctx.parent is None or "no such command" not in error.format_message().lower():
         return ""
+    typed = error.format_message().lower().split("'")[1:2]
+    for name in inner:
+        if OTHER_WORDS.get(name, set()).intersection(typed):
+            return f"; did you mean {name}?"
     return f"; there are {', '.join(inner)}" if "Did you mean" not in error.format_message() else ""
 
 

@@ -248,7 +248,7 @@ SHORT_FILE = """\
 {tags}
 # Globs over ARNs that are always kept.
 # ignore = ["arn:aws:sagemaker:*:*:endpoint/prod-*"]
-# The roles of those who use janitor keep, undo or sweep --act. What is armed needs them.
+# The roles of those who use janitor keep, undo or sweep --act. An armed deployment needs them.
 # ledger_writers = ["arn:aws:iam::123456789012:role/ROLE"]
 
 [detectors.untagged-resources]

@@ -106,7 +106,7 @@ def test_a_small_bill_is_read_in_full(janitor: Janitor) -> None:
     assert "Largest cause: +$300 hosting USE1-Host:ml.g5.xlarge of " in lines(ran)
     assert "hosting $300 $600 +$300 (+100 %)" in lines(ran)
     assert "Without" not in ran.out
-    assert "What is missing" not in ran.out
+    assert "Missing data" not in ran.out
 
 
 @pytest.mark.usefixtures("billed")

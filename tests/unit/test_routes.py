@@ -63,10 +63,10 @@ ALL_BUT_ONE = {**ORGANIZATION, "id": "o-a1b2c3d4e5", "all_accounts": True, "with
 
 @cases(
     "routes, why",
-    ({"teams:vision": "#v"}, 'slack.routes: "teams:vision" is no route; expected "team:NAME", with'),
+    ({"teams:vision": "#v"}, 'slack.routes: "teams:vision" is not a route; expected "team:NAME", with'),
     ({"acount:123456789012": "#v"}, '"account:123456789012"; did you mean account?'),
-    ({"vision": "#v"}, '"vision" is no route'),
-    ({"team: ": "#v"}, '"team: " is no route'),
+    ({"vision": "#v"}, '"vision" is not a route'),
+    ({"team: ": "#v"}, '"team: " is not a route'),
     ({"team:vision": "vision"}, 'slack.routes.team:vision: expected a channel such as "#ml-costs", or its'),
     ({"team:vision": "vision"}, 'did you mean "#vision"?, got "vision"'),
     ({"team:vision": "#Vision"}, 'or its id, such as "C0123456789", got "#Vision"'),

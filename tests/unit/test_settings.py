@@ -456,8 +456,8 @@ def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object]
 @cases(
     "tables, message",
     ({"bill": {"budgets": {"project=churn": 100}}}, None),
-    ({"bill": {"budgets": {"project": 100}}}, 'bill.budgets: "project" is no part of a bill'),
-    ({"bill": {"budgets": {"project=": 100}}}, 'bill.budgets: "project=" is no part of a bill'),
+    ({"bill": {"budgets": {"project": 100}}}, 'bill.budgets: "project" is not a part of a bill'),
+    ({"bill": {"budgets": {"project=": 100}}}, 'bill.budgets: "project=" is not a part of a bill'),
     ({"bill": {"budgets": {"projekt=a": 1}}}, 'such as "project=churn"; did you mean project?'),
     ({"bill": {"budgets": {"project=a": 1}, "tags": {"project": "", "team": "t"}}}, 'such as "team=churn"'),
     ({"bill": {"budgets": {"project=a": 0}}}, "expected dollars a month, more than 0, got 0"),

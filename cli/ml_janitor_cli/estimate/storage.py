@@ -63,20 +63,20 @@ def storage(
     ctx: typer.Context,
     profile: Annotated[
         str | None,
-        edge.argument("[FILE]", f"CSV with a head of {', '.join(PROFILE_COLUMNS)}; the last two may lack."),
+        edge.argument("[FILE]", f"CSV with {', '.join(PROFILE_COLUMNS)}; the last two are optional."),
     ] = None,
     *,
     bucket: Annotated[
-        str | None, edge.option("NAME", "Instead: what storage-tiering proposes for it.")
+        str | None, edge.option("NAME", "A bucket instead of FILE, with the rules of storage-tiering.")
     ] = None,
-    gb: Annotated[float | None, edge.option("GB", "Instead: so much, all of one age.")] = None,
-    objects: Annotated[float, edge.option("N", "In how many objects.")] = 1.0,
-    age: Annotated[float, edge.option("DAYS", "How old they are.")] = 180.0,
-    reads: Annotated[float, edge.option("TIMES", "Each is read in a month.")] = 0.0,
+    gb: Annotated[float | None, edge.option("GB", "Size instead of FILE, all of one age.")] = None,
+    objects: Annotated[float, edge.option("N", "Number of objects.")] = 1.0,
+    age: Annotated[float, edge.option("DAYS", "Age of the objects.")] = 180.0,
+    reads: Annotated[float, edge.option("TIMES", "Reads of each object in a month.")] = 0.0,
     rule: Annotated[
-        str, edge.option("RULE", "Classes and ages, as policies of storage-tiering have them.")
+        str, edge.option("RULE", "Classes and ages, as in a policy of storage-tiering.")
     ] = DEFAULT_RULE,
-    months: Annotated[float, edge.option("N", "To look ahead.")] = 12.0,
+    months: Annotated[float, edge.option("N", "Months to look ahead.")] = 12.0,
     small_too: Annotated[
         bool, typer.Option(help="Move objects below 128 KB to archives, as a bucket may be set.")
     ] = False,
@@ -169,7 +169,7 @@ def read_cohorts(text: str, where: str) -> list[ObjectCohort]:
             reads = float(row.get("reads_a_month") or 0)
             found.append(make_cohort(age=age, gb=gb, objects=objects, reads=reads, held=held))
         except (ValueError, edge.CommandRefusedError) as error:
-            why = "something is no number" if isinstance(error, ValueError) else error
+            why = "something is not a number" if isinstance(error, ValueError) else error
             raise edge.CommandRefusedError(f"{where}, row {number}: {why}") from error
     return found
 
@@ -331,7 +331,7 @@ def estimate_storage(
     best = min(at_once, key=lambda name: at_once[name])
     reasons = [
         _payback(now),
-        f"Of classes that are read at once, {best} costs least: ${at_once[best]:,.2f} in {months:g} months.",
+        f"{best} costs least of classes that are read at once: ${at_once[best]:,.2f} in {months:g} months.",
     ]
     if small:
         reasons.append(
@@ -472,7 +472,7 @@ def _days(found: TieringSaving) -> float:
 
 def _payback(found: TieringSaving) -> str:
     if found.month <= 0:
-        return "What moves now saves nothing." if found.moved else "Nothing is old enough to move now."
+        return "Moving now saves nothing." if found.moved else "Nothing is old enough to move now."
     if (days := _days(found)) < 1:
         return "The fees are back within a day."
     return f"The fees are back after {days:,.0f} days; until then, leaving it costs less."

@@ -112,7 +112,7 @@ def check_routes(
         kind, colon, name = key.partition(":")
         if not colon or kind not in {TEAM_ROUTE, ACCOUNT_ROUTE} or not normalised_key(name):
             raise InvalidInputError(
-                f'{where}: "{key}" is no route; expected "team:NAME", with the value of the team tag, or '
+                f'{where}: "{key}" is not a route; expected "team:NAME", with the value of the team tag, or '
                 f'"account:123456789012"{suggest_nearest(kind, [TEAM_ROUTE, ACCOUNT_ROUTE])}'
             )
         if (twin := seen.setdefault((kind, normalised_key(name)), key)) != key:

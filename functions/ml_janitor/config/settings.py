@@ -355,7 +355,7 @@ def check_budgets(bill: BillSection) -> None:
         name, equals, value = part.partition("=")
         if not equals or not value or name not in known:
             raise InvalidInputError(
-                f'bill.budgets: "{part}" is no part of a bill; expected one of tags in [bill] and a value, '
+                f'bill.budgets: "{part}" is not a part of a bill; expected a tag of [bill] and a value, '
                 f'such as "{next(iter(known), "project")}=churn"{suggest_nearest(name, known)}'
             )
 
@@ -448,8 +448,8 @@ def undo_role_warnings(settings: Settings, *, account: str = "", partition: str 
     """
     Return warnings about `undo_roles` in *account* and *partition*, as far as these are known.
 
-    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own
-    roles. In an organization, roles of any account that `act_in` names are no fault.
+    Several deployments may share one janitor.toml: roles of other accounts are fine beside its own.
+    In an organization, so are roles of any account that `act_in` names.
     """
     roles = settings.janitor.undo_roles
     every = [role for role in roles if not role.partition(":role/")[2].strip("*?/")]

@@ -141,7 +141,7 @@ class Cost:
 
     @classmethod
     def exposed(cls, usd: Decimal | None, source: str = "") -> Cost:
-        """Return the cost of one possible accident: it is no saving, and part of no sum."""
+        """Return the cost of one possible accident: sums leave it out."""
         return cls(exposure_usd=usd, source=source)
 
     @property

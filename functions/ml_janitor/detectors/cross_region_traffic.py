@@ -342,7 +342,7 @@ class CrossRegionTraffic(Detector[TrafficLine]):
             if not line.to:
                 return tuple(find_vpcs_without_gateway(aws))
             if line.to not in REGION_CODES.values():
-                raise ReadError(f"{line.to} is no region that is known here")
+                raise ReadError(f"{line.to} is not a region that is known here")
             for name in {aws.region, line.to} - programs.keys():
                 programs[name] = list_programs(aws.at(name), now - self.window, now)
             return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))

@@ -49,7 +49,7 @@ class GenerousRuntimeLimits(FamilyAdviser):
                 yield family
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
-        """Compare the newest job's limit with the longest run. The cost of a possible hang is no saving."""
+        """Compare the newest job's limit with the longest run. A possible hang saves nothing."""
         rule, newest = Rule(), candidate.newest
         longest = max(job.ran for job in candidate.jobs)
         if isinstance(candidate.older, Value):

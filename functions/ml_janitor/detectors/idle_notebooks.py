@@ -468,8 +468,8 @@ def check_stop_entries(entries: Iterable[str]) -> None:
         key, equals, value = entry.partition("=")
         if not (key.strip() and value.strip() if equals else _NOTEBOOK_GLOB.fullmatch(entry)):
             raise ValueError(
-                f'stop_outside_hours: "{entry}" is no tag such as "schedule=office-hours", and no glob over '
-                'names such as "team-a-*"'
+                f'stop_outside_hours: "{entry}" is neither a tag such as "schedule=office-hours" nor a glob '
+                'over names such as "team-a-*"'
             )
 
 

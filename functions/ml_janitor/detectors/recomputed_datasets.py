@@ -239,8 +239,8 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             Confidence.LIKELY,
             action=("" if candidate.piped else "make it a step of a pipeline, and ")
             + "set CacheConfig (Enabled=true, ExpireAfter as long as its inputs stay the same) in the step;"
-            " caching compares addresses and not objects, so give new data a new prefix. What several"
-            " jobs need belongs in a feature store",
+            " caching compares addresses and not objects, so give new data a new prefix. Put what several"
+            " jobs need into a feature store",
             cost=Cost.saving(monthly, candidate.price.source),
             to_prove="versions of its inputs, and EnableNetworkIsolation=true: then it reads nothing else",
             noun="recomputed dataset",

@@ -64,8 +64,8 @@ class UnusedMlflowServers(Detector[MlflowServer]):
     """
     Finds MLflow tracking servers that nobody opened and that stored nothing for two weeks.
 
-    A server is billed for every hour that it is on. Whether clients only log metrics to it, AWS tells nobody:
-    it is stopped by a person.
+    A server is billed for every hour that it is on. AWS does not tell whether
+    clients only log metrics to it, so a person stops it.
     """
 
     name = "unused-mlflow-servers"

@@ -241,7 +241,7 @@ def _endpoint_on(plan: str, endpoints: DescribedResources) -> Signal[str]:
     """
     Return an endpoint that names *plan* as its reservation.
 
-    Reservations that are no training plan may be shares of one, and an endpoint that is being created
+    Reservations that are not training plans may be shares of one, and an endpoint that is being created
     names nothing yet: in both cases nobody can tell.
     """
     unclear = None if endpoints.error is None else Unreadable(endpoints.error, ENDPOINT.lists)

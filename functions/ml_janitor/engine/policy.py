@@ -208,7 +208,7 @@ class Arming:
 
         A finding's schedule decides. A likely finding waits for `grace_likely` at least, and for two
         hours of a working day. With business days only, it moves to the same hour of the next day that is
-        no weekend and no holiday in the operator's time zone.
+        a working day in the operator's time zone.
         """
         likely = finding.confidence is not Confidence.PROVEN and finding.schedule is None
         grace = self.grace if finding.grace is None else finding.grace
@@ -231,7 +231,7 @@ class Arming:
         """
         Return the first moment from *at* on that is two hours into a working day.
 
-        Without a set time zone, UTC is no guess to act on: the moment is late enough in any time zone.
+        Without a set time zone, UTC would be a guess: the moment is late enough in any time zone.
         """
         hours = self.working_hours
         return (hours.well_into if self.time_zone_set else hours.well_into_anywhere)(at, AFTER_OPENING)

@@ -589,7 +589,7 @@ class OrganizationReader:
     """
     A reader of the ledger over all accounts.
 
-    Of 1,000 accounts, 17 regions and 18 detectors these are 306,000 sweeps in 3,060 requests; findings are
+    1,000 accounts, 17 regions and 18 detectors have 306,000 sweeps in 3,060 requests; findings are
     read only where something was found. *sleep* waits where DynamoDB has no room for a batch.
     """
 

@@ -551,7 +551,7 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         rule.saw(*copy_evidence(candidate))
         if not self._names.fit(artifact.key, artifact.size):
             return rule.kept(
-                f"by name and size it is no model artifact of {format_size(self.min_size)} or more"
+                f"by name and size it is not a model artifact of {format_size(self.min_size)} or more"
             )
         if (why := why_unread(candidate)) is not None:
             return rule.unknown(why)

@@ -530,8 +530,7 @@ class StorageTiering(Detector[TieringBucket]):
     """
     Finds buckets with old bytes in STANDARD, old versions, or incomplete uploads.
 
-    What is read decides into which class it may go, and where that is not known, S3 finds it out
-    (Intelligent-Tiering).
+    Reading decides the storage class. Where it is not known, S3 finds it out (Intelligent-Tiering).
     """
 
     name = "storage-tiering"
