@@ -482,7 +482,7 @@ def explanation_json(
     *also* has the ARNs that share a name with what is explained, by that name.
     """
     document = {
-        "version": EXPLANATION_VERSION,
+        "schema_version": EXPLANATION_VERSION,
         "time": iso_time(time),
         "account": account,
         "explanations": [_document(judged) for judged in explained],

@@ -112,7 +112,10 @@ def findings(
         lines = [line for line in read_ledger_lines(at, every=every) if line.detector in wanted]
     lines.sort(key=lambda line: -(line.usd or 0))
     if json:
-        document = {"version": FINDINGS_VERSION, "findings": [ledger_line_json(line) for line in lines]}
+        document = {
+            "schema_version": FINDINGS_VERSION,
+            "findings": [ledger_line_json(line) for line in lines],
+        }
         sys.stdout.write(encoder.dumps(document, indent=2) + "\n")
     else:
         print_blocks(draw_ledger_lines(lines, every=every))

@@ -19,6 +19,7 @@ import typer
 
 from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor_cli import edge
+from ml_janitor_cli.entry import install_hint
 from ml_janitor_cli.screen import show_progress
 
 SANDBOX_HOST = "127.0.0.1"
@@ -93,7 +94,7 @@ def sandbox(
         from ml_janitor_sandbox.server import Sandbox
     except ImportError as error:
         raise edge.CommandRefusedError(
-            f"the sandbox is not installed ({error.name} is missing): pip install 'ml-janitor[sandbox]'"
+            f"the sandbox is not installed ({error.name} is missing): {install_hint('sandbox')}"
         ) from error
     check_port(port)
     with (

@@ -117,8 +117,8 @@ def test_the_next_run_finishes_a_run_killed_anywhere(shift: Shift, kill: str, ca
 class OneFinding(StorageTiering):
     """The detector of an earlier version: what would be deleted is found under the bucket's identity."""
 
-    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
-        for part in super().find(aws, now, only):
+    def find_parts(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
+        for part in super().find_parts(aws, now, only):
             if part.deletes:
                 yield replace(part, target=part.belongs_to[0], belongs_to=())
 

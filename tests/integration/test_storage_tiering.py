@@ -65,7 +65,7 @@ def account(box: Control, session: boto3.Session) -> Account:
 
 
 def verdicts(aws: Aws, rule: StorageTiering = RULE) -> Iterator[tuple[str, Verdict]]:
-    for one in rule.find(aws, NOW):
+    for one in rule.find_parts(aws, NOW):
         yield one.target.name, rule.decide(one, NOW)
 
 
@@ -74,7 +74,7 @@ def verdict(aws: Aws) -> Verdict:
 
 
 def proposed(aws: Aws) -> list[LifecycleRule]:
-    return [one for found in RULE.find(aws, NOW) for one in RULE.proposed(found, NOW)]
+    return [one for found in RULE.find_parts(aws, NOW) for one in RULE.proposed(found, NOW)]
 
 
 def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aws: Aws) -> None:
@@ -88,7 +88,7 @@ def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aw
     assert "s3:GetBucketTagging" not in account.box.calls()
     (rule,) = proposed(aws)
     assert (rule.prefix, rule.transitions) == ("experiments/", ((30, "INTELLIGENT_TIERING"),))
-    (one,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    (one,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
     again = not_none(RULE.look(aws, one.target, NOW))
     assert replace(again, target=one.target) == one
     assert account.box.calls()["s3:GetBucketTagging"] == 1
@@ -136,7 +136,7 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     account.s3.create_multipart_upload(Bucket=NAME, Key="part")
     account.box.set_clock(NOW)
 
-    (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    (found,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
     assert list(found.tagged) == ["experiments/run/x"]
     upload, folder = proposed(aws)
     assert (folder.prefix, folder.transitions, folder.noncurrent_expire_after) == ("experiments/", (), 90)
@@ -165,7 +165,7 @@ def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str
 
 def test_a_tag_that_cannot_be_read_may_keep(account: Account, aws: Aws) -> None:
     account.box.fault("s3", "GetObjectTagging", "deny")
-    (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    (found,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
 
     assert [one.name for one in found.takes_along] == [f"s3://{NAME}/experiments/run/x"]
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -358,6 +359,24 @@ def test_the_version_is_quick(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert entry.run_command() == 0
     assert capsys.readouterr().out == f"{entry.version_line()}\n"
     assert entry.version_line().startswith("janitor ")
+
+
+@cases(
+    "name, found, problem",
+    ("botocore", "1.44.7", "janitor: botocore 1.44.7 is too old: pip install --upgrade 'boto3>=1.44.8'\n"),
+    ("boto3", "1.9.300", "janitor: boto3 1.9.300 is too old: pip install --upgrade 'boto3>=1.44.8'\n"),
+    ("boto3", "1.44.10", ""),
+    ("boto3", "2.0.0", ""),
+)
+def test_an_older_boto3_is_refused_because_it_drops_fields(
+    name: str, found: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = version
+    monkeypatch.setattr(entry, "version", lambda of: found if of == name else real(of))
+    monkeypatch.setattr(sys, "argv", ["janitor", "docs", "api"])
+
+    assert entry.run_command() == (2 if problem else 0)
+    assert capsys.readouterr().err == problem
 
 
 def test_what_cannot_be_written_any_more_goes_nowhere(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_a_page_is_printed_and_all_are_listed(capsys: pytest.CaptureFixture[str]
     listed = capsys.readouterr().out
     assert re.search(r"^slack +Slack$", listed, re.MULTILINE)
     assert set(re.findall(r"^([a-z-]+) ", listed, re.MULTILINE)) == find_pages().keys()
+    assert re.search(r"^report-schema +ML Janitor report$", listed, re.MULTILINE)
     assert main(["docs", "idle-endpoints"]) == 0
     assert "<!-- " not in capsys.readouterr().out
     with pytest.raises(CommandRefusedError):

@@ -15,7 +15,17 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.tags import Arn
-from ml_janitor.core.model import Absent, Confidence, Finding, Mode, Signal, Tags, Unreadable, Value
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Mode,
+    Signal,
+    SweepNote,
+    Tags,
+    Unreadable,
+    Value,
+)
 from ml_janitor.core.money import count_once
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.core.tiering import GB, LifecycleRule
@@ -24,6 +34,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
     CountedReads,
     StoredVersion,
     TieringBucket,
+    UndescribedJobs,
     folder_tree,
     order_versions,
 )
@@ -31,6 +42,7 @@ from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTie
 from narrowing import not_none
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
+from scripted import Script, Torn
 from tables import cases
 
 TEAM: Signal[Tags] = Value({"team": "search"})
@@ -265,7 +277,7 @@ def test_tags_are_read_of_so_many_objects_and_those_that_have_some_go_along(
     found: list[TieringBucket] = []
 
     with pytest.raises(ReadError, match="broke off"):
-        found.extend(replace(RULE, read_tags_up_to=most).find(aws, NOW))
+        found.extend(replace(RULE, read_tags_up_to=most).find_parts(aws, NOW))
     assert [len(one.takes_along) for one in found] == [0, along]
 
 
@@ -425,9 +437,59 @@ def test_deletions_are_a_candidate_where_something_could_be_deleted(
         monkeypatch.setattr(reading, "list_measured_buckets", lambda *_, listing=listing: listing)
         monkeypatch.setattr(reading, "read_tiering_buckets", lambda _aws, some, _now: some)
         monkeypatch.setattr(reading, "read_tags_of_keys", lambda *_: {})
-        found = list(RULE.find(SimpleNamespace(account=ACCOUNT, region=REGION), NOW))  # type: ignore[arg-type]
+        found = list(RULE.find_parts(SimpleNamespace(account=ACCOUNT, region=REGION), NOW))  # type: ignore[arg-type]
         assert (name, len(found)) == (name, number)
     assert [word(RULE.decide(part, NOW)) for part in (candidates["unread"][0].deletions,)] == ["unknown"]
+
+
+def test_a_deletion_waits_for_the_jobs_that_were_not_described() -> None:
+    """Unless request metrics say that hardly anything is read; a move asks who reads, and goes on."""
+
+    def undescribed(age: float) -> dict[str, Any]:
+        return {"undescribed": (UndescribedJobs(7, "processing job", NOW - age * DAY),)}
+
+    def judged(age: float, counted: object) -> tuple[str, str]:
+        verdict = RULE.decide(bucket(held("tmp/a"), counted=counted, **undescribed(age)).deletions, NOW)
+        return word(verdict), verdict.reason
+
+    late, why = judged(30, Absent())
+    assert late == "kept"
+    assert why.startswith("tmp/: the inputs of 7 processing jobs are unknown: only the newest 200 of 90 days")
+    assert why.endswith(", and some were created within 30 days")
+    assert [judged(31, Absent())[0], judged(1, UNREAD)[0]] == ["found", "found"]
+    moved = finding(bucket(counted=Absent(), **undescribed(1)))
+    assert "no described jobs did in 90 days" in moved.reason
+
+
+def test_jobs_beyond_the_newest_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        {
+            "ProcessingJobName": f"clean-{age}",
+            "ProcessingJobArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/clean-{age}",
+            "CreationTime": NOW - age * DAY,
+            "ProcessingJobStatus": "Completed",
+        }
+        for age in (1, 2, 3)
+    ]
+    script = Script(
+        {
+            "sagemaker:Search": {},
+            "sagemaker:ListProcessingJobs": {"ProcessingJobSummaries": entries},
+            "sagemaker:DescribeProcessingJob": Torn(entries[0]),
+            "sagemaker:ListTransformJobs": {"TransformJobSummaries": []},
+        }
+    )
+    assert reading.list_job_inputs(script.aws(), NOW).items == ()
+    monkeypatch.setattr(reading, "_MOST_DESCRIBED", 1)
+    (left,) = reading.list_job_inputs(script.aws(), NOW).items
+    assert left == UndescribedJobs(2, "processing job", NOW - 2 * DAY)
+
+    found = bucket(undescribed=(left,))
+    monkeypatch.setattr(StorageTiering, "find_parts", lambda *_: iter((found, found.deletions)))
+    notes = [part.text for part in RULE.find(script.aws(), NOW) if isinstance(part, SweepNote)]
+    assert set(notes) == {
+        "the inputs of 2 processing jobs are unknown: only the newest 1 of 90 days are described"
+    }
 
 
 @cases(

@@ -179,7 +179,7 @@ def estimate_bucket_by_name(at: EstimateAccount, name: str) -> Estimate:
     rule = at.detector(StorageTiering)
     target = at.target(name, BUCKET_KIND)
     with show_progress(f"reading {name}"), edge.one_line_errors(name):
-        parts = tuple(rule.find(at.aws, at.now, target.name))
+        parts = tuple(rule.find_parts(at.aws, at.now, target.name))
     if not parts:
         raise edge.CommandRefusedError(
             f"no bucket in {at.aws.region} is called {name}; --region says where else to look"

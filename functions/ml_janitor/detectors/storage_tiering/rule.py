@@ -29,6 +29,7 @@ from ml_janitor.core.model import (
     Evidence,
     Rule,
     Signal,
+    SweepNote,
     Tags,
     Target,
     Unreadable,
@@ -58,6 +59,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
     FolderContents,
     TieringBucket,
     find_reading_job,
+    find_undescribed_reader,
     monthly_read_share,
 )
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, in_own_buckets
@@ -336,6 +338,8 @@ class _Planner:
         versions = sum(cohort.size for cohort in folder.noncurrent() if cohort.age >= noncurrent)
         old = sum(cohort.size for cohort in folder.cohorts() if days is not None and cohort.age >= days)
         enough, read = old >= self.limits.least, find_reading_job(self.bucket.inputs, folder.path, self.now)
+        if read is None and not self.rarely_read(folder):
+            read = find_undescribed_reader(self.bucket.undescribed, self.now)
         expire = days if enough and read is None else None
         hides = expire is not None and not isinstance(self.bucket.versioning, Absent)
         ends = noncurrent if hides or versions >= self.limits.least else None
@@ -438,7 +442,8 @@ class _Planner:
         if (lately := find_reading_job(self.bucket.inputs, folder.path, self.now)) is not None:
             return PayingTransitions(why=lately)
         number = sum(source.of(folder.path) for source in self.bucket.inputs) or "no"
-        unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
+        jobs = "described jobs" if self.bucket.undescribed else "jobs"
+        unknown = f"who reads it is unknown, so S3 finds it out ({number} {jobs} did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
 
@@ -615,12 +620,17 @@ class StorageTiering(Detector[TieringBucket]):
         return objects or super().judges(arn)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> TieringBucket | None:
-        parts = self.find(aws, now, reading.bucket_of(target))
+        parts = self.find_parts(aws, now, reading.bucket_of(target))
         return next((part for part in parts if part.target.arn == target.arn), None)
 
-    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[TieringBucket | SweepNote]:
+        for part in self.find_parts(aws, now):
+            yield from (SweepNote(jobs.note) for jobs in part.undescribed)
+            yield part
+
+    def find_parts(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
         """
-        Yield every bucket, and its deletions where something in it could be deleted.
+        Yield every bucket, or *only* that one, and its deletions where something in it could be deleted.
 
         Contents are listed only where CloudWatch counts enough bytes.
         """
