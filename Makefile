@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-types check-docs check-workflows format docs
+.PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-prose check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
 
@@ -104,7 +104,7 @@ mutate: dev ## Break one operator, condition or statement after the other, and l
 mutate-parts:
 	@$(PYTHON) tests/mutation.py --parts
 
-check: check-style check-names check-types check-docs check-workflows ## Format, lint, names, strict types, docs that match the code, workflows
+check: check-style check-names check-prose check-types check-docs check-workflows ## Format, lint, names, prose, strict types, docs that match the code, workflows
 
 check-style: dev
 	$(BIN)/ruff format --check -q .
@@ -112,6 +112,9 @@ check-style: dev
 
 check-names: dev
 	$(BIN)/python tests/naming.py
+
+check-prose: dev
+	$(BIN)/python tests/prose.py
 
 check-types: dev
 	$(BIN)/mypy
