@@ -154,34 +154,6 @@ def test_jobs_beyond_the_limits_are_denied_and_so_are_those_that_state_none(box:
     ]
     assert allowed == ["as-allowed", "groups-as-allowed", "a-short-pool"]
 
-    def tuning(name: str, **more: Any) -> str:
-        strategy = {"Strategy": "Random", "ResourceLimits": {"MaxParallelTrainingJobs": 1}}
-        return asks(
-            "create_hyper_parameter_tuning_job",
-            HyperParameterTuningJobName=name,
-            HyperParameterTuningJobConfig=strategy,
-            TrainingJobDefinition=training(**more),
-        )
-
-    assert tuning("as-allowed") == ""
-    assert DENIED in tuning("too-long", StoppingCondition={"MaxRuntimeInSeconds": 86_400})
-    assert DENIED in tuning("another-type", ResourceConfig=huge)
-
-    def processing(name: str, cluster: dict[str, Any], **more: Any) -> str:
-        return asks(
-            "create_processing_job",
-            ProcessingJobName=name,
-            ProcessingResources={"ClusterConfig": cluster},
-            AppSpecification={"ImageUri": "image"},
-            RoleArn=training()["RoleArn"],
-            **more,
-        )
-
-    end = training()["StoppingCondition"]
-    assert processing("as-allowed", small, StoppingCondition=end) == ""
-    assert DENIED in processing("no-end", small)
-    assert DENIED in processing("another-type", huge, StoppingCondition=end)
-
 
 def test_written_again_nothing_of_anybody_is_lost(janitor: Janitor, made: Path) -> None:
     assert {path.name for path in made.iterdir()} == {*FILES, ".janitor-policies.json"}
