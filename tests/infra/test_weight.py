@@ -19,8 +19,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "untagged-resources": {"fill_owner": True},
 }
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
-REPORTING = {"janitor": SLACK["janitor"]}
-EVERYTHING = {
+REPORTING: dict[str, Any] = {"janitor": SLACK["janitor"]}
+EVERYTHING: dict[str, Any] = {
     "janitor": {**SLACK["janitor"], **TO_ARM, "slack_signing_secret": "s", "slack_group": "S0123456789"},
     "detectors": {one.name: ARMS | NEEDED.get(one.name, {}) for one in DETECTORS if one.cleanup is not None},
     "bill": {"enabled": True, "max_requests": 16},
