@@ -94,15 +94,6 @@ def test_it_has_a_page(detector: type[Detector[Any]]) -> None:
 
 
 @every_detector
-def test_its_tunables_stand_in_the_example_settings(detector: type[Detector[Any]]) -> None:
-    example = (ROOT / "janitor.toml").read_text()
-
-    section = example.partition(f"[detectors.{detector.name}]")[2].partition("\n[")[0]
-    for field in fields(detector):
-        assert field.name in section or field.name in example.partition("[detectors.")[0]
-
-
-@every_detector
 def test_its_grants_exist_and_only_read(detector: type[Detector[Any]]) -> None:
     for grant in detector().reads:
         assert grant.action.lower() in known_actions()

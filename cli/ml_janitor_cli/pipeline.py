@@ -122,7 +122,7 @@ def read_known(path: Path) -> frozenset[GateKey]:
         raise edge.CommandRefusedError(f"--new-since: {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise edge.CommandRefusedError(
-            f"--new-since: {path} is no report that `janitor audit --json-file` wrote"
+            f"--new-since: {path} is not a report that `janitor audit --json-file` wrote"
         ) from error
 
 

@@ -63,7 +63,7 @@ EXPORTED_VARIABLES = (
 def sandbox(
     *,
     command: Annotated[
-        list[str] | None, edge.argument("-- COMMAND", "What to run in it, with its exit status as ours.")
+        list[str] | None, edge.argument("-- COMMAND", "A command to run in it, with its exit status as ours.")
     ] = None,
     port: Annotated[int, edge.option("N", "Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 0,
     empty: Annotated[bool, edge.flag("--empty", "Leave out the demo account.")] = False,

@@ -33,7 +33,6 @@ ACCOUNTS = [f"{number:012}" for number in range(1, 21)]
 SETTINGS = f"""
 [organization]
 accounts = {json.dumps(ACCOUNTS)}
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 regions = ["{REGION}"]

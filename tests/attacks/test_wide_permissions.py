@@ -19,7 +19,6 @@ ARMED: dict[Any, Detector[Any]] = {
         buckets=("models",),
         act_on_prefixes=("s3://models",),
         undo_prefixes=("s3://old/a/",),
-        inventory_from=1,
     ),
     StorageTiering: StorageTiering(act_on_buckets=("models",), undo_buckets=("old",)),
 }

@@ -129,7 +129,6 @@ def test_without_regions_of_its_organization_another_account_is_listed_where_run
         f"""{ARMED}
 [organization]
 accounts = ["{other}"]
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """
@@ -514,7 +513,7 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     assert f"janitor undo {finding}" in desk("findings")[1]
 
     status, said = desk("restart", finding)
-    assert (status, said) == (2, f"janitor: lamp is no job; to bring it back: janitor undo {finding}\n")
+    assert (status, said) == (2, f"janitor: lamp is not a job; to bring it back: janitor undo {finding}\n")
     status, said = desk("undo", finding)
 
     assert (status, said) == (0, "lamp is back. Not brought back: the dust on it.\n")

@@ -43,14 +43,12 @@ ACCOUNTS = [f"{number:012d}" for number in range(1, 201)]
 FOUND, UNREAD, LOST, WAITING = ACCOUNTS[:15], ACCOUNTS[100:112], ACCOUNTS[150], ACCOUNTS[160]
 OFF = "".join(f"[detectors.{one.name}]\nenabled = false\n" for one in DETECTORS if one.name not in USED)
 SETTINGS = f"""{WITH_SLACK}
+digest_schedule = "cron(0 7 ? * TUE *)"
 [organization]
 id = "o-a1b2c3d4e5"
-janitor_account = "123456789012"
 callers = ["arn:aws:iam::123456789012:role/platform"]
 external_id = "ml-janitor-7f3a"
 all_accounts = true
-[plan]
-weekly_advice = "Tue"
 {OFF}"""
 
 

@@ -235,7 +235,7 @@ def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "janitor: the sandbox is not installed (moto is missing): "
-        "pip install './ml_janitor-0.1.0-py3-none-any.whl[sandbox]'\n"
+        "pip install './ml_janitor-0.2.0-py3-none-any.whl[sandbox]'\n"
     )
 
 

@@ -31,7 +31,6 @@ REGIONS = ("eu-west-1", "us-east-1")
 TABLE: dict[str, Any] = {
     "id": "o-a1b2c3d4e5",
     "accounts": [ONE, TWO],
-    "janitor_account": ACCOUNT,
     "external_id": "ml-janitor-7f3a",
     "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     "regions": [*REGIONS],

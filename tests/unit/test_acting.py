@@ -271,7 +271,7 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
     ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, {}, "act_in does not name account"),
     ({}, {"managed-by": "terraform"}, "terraform manages it"),
     ({}, {"aws:cloudformation:stack-name": "web"}, "CloudFormation stack web manages it"),
-    ({}, {"managed-by": "backstage"}, "if that is no tool, name your tools in janitor.toml: tools = ["),
+    ({}, {"managed-by": "backstage"}, "if it is not a tool, name your tools in janitor.toml: tools = ["),
     ({}, {"environment": "Production"}, "it serves Production"),
     ids=["elsewhere", "terraform", "cloudformation", "unlisted", "production"],
 )

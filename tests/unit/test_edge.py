@@ -73,7 +73,7 @@ def test_nothing_is_done_at_another_time_than_now(monkeypatch: pytest.MonkeyPatc
         edge.check_real_time("2026-10-06")
     monkeypatch.setenv("JANITOR_NOW", "2026-10-06")
     assert edge.call_pace() is None
-    with pytest.raises(edge.CommandRefusedError, match="this is no sandbox"):
+    with pytest.raises(edge.CommandRefusedError, match="this is not a sandbox"):
         edge.check_real_time(None)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     edge.check_real_time(None)
@@ -208,7 +208,6 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
 def test_an_account_counts_in_an_organization_alone(*, used: bool) -> None:
     organization: dict[str, Any] = {
         "accounts": [ACCOUNT],
-        "janitor_account": ACCOUNT,
         "external_id": "ml-janitor-7f3a",
         "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     }
@@ -240,7 +239,7 @@ def test_options_have_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         asked(monkeypatch, f"{number}\n")
         assert edge.ask_choice("several stacks", ["a", "b", "c"]) == option
     said = capsys.readouterr()
-    question = "several stacks:\n  1  a\n  2  b\n  3  c\nWhich one (its number):"
+    question = "several stacks:\n  1  a\n  2  b\n  3  c\nType its number:"
     assert (said.out.strip(), said.err) == ("", question * 2)
     for wrong in ("0", "4", "a", "-1"):
         asked(monkeypatch, f"{wrong}\n")

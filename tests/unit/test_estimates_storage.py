@@ -101,7 +101,7 @@ WITHIN_A_DAY = "The fees are back within a day."
     "held_so, asked, advice, payback, best",
     ({}, {}, MOVE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
     ({"age": 0}, {}, MOVE, "Nothing is old enough to move now.", "STANDARD costs least: $276.00"),
-    ({"reads": 2.0}, {}, STAY, "What moves now saves nothing.", "STANDARD costs least: $276.00"),
+    ({"reads": 2.0}, {}, STAY, "Moving now saves nothing.", "STANDARD costs least: $276.00"),
     ({}, {"rule": "expire 100d"}, DELETE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
     (
         {"objects": 500_000},
@@ -124,7 +124,10 @@ def test_what_is_advised_and_why(
     found = storage(cohort(**held_so), **asked)
 
     assert (found.advice, found.reasons[0]) == (advice, payback)
-    assert found.reasons[1] == f"Of classes that are read at once, {best} in 12 months."
+    assert (
+        found.reasons[1]
+        == best.replace(" least:", " least of classes that are read at once:") + " in 12 months."
+    )
     assert found.reasons[2:] == (
         ("10.0 GB are in objects below 128 KB, which S3 does not move but to archives.",)
         if asked.get("small_too")
@@ -145,7 +148,7 @@ def test_each_class_has_its_figures() -> None:
     (lambda: storage(months=1201), "between 0 and 1200"),
     (lambda: storage(cohort(gb=0, objects=0)), "at least one object"),
     (lambda: storage(cohort(held="REDUCED")), "no price of REDUCED is known"),
-    (lambda: cohort(reads=float("nan")), "no numbers to compute with"),
+    (lambda: cohort(reads=float("nan")), "cannot be computed with"),
     (lambda: storage(rule="GLACIER_RI 30d"), "did you mean GLACIER_IR"),
 )
 def test_what_cannot_be_is_no_estimate(asked: Any, why: str) -> None:
@@ -260,8 +263,8 @@ def test_bytes_that_are_moved_and_deleted_are_counted_once() -> None:
     ("age_days,gb,objects,read\n", "unknown column read"),
     ("age_days,gb,objects\n1,2,3,4", "row 2: more columns than the head has"),
     ("age_days,gb,objects\n1,1e300,3", "row 2: the most is 1e"),
-    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf are no numbers"),
-    ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
+    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf cannot be computed with"),
+    ("age_days,gb,objects\n1,x,3", "row 2: something is not a number"),
     ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
     ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),
     ("age_days,gb,objects,class\n1,2,3,GLACIER_RI", "GLACIER_RI is known; did you mean GLACIER_IR?"),

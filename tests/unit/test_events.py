@@ -218,7 +218,7 @@ def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -
 
 
 def test_a_resource_is_named_by_its_arn() -> None:
-    with pytest.raises(InvalidInputError, match="sense: resource: 'ranker' is not an ARN"):
+    with pytest.raises(InvalidInputError, match="event: resource: 'ranker' is not an ARN"):
         at(resource="ranker")
 
 

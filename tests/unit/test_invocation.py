@@ -32,7 +32,6 @@ VARIABLES = {
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
 ORGANIZATION = f"""[organization]
 accounts = ["{MEMBER}"]
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """

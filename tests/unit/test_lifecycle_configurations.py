@@ -129,13 +129,13 @@ def test_a_thousand_rules_are_the_most() -> None:
     (whole(EXPIRES).replace(b"<Days>", b'<Days unit="h">'), "unknown attributes at Days"),
     (whole(EXPIRES).replace(b" xmlns=", b" Version='2' xmlns="), "unknown attributes at Life"),
     (whole(EXPIRES).replace(b"2006-03-01", b"2030-01-01"), "unknown attributes at Life"),
-    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that are no number"),
+    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that is not a number"),
     (whole(rule("<Expiration>400</Expiration>")), "text in Expiration"),
     (whole(f"<!-- note -->{EXPIRES}"), "comment"),
     (whole(f"<?note?>{EXPIRES}"), "instruction"),
     (b"<!DOCTYPE x>" + whole(EXPIRES), "instruction"),
     (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + whole(EXPIRES), "in ISO-8859-1"),
-    (whole(EXPIRES)[:-9], "no XML"),
+    (whole(EXPIRES)[:-9], "not XML"),
 )
 def test_what_is_not_known_in_whole_stays_as_it_is(text: bytes, why: str) -> None:
     with pytest.raises(UnchangeableError, match=why):

@@ -141,7 +141,6 @@ def every_minute(schedule: str) -> set[int]:
 def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> None:
     organization = {
         "id": "o-a1b2c3d4e5",
-        "janitor_account": "123456789012",
         "accounts": ["210987654321"],
         "callers": ["arn:aws:iam::123456789012:role/x"],
     }

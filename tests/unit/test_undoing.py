@@ -377,7 +377,8 @@ def test_a_run_brings_back_what_is_named_and_says_so(removed: Nights) -> None:
     ]
     assert (office.told, office.entered, office.refused) == (["lamp"], [("cellar", ACCOUNT, REGION)], [])
     assert removed.of("lamp").stage is Stage.UNDONE
-    office.leases.take("cellar", ACCOUNT, REGION, holder="next", now=removed.clock, until=removed.clock)
+    now, where = removed.clock, ("cellar", ACCOUNT, REGION)
+    office.leases.take_undo(where, finding, holder="next", by="eve", now=now, until=now)
 
 
 OTHER = "210987654321"
@@ -563,8 +564,8 @@ def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(remov
         now = removed.clock
         try:
             office.leases.take_undo(where, finding, holder="x", by="eve", now=now, until=now)
-        except LeaseTakenError:
-            return True
+        except LeaseTakenError as other:
+            return ", for maria;" in str(other)
         office.leases.release_undo(where, finding, holder="x")
         return False
 

@@ -239,7 +239,7 @@ def test_a_date_is_said_to_five_minutes(at: tuple[int, int, int], end: tuple[int
 
 
 def test_only_findings_are_warned_about() -> None:
-    with pytest.raises(TypeError, match="lamp is no finding"):
+    with pytest.raises(TypeError, match="lamp is not a finding"):
         finding_of(result("lamp", USED))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor.aws.prices import machine_of, price_table
+from ml_janitor.aws.prices import PricedComponent, machine_of, price_table
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core import commitment
 from ml_janitor.core.capacity import (
@@ -36,13 +37,18 @@ from ml_janitor_cli.estimate.batching import batching
 from ml_janitor_cli.estimate.estimates import (
     NEGATIVE_INPUT,
     Estimate,
+    EstimateAccount,
     Figure,
     InstanceOption,
+    PlanDiscount,
     PriceOption,
+    ReadDiscountOption,
+    RegionOption,
     Word,
     check_finite,
     hourly_price,
     hourly_price_source,
+    open_account,
     parse_numbers,
     print_estimate,
     read_text,
@@ -439,44 +445,50 @@ def _estimate() -> None:
     """
     Say what something would cost before anybody pays for it.
 
-    Nothing is asked of AWS, except with --endpoint, --bucket and --measure. Prices come from dated tables, of
-    AWS for us-east-1; --price wins over them. Defaults are those of the advisers.
+    Nothing is asked of AWS, except with --endpoint, --bucket, --measure and --read-discount. Prices come from
+    dated tables, of AWS for us-east-1; --price wins over them. Defaults are those of the advisers.
     """
 
 
 @estimate.command()
 def training(
+    ctx: typer.Context,
     *,
-    hours: Annotated[float, edge.option("HOURS", "How long the job computes, undisturbed.")],
+    hours: Annotated[float, edge.option("HOURS", "Time that the job computes, undisturbed.")],
     instance: InstanceOption = None,
     price: PriceOption = None,
-    instances: Annotated[int, edge.option("N", "How many instances.")] = 1,
+    instances: Annotated[int, edge.option("N", "Number of instances.")] = 1,
     gpu: Annotated[str | None, edge.option("NAME", f"Instead of an instance: {GPU_CHOICES}.")] = None,
-    gpus: Annotated[int, edge.option("N", "How many of it in all.")] = 1,
+    gpus: Annotated[int, edge.option("N", "Number of GPUs in all.")] = 1,
     discount: Annotated[
-        float, edge.option("SHARE", "Spot's, off on demand, from 0 to 1.")
+        float, edge.option("SHARE", "Discount of spot, from 0 to 1.")
     ] = SPOT_DEFAULTS.discount,
     interruptions: Annotated[
-        float, edge.option("N", "Of spot, in an hour.")
+        float, edge.option("N", "Interruptions of spot in an hour.")
     ] = SPOT_DEFAULTS.interruptions_per_hour,
-    restart: Annotated[float, edge.option("MINUTES", "Until it computes again.")] = SPOT_DEFAULTS.restart
+    restart: Annotated[float, edge.option("MINUTES", "Time until it computes again.")] = SPOT_DEFAULTS.restart
     / MINUTE,
-    save: Annotated[float, edge.option("MINUTES", "That a checkpoint takes.")] = SPOT_DEFAULTS.checkpoint
+    save: Annotated[float, edge.option("MINUTES", "Time that a checkpoint takes.")] = SPOT_DEFAULTS.checkpoint
     / MINUTE,
-    checkpoints: Annotated[bool, typer.Option(help="Whether it resumes from checkpoints in S3.")] = True,
+    checkpoints: Annotated[bool, typer.Option(help="It resumes from checkpoints in S3.")] = True,
     interruption: Annotated[
-        Interruption, typer.Option(help="What one costs those who wait.")
+        Interruption, typer.Option(help="Cost of an interruption to those who wait.")
     ] = Interruption.LOW,
-    jobs_a_week: Annotated[float, edge.option("N", "How many such jobs run.")] = 1.0,
-    storage_gb: Annotated[float, edge.option("GB", "Of each instance's volume.")] = 30.0,
-    storage_price: Annotated[float, edge.option("USD", "A GB-month of it, in us-east-1.")] = 0.14,
+    jobs_a_week: Annotated[float, edge.option("N", "Such jobs in a week.")] = 1.0,
+    storage_gb: Annotated[float, edge.option("GB", "Size of each instance's volume.")] = 30.0,
+    storage_price: Annotated[
+        float, edge.option("USD", "Price of a GB-month of the volume (us-east-1).")
+    ] = 0.14,
     commitment_discount: Annotated[
-        float | None, edge.option("SHARE", "Of a Savings Plan, from 0 to 1; else unknown.")
+        float | None, edge.option("SHARE", "Discount of a Savings Plan, from 0 to 1; else unknown.")
     ] = None,
-    data_gb: Annotated[float, edge.option("GB", "That a job on another cloud fetches from AWS.")] = 0.0,
+    read_discount: ReadDiscountOption = False,
+    data_gb: Annotated[float, edge.option("GB", "Data that a job on another cloud fetches from AWS.")] = 0.0,
     egress_price: Annotated[
-        float, edge.option("USD", "A GB of it (first 10 TB a month, April 2026).")
+        float, edge.option("USD", "Price of a GB of that data (first 10 TB a month, April 2026).")
     ] = 0.09,
+    region: RegionOption = None,
+    profile: edge.Profile = None,
     as_json: edge.Json = False,
 ) -> int:
     """
@@ -496,6 +508,8 @@ def training(
             raise edge.CommandRefusedError("--gpu chooses the instance: leave --instance out")
         instance, instances = cheapest_instances(gpu, gpus)
     spot = SpotCapacity(interruptions, restart / 60, save / 60, discount)
+    account = open_account(ctx, region, profile, None, None) if read_discount else None
+    plan = _plan_discount(commitment_discount, "Training", instance, account)
 
     def estimated() -> Estimate:
         found = estimate_training(
@@ -508,7 +522,7 @@ def training(
             jobs_a_week=jobs_a_week,
             storage_gb=storage_gb,
             storage_usd=storage_price,
-            commitment_discount=commitment_discount,
+            commitment_discount=None if plan is None else plan.share,
             data_gb=data_gb,
             egress_usd=egress_price,
             instance=instance or "",
@@ -525,8 +539,8 @@ def training(
             sources.append(
                 f"${storage_price:g} for a GB-month of a volume{_typed(storage_price, 0.14, '2026')}"
             )
-        if commitment_discount is not None:
-            sources.append(f"a commitment's discount of {commitment_discount:.1%}, as typed: an assumption")
+        if plan is not None:
+            sources.append(plan.source)
         if data_gb:
             sources.append(f"${egress_price:g} for a GB out of AWS{_typed(egress_price, 0.09, 'April 2026')}")
         return replace(found, prices=tuple(sources))
@@ -570,27 +584,37 @@ for _other in (inference, storage, batching):
 @estimate.command()
 def distillation(
     *,
-    teacher: Annotated[float | None, edge.option("USD", "1,000 requests of the larger model.")] = None,
-    student: Annotated[float | None, edge.option("USD", "1,000 requests of the smaller one.")] = None,
+    teacher: Annotated[
+        float | None, edge.option("USD", "Price of 1,000 requests of the larger model.")
+    ] = None,
+    student: Annotated[
+        float | None, edge.option("USD", "Price of 1,000 requests of the smaller model.")
+    ] = None,
     requests: Annotated[float | None, edge.option("N", "Requests a month.")] = None,
     teacher_ms: Annotated[
-        float | None, edge.option("MS", "Instead of dollars: a request of the larger.")
+        float | None, edge.option("MS", "Latency of the larger model, instead of dollars.")
     ] = None,
-    student_ms: Annotated[float | None, edge.option("MS", "And of the smaller.")] = None,
-    rate: Annotated[float | None, edge.option("N", "With them: requests a second.")] = None,
-    teacher_instance: Annotated[str | None, edge.option("TYPE", "Of the larger.")] = None,
+    student_ms: Annotated[float | None, edge.option("MS", "Latency of the smaller model.")] = None,
+    rate: Annotated[float | None, edge.option("N", "Requests a second, with latencies.")] = None,
+    teacher_instance: Annotated[str | None, edge.option("TYPE", "Instance of the larger model.")] = None,
     student_instance: Annotated[
-        str | None, edge.option("TYPE", "Of the smaller; else as the larger.")
+        str | None, edge.option("TYPE", "Instance of the smaller model; else the same.")
     ] = None,
-    teacher_price: Annotated[float | None, edge.option("USD", "An hour of its instance.")] = None,
-    student_price: Annotated[float | None, edge.option("USD", "An hour of its instance.")] = None,
-    once: Annotated[float, edge.option("USD", "What making it costs.")],
-    loss: Annotated[float | None, edge.option("POINTS", "Of accuracy that it loses.")] = None,
+    teacher_price: Annotated[
+        float | None, edge.option("USD", "Price of an hour of --teacher-instance.")
+    ] = None,
+    student_price: Annotated[
+        float | None, edge.option("USD", "Price of an hour of --student-instance.")
+    ] = None,
+    once: Annotated[float, edge.option("USD", "Cost of making the smaller model.")],
+    loss: Annotated[float | None, edge.option("POINTS", "Accuracy that the smaller model loses.")] = None,
     teacher_accuracy: Annotated[
-        float | None, edge.option("PERCENT", "Instead of --loss: of the larger.")
+        float | None, edge.option("PERCENT", "Accuracy of the larger model, instead of --loss.")
     ] = None,
-    student_accuracy: Annotated[float | None, edge.option("PERCENT", "And of the smaller.")] = None,
-    allowed: Annotated[float, edge.option("POINTS", "Of accuracy that may be lost.")] = 1.0,
+    student_accuracy: Annotated[
+        float | None, edge.option("PERCENT", "Accuracy of the smaller model.")
+    ] = None,
+    allowed: Annotated[float, edge.option("POINTS", "Accuracy that may be lost.")] = 1.0,
     as_json: edge.Json = False,
 ) -> int:
     """
@@ -601,8 +625,8 @@ def distillation(
     \b
     Examples:
       janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
-      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 --teacher-instance ml.g5.xlarge
-        --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
+      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 \\
+        --teacher-instance ml.g5.xlarge --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
     """  # noqa: D301 - \b keeps the lines below it as they are
     if (loss is None) == (teacher_accuracy is None or student_accuracy is None):
         raise edge.CommandRefusedError("give --loss, or --teacher-accuracy and --student-accuracy")
@@ -691,8 +715,24 @@ def estimate_distillation(
     )
 
 
+def _plan_discount(
+    typed: float | None,
+    component: PricedComponent,
+    instance: str | None,
+    account: AbstractContextManager[EstimateAccount] | None,
+) -> PlanDiscount | None:
+    """Return the discount that was *typed*, or of *instance* by the *account*; None without either."""
+    if account is None:
+        return None if typed is None else PlanDiscount.typed(typed)
+    if typed is not None or instance is None:
+        raise edge.CommandRefusedError("--read-discount takes an instance, and no discount besides")
+    with account as at:
+        return PlanDiscount.read(at, component, instance)
+
+
 @estimate.command()
 def reservation(
+    ctx: typer.Context,
     profile: Annotated[
         str,
         edge.argument(
@@ -700,20 +740,33 @@ def reservation(
         ),
     ],
     *,
-    discount: Annotated[float, edge.option("SHARE", "Of the Savings Plan, from 0 to 1.")],
+    discount: Annotated[
+        float | None, edge.option("SHARE", "Discount of the Savings Plan, from 0 to 1.")
+    ] = None,
+    read_discount: ReadDiscountOption = False,
+    instance: Annotated[
+        str | None, edge.option("TYPE", "The endpoints' instance, for --read-discount.")
+    ] = None,
+    region: RegionOption = None,
+    aws_profile: Annotated[str | None, edge.option("NAME", "The AWS profile to use.", "--profile")] = None,
     as_json: edge.Json = False,
 ) -> int:
     """
     Estimate the best commitment for an hourly profile of use.
 
-    Example: janitor estimate reservation hours.txt --discount 0.27
-    """
+    \b
+    Examples:
+      janitor estimate reservation hours.txt --discount 0.27
+      janitor estimate reservation hours.txt --read-discount --instance ml.g5.xlarge
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    usd = parse_profile(read_text(profile), profile)
+    account = open_account(ctx, region, aws_profile, None, None) if read_discount else None
+    plan = _plan_discount(discount, "Hosting", instance, account)
+    if plan is None:
+        raise edge.CommandRefusedError("give --discount SHARE, or --read-discount --instance TYPE")
     return print_estimate(
         "reservation",
-        lambda: replace(
-            estimate_reservation(profile=parse_profile(read_text(profile), profile), discount=discount),
-            prices=(f"a discount of {discount:.1%}, as typed: an assumption",),
-        ),
+        lambda: replace(estimate_reservation(profile=usd, discount=plan.share), prices=(plan.source,)),
         as_json=as_json,
     )
 

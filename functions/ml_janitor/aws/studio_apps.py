@@ -161,8 +161,8 @@ def find_app_again(aws: Aws, target: Target) -> StudioApp | None:
     Return the app *target* as it is listed now, or None if it is gone.
 
     An ARN does not tell a user profile from a space, and may have lost its capitals, so the janitor lists
-    the domain's apps. Of several apps with the ARN, the app of that creation time is meant, else the
-    newest existing app. Raises ReadError.
+    the domain's apps. If several apps have the ARN, the app of that creation time is
+    meant, else the newest existing app. Raises ReadError.
     """
     domain = Arn.parse(target.arn).name.partition("/")[0]
     every = list_apps(aws, DomainIdEquals=domain)

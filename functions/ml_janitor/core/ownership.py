@@ -286,7 +286,7 @@ def _until(value: str, today: date) -> str | None:
     try:
         last_day = date.fromisoformat(value.strip())
     except ValueError:
-        return ", which is no date (YYYY-MM-DD), so it is kept"
+        return ", which is not a date (YYYY-MM-DD), so it is kept"
     return "" if today <= last_day else None
 
 

@@ -314,7 +314,7 @@ class Sweep:
         """
         Return the number of resources that `max_share` is a share of.
 
-        A part that is judged beside its whole is no resource more.
+        A part that is judged beside its whole is not another resource.
         """
         arns = {result.target.arn for result in self.results}
         parts = sum(not arns.isdisjoint(result.wholes) for result in self.results)

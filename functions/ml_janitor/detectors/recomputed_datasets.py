@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, NamedTuple
-
-from annotated_types import Interval
+from typing import Any, NamedTuple
 
 from ml_janitor.aws import s3, tags
 from ml_janitor.aws.calls import Listing, ReadError, as_signal
@@ -49,7 +47,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import escape_text, format_time, format_usd
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _JOB_COMPONENTS: Mapping[SageMakerKind, PricedComponent] = {
     PROCESSING_JOB: "Processing",
@@ -160,9 +158,9 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
         allow(GET_PRODUCTS),
     )
 
-    window: timedelta = timedelta(days=30)
-    min_runs: Annotated[int, Interval(ge=2)] = 3
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    window: Constant[timedelta] = timedelta(days=30)
+    min_runs: Constant[int] = 3  # two may be a retry
+    min_saving: Constant[float] = LEAST_SAVING_USD
 
     def find(self, aws: Aws, now: datetime) -> Iterator[RepeatedJobs]:
         """Describe jobs completed within *window*; list the inputs of jobs that share a recipe."""
@@ -241,8 +239,8 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             Confidence.LIKELY,
             action=("" if candidate.piped else "make it a step of a pipeline, and ")
             + "set CacheConfig (Enabled=true, ExpireAfter as long as its inputs stay the same) in the step;"
-            " caching compares addresses and not objects, so give new data a new prefix. What several"
-            " jobs need belongs in a feature store",
+            " caching compares addresses and not objects, so give new data a new prefix. Put what several"
+            " jobs need into a feature store",
             cost=Cost.saving(monthly, candidate.price.source),
             to_prove="versions of its inputs, and EnableNetworkIsolation=true: then it reads nothing else",
             noun="recomputed dataset",

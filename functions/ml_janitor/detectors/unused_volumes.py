@@ -30,7 +30,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 _STOPPED_STATUS = "Stopped"
 
@@ -72,7 +72,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
         *(allow(action) for action in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
-    unused_for: timedelta = timedelta(days=30)
+    unused_for: Constant[timedelta] = timedelta(days=30)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[UnusedVolume]:
         """

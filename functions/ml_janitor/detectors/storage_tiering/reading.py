@@ -309,7 +309,7 @@ def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput | UndescribedJo
     """
     Return the inputs in S3 of jobs created within `_READ_WINDOW`: of all training jobs, of the newest others.
 
-    Of the other kinds it also returns how many jobs are older. Search returns the records of training jobs,
+    It also returns how many jobs of the other kinds are older. Search returns the records of training jobs,
     100 to a call. Each of the others takes a call.
     """
     begin = now - _READ_WINDOW

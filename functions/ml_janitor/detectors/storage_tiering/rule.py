@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.client import Aws
@@ -62,7 +60,16 @@ from ml_janitor.detectors.storage_tiering.reading import (
     find_undescribed_reader,
     monthly_read_share,
 )
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, in_own_buckets
+from ml_janitor.engine.detector import (
+    Cleanup,
+    Constant,
+    Detector,
+    Grant,
+    Steps,
+    allow,
+    allow_each,
+    in_own_buckets,
+)
 
 # --- the operator's policies ----------------------------------------------------------------------
 
@@ -523,8 +530,7 @@ class StorageTiering(Detector[TieringBucket]):
     """
     Finds buckets with old bytes in STANDARD, old versions, or incomplete uploads.
 
-    What is read decides into which class it may go, and where that is not known, S3 finds it out
-    (Intelligent-Tiering).
+    Reading decides the storage class. Where it is not known, S3 finds it out (Intelligent-Tiering).
     """
 
     name = "storage-tiering"
@@ -555,11 +561,11 @@ class StorageTiering(Detector[TieringBucket]):
 
     policies: Mapping[str, str] = field(default_factory=partial(dict, DEFAULT_TIERING_POLICIES), hash=False)
     folders: Mapping[str, str] = field(default_factory=partial(dict, DEFAULT_TIERING_FOLDERS), hash=False)
-    min_gb: Annotated[float, Interval(gt=0)] = 50.0
-    payback: timedelta = timedelta(days=180)
+    min_gb: Constant[float] = 50.0  # less saves under a dollar a month
+    payback: Constant[timedelta] = timedelta(days=180)  # a fee of a move that pays back later is a bet
     noncurrent: timedelta = timedelta(days=90)
-    uploads: timedelta = timedelta(days=7)
-    read_tags_up_to: Annotated[int, Interval(ge=0)] = 1000
+    uploads: Constant[timedelta] = timedelta(days=7)  # as in S3's example of a rule
+    read_tags_up_to: Constant[int] = 1000
     keep_tags: tuple[str, ...] = ("janitor:keep", "keep")
     keep_until_tag: str = "janitor:keep-until"
     act_on_buckets: tuple[str, ...] = ()
