@@ -6,7 +6,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -318,13 +317,14 @@ def found_answers(profile: str | None) -> dict[str, Any]:
     return found
 
 
+LOCAL_TIME = Path("/etc/localtime")
+
+
 def local_time_zone() -> str:
-    """Return the time zone of this computer by its name, or "" if it has none."""
-    with suppress(OSError):
-        name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
-        if name in available_timezones():
-            return name
-    return ""
+    """Return the time zone of this computer, or "": UTC is a server's, and says nothing of working hours."""
+    name = str(LOCAL_TIME.resolve()).partition("zoneinfo/")[2]
+    place = "/" in name and not name.startswith("Etc/")
+    return name if place and name in available_timezones() else ""
 
 
 def ask_answers(found: Mapping[str, Any]) -> dict[str, Any]:

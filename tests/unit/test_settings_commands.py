@@ -179,6 +179,24 @@ def test_init_asks_for_region_and_time_zone_where_nothing_tells_them(
     assert not found.model_fields_set & {"slack_channel", "slack_secret", "tags"}
 
 
+@cases(
+    "link, zone",
+    ("zoneinfo/Europe/Berlin", "Europe/Berlin"),
+    ("zoneinfo/America/Argentina/Ushuaia", "America/Argentina/Ushuaia"),
+    ("zoneinfo/Etc/UTC", ""),  # of a server or a container, not of people
+    ("zoneinfo/UTC", ""),
+    ("zoneinfo/Europe/Atlantis", ""),
+    ("localtime", ""),
+)
+def test_a_time_zone_is_that_of_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str, zone: str
+) -> None:
+    monkeypatch.setattr(settings, "LOCAL_TIME", tmp_path / "now")
+    (tmp_path / "now").symlink_to(tmp_path / link)
+
+    assert settings.local_time_zone() == zone
+
+
 def test_init_without_a_terminal_asks_nothing_and_overwrites_nothing(
     janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch
 ) -> None:
