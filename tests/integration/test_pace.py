@@ -18,8 +18,6 @@ from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, list_targets
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, list_buckets
 from ml_janitor_sandbox.control import Control
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"
-
 
 class Clock:
     """The sandbox's clock in seconds, which moves on when somebody sleeps."""
