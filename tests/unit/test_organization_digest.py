@@ -235,6 +235,13 @@ def test_the_digest_of_an_account_lists_twelve_lines_and_its_thread_all(number: 
         assert sum(line.startswith(("*$", "deleted")) for line in every) == expected
 
 
+def test_the_only_place_of_an_account_is_named_once_and_in_its_time() -> None:
+    shown = lines(make_digest([row(1, "10", new=1)], now=NOW, time_zone="Europe/Berlin"))
+
+    assert shown[1] == f"All sweeps of account {account(1)}, us-east-1, as of Tue 6 Oct 09:00 (Europe/Berlin)."
+    assert shown[-1] == "*$10.00 a month*: idle endpoints: 1 found, 1 new"
+
+
 @pytest.mark.parametrize("trouble", [{"late": True}, {"last": None}])
 def test_what_did_not_run_makes_the_sum_of_an_account_a_least_one(trouble: dict[str, Any]) -> None:
     rows = [row(1, "10", new=1), replace(row(1, region="eu-west-1"), **trouble)]
