@@ -238,7 +238,8 @@ def test_the_digest_of_an_account_lists_twelve_lines_and_its_thread_all(number: 
 def test_the_only_place_of_an_account_is_named_once_and_in_its_time() -> None:
     shown = lines(make_digest([row(1, "10", new=1)], now=NOW, time_zone="Europe/Berlin"))
 
-    assert shown[1] == f"All sweeps of account {account(1)}, us-east-1, as of Tue 6 Oct 09:00 (Europe/Berlin)."
+    as_of = "as of Tue 6 Oct 09:00 (Europe/Berlin)"
+    assert shown[1] == f"All sweeps of account {account(1)}, us-east-1, {as_of}."
     assert shown[-1] == "*$10.00 a month*: idle endpoints: 1 found, 1 new"
 
 

@@ -83,7 +83,8 @@ def test_a_gate_says_why(on: FailOn | None, over: float | None, why: str | None)
 def test_what_an_earlier_report_has_does_not_count(tmp_path: Path, ending: str) -> None:
     before = tmp_path / f"before.{ending}"
     kept = replace(finding("c", 1), verdict=Kept(reason="a request today"), outcome=Outcome.KEPT)
-    before.write_text((report_json_lines if ending == "jsonl" else report_json)(report(*FOUND, kept), every=True))
+    as_text = report_json_lines if ending == "jsonl" else report_json
+    before.write_text(as_text(report(*FOUND, kept), every=True))
     again = replace(FOUND[0], target=replace(FOUND[0].target, created=None))
 
     gate = make_gate(FailOn.LIKELY, 100.0, before)
