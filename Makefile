@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-prose check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
-.PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
+.PHONY: bench measures names cost scale init synth deploy diff destroy lock dist clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -169,6 +169,9 @@ scale: dev ## Compute the nights of 1,000 accounts in 17 regions from what `make
 
 CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
 
+init: .venv/.cdk ## Write janitor.toml: asks for the Slack channel and the stack's tags
+	$(BIN)/janitor init
+
 synth: node_modules/.package-lock.json ## Make the CloudFormation template; needs no credentials
 	$(CDK) synth --quiet --strict
 
@@ -188,7 +191,7 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(LOCK) pyproject.toml --extra sandbox --python-version 3.12 -o requirements/audit.txt
 	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
 	$(LOCK) pyproject.toml --group cdk --python-version 3.12 -c requirements/audit.txt -o requirements/cdk.txt
-	$(LOCK) pyproject.toml --extra sandbox --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra sandbox --extra mcp --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
 	echo c7n==0.9.53 | $(LOCK) - --python-version 3.12 -o requirements/custodian.txt
 	mkdir -p .build && echo torch >.build/excluded.txt
 	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt
