@@ -285,9 +285,10 @@ def init(
     """
     Write a short janitor.toml, and ask for what this computer does not tell.
 
-    An empty answer leaves a setting out. Without a terminal, nothing is asked.
+    An empty answer leaves a setting out. Without a terminal, nothing is asked. An edited
+    file is never replaced.
     """
-    if file.exists():
+    if file.exists() and file.read_text("utf-8", "replace") != short_file({}):
         raise edge.CommandRefusedError(f"{file} exists: edit it, or name another: janitor init FILE")
     edge.check_outputs(files={"FILE": file}, json=False)
     answers = found_answers(profile)

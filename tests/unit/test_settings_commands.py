@@ -183,6 +183,7 @@ def test_init_without_a_terminal_asks_nothing_and_overwrites_nothing(
     janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch
 ) -> None:
     somewhere.setattr("sys.stdin.isatty", lambda: False)
+    (tmp_path / "janitor.toml").write_text(settings.short_file({}))  # as a clone has it
     assert janitor("init").out == "Written: janitor.toml\nNext: janitor audit\n"
 
     text = (tmp_path / "janitor.toml").read_text()
