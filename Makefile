@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-prose check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
-.PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
+.PHONY: bench measures names cost scale init synth deploy diff destroy lock dist clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -168,6 +168,9 @@ scale: dev ## Compute the nights of 1,000 accounts in 17 regions from what `make
 	$(BIN)/python -m bench.scale
 
 CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
+
+init: .venv/.cdk ## Write janitor.toml: asks for the Slack channel and the stack's tags
+	$(BIN)/janitor init
 
 synth: node_modules/.package-lock.json ## Make the CloudFormation template; needs no credentials
 	$(CDK) synth --quiet --strict

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION, once
+from conftest import ACCOUNT, REGION, once
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config import events
@@ -20,7 +18,6 @@ from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.deployment import UNDO, WORKER
-from ml_janitor_sandbox.slack import Signed, form, sign
 from standin import (
     ARMED_TOML,
     EMAILS,
@@ -239,13 +236,6 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
 # --- what is refused -------------------------------------------------------------------------------
 
 
-def edited(signed: Signed, change: Callable[[dict[str, Any]], None]) -> Signed:
-    """The request of a press, changed and signed again: what only Slack itself could send."""
-    payload = json.loads(parse_qs(signed.body.decode())["payload"][0])
-    change(payload)
-    return sign(form(payload), NOW)
-
-
 def test_what_may_not_be_said_changes_nothing_and_is_explained_to_whoever_said_it(
     warned: Deployment, log: StringIO
 ) -> None:
@@ -260,15 +250,3 @@ def test_what_may_not_be_said_changes_nothing_and_is_explained_to_whoever_said_i
     line = json.loads(log.getvalue().splitlines()[-1])
     assert (line["message"], line["level"], line["user"]) == ("a press was refused", "WARNING", STRANGER)
     assert "/slack/actions/" not in log.getvalue()
-
-
-def test_a_stranger_with_the_id_of_a_member_is_not_taken_for_them(warned: Deployment) -> None:
-    """Ids of people are unique within a workspace only, and a channel may be shared with another."""
-    signed = edited(warned.signed("now", MEMBER), lambda payload: payload["user"].update(team_id="T0OTHER"))
-    before = state(warned)
-
-    warned.send(signed)
-
-    assert state(warned) == before
-    (answer,) = warned.slack.responses()
-    assert answer["text"] == "Nothing was changed: only people of this workspace may press that."
