@@ -189,7 +189,7 @@ def test_a_plain_install_has_the_command_line_and_lambda_gets_all_but_that(wheel
     in_lambda = set(pyproject["dependency-groups"]["lambda"])
 
     assert said["Requires-Python"] == ">=3.12"
-    assert said.get_all("Provides-Extra") == ["sandbox"]
+    assert said.get_all("Provides-Extra") == ["mcp", "sandbox"]
     assert plain - in_lambda == TERMINAL
     assert in_lambda < plain
     locked = (ROOT / "requirements" / "lambda.txt").read_text()
