@@ -191,7 +191,7 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(LOCK) pyproject.toml --extra sandbox --python-version 3.12 -o requirements/audit.txt
 	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
 	$(LOCK) pyproject.toml --group cdk --python-version 3.12 -c requirements/audit.txt -o requirements/cdk.txt
-	$(LOCK) pyproject.toml --extra sandbox --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra sandbox --extra mcp --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
 	echo c7n==0.9.53 | $(LOCK) - --python-version 3.12 -o requirements/custodian.txt
 	mkdir -p .build && echo torch >.build/excluded.txt
 	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt

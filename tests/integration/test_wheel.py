@@ -189,7 +189,7 @@ def test_a_plain_install_has_the_command_line_and_lambda_gets_all_but_that(wheel
     in_lambda = set(pyproject["dependency-groups"]["lambda"])
 
     assert said["Requires-Python"] == ">=3.12"
-    assert said.get_all("Provides-Extra") == ["sandbox"]
+    assert said.get_all("Provides-Extra") == ["mcp", "sandbox"]
     assert plain - in_lambda == TERMINAL
     assert in_lambda < plain
     locked = (ROOT / "requirements" / "lambda.txt").read_text()
@@ -216,8 +216,8 @@ def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
     assert "[detectors.idle-endpoints]" in done(
         installed / "janitor", "settings", "idle-endpoints", cwd=tmp_path
     )
-    page = done(installed / "janitor", "docs", "operating", "DidNotRun", cwd=tmp_path)
-    assert page.startswith("### DidNotRun\n")
+    page = done(installed / "janitor", "docs", "operating", "SweepMissed", cwd=tmp_path)
+    assert page.startswith("### SweepMissed\n")
 
 
 def test_the_wheel_says_the_same(installed: Path, tmp_path: Path, box: Control, janitor: Janitor) -> None:
