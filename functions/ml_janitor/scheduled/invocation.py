@@ -163,7 +163,7 @@ class Invocation:
         own = copy(self)
         own.environment = replace(self.environment, detector=name)
         if has_own_function(self.settings, own.detector.name):
-            raise InvalidInputError(f"the event makes no sense: detectors: {name} has a function of its own")
+            raise InvalidInputError(f"invalid event: detectors: {name} has a function of its own")
         own.shared_reading = True
         return own
 
