@@ -113,9 +113,11 @@ def test_within_an_account_the_trust_policy_may_be_enough(
 def test_a_session_policy_takes_from_a_role_and_adds_nothing(
     iam: IamControl, aws: Clients, control: Control
 ) -> None:
-    iam.enforce({SPOKE: role(allow(["sagemaker:ListEndpoints", "sagemaker:DeleteEndpoint"]))})
+    may = allow(["sagemaker:ListEndpoints", "sagemaker:DeleteEndpoint"])
+    iam.enforce({JANITOR: role(ASSUMES), SPOKE: role(may, trust=trusting({"AWS": JANITOR}))})
+    sts = aws("sts", key=iam.credentials(JANITOR)["aws_access_key_id"])
     policy = json.dumps(document(allow("sagemaker:List*")))
-    given = aws("sts").assume_role(RoleArn=SPOKE, RoleSessionName="reads", Policy=policy)["Credentials"]
+    given = sts.assume_role(RoleArn=SPOKE, RoleSessionName="reads", Policy=policy)["Credentials"]
     session = boto3.Session(
         given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name="us-east-1"
     )

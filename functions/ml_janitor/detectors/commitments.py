@@ -81,7 +81,6 @@ class Commitments(Detector[SteadyUse]):
     """
 
     name = "commitments"
-    schedule = "cron(0 8 ? * MON *)"
     kinds = ("commitment",)
     asks_for = Change.COMMIT
     own_tags = False  # nothing that nobody bought yet has tags

@@ -67,7 +67,6 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
     """
 
     name = "oversized-endpoints"
-    schedule = "cron(10 0 ? * MON *)"
     kinds = (ENDPOINT.type,)
     asks_for = Change.RESIZE
     reads = (

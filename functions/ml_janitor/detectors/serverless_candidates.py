@@ -65,7 +65,6 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
     """
 
     name = "serverless-candidates"
-    schedule = "cron(15 5 ? * MON *)"
     kinds = (ENDPOINT.type,)
     asks_for = Change.REPLACE
     reads = (

@@ -216,7 +216,6 @@ class UnusedServingResources(Detector[ServingResource]):
     """
 
     name = "unused-serving-resources"
-    schedule = "cron(30 1 ? * MON *)"
     kinds = (ENDPOINT_CONFIG.type, MODEL.type)
     spares_undos = True
     reads = (

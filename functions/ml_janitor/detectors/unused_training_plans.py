@@ -96,7 +96,7 @@ class UnusedTrainingPlans(Detector[TrainingPlan]):
     """
 
     name = "unused-training-plans"
-    schedule = "cron(30 9 * * ? *)"
+    schedule = "cron(35 6 * * ? *)"
     kinds = (TRAINING_PLAN.type,)
     asks_for = Change.LIMIT
     reads = (

@@ -456,12 +456,9 @@ class Overview:
         }
 
     @property
-    def dollars(self) -> dict[str, Decimal]:
-        """Return the monthly cost of the findings of each detector that ever ran, over all accounts."""
-        sums = {run.detector: Decimal(0) for run in self.runs if run.time is not None}
-        for sweep in self.last:
-            sums[sweep.detector] += sweep.monthly_usd
-        return sums
+    def ran(self) -> list[str]:
+        """Return the detectors that ever ran."""
+        return [run.detector for run in self.runs if run.time is not None]
 
     @property
     def new(self) -> int:

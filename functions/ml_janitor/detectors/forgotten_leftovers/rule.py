@@ -39,7 +39,6 @@ class ForgottenLeftovers(Detector[Leftover]):
     """
 
     name = "forgotten-leftovers"
-    schedule = "cron(0 6 ? * MON *)"
     kinds = (log_groups.LOG_GROUP_KIND, image_repositories.REPOSITORY_KIND, failed_jobs.FAILED_JOB_KIND)
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(

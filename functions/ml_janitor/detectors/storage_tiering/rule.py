@@ -534,7 +534,6 @@ class StorageTiering(Detector[TieringBucket]):
     """
 
     name = "storage-tiering"
-    schedule = "cron(40 6 ? * MON *)"
     kinds = (BUCKET_KIND,)
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
