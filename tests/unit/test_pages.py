@@ -75,8 +75,8 @@ def by_hand(path: Path) -> int:
     """
     Count the words of a page that somebody writes and reads: what has a letter or a digit.
 
-    Left out is what a program writes, between `<!-- NAME -->` and `<!-- /NAME -->`, and blocks of code: commands,
-    settings, and what they print.
+    Left out is what a program writes, between `<!-- NAME -->` and `<!-- /NAME -->`, and blocks of code:
+    commands, settings, and what they print.
     """
     made = (r"<!-- (\S+) -->\n.*?<!-- /\1 -->", r"^ *```.*?^ *```")
     text = path.read_text()
