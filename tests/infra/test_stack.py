@@ -165,7 +165,7 @@ def test_its_role_holds_what_it_declares(stack: Synthesised, detector: type[Dete
         *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
-        *(["s3:GetObject"] if detector.keeps_files else []),
+        *(["s3:GetObject"] if detector.keeps_files or detector.keeps_descriptions else []),
     }
 
     assert granted - own == {grant.action for grant in detector().reads} - own
@@ -303,6 +303,7 @@ def test_reports_are_private_and_end(stack: Synthesised) -> None:
     assert [(rule.get("Prefix"), rule["ExpirationInDays"]) for rule in rules] == [
         (None, 90),
         ("duplicate-artifacts/listing/", 3),
+        ("descriptions/", 14),
     ]
 
 
@@ -315,8 +316,13 @@ def test_only_what_keeps_files_reads_them_again(stack: Synthesised) -> None:
             for resource in listed(statement["Resource"])
             if "s3:GetObject" in listed(statement["Action"]) and "Reports" in json.dumps(resource)
         ]
-        assert len(read) == detector.keeps_files
-        assert all(resource.endswith(f"/{detector.name}/listing/*") for resource in read)
+        kept = {
+            f"/{detector.name}/listing/*": detector.keeps_files,
+            "/descriptions/*": detector.keeps_descriptions,
+        }
+        assert sorted(f"/{resource.partition('/')[2]}" for resource in read) == sorted(
+            place for place, keeps in kept.items() if keeps
+        )
 
 
 def test_the_dashboard_shows_the_money_first(stack: Synthesised) -> None:

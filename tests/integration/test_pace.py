@@ -13,9 +13,10 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension
+from ml_janitor.aws.descriptions import DescribedResources, describe_all
 from ml_janitor.aws.pace import Pace, RateSlot
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, DescribedResources, describe_all, list_targets
+from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, list_targets
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, list_buckets
 from ml_janitor_sandbox.control import Control

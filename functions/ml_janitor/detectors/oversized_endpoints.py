@@ -21,6 +21,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     OLDEST_FIRST,
     RECOMMENDATION,
+    SEARCH,
     describe_resource,
     list_kind,
 )
@@ -71,8 +72,10 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
     name = "oversized-endpoints"
     schedule = "cron(10 0 ? * MON *)"
     kinds = (ENDPOINT.type,)
+    keeps_descriptions = True
     asks_for = Change.RESIZE
     reads = (
+        allow(SEARCH),
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT, RECOMMENDATION)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),

@@ -18,6 +18,7 @@ from annotated_types import Interval
 from ml_janitor.aws import s3, tags
 from ml_janitor.aws.calls import Listing, ReadError, as_signal
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import describe_all
 from ml_janitor.aws.images import DESCRIBE_IMAGES, IMAGE_REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, PricedComponent
 from ml_janitor.aws.sagemaker_kinds import (
@@ -25,7 +26,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     PROCESSING_JOB,
     TRANSFORM_JOB,
     SageMakerKind,
-    describe_all,
     describe_resource,
     texts_in,
 )

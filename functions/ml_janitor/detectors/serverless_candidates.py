@@ -24,7 +24,14 @@ from ml_janitor.aws.endpoints import (
     WantedMetrics,
 )
 from ml_janitor.aws.prices import GET_PRODUCTS, memory_gib
-from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    SEARCH,
+    describe_resource,
+)
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
     Change,
@@ -69,8 +76,10 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
     name = "serverless-candidates"
     schedule = "cron(15 5 ? * MON *)"
     kinds = (ENDPOINT.type,)
+    keeps_descriptions = True
     asks_for = Change.REPLACE
     reads = (
+        allow(SEARCH),
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
