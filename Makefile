@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-types check-docs check-workflows format docs
+.PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-prose check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
 
@@ -104,7 +104,7 @@ mutate: dev ## Break one operator, condition or statement after the other, and l
 mutate-parts:
 	@$(PYTHON) tests/mutation.py --parts
 
-check: check-style check-names check-types check-docs check-workflows ## Format, lint, names, strict types, docs that match the code, workflows
+check: check-style check-names check-prose check-types check-docs check-workflows ## Format, lint, names, prose, strict types, docs that match the code, workflows
 
 check-style: dev
 	$(BIN)/ruff format --check -q .
@@ -112,6 +112,9 @@ check-style: dev
 
 check-names: dev
 	$(BIN)/python tests/naming.py
+
+check-prose: dev
+	$(BIN)/python tests/prose.py
 
 check-types: dev
 	$(BIN)/mypy
@@ -147,8 +150,8 @@ gpu-prices: dev ## Write the table of GPU prices again, FROM=DIR of SkyPilot's c
 bench: dev .build/custodian/.made ## Measure the speed claims, as ratios within one run; PARTS="endpoints bills" for some of them
 	$(BIN)/python -m bench $(PARTS)
 
-measures: dev ## Count modules, circles, what one endpoint executes, and lines; ADVISER=RANGE of commits: the files that one touches
-	$(BIN)/python tests/measures.py $(if $(ADVISER),--adviser $(ADVISER),)
+measures: dev ## Count what one endpoint executes, files, names and lines
+	$(BIN)/python tests/measures.py
 
 names: dev ## Write the names that deployments, tables and scripts use into tests/stable_names.toml, where a test holds them
 	$(NODE_ENV) PYTHONPATH=. $(BIN)/python tests/stable_names.py

@@ -39,7 +39,6 @@ STATES = Price(
 
 ORGANIZATION = {
     "id": "o-a1b2c3d4e5",
-    "janitor_account": "123456789012",
     "callers": ["arn:aws:iam::123456789012:role/janitor"],
     "external_id": "ml-janitor-scale",
     "all_accounts": True,

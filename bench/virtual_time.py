@@ -28,8 +28,8 @@ class VirtualTime:
     A request takes a *round_trip*. *moved* hears of each new time before anybody does.
 
     Without *workers*, a thread that is slowed down by others on a real machine is waited for too short at
-    worst: its next call is then later than it would be, so what a run takes is never shown too short. Of
-    so many *workers*, each within `working`, all have to sleep before time passes.
+    worst: its next call is then later than it would be, so what a run takes is never shown too short. All
+    *workers*, each within `working`, have to sleep before time passes.
     """
 
     def __init__(

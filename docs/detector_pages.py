@@ -1,17 +1,15 @@
-"""What the code says of a detector: the head of its page, and its section of janitor.toml."""
+"""The parts of a detector's page that the code knows."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 from docs import managed_policies
-from ml_janitor.config.sections import JANITOR_FIELDS
-from ml_janitor.core.durations import WorkingHours, format_duration
+from ml_janitor.config.sections import JANITOR_FIELDS, tunable_fields
+from ml_janitor.core.durations import format_duration
 from ml_janitor.engine.detector import Detector, Grant
 
 ROLE = "arn:aws:iam::123456789012:role/ml-training"
@@ -27,11 +25,20 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 
 def head(detector: type[Detector[Any]]) -> str:
-    """The top of a detector's page: what the code says about it."""
-    lines = [f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`.", ""]
-    lines += ["| setting | default |", "| --- | --- |"]
-    lines += [f"| `{field.name}` | {shown(default_of(detector, field.name))} |" for field in fields(detector)]
-    lines += ["", "| reads | on | why |", "| --- | --- | --- |"]
+    """Return the top of a detector's page."""
+    return "\n".join([f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`."])
+
+
+def reference(detector: type[Detector[Any]]) -> str:
+    """Return the end of a detector's page: its settings, its constants and its permissions."""
+    lines = ["| setting | default |", "| --- | --- |"]
+    own = {field.name for field, _ in tunable_fields(detector)}
+    for field in fields(detector):
+        fixed = (
+            "" if field.name in own else ", from `[janitor]`" if field.name in JANITOR_FIELDS else ", fixed"
+        )
+        lines.append(f"| `{field.name}` | {shown(getattr(detector(), field.name))}{fixed} |")
+    lines += ["", "## Permissions", "", "| reads | on | why |", "| --- | --- | --- |"]
     rule = detector()
     lines += [f"| `{grant.action}` | `{grant.on}` | {why(grant)} |" for grant in rule.reads]
     example = detector(**EXAMPLES.get(detector.name, {}))
@@ -63,48 +70,11 @@ def why(grant: Grant) -> str:
     return f"{called}, where {only}" if only else called
 
 
-def section(detector: type[Detector[Any]]) -> Iterator[str]:
-    """The section of one detector, with its tunables as comments."""
-    yield f"[detectors.{detector.name}]"
-    yield f"# {detector.summary()}"
-    for field in fields(detector):
-        if field.name not in JANITOR_FIELDS:
-            yield f"# {field.name} = {toml(default_of(detector, field.name))}"
-
-
-def toml(value: object) -> str:
-    """A default as TOML: of the kinds that tunables have."""
-    match value:
-        case timedelta():
-            return json.dumps(format_duration(value))
-        case Mapping():
-            return (
-                "{ " + ", ".join(f"{_key(key)} = {toml(item)}" for key, item in value.items()) + " }"
-                if value
-                else "{}"
-            )
-        case tuple():
-            return "[" + ", ".join(map(toml, value)) + "]"
-        case _:
-            return json.dumps(value)
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name)
-
-
-def default_of(detector: type[Detector[Any]], field: str) -> object:
-    """The default of one tunable."""
-    return getattr(detector(), field)
-
-
 def shown(value: object) -> str:
     """A default as janitor.toml writes it."""
     match value:
         case timedelta():
             return f"`{format_duration(value)}`"
-        case WorkingHours():
-            return f"`{value}` (from `[janitor]`)"
         case tuple() | list():
             return ", ".join(f"`{item}`" for item in value) or "none"
         case Mapping():

@@ -1,8 +1,8 @@
 """
 Writes the parts of the docs that are made from the code; with --check, only says which are out of date.
 
-The parts that need only the code come first: a new detector has its page's head, its row in README and its
-section in janitor.toml before a sandbox starts. A generated part stands between `<!-- NAME -->` and
+The parts that need only the code come first: a new detector has its page's head and its row in README before
+a sandbox starts. A generated part stands between `<!-- NAME -->` and
 `<!-- /NAME -->`; the notebooks' start script, which AWS takes as one file, holds its Python program between
 `<<'PYTHON'` and `PYTHON`.
 """
@@ -10,6 +10,8 @@ section in janitor.toml before a sandbox starts. A generated part stands between
 from __future__ import annotations
 
 import functools
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -21,13 +23,14 @@ from typing import NamedTuple
 
 from bench import monthly, scale
 from docs import managed_policies, pictures
-from docs.detector_pages import EXAMPLES, head, section
+from docs.detector_pages import EXAMPLES, head, reference
 from infra.keys import KEY_TABLE
 from ml_janitor.bill import explaining, reading
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Grant
 from ml_janitor.ledger import uses
+from ml_janitor_cli import settings
 
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
@@ -52,9 +55,6 @@ PLAN = "Plan for six weeks"
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
 """How much of its output the README shows."""
-
-ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n\n"
-"""Where the generated part of janitor.toml begins."""
 
 INSIDE = "--inside"
 OF_SANDBOX = ("AWS_", "JANITOR_")
@@ -100,6 +100,7 @@ def pages_of_code() -> list[tuple[Path, str]]:
         docs / "cost.md": {"cost": cost()},
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "security.md": {"keys": signing_keys()},
+        docs / "settings.md": {"settings": settings_reference()},
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.COST_READS, *explaining.RESOURCE_READS]),
@@ -107,9 +108,12 @@ def pages_of_code() -> list[tuple[Path, str]]:
             "ledger": ledger(),
             "managed": managed_policies.table(),
         },
-        **{docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS},
+        **{
+            docs / "detectors" / f"{rule.name}.md": {"generated": head(rule), "reference": reference(rule)}
+            for rule in DETECTORS
+        },
     }
-    return [*filled(parts), start_script(), example_settings()]
+    return [*filled(parts), start_script(), *settings_files()]
 
 
 def pages_of_sessions() -> list[tuple[Path, str]]:
@@ -133,12 +137,21 @@ def filled(parts: Mapping[Path, Mapping[str, str]]) -> list[tuple[Path, str]]:
     return [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
 
 
-def example_settings() -> tuple[Path, str]:
-    """janitor.toml with a section for each adviser: of those that act, it is written by hand."""
-    path = ROOT / "janitor.toml"
-    before, begins, _ = path.read_text().partition(ADVISERS)
-    sections = ["\n".join(section(one)) for one in DETECTORS if one.cleanup is None]
-    return path, before + begins + "\n\n".join(sections) + "\n"
+def settings_files() -> list[tuple[Path, str]]:
+    """janitor.toml, which is what `janitor init` writes without an answer, and the schema for editors."""
+    schema = json.dumps(settings.json_schema(), indent=1) + "\n"
+    return [(ROOT / "janitor.toml", settings.short_file({})), (settings.SCHEMA, schema)]
+
+
+def settings_reference() -> str:
+    """Every setting with its default, by table."""
+    lines = list[str]()
+    for table, entries in itertools.groupby(settings.setting_entries(), key=lambda entry: entry.table):
+        lines += ["", f"## [{table}]", "", "| setting | default | what it does |", "| --- | --- | --- |"]
+        for entry in entries:
+            value = f"`{entry.default}`" if entry.default else f"none; for example `{entry.example}`"
+            lines.append(f"| `{entry.key}` | {value} | {entry.text} |")
+    return "\n".join(lines[1:])
 
 
 def start_script() -> tuple[Path, str]:

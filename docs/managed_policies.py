@@ -30,7 +30,6 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
                 "output": "s3://acme-athena/janitor/",
             },
         },
-        "inventory_from": 5_000_000,
     }
 }
 """Settings besides `read_contents_in` under which a detector reads more."""

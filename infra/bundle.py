@@ -22,6 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from ml_janitor.config.values import InvalidInputError
+
 PROJECT_ROOT = Path(__file__).parent.parent
 SOURCE_ROOT = PROJECT_ROOT / "functions"
 LAMBDA_REQUIREMENTS = PROJECT_ROOT / "requirements" / "lambda.txt"
@@ -73,11 +75,14 @@ def build_bundle(output: Path, architecture: Architecture) -> None:
     """
     Fill the empty folder *output*.
 
-    Raises CalledProcessError if a wheel is not available or its hash is wrong, RuntimeError on a Python of
-    another minor version, whose byte code Lambda would ignore.
+    Raises CalledProcessError if a wheel is not available or its hash is wrong, InvalidInputError on a Python
+    of another minor version, whose byte code Lambda would ignore.
     """
     if f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON_VERSION:
-        raise RuntimeError(f"build with Python {PYTHON_VERSION}: byte code of another version is dead weight")
+        raise InvalidInputError(
+            f"the bundle is built with Python {PYTHON_VERSION}, and this is {sys.version.split()[0]}: "
+            f"make deploy PYTHON=python{PYTHON_VERSION}"
+        )
     install_wheels(output, architecture)
     trim_bundle(output)
     ours = shutil.ignore_patterns("__pycache__", "*.pyc")

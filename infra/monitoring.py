@@ -164,7 +164,7 @@ def create_dashboard(
     made = cloudwatch.Dashboard(scope, id_, default_interval=Duration.days(30))
     made.add_widgets(
         metric_graph(
-            "What the findings cost, dollars a month", "MonthlyUsd", detectors, stacked=True, width=16
+            "Cost of the findings, dollars a month", "MonthlyUsd", detectors, stacked=True, width=16
         ),
         total_widget("Dollars a month now", "MonthlyUsd", detectors),
     )

@@ -34,7 +34,9 @@ from ml_janitor.config.settings import (
     arming_refusals,
     arming_warnings,
     home_refusals,
+    ignored_warnings,
     notice_warnings,
+    tag_warnings,
     undo_role_warnings,
 )
 from ml_janitor.config.values import InvalidInputError
@@ -68,8 +70,9 @@ class JanitorStack(Stack):
         settings: Settings | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(scope, id_, **kwargs)
-        self.settings = settings = settings or Settings.load(files=[PROJECT_ROOT / SETTINGS_FILE])
+        settings = settings or Settings.load(files=[PROJECT_ROOT / SETTINGS_FILE], deploying=True)
+        super().__init__(scope, id_, tags=settings.janitor.tags, **kwargs)
+        self.settings = settings
         account = "" if cdk.Token.is_unresolved(self.account) else self.account
         if refused := [*home_refusals(settings, account), *arming_refusals(settings)]:
             raise InvalidInputError("; ".join(refused))
@@ -179,6 +182,8 @@ class JanitorStack(Stack):
         }.items():
             for warning in warnings:
                 cdk.Annotations.of(self).add_warning_v2(f"janitor:{name}", warning)
+        for note in (*ignored_warnings(settings), *tag_warnings(settings)):  # --strict fails on a warning
+            cdk.Annotations.of(self).add_info(f"warning: janitor.toml: {note}")
 
     def _sweep(
         self,

@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
+from conftest import ACCOUNT
 from ml_janitor.aws.cost_explorer import CostExplorer, CostPrediction, CostRow
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource
@@ -25,7 +26,6 @@ from ml_janitor.bill.report import BillReport, make_bill_report
 from ml_janitor.core.commitment import family_name
 
 DAY, ZERO = timedelta(days=1), Decimal(0)
-ACCOUNT = "123456789012"
 TAGS = {"project": "project", "owner": "owner"}
 SAGEMAKER, S3, EC2 = "Amazon SageMaker", "Amazon Simple Storage Service", "EC2 - Other"
 HOURLY = {

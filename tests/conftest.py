@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from moto_corrections.sagemaker.progress import DEFAULTS
 
+SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=seconds) for seconds in (1, 60, 3600, 86_400))
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 """The sandbox's default time: a Tuesday night."""
 

@@ -339,7 +339,7 @@ WITH_BILL = f"""{WITH_SLACK}
 digest_schedule = "cron(0 20 * * ? *)"
 [bill]
 enabled = true
-weekly_table = "Tue"
+schedule = "cron(30 6 ? * TUE *)"
 """
 """With a bill that is posted by itself, for no digest is due, on the day on which the tags are checked."""
 
@@ -387,7 +387,6 @@ max_share = 100
 IN_ORGANIZATION = f"""{ARMED}
 [organization]
 accounts = ["{ACCOUNT}"]
-janitor_account = "{ACCOUNT}"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 external_id = "ml-janitor-7f3a"
 regions = ["{REGION}"]

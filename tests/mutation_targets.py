@@ -49,7 +49,17 @@ COMMON = {"__init__", "rule", "main", "command", "stack"}
 """Names of modules after which no test file is named."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {
-    "functions/ml_janitor/acting/acting.py": ("unit/test_undoing.py", "unit/test_limits.py"),
+    "functions/ml_janitor/acting/acting.py": (
+        "unit/test_undoing.py",
+        "unit/test_limits.py",
+        "attacks/test_limits_that_are_filled_before.py",
+        "attacks/test_warnings_that_nobody_gave.py",
+    ),
+    "functions/ml_janitor/acting/undoing.py": (
+        "attacks/test_origin_of_an_undo.py",
+        "attacks/test_presses_at_the_worker.py",
+        "attacks/test_records_before_their_verification.py",
+    ),
     "functions/ml_janitor/acting/warning.py": ("unit/test_acting.py",),
     "functions/ml_janitor/acting/after_sweep.py": ("unit/test_acting.py",),
     "functions/ml_janitor/engine/": ("unit/test_engine.py",),
@@ -120,7 +130,6 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
     "functions/ml_janitor/scheduled/sweep_run.py": (
-        "integration/test_sweep_run.py",
         "unit/test_acting.py",
         "unit/test_after_sweep.py",
     ),
@@ -171,8 +180,13 @@ class Breakage(NamedTuple):
 @functools.cache
 def breakages() -> tuple[Breakage, ...]:
     """All rows of tests/breakages.toml."""
-    rows = tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]
-    return tuple(Breakage(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows)
+    files = tomllib.loads(BREAKAGES.read_text("utf-8"))
+    tests = {file: rows.pop("tests", ()) for file, rows in files.items()}
+    return tuple(
+        Breakage(file, old, new, why, tuple(own or tests[file]))
+        for file, rows in files.items()
+        for why, (old, new, *own) in rows.items()
+    )
 
 
 def targets() -> list[str]:

@@ -1,9 +1,8 @@
 """
-Checks names and the first words of docstrings: `make check-names` prints what is wrong, and exits with 1.
+Checks names: `make check-names` prints what is wrong, and exits with 1.
 
 A public name of a module (function, class, constant, type alias) stands once in functions, cli and infra,
-and once in the kit, so that one grep finds it. No variable is called `one`, and no docstring begins with a
-word that leaves its sentence without a subject.
+and once in the kit, so that one grep finds it. No variable is called `one`.
 """
 
 from __future__ import annotations
@@ -20,12 +19,10 @@ HOUSES = (("functions/", "cli/", "infra/"), ("kit/src/",))
 """Folders within which a public name stands once."""
 
 READ = (*HOUSES[0], *HOUSES[1], "sandbox/", "corrections/src/", "bench/", "app.py")
-"""What is read for variables and docstrings."""
+"""What is read for variables and, by tests/prose.py, docstrings."""
 
 DETECTOR = frozenset({"find", "look", "decide", "prepare", "act", "is_done", "revert"})
 """Names that every detector has by contract."""
-
-HEADLESS = frozenset({"What", "Whether", "Why", "Which", "Of", "Whose", "How"})
 
 type Trees = Mapping[str, ast.Module]
 type Named = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -88,22 +85,11 @@ def called_one(code: Trees) -> Iterator[str]:
                     yield f"{path}:{node.lineno}"
 
 
-def headless(code: Trees) -> Iterator[str]:
-    """List the docstrings that begin with one of the words that leave a sentence without a subject."""
-    for path, tree in code.items():
-        for node in ast.walk(tree):
-            if isinstance(node, Named.__value__):
-                text = ast.get_docstring(node) or ""
-                if text.split(maxsplit=1)[:1] and text.split(maxsplit=1)[0] in HEADLESS:
-                    yield f"{path}:{getattr(node, 'lineno', 1)}: {text.splitlines()[0]}"
-
-
 def violations(code: Trees) -> Iterator[str]:
     """List everything that this check refuses, a line each."""
     for name, paths in sorted(shared(code).items()):
         yield f"{name} is defined in {len(paths)} modules: {', '.join(paths)}"
     yield from (f"{place}: a variable is called `one`" for place in called_one(code))
-    yield from (f"{place} (begin with a verb or a noun)" for place in headless(code))
 
 
 def say(lines: Iterable[str]) -> int:

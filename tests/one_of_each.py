@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import boto3
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from endpoint_seed import KEY as VOLUME_KEY
 from endpoint_seed import Serving, experiment
 from job_seed import Floor
@@ -38,7 +38,6 @@ from tag_seed import REGISTRY
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/rare"
 """A customer's key: reading what it encrypts takes permission for the key as well."""
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SCHEDULE = "MonitoringScheduleArn"
 CAPTURED: Any = {
     "BatchTransformInput": {

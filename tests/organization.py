@@ -63,7 +63,6 @@ class Organization:
         """`[organization]` for all of it."""
         return {
             "id": self.id,
-            "janitor_account": ACCOUNT,
             "external_id": EXTERNAL_ID,
             "callers": [CALLER],
             "all_accounts": True,

@@ -43,6 +43,7 @@ from ml_janitor_sandbox.deployment import SIGNING
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
+from narrowing import not_none
 from one_of_each import SCRATCH
 from recorder import IN_LAMBDAS_HANDS, Missed, Recording, Step, Wanted, nothing, runs_of
 from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatures, undo_event
@@ -571,9 +572,8 @@ class Presses:
     def heard(self, host: Host, one: Missed) -> bool:
         """Who pressed does if nothing comes of that: by Slack itself, unless the press was taken."""
         if one.function == RECEIVER:
-            assert one.ran.answer is not None
             in_its_hands = not set(listed(one.statement["Action"])) <= IN_LAMBDAS_HANDS
-            assert one.ran.answer["statusCode"] == (503 if in_its_hands else 200)
+            assert not_none(one.ran.answer)["statusCode"] == (503 if in_its_hands else 200)
         signing = any(SIGNING in resource for _, resource in one.ran.denied)
         if (
             one.function == WORKER and one.ran.answer is None and not signing

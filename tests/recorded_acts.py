@@ -12,6 +12,7 @@ from fakes import candidates
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.engine.detector import Detector
+from narrowing import not_none, of_type
 from standin import KilledError
 
 IAM_NAMES = {
@@ -95,11 +96,9 @@ def found(detector: Detector[Any], aws: Aws, name: str) -> Target:
 
 def prepared(detector: Detector[Any], aws: Aws, target: Target) -> RecordedAct:
     """Look again, judge and prepare, all at NOW; the record goes through JSON as in the ledger."""
-    candidate = detector.look(aws, target, NOW)
-    assert candidate is not None
+    candidate = not_none(detector.look(aws, target, NOW))
     assert candidate.target.key == target.key
-    finding = detector.decide(candidate, NOW)
-    assert isinstance(finding, Finding)
+    finding = of_type(Finding, detector.decide(candidate, NOW))
     record = detector.prepare(aws, candidate, {})
     stored = json.loads(json.dumps(record))
     assert stored == record

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from importlib.resources import files
 from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
 
 from fakes import target_at
 from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from standin import ROOT
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"
@@ -21,8 +23,14 @@ STOP_JOB = "stop the job and end its warm pool"
 
 def schema(name: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) that describes a document."""
-    found: dict[str, Any] = json.loads(files("ml_janitor.report").joinpath(name).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text())
     return found
+
+
+def schema_problems(name: str, document: Any) -> list[str]:
+    """What the schema *name* finds wrong with *document*."""
+    validator = Draft202012Validator(schema(name), format_checker=FormatChecker())
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
 def result(

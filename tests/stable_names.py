@@ -59,7 +59,6 @@ BUTTONS = {
 ARMED = {one.name: {"mode": "act", "act_in": [ACCOUNT]} for one in DETECTORS if one.cleanup is not None}
 ORGANIZATION = {
     "id": "o-a1b2c3d4e5",
-    "janitor_account": ACCOUNT,
     "external_id": "ml-janitor-7f3a",
     "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     "all_accounts": True,

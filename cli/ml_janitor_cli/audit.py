@@ -78,7 +78,8 @@ def audit(
         float | None, edge.option("USD", "Exit with 3 if the findings cost more than USD a month.", min=0)
     ] = None,
     new_since: Annotated[
-        Path | None, edge.option("FILE", "Of the findings, only those that are not in this report end it so.")
+        Path | None,
+        edge.option("FILE", "Ignore findings that are in this report, for --fail-on and --fail-over."),
     ] = None,
     bill: Annotated[
         bool, edge.flag("--bill", "Say above the findings why the bill moved; asking AWS costs about $0.08.")
@@ -211,7 +212,7 @@ def closing_lines(
         command = ["janitor", "explain", first.arn]
         command += [] if Arn.parse(first.arn).region else ["--region", first.region]
         command += ["--profile", profile] if profile else []
-        yield f"How the first finding was judged: {' '.join(map(quote_shell, command))}"
+        yield f"To see how the first finding was judged: {' '.join(map(quote_shell, command))}"
 
 
 class FolderDescriptions:

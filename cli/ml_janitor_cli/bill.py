@@ -25,7 +25,7 @@ from ml_janitor.bill.explaining import (
     read_known_resources,
 )
 from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
-from ml_janitor.bill.reading import bill_question, bill_tags, read_bill
+from ml_janitor.bill.reading import SETTLING_DAYS, bill_question, read_bill
 from ml_janitor.bill.report import (
     BY_PHASE,
     OWN_TABLES,
@@ -34,6 +34,7 @@ from ml_janitor.bill.report import (
     make_bill_report,
     moved_usage_types,
 )
+from ml_janitor.config.sections import bill_tags
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.durations import DAY
 from ml_janitor.core.results import Sweep
@@ -51,6 +52,8 @@ from ml_janitor_cli.screen import draw_document, make_console, print_blocks, sho
 # --- command --------------------------------------------------------------------------------------
 
 MOST_BILL_DAYS = 180
+CHARGEBACK_TAG = "cost-center"
+"""The one of `tags` in `[bill]` by which --csv passes costs on."""
 COST_HISTORY = timedelta(days=395)
 """Period for which Cost Explorer has days: 13 months."""
 
@@ -58,7 +61,7 @@ COST_HISTORY = timedelta(days=395)
 def bill(
     ctx: typer.Context,
     *,
-    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = BY_PHASE,
+    by: Annotated[str, edge.option("TAG|phase|service|usage", "Lines of the table.")] = BY_PHASE,
     days: Annotated[
         int | None,
         typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many settled days."),
@@ -66,7 +69,7 @@ def bill(
     against: Annotated[
         str | None,
         edge.option(
-            "SPAN", "What to compare it with: its first day, or FIRST..LAST; else the days right before."
+            "SPAN", "Compare with this span: its first day, or FIRST..LAST; else the days right before."
         ),
     ] = None,
     json: edge.Json = False,
@@ -109,25 +112,25 @@ def bill(
     check_table_key(by, bill_tags(section))
     asked = bill_question(section, days=days or 0)
     if against is not None:
-        settled = setup.now - max(section.settling_days - 1, 0) * DAY
+        settled = setup.now - (SETTLING_DAYS - 1) * DAY
         asked = replace(asked, against=parse_span(against, asked.days, settled))
     files = {"--html": html_file, "--csv": csv_file}
     edge.check_outputs(files=files, json=json)
-    shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]
-    if csv_file and section.chargeback not in asked.tags:
+    shown = [name for name in (by, CHARGEBACK_TAG if csv_file else "") if name in asked.tags]
+    if csv_file and CHARGEBACK_TAG not in asked.tags:
         raise edge.CommandRefusedError(
-            f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags"
+            f"--csv: name the tag by which you pass costs on: tags.{CHARGEBACK_TAG} in [bill]"
         )
     with edge.end_on_interrupt(), show_progress("identifying the account") as say:
         report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
     contents: dict[str, Callable[[], str]] = {
         "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
-        "--csv": lambda: chargeback_csv(report, section.chargeback),
+        "--csv": lambda: chargeback_csv(report, CHARGEBACK_TAG),
     }
     failed = [
         why
         for flag, path in files.items()
-        if path and (why := write_bill_file(flag, path, contents[flag], report, section.chargeback))
+        if path and (why := write_bill_file(flag, path, contents[flag], report))
     ]
     if json:
         sys.stdout.write(bill_json_text(report, by=by))
@@ -140,12 +143,10 @@ def bill(
     return 0 if is_bill_complete(report) else 1
 
 
-def write_bill_file(
-    flag: str, path: Path, contents: Callable[[], str], report: BillReport, chargeback: str
-) -> str | None:
+def write_bill_file(flag: str, path: Path, contents: Callable[[], str], report: BillReport) -> str | None:
     """Write the contents of a file; return why that failed, or None."""
-    if flag == "--csv" and chargeback not in report.bill.by_tag:
-        return f"{path} was not written: the bill by {chargeback} could not be read"
+    if flag == "--csv" and CHARGEBACK_TAG not in report.bill.by_tag:
+        return f"{path} was not written: the bill by {CHARGEBACK_TAG} could not be read"
     why = edge.replace_file(path, contents())
     return why and f"{path} cannot be written: {why}"
 

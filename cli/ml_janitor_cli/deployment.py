@@ -20,8 +20,8 @@ from ml_janitor.acting.undoing import is_undoable
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, RefusedError, group_by_dimension
 from ml_janitor.bill.model import PRICE_PER_REQUEST, BillGap, BillReading, GapCause
-from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, bill_tags, chosen_tags, tag_gaps
-from ml_janitor.config.sections import BillSection, unmatched_routes
+from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, chosen_tags, tag_gaps
+from ml_janitor.config.sections import BillSection, bill_tags, unmatched_routes
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor.ledger.actions import Action, Actions

@@ -78,7 +78,7 @@ def doctor(
     *,
     names: Annotated[
         list[str] | None,
-        edge.argument("DETECTOR", "Which detectors to check; all that are enabled without one."),
+        edge.argument("DETECTOR", "Detectors to check; without one, all that are enabled."),
     ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
@@ -101,7 +101,7 @@ def doctor(
     permission is missing, and any other answer means that it is allowed. Reads that need a real object are
     listed as not probed, with the reason.
 
-    Of a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and Slack: the
+    In a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and Slack: the
     token, its scopes, the channel. Each problem says what to do next.
 
     With --policy it asks AWS nothing and prints what an audit from a laptop has to be allowed, for the
@@ -136,7 +136,7 @@ def doctor(
             checked = check_organization(setup, [*detectors, *([] if names else bill_readers(settings.bill))])
         print_blocks(checked.blocks)
         if checked.commands:  # in lines that can be copied
-            sys.stdout.write("\n".join(["", "What mends it, after `make synth`:", *checked.commands, ""]))
+            sys.stdout.write("\n".join(["", "To mend it, after `make synth`:", *checked.commands, ""]))
         return 0 if checked.fine else 1
     regions = setup.regions(region)
     if policy:

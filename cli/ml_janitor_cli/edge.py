@@ -32,7 +32,7 @@ from ml_janitor.aws.client import (
     read_caller,
 )
 from ml_janitor.aws.pace import Pace
-from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
+from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings, ignored_warnings
 from ml_janitor.config.values import InvalidInputError, suggest_nearest
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import quote_shell
@@ -141,11 +141,14 @@ def load_settings(
     """Load the operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
     files = [path for path in [Path(SETTINGS_FILE)] if path.exists()]
     try:
-        return Settings.load(
+        settings = Settings.load(
             files=[*files, *([config] if config else [])], overrides=overrides or (), registry=registry
         )
     except InvalidInputError as error:
         raise CommandRefusedError(str(error)) from error
+    for warning in ignored_warnings(settings):
+        typer.echo(f"janitor: warning: {warning}", err=True)
+    return settings
 
 
 def choose_detectors(names: Sequence[str] | None, settings: Settings) -> list[Detector[Any]]:
@@ -189,7 +192,7 @@ def check_real_time(flag: str | None) -> None:
     if flag:
         raise CommandRefusedError("--now does not go with --act: what is done is done now")
     if os.environ.get("JANITOR_NOW") and not os.environ.get("AWS_ENDPOINT_URL"):
-        raise CommandRefusedError("JANITOR_NOW is set, and this is no sandbox: unset it to act")
+        raise CommandRefusedError("JANITOR_NOW is set, and this is not a sandbox: unset it to act")
 
 
 def _time(name: str, text: str) -> datetime:
@@ -404,9 +407,7 @@ def ask_choice(what: str, options: Sequence[str]) -> str:
     typer.echo(f"{what}:", err=True)
     for number, option in enumerate(options, start=1):
         typer.echo(f"  {number}  {option}", err=True)
-    answer = _answered(
-        lambda: str(typer.prompt("Which one (its number)", default="", show_default=False, err=True))
-    )
+    answer = _answered(lambda: str(typer.prompt("Type its number", default="", show_default=False, err=True)))
     if not answer.isdecimal() or not 1 <= int(answer) <= len(options):
         raise CommandRefusedError(f"expected a number from 1 to {len(options)}, got {answer}")
     return options[int(answer) - 1]

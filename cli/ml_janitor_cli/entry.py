@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
-from importlib.metadata import version
+from importlib.metadata import requires, version
 
 SIGINT_STATUS = 130
 """Exit status that a shell reports for a program that SIGINT ended."""
@@ -50,9 +51,36 @@ def run_command() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{version_line()}\n")
         return 0
+    if problem := outdated_library():
+        sys.stderr.write(f"janitor: {problem}\n")
+        return 2
     from ml_janitor_cli import main as cli
 
     return cli.main()
+
+
+def outdated_library() -> str | None:
+    """
+    Say which of boto3 and botocore is older than the wheel demands, if one is.
+
+    An older one drops fields of AWS's answers silently, and a dropped field looks like an absent one.
+    """
+    lines = "\n".join(requires("ml-janitor") or ())
+    bound = re.search(r"^boto3[=>]=([\d.]+)", lines, re.MULTILINE)
+    for name in ("boto3", "botocore"):
+        if bound and release_numbers(found := version(name)) < release_numbers(bound[1]):
+            return f"{name} {found} is too old: pip install --upgrade 'boto3>={bound[1]}'"
+    return None
+
+
+def release_numbers(version_: str) -> tuple[int, ...]:
+    """Return the numbers of a version of boto3, such as 1.44.8."""
+    return tuple(int(number) for number in re.findall(r"\d+", version_)[:3])
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs the wheel with *extra*: the wheel is on no package index."""
+    return f"pip install './ml_janitor-{version('ml-janitor')}-py3-none-any.whl[{extra}]'"
 
 
 def discard_output() -> None:

@@ -70,7 +70,7 @@ from ml_janitor_cli.terminal import ERROR_LIMIT, NAME_LIMIT, once_sentence, pric
 # --- command --------------------------------------------------------------------------------------
 
 NO_LEDGER_NOTE = (
-    f"What people kept or snoozed is not looked at: no ledger is named (--table or {edge.TABLE_VARIABLE}), "
+    f"Holds of people are not read: no ledger is named (--table or {edge.TABLE_VARIABLE}), "
     f"and no stack {STACK_NAME} was found."
 )
 
@@ -102,8 +102,8 @@ def explain(
     Explain one verdict: every signal, every step of the rule. Nothing is changed.
 
     Each resource is read again and judged by every detector for its kind, those that are switched off among
-    them, whether it is found or kept. The ledger has what people kept or snoozed. Of several resources with
-    one name, the one with a finding is explained, else the one that costs money, else all of them.
+    them, whether it is found or kept. The ledger has what people kept or snoozed. If several resources
+    share a name, it explains the resource with a finding, else the one that costs money, else all.
 
     Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage, such
     as an ARN or a name that no resource has; 3, a resource was deleted.
@@ -154,7 +154,7 @@ def explain(
     notes = [f"Also called {text}: {', '.join(arns)}." for text, arns in also.items()]
     notes += [] if ledger else [NO_LEDGER_NOTE]
     if isinstance(holds, Unreadable):
-        notes += [f"What people kept or snoozed could not be read: {holds.error}"]
+        notes += [f"Holds of people could not be read: {holds.error}"]
     if json:
         sys.stdout.write(explanation_json(answers, also, time=at, account=account))
     else:
@@ -482,7 +482,7 @@ def explanation_json(
     *also* has the ARNs that share a name with what is explained, by that name.
     """
     document = {
-        "version": EXPLANATION_VERSION,
+        "schema_version": EXPLANATION_VERSION,
         "time": iso_time(time),
         "account": account,
         "explanations": [_document(judged) for judged in explained],

@@ -94,7 +94,7 @@ def forget(
     """
     Replace a person's name by a random id, in the ledger and in the kept reports.
 
-    Signed records are verified first and signed again. What cannot be reached is printed.
+    Signed records are verified first and signed again. Prints what it cannot reach.
 
     Exit status: 0, it is replaced; 1, not everywhere; 2, a key or the bucket is missing.
     """

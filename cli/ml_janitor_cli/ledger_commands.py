@@ -112,7 +112,10 @@ def findings(
         lines = [line for line in read_ledger_lines(at, every=every) if line.detector in wanted]
     lines.sort(key=lambda line: -(line.usd or 0))
     if json:
-        document = {"version": FINDINGS_VERSION, "findings": [ledger_line_json(line) for line in lines]}
+        document = {
+            "schema_version": FINDINGS_VERSION,
+            "findings": [ledger_line_json(line) for line in lines],
+        }
         sys.stdout.write(encoder.dumps(document, indent=2) + "\n")
     else:
         print_blocks(draw_ledger_lines(lines, every=every))
@@ -286,7 +289,7 @@ def keep(
     access: LedgerAccess,
     resource: ResourceArgument,
     *,
-    reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")],
+    reason: Annotated[str, edge.option("TEXT", "The reason; the report shows it.")],
     until: Annotated[
         str | None, edge.option("DATE", "The last day on which it is kept; else for good.")
     ] = None,
@@ -320,7 +323,7 @@ def snooze(
     resource: ResourceArgument,
     days: Annotated[int, edge.argument("DAYS", "For how long.", min=1, max=365)],
     *,
-    reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")] = "",
+    reason: Annotated[str, edge.option("TEXT", "The reason; the report shows it.")] = "",
     only: OnlyDetector = None,
     shorten: ShortenFlag = False,
 ) -> int:
@@ -531,7 +534,7 @@ def undo(
     Bring back what was cleaned up, from what was recorded before.
 
     Uses the permissions of your credentials. A broken-off undo goes on where it stopped when it is called
-    again. What was brought back is left alone for a week.
+    again. The janitor leaves the resource alone for a week.
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
@@ -551,7 +554,7 @@ def restart(
 
     AWS cannot go on with a job that was stopped, so this is how one is brought back; `janitor undo` does the
     same. The new job has everything that the old one was given, and is submitted once, however often this is
-    called. Whether it goes on from its newest checkpoint is up to its program.
+    called. Its program decides whether it goes on from its newest checkpoint.
 
     Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
     """
@@ -576,7 +579,7 @@ def undo_finding(
         terms = detector.cleanup
         if word not in {"undo", undo_wording(terms).command}:
             raise edge.CommandRefusedError(
-                f"{action.target.name} is no job; to bring it back: janitor undo {finding}"
+                f"{action.target.name} is not a job; to bring it back: janitor undo {finding}"
             )
         try:
             detector.revert_effect(action.target, action.undo)

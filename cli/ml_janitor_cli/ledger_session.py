@@ -259,7 +259,7 @@ def make_wait(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]
 # --- options --------------------------------------------------------------------------------------
 
 AccountId = Annotated[
-    str | None, edge.option("ID", "Which account of [organization]; else your own.", "--account")
+    str | None, edge.option("ID", "An account of [organization]; else your own.", "--account")
 ]
 AccountProfile = Annotated[
     str | None,
@@ -296,8 +296,8 @@ class LedgerAccess:
         Open the ledger; a call that fails there ends the command with one line about *what*.
 
         *region* and *account* are where to look unless an option says otherwise: the account of
-        --account-profile, else the ledger's own. What the options and the environment do not name, the ledger
-        or one of the keys that are *needed*, the deployed stack names. *undo_key* comes first.
+        --account-profile, else the ledger's own. The deployed stack names the
+        ledger and the *needed* keys that options and environment leave open. *undo_key* comes first.
         Raises CommandRefusedError and FailedError, also without credentials.
         """
         with edge.one_line_errors(what), ExitStack() as stack:

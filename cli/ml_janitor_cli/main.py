@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from ml_janitor.config.sections import JANITOR_FIELDS
+from ml_janitor.config.sections import tunable_fields
 from ml_janitor.config.settings import DetectorRegistry
 from ml_janitor.core.text import escape_text
 from ml_janitor.detectors import DETECTORS
@@ -32,6 +32,7 @@ from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
 from ml_janitor_cli.screen import Grid, print_blocks
+from ml_janitor_cli.settings import init, settings
 from ml_janitor_cli.sweep import sweep
 
 
@@ -46,11 +47,9 @@ def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge
     for detector in settings.registry:
         tuned, standard = settings.detector(detector), detector()
         table = Grid()
-        for field in fields(detector):
+        for field, _ in tunable_fields(detector):
             value, default = getattr(tuned, field.name), getattr(standard, field.name)
-            note = "from [janitor]" if field.name in JANITOR_FIELDS else ""
-            if value != default and field.name not in JANITOR_FIELDS:
-                note = f"default {format_setting(default)}"
+            note = f"default {format_setting(default)}" if value != default else ""
             table.add_row(
                 Text(field.name),
                 Text(escape_text(format_setting(value))),
@@ -73,7 +72,7 @@ app = typer.Typer(
     context_settings=HELP_SETTINGS,
 )
 LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart, forget)
-for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor, docs):
+for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, init, settings, doctor, docs):
     app.command(context_settings=HELP_SETTINGS)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)
 app.add_typer(policies, name="policies", context_settings=HELP_SETTINGS)
@@ -110,7 +109,13 @@ def _command() -> Any:
         for parameter in command.params:
             if parameter.param_type_name == "argument":
                 parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - its name says it, and no <list[str]>
+                parameter.get_usage_pieces = partial(_usage_words, parameter.get_usage_pieces)
     return made
+
+
+def _usage_words(pieces: Callable[[Any], list[str]], ctx: Any) -> list[str]:
+    """Return an argument as a usage line shows it: FILE where typer writes {FILE}."""
+    return [re.sub(r"\{(.*?)(?:\.{3})?\}", r"\1", piece) for piece in pieces(ctx)]
 
 
 def _all_commands(command: Any) -> Iterator[Any]:
@@ -136,12 +141,27 @@ def main(argv: Sequence[str] | None = None, *, registry: DetectorRegistry = DETE
     return int(code or 0)
 
 
+OTHER_WORDS = {
+    "training": {"job", "gpu", "train"},
+    "inference": {"endpoint", "serverless"},
+    "storage": {"bucket", "s3"},
+    "batching": {"batch", "batches"},
+    "distillation": {"model", "distill"},
+    "reservation": {"commitment", "savings-plan", "reserved"},
+}
+"""Commands of `estimate` by words that people try."""
+
+
 def _known_commands(error: TyperException) -> str:
-    """Name the commands of a group, such as `estimate`, in which nobody comes near the one that was typed."""
+    """Propose the command of a group, such as `estimate`, that was meant, or name all of them."""
     ctx = getattr(error, "ctx", None)
     inner = getattr(getattr(ctx, "command", None), "commands", {})
     if ctx is None or ctx.parent is None or "no such command" not in error.format_message().lower():
         return ""
+    typed = error.format_message().lower().split("'")[1:2]
+    for name in inner:
+        if OTHER_WORDS.get(name, set()).intersection(typed):
+            return f"; did you mean {name}?"
     return f"; there are {', '.join(inner)}" if "Did you mean" not in error.format_message() else ""
 
 

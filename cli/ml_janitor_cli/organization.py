@@ -88,7 +88,7 @@ class OrganizationCaller:
         if caller.account != section.janitor_account:
             raise edge.FailedError(
                 f"these are credentials of account {caller.account}, and the roles trust callers of "
-                f"janitor_account {section.janitor_account} alone"
+                f"account {section.janitor_account} alone"
             )
         sts = make_client(session, "sts", home, setup.attempts)
         return cls(setup=setup, partition=partition, home=home, sts=sts)

@@ -19,6 +19,8 @@ IN_WHEEL, IN_CLONE = Path(__file__).parent / "pages", Path(__file__).parents[2] 
 
 GENERATED_MARK = re.compile(r"^<!-- /?\S+ -->\n", re.MULTILINE)
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
+TITLE = re.compile(r'^(?:# | *"title": ")([^"\n]*)', re.MULTILINE)
+"""The title of a page, or of a JSON Schema."""
 
 
 def docs(
@@ -43,7 +45,7 @@ def docs(
     if topic is None:
         width = max(map(len, pages))
         for name, path in pages.items():
-            sys.stdout.write(f"{name:{width}}  {HEADING.search(path.read_text('utf-8'))[2]}\n")  # type: ignore[index]
+            sys.stdout.write(f"{name:{width}}  {TITLE.search(path.read_text('utf-8'))[1]}\n")  # type: ignore[index]
         return 0
     if topic not in pages:
         hint = suggest_nearest(topic, list(pages))
@@ -52,7 +54,7 @@ def docs(
     if section:
         text = find_section(text, topic, " ".join(section))
     screen = make_console(sys.stdout)
-    if screen.is_terminal:
+    if screen.is_terminal and pages[topic].suffix == ".md":
         screen.print(Markdown(text))
     else:
         sys.stdout.write(text)
@@ -60,11 +62,12 @@ def docs(
 
 
 def find_pages() -> dict[str, Path]:
-    """Return the pages by name: those of users first, then those of the detectors."""
+    """Return the pages by name: those of users first, then those of the detectors, then the schemas."""
     folder = IN_WHEEL if IN_WHEEL.is_dir() else IN_CLONE
     found = [*sorted(folder.glob("*.md")), folder / "notebook-activity" / "README.md"]
     named = {path.parent.name if path.stem == "README" else path.stem: path for path in found}
-    return named | {path.stem: path for path in sorted((folder / "detectors").glob("*.md"))}
+    named |= {path.stem: path for path in sorted((folder / "detectors").glob("*.md"))}
+    return named | {f"{path.stem}-schema": path for path in sorted((folder / "schemas").glob("*.json"))}
 
 
 def find_section(text: str, topic: str, words: str) -> str:

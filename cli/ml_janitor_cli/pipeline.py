@@ -106,10 +106,12 @@ def read_known(path: Path) -> frozenset[GateKey]:
             else [json.loads(text)]
         )
         head, *lines = documents
-        if head["version"] != REPORT_VERSION:
+        written = head["version"] if "version" in head else head["schema_version"]
+        if written != REPORT_VERSION or "version" in head:
+            release = "an earlier" if "version" in head or written < REPORT_VERSION else "a later"
             raise edge.CommandRefusedError(
-                f"--new-since: {path} is of version {head['version']}, and this program writes "
-                f"{REPORT_VERSION}: write it anew"
+                f"--new-since: {release} version of janitor wrote {path}; write it again: "
+                "janitor audit --json-file FILE"
             )
         return frozenset(
             (each["detector"], each["account"] or "", each["arn"], each["created"] or "")
@@ -120,7 +122,7 @@ def read_known(path: Path) -> frozenset[GateKey]:
         raise edge.CommandRefusedError(f"--new-since: {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise edge.CommandRefusedError(
-            f"--new-since: {path} is no report that `janitor audit --json-file` wrote"
+            f"--new-since: {path} is not a report that `janitor audit --json-file` wrote"
         ) from error
 
 

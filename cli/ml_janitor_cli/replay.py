@@ -65,7 +65,7 @@ def replay(
     ] = None,
     digest: Annotated[bool, edge.flag("--digest", "Run the daily digest instead.")] = False,
     handler: Annotated[
-        HandlerName, edge.flag("--handler", "Which function's handler gets the event.")
+        HandlerName, edge.flag("--handler", "The function whose handler gets the event.")
     ] = HandlerName.SWEEP,
     table: edge.TableName = None,
     bucket: Annotated[str | None, edge.option("NAME", "The report bucket; else JANITOR_BUCKET.")] = None,
@@ -131,7 +131,7 @@ def read_event(file: Path) -> Any:
     except OSError as error:
         raise edge.CommandRefusedError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise edge.CommandRefusedError(f"{file} is no JSON: {error}") from error
+        raise edge.CommandRefusedError(f"{file} is not JSON: {error}") from error
 
 
 def handle_event(event: Any, context: LocalContext, handler: HandlerName) -> dict[str, Any] | str:

@@ -19,6 +19,7 @@ import typer
 
 from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor_cli import edge
+from ml_janitor_cli.entry import install_hint
 from ml_janitor_cli.screen import show_progress
 
 SANDBOX_HOST = "127.0.0.1"
@@ -62,7 +63,7 @@ EXPORTED_VARIABLES = (
 def sandbox(
     *,
     command: Annotated[
-        list[str] | None, edge.argument("-- COMMAND", "What to run in it, with its exit status as ours.")
+        list[str] | None, edge.argument("-- COMMAND", "A command to run in it, with its exit status as ours.")
     ] = None,
     port: Annotated[int, edge.option("N", "Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 0,
     empty: Annotated[bool, edge.flag("--empty", "Leave out the demo account.")] = False,
@@ -93,7 +94,7 @@ def sandbox(
         from ml_janitor_sandbox.server import Sandbox
     except ImportError as error:
         raise edge.CommandRefusedError(
-            f"the sandbox is not installed ({error.name} is missing): pip install 'ml-janitor[sandbox]'"
+            f"the sandbox is not installed ({error.name} is missing): {install_hint('sandbox')}"
         ) from error
     check_port(port)
     with (

@@ -237,7 +237,7 @@ def test_an_upload_that_hangs_does_not_hold_the_end_forever(s3: Recorder, tmp_pa
     "uri", ["bucket/prefix", "s3://bucket", "s3://bucket/", "s3:///prefix", "gs://bucket/x"]
 )
 def test_an_address_that_is_none_is_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match="is no s3://bucket/prefix"):
+    with pytest.raises(ValueError, match="is not like s3://bucket/prefix"):
         S3Copies(uri, client=object())
     with pytest.raises(ValueError, match="keep is 0: at least one"):
         S3Copies("s3://bucket/prefix", client=object(), keep=0)

@@ -89,7 +89,7 @@ class Control:
         """
         Restore the account that was kept under that name; no faults, no calls and no roles.
 
-        What was said *about* it then, or None if none was kept: then nothing happens.
+        Return the note *about* it, or None if none was kept: then nothing happens.
         """
         return cast("dict[str, Any] | None", self._ask("POST", "restore", {"name": name}).get("about"))
 

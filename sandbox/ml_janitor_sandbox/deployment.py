@@ -24,7 +24,7 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
     """
     Make them in the sandbox at *url*; the answer is what the functions' environment then says.
 
-    What is there already stays: two sandboxes in one process share their state. The table is
+    Existing resources stay: two sandboxes in one process share their state. The table is
     as the stack makes it, down to its keys and the attribute that ends an item's life.
     *secret* is what Slack's secret holds.
     """

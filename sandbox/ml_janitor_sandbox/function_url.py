@@ -2,7 +2,7 @@
 The event that Lambda makes of a request to a function URL: payload format 2.0.
 
 Lambda developer guide, "Invoking Lambda function URLs": header names come in lower case, those that
-came several times are joined by commas, a binary body is base64. What counts as binary is not documented;
+came several times are joined by commas, a binary body is base64. AWS does not document what counts as binary;
 measured on AWS (ministackorg/ministack #766, and of forms at a function URL LeanerCloud/CUDly #1483), text
 is `text/*`, JSON, XML and JavaScript, and all else is base64: forms such as Slack's, and a body without
 a type.

@@ -36,7 +36,7 @@ def deploy(url: str, template: Mapping[str, Any], *, secret: str = TOKEN) -> dic
     """
     Make *template* in the sandbox at *url*, and the secret beside it; physical ids by logical id.
 
-    What CloudFormation would make for itself, such as names, is as unlike the logical ids as there.
+    Names that CloudFormation would make differ from the logical ids, as there.
     """
     resources: Mapping[str, Any] = template["Resources"]
     maker = Maker(url, resources)

@@ -1,7 +1,7 @@
 """
 Step Functions: moto's interpreter runs what a state machine is defined to do, over HTTP, in its role's name.
 
-What that asks of S3 and Lambda is judged by the policies of the role, where roles are enforced. AWS asks
+Its calls of S3 and Lambda are judged by the policies of the role, where roles are enforced. AWS asks
 for states:StartExecution too before a Distributed Map starts its children, and for the delivery of logs:
 moto does neither, and so nothing here shows that a role allows them.
 """

@@ -26,6 +26,7 @@ from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 from policies import allow, role
 from sagemaker_requests import ROLE
 from synthesis import SLACK, TO_ARM, synthesise
+from tables import cases
 
 POWER_USER = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_PowerUser_0a1b"
 WRITER = f"arn:aws:iam::{ACCOUNT}:role/platform-on-call"
@@ -211,16 +212,14 @@ def test_a_refused_command_names_the_setting(
     assert "only the functions and janitor.ledger_writers may" in refused.err
 
 
-@pytest.mark.parametrize(
-    ("action", "resource"),
-    [
-        ("lambda:UpdateFunctionCode", "lambda:us-east-1:{0}:function:MlJanitor-UndoFunction0A1B"),
-        ("lambda:UpdateFunctionConfiguration", "lambda:us-east-1:{0}:function:MlJanitor-UndoFunction0A1B"),
-        ("cloudformation:UpdateStack", "cloudformation:us-east-1:{0}:stack/MlJanitor/0a1b"),
-        ("sts:AssumeRole", "iam::{0}:role/cdk-hnb659fds-deploy-role-{0}-us-east-1"),
-        ("iam:PassRole", "iam::{0}:role/ml/MlJanitor-UndoRole0A1B"),
-        ("iam:UpdateAssumeRolePolicy", "iam::{0}:role/ml-janitor-undo"),
-    ],
+@cases(
+    "action, resource",
+    ("lambda:UpdateFunctionCode", "lambda:us-east-1:{0}:function:MlJanitor-UndoFunction0A1B"),
+    ("lambda:UpdateFunctionConfiguration", "lambda:us-east-1:{0}:function:MlJanitor-UndoFunction0A1B"),
+    ("cloudformation:UpdateStack", "cloudformation:us-east-1:{0}:stack/MlJanitor/0a1b"),
+    ("sts:AssumeRole", "iam::{0}:role/cdk-hnb659fds-deploy-role-{0}-us-east-1"),
+    ("iam:PassRole", "iam::{0}:role/ml/MlJanitor-UndoRole0A1B"),
+    ("iam:UpdateAssumeRolePolicy", "iam::{0}:role/ml-janitor-undo"),
 )
 def test_the_service_control_policy_of_the_docs_keeps_the_code_from_others(
     action: str, resource: str

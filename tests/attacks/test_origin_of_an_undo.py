@@ -20,7 +20,9 @@ from ml_janitor.core.results import CauseCode, Outcome
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.signatures import Request, SigningKey
+from narrowing import not_none
 from standin import DAY, HOUR, Cleaner, Nights, in_memory, own_signatures, with_request
+from tables import cases
 
 
 @pytest.fixture
@@ -37,6 +39,10 @@ def set_undoing(nights: Nights, **more: Any) -> None:
     """The attack: the stage says that an undo has begun."""
     lamp = nights.of("lamp")
     nights.table.change(lamp.pk, lamp.sk, set_to={"stage": Stage.UNDOING, "undone_by": "maria", **more})
+
+
+def unanswered(*_: object) -> bool:
+    raise TimeoutError
 
 
 def undo(nights: Nights, **how: Any) -> Any:
@@ -58,20 +64,18 @@ def test_an_old_action_whose_stage_says_undoing_is_not_undone(removed: Nights) -
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
-@pytest.mark.parametrize(
-    ("days", "signer", "changes", "refused"),
-    [
-        (30, SigningKey.REQUESTS, {}, None),
-        (31, SigningKey.REQUESTS, {}, CauseCode.REQUEST_LATE),
-        (31, SigningKey.REQUESTS, {"days": 1}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"mac": ""}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"by": "dina"}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"key": "arn:other@2026"}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.REQUESTS, {"what": "due"}, CauseCode.REQUEST_UNSIGNED),
-        (1, SigningKey.PROGRESS, {}, None),
-        (31, SigningKey.PROGRESS, {}, CauseCode.REQUEST_LATE),
-        (1, SigningKey.PROGRESS, {"command": False}, CauseCode.REQUEST_UNSIGNED),
-    ],
+@cases(
+    "days, signer, changes, refused",
+    (30, SigningKey.REQUESTS, {}, None),
+    (31, SigningKey.REQUESTS, {}, CauseCode.REQUEST_LATE),
+    (31, SigningKey.REQUESTS, {"days": 1}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"mac": ""}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"by": "dina"}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"key": "arn:other@2026"}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.REQUESTS, {"what": "due"}, CauseCode.REQUEST_UNSIGNED),
+    (1, SigningKey.PROGRESS, {}, None),
+    (31, SigningKey.PROGRESS, {}, CauseCode.REQUEST_LATE),
+    (1, SigningKey.PROGRESS, {"command": False}, CauseCode.REQUEST_UNSIGNED),
 )
 def test_a_request_counts_if_it_is_signed_and_of_undo_days_however_late_it_is_carried_out(
     removed: Nights, days: int, signer: SigningKey, changes: dict[str, Any], refused: CauseCode | None
@@ -87,12 +91,13 @@ def test_a_request_counts_if_it_is_signed_and_of_undo_days_however_late_it_is_ca
         return
     with pytest.raises(CannotUndoError) as error:
         undo(removed, request=request)
-    assert error.value.cause is not None
-    assert (error.value.cause.why, error.value.final) == (refused, True)
+    assert (not_none(error.value.cause).why, error.value.final) == (refused, True)
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
-def test_an_undo_that_was_begun_in_time_is_finished_however_late(removed: Nights) -> None:
+def test_an_undo_that_was_begun_in_time_is_finished_however_late(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lamp, request = with_request(removed.of("lamp"), "maria", removed.of("lamp").began + 29 * DAY)
     removed.actions.request_undo(lamp, request)
 
@@ -100,8 +105,29 @@ def test_an_undo_that_was_begun_in_time_is_finished_however_late(removed: Nights
     (asked,) = removed.put_back
     assert asked.origin == request
     found = removed.undoing.find("cellar", ACCOUNT, REGION, lamp.id)
+    assert removed.undoing.check_request(found, None) == request
+    with monkeypatch.context() as patch:  # KMS does not answer
+        patch.setattr(Request, "verify", unanswered)
+        assert removed.undoing.find("cellar", ACCOUNT, REGION, lamp.id) == found
     done = removed.undoing.undo(Cleaner(), removed.aws, found, request=asked.origin, again=True)
     assert (done.stage, done.undone_by) == (Stage.UNDONE, "maria")
+
+
+def test_nobody_asks_for_nothing(removed: Nights) -> None:
+    removed.clock = removed.of("lamp").began + DAY
+    with pytest.raises(CannotUndoError, match="lamp: request unsigned"):
+        undo(removed)
+
+
+def test_a_record_that_changes_after_its_verification_brings_nothing_back(removed: Nights) -> None:
+    lamp = removed.of("lamp")
+    removed.clock = lamp.began + DAY
+    removed.table.change(lamp.pk, lamp.sk, set_to={"undo": '{"made": "by mallory"}'})
+    with pytest.raises(CannotUndoError) as error:
+        removed.undoing.undo(Cleaner(), removed.aws, lamp, by="maria")
+    assert error.value.cause is not None
+    assert (error.value.cause.why, error.value.final) == (CauseCode.MAC_INVALID, True)
+    assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
 def test_a_request_for_one_action_is_none_for_another(removed: Nights) -> None:
@@ -134,8 +160,7 @@ def test_what_is_said_to_be_undone_does_not_hide_that_it_is_not(removed: Nights)
     lamp = removed.of("lamp")
     removed.clock = lamp.began + timedelta(days=1)
     removed.table.change(lamp.pk, lamp.sk, set_to={"stage": Stage.UNDONE, "undone_by": "mallory"})
-    doubt = removed.actions.doubt(removed.of("lamp"))
-    assert doubt is not None
+    doubt = not_none(removed.actions.doubt(removed.of("lamp")))
     assert doubt.why is CauseCode.MAC_INVALID
     removed.table.change(lamp.pk, lamp.sk, set_to={"stage": Stage.ACTED, "undone_by": ""})
     assert undo(removed, by="maria").stage is Stage.UNDONE

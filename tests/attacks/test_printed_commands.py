@@ -49,6 +49,7 @@ from ml_janitor_cli.explain import Explanation, draw_explanations
 from ml_janitor_cli.pipeline import report_csv, report_markdown
 from ml_janitor_cli.screen import make_console, print_blocks
 from ml_janitor_cli.terminal import print_report
+from narrowing import of_type
 from reports import ACCOUNT, NOW, full, result, sweep
 
 ROOT = Path(__file__).parents[2]
@@ -88,9 +89,7 @@ def left_by_a_failed_job(folder: str) -> Finding:
         held=Value({"STANDARD": 2**40}),
         prices=SimpleNamespace(cost=lambda _, __: Cost.saving(Decimal(9), "a price list")),  # type: ignore[arg-type]
     )
-    verdict = failed_jobs.decide(candidate, 1, NOW)
-    assert isinstance(verdict, Finding)
-    return verdict
+    return of_type(Finding, failed_jobs.decide(candidate, 1, NOW))
 
 
 def printed(folder: str) -> dict[str, str]:

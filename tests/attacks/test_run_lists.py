@@ -26,13 +26,13 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
 from standin import Context
+from tables import cases
 
 DETECTOR, REGION, STAMP = "idle-endpoints", "us-east-1", "2026-10-06T03:00:00Z"
 ACCOUNTS = [f"{number:012}" for number in range(1, 21)]
 SETTINGS = f"""
 [organization]
 accounts = {json.dumps(ACCOUNTS)}
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 regions = ["{REGION}"]
@@ -85,9 +85,10 @@ def test_accounts_removed_from_the_list_are_reported_as_unread(
     assert "is not the file that the janitor wrote" in json.dumps(deployed.messages()[-1]["blocks"])
 
 
-@pytest.mark.parametrize(
+@cases(
     "added",
-    [{"account": "999999999999", "regions": [REGION]}, {"account": ACCOUNTS[0], "regions": ["eu-central-1"]}],
+    {"account": "999999999999", "regions": [REGION]},
+    {"account": ACCOUNTS[0], "regions": ["eu-central-1"]},
     ids=["account", "region"],
 )
 def test_an_account_or_region_added_to_the_list_is_not_read(

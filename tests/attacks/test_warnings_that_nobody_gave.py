@@ -17,6 +17,7 @@ from ml_janitor.core.results import CauseCode, Outcome
 from ml_janitor.engine.detector import NotFinishedError
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.table import format_stamp
+from narrowing import not_none
 from standin import DAY, HOUR, Nights, in_memory, own_signatures
 
 
@@ -71,8 +72,7 @@ def test_a_changed_warning_has_nothing_done_and_is_given_again(
 def test_a_warning_of_one_finding_is_none_for_another(nights: Nights) -> None:
     nights.world.add("chair")
     nights.sweep()
-    lamp = nights.table.get(entry(nights).pk, entry(nights).sk)
-    assert lamp is not None
+    lamp = not_none(nights.table.get(entry(nights).pk, entry(nights).sk))
     nights.clock += 4 * DAY
     copied = ("warned", "due", "channel", "message", "direct_channel", "direct_message", "mac")
     write(nights, "chair", **{name: lamp[name] for name in copied})
@@ -108,8 +108,7 @@ def test_a_forged_memo_is_not_compared_with(nights: Nights) -> None:
 
 
 def test_a_press_on_a_changed_warning_is_not_granted(nights: Nights) -> None:
-    requests = nights.runner().acting
-    assert requests is not None
+    requests = not_none(nights.runner().acting)
     requests.requests.make_due(entry(nights), by="maria", now=nights.clock)
     write(nights, message="another")
     place = ("cellar", ACCOUNT, REGION)

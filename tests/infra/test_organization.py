@@ -86,12 +86,13 @@ def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known(
     organization = {
         "accounts": ["210987654321"],
         "external_id": "ml-janitor-7f3a",
-        "janitor_account": "111111111111",
         "callers": ["arn:aws:iam::111111111111:role/platform"],
     }
     settings = Settings.parse({"organization": organization})
     elsewhere = cdk.Environment(account="222222222222", region="eu-west-1")
-    with pytest.raises(InvalidInputError, match="is 111111111111, and this deployment is in 222222222222: "):
+    with pytest.raises(
+        InvalidInputError, match="in account 111111111111, and this deployment is in 222222222222"
+    ):
         JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
 
@@ -105,10 +106,10 @@ def test_more_accounts_than_an_hour_has_time_for_and_pages_than_the_bill_may_ask
         "accounts": [f"{n:012}" for n in range(9)],
         "at_once": 1,
         "external_id": "ml-janitor-7f3a",
-        "janitor_account": "111111111111",
         "callers": ["arn:aws:iam::111111111111:role/platform"],
     }
-    settings = Settings.parse({"organization": organization, "bill": {"enabled": True}})
+    bill = {"enabled": True, "max_requests": 8}
+    settings = Settings.parse({"organization": organization, "bill": bill})
     stack = JanitorStack(cdk.App(), "Many", today=TODAY, settings=settings)
 
     for said in ("and there are 9: ", "bill.max_requests = 8: a reading asks for 10 pages at least"):

@@ -12,6 +12,7 @@ from aws_cdk import assertions, aws_ecr, aws_iam, aws_s3, aws_sagemaker
 from constructs import Construct
 
 from ml_janitor_cli.policies import EnforcedLimits, policy_files
+from narrowing import not_none
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +21,9 @@ def aspect(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     path: Path = tmp_path_factory.mktemp("policies") / "required_tags.py"
     made = policy_files(EnforcedLimits(tags=("team", "owner"), max_runtime=60, max_keep_alive=60))
     path.write_text(made["required_tags.py"])
-    spec = importlib.util.spec_from_file_location("required_tags", path)
-    assert spec is not None
-    assert spec.loader is not None
+    spec = not_none(importlib.util.spec_from_file_location("required_tags", path))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    not_none(spec.loader).exec_module(module)
     return module
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 import traceback
@@ -18,12 +19,13 @@ from policy_sentry.querying.actions import (
 )
 from policy_sentry.querying.all import get_all_actions
 
+from infra.bundle import PROJECT_ROOT
 from infra.stack import JanitorStack
-from ml_janitor.config.settings import SETTINGS_FILE
-from ml_janitor.config.values import InvalidInputError
+from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from synthesis import SLACK, TODAY, Synthesised, resolved
+from tables import cases
 
 every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 
@@ -345,12 +347,39 @@ def test_slack_is_one_secret(stack: Synthesised) -> None:
     assert all(SLACK["janitor"]["slack_secret"] in json.dumps(statement) for statement in secrets)
 
 
-def test_no_token_of_the_settings_is_synthesised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / SETTINGS_FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
+@cases(
+    "written, said",
+    ('[janitor]\nslack_secret = "xoxb-1234-Zq7"', "janitor.slack_secret: expected the name of a secret"),
+    ("[janitor]\nwindow = 3", "unknown setting janitor.window"),
+    ("[janitor", "janitor.toml is not valid TOML"),
+    (
+        '[janitor]\nslack_channel = "#a"\n[detectors.idle-notebooks]\nmode = "act"',
+        "slack_channel needs slack_secret.*; .*needs act_in.*; .*set janitor.ledger_writers",
+    ),
+)
+def test_a_mistake_in_the_settings_ends_synthesis_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, said: str
+) -> None:
+    (tmp_path / SETTINGS_FILE).write_text(written)
     monkeypatch.setattr("infra.stack.PROJECT_ROOT", tmp_path)
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "out"))
 
-    with pytest.raises(InvalidInputError, match="expected the name of a secret") as refused:
-        JanitorStack(cdk.App(outdir=str(tmp_path / "out")), "Test", today=TODAY)
+    with pytest.raises(SystemExit, match=f"^janitor: .*{said}") as ended:
+        runpy.run_path(str(PROJECT_ROOT / "app.py"))
 
-    assert "Zq7" not in "".join(traceback.format_exception(refused.value))
-    assert not list((tmp_path / "out").glob("*.template.json"))
+    assert len(str(ended.value).splitlines()) == 1
+    assert "Zq7" not in "".join(traceback.format_exception(ended.value))
+    assert not list(tmp_path.rglob("*.template.json"))
+
+
+def test_the_stack_has_the_tags_of_the_settings_and_names_those_that_are_missing() -> None:
+    tags = {"managed-by": "ml-janitor", "team": "ml"}
+    settings = Settings.parse({"janitor": {"tags": tags}, "bill": {"metric": "auto"}})
+    stack = JanitorStack(cdk.App(), "Tagged", today=TODAY, settings=settings)
+
+    said = [str(one.data) for one in stack.node.metadata if one.type == "aws:cdk:info"]
+    assert stack.tags.tag_values() == tags
+    (missing,) = (line for line in said if "janitor.tags" in line)
+    assert ('project = "..."' in missing, "team" in missing) == (True, False)
+    assert [line for line in said if "no such setting: bill.metric" in line]
+    assert not [one for one in stack.node.metadata if one.type == "aws:cdk:warning"]

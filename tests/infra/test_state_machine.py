@@ -24,7 +24,6 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 TABLE = {
     "id": "o-a1b2c3d4e5",
     "all_accounts": True,
-    "janitor_account": ACCOUNT,
     "external_id": "ml-janitor-7f3a",
     "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     "regions": [REGION],

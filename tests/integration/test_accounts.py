@@ -72,7 +72,6 @@ def settings(tmp_path: Path, deployed: SlackControl) -> dict[str, Any]:  # noqa:
     """`[organization]` of two accounts by name, in the deployed janitor.toml."""
     table: dict[str, Any] = {
         "accounts": [ONE, TWO],
-        "janitor_account": ACCOUNT,
         "external_id": "ml-janitor-7f3a",
         "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
         "regions": list(REGIONS),

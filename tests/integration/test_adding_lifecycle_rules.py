@@ -176,9 +176,7 @@ def test_a_dry_run_cannot_write(account: Account) -> None:
         act.act(account.aws, account.prepared(), Memory())
 
 
-@pytest.mark.parametrize(
-    "rules", [[], [OTHER | {"Expiration": {"Days": 10}}], [OTHER, OTHER | {"ID": "new"}]]
-)
+@cases("rules", [], [OTHER | {"Expiration": {"Days": 10}}], [OTHER, OTHER | {"ID": "new"}])
 def test_what_changes_after_it_was_prepared_stays(account: Account, rules: list[Any]) -> None:
     account.put(OTHER)
     record = account.prepared()

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, FormatChecker
 
 from commands import Janitor, Ran, refused
 from conftest import ACCOUNT, REGION
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
-from reports import schema
+from reports import schema_problems
 from tables import cases
 
 NAMES = [detector.name for detector in DETECTORS]
@@ -28,7 +27,7 @@ AT = "2026-10-06T03:00:00Z"
 def valid(ran: Ran) -> dict[str, Any]:
     """The report that was printed, which fits the schema."""
     read: dict[str, Any] = ran.document
-    Draft202012Validator(schema("schema.json"), format_checker=FormatChecker()).validate(read)
+    assert schema_problems("report", read) == []
     return read
 
 
@@ -55,7 +54,7 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     assert max(map(len, drawn)) == 100
     assert wrote == "Written: report.jsonl"
     assert hint == (
-        f"How the first finding was judged: janitor explain "
+        f"To see how the first finding was judged: janitor explain "
         f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
     )
     _, *written = map(json.loads, (tmp_path / "report.jsonl").read_text().splitlines())
@@ -112,7 +111,11 @@ def test_the_report_ends_with_lines_to_copy(janitor: Janitor, monkeypatch: pytes
 
     ends = out[out.index("The ARNs of the findings") :].splitlines()
     assert ends[1:3] == [arn, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/in-use"]
-    assert ends[-3:] == ["", "Written: r.html", f"How the first finding was judged: janitor explain {arn}"]
+    assert ends[-3:] == [
+        "",
+        "Written: r.html",
+        f"To see how the first finding was judged: janitor explain {arn}",
+    ]
     assert "The ARNs" not in janitor("audit", "idle-notebooks").out
     assert "How the first" not in janitor("audit", "idle-endpoints").out
 
@@ -353,7 +356,8 @@ def test_every_enabled_region_is_looked_at(notebooks: Control, janitor: Janitor)
     "args, said",
     ((), "missing command (see janitor --help)"),
     (("adit",), "no such command 'adit'. Did you mean 'audit'? (see janitor --help)"),
-    (("estimate", "job"), "no such command 'job'; there are training, "),
+    (("estimate", "job"), "no such command 'job'; did you mean training?"),
+    (("estimate", "lunch"), "no such command 'lunch'; there are training, "),
     (("audit", "--jsn"), "no such option: --jsn"),
     (("audit", "--region"), "option '--region' requires an argument"),
     (("audit", "idle-notebook"), "no detector is called idle-notebook; did you mean idle-notebooks?"),
@@ -395,13 +399,13 @@ def test_detectors_lists_schedules_and_tunables(janitor: Janitor) -> None:
     assert ["patience_outside_hours", "2h"] in lines
 
 
-@pytest.mark.parametrize("command", ["audit", "detectors", "sandbox"])
+@pytest.mark.parametrize("command", ["audit", "detectors", "sandbox", "explain"])
 def test_help_is_complete(janitor: Janitor, command: str) -> None:
     ran = janitor(command, "--help")
     assert "list[" not in ran.out
 
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.startswith(f"Usage: janitor {command} ")
+    assert re.match(rf"Usage: janitor {command} [\[\]\w .-]+\n", ran.out)
     assert "\\b" not in ran.out
 
 

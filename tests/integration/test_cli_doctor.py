@@ -277,9 +277,7 @@ def test_without_credentials_it_says_what_to_do(janitor: Janitor, monkeypatch: p
 
 
 @pytest.mark.usefixtures("box")
-@pytest.mark.parametrize(
-    "args", [["idle-endpoint"], ["--region", "us-eest-1"], ["--set", "x=1"], ["--profile", "nobody"]]
-)
+@cases("args", ["idle-endpoint"], ["--region", "us-eest-1"], ["--set", "x=1"], ["--profile", "nobody"])
 def test_bad_usage_is_one_line(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
 

@@ -18,6 +18,7 @@ from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor_cli.estimate.command import offers_date
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from tables import cases
 
 
@@ -210,15 +211,13 @@ def test_an_endpoint_is_compared_by_its_own_use(janitor: Janitor, box: Control, 
             seed.publish(metric, [value * one for one in hours], **variant_of(name))
     rule = ServerlessCandidates()
     (found,) = (one for one in rule.find(aws, NOW) if one.target.name == "fraud")
-    decided = rule.decide(found, NOW)
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
+    decided = of_type(Finding, rule.decide(found, NOW))
     box.clear_calls()
 
     ran = janitor("estimate", "inference", "--endpoint", "fraud", "--json")
 
     saved = ran.document["always_on_usd"] - ran.document["serverless_usd"]
-    assert saved == pytest.approx(float(decided.cost.monthly_usd or 0))
+    assert saved == pytest.approx(float(not_none(decided.cost).monthly_usd or 0))
     assert box.calls()["sagemaker:DescribeEndpoint"] == 1
     for typed, hourly in ((("--price", "2"), 2.0), (("--instance", "ml.p3.8xlarge"), 14.688)):
         ran = janitor("estimate", "inference", "--endpoint", "fraud", *typed, "--json")

@@ -227,11 +227,11 @@ def test_what_a_person_kept_is_kept_before_any_sweep(
     notebooks.fault("dynamodb", "Query", "deny", times=0)
     unread = janitor("explain", "left-on")
     assert unread.status == 1
-    assert "What people kept or snoozed could not be read: Query: AccessDenied" in unread.flat
+    assert "Holds of people could not be read: Query: AccessDenied" in unread.flat
     monkeypatch.delenv("JANITOR_TABLE")
     without = janitor("explain", "left-on")
     assert without.status == 0
-    assert "not looked at: no ledger is named (--table or JANITOR_TABLE), and no stack" in without.flat
+    assert "not read: no ledger is named (--table or JANITOR_TABLE), and no stack" in without.flat
 
 
 @pytest.mark.usefixtures("notebooks")

@@ -30,6 +30,7 @@ from ml_janitor_cli.ledger_session import STACK_KEYS, make_wait
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, KEYS, TABLE
+from reports import schema_problems
 from standin import DAY, DENIED, HOUR, Cleaner, Nights
 from tables import cases
 
@@ -108,7 +109,9 @@ def test_findings_says_what_waits_for_whom(desk: Desk) -> None:
     assert status == 0
     assert "lamp  us-east-1" in said
     assert "warned 2026-10-06 03:00 UTC, due 2026-10-09 03:10 UTC" in said
-    (line,) = json.loads(desk("findings", "--json")[1])["findings"]
+    document = json.loads(desk("findings", "--json")[1])
+    assert schema_problems("findings", document) == []
+    (line,) = document["findings"]
     assert (line["detector"], line["arn"], line["state"], line["due"]) == (
         "cellar",
         arn("lamp"),
@@ -126,7 +129,6 @@ def test_without_regions_of_its_organization_another_account_is_listed_where_run
         f"""{ARMED}
 [organization]
 accounts = ["{other}"]
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """
@@ -287,7 +289,7 @@ def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: 
     assert line["state"] == "kept"
     assert re.fullmatch(r"no open finding; snoozed by .*: the fair", line["text"])
     desk.nights.clock += 6 * DAY
-    assert json.loads(desk("findings", "--json")[1]) == {"version": 2, "findings": []}
+    assert json.loads(desk("findings", "--json")[1]) == {"schema_version": 2, "findings": []}
 
 
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
@@ -511,7 +513,7 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     assert f"janitor undo {finding}" in desk("findings")[1]
 
     status, said = desk("restart", finding)
-    assert (status, said) == (2, f"janitor: lamp is no job; to bring it back: janitor undo {finding}\n")
+    assert (status, said) == (2, f"janitor: lamp is not a job; to bring it back: janitor undo {finding}\n")
     status, said = desk("undo", finding)
 
     assert (status, said) == (0, "lamp is back. Not brought back: the dust on it.\n")

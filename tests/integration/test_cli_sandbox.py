@@ -17,6 +17,7 @@ import pytest
 
 from ml_janitor_cli.main import main
 from ml_janitor_cli.sandbox import command_environment
+from narrowing import not_none
 from tables import cases
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
@@ -139,9 +140,10 @@ except SandboxError as error:
 """
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [((), "no job runs for real here"), (("--run-jobs", "--speed", "0"), "no spot job arn:none runs here")],
+@cases(
+    "options, said",
+    ((), "no job runs for real here"),
+    (("--run-jobs", "--speed", "0"), "no spot job arn:none runs here"),
 )
 def test_jobs_run_in_it_only_where_that_is_asked_for(
     options: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]
@@ -156,8 +158,7 @@ def test_signals_reach_the_command_and_its_status_comes_back(number: signal.Sign
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n"
+        assert not_none(running.stdout).readline() == "ready\n"
         running.send_signal(number)
         out, err = running.communicate(timeout=60)
 
@@ -170,14 +171,12 @@ def test_without_a_command_it_serves_until_ctrl_c_and_says_how_to_use_it() -> No
         EMPTY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
         assert running.stdout is not None
-        assert running.stderr is not None
         first = running.stdout.readline()
-        url = re.search(r"http://127\.0\.0\.1:\d+", first)
-        assert url is not None
+        url = not_none(re.search(r"http://127\.0\.0\.1:\d+", first))
         with urllib.request.urlopen(f"{url[0]}/sandbox/clock") as reply:  # noqa: S310
             assert reply.status == 200
         running.send_signal(signal.SIGINT)
-        out, err = running.stdout.read(), running.stderr.read()
+        out, err = running.stdout.read(), not_none(running.stderr).read()
 
     assert (running.returncode, err) == (0, "")
     assert first.startswith("An empty account at http://127.0.0.1:")

@@ -15,7 +15,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 import one_of_each
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import Shelf, candidates, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Value, Verdict
@@ -36,7 +36,6 @@ from ml_janitor_sandbox.deployment import BUCKET
 from sagemaker_requests import configure, hosting
 from tables import cases
 
-DAY = timedelta(days=1)
 M5, G5 = 0.23, 1.412
 """Dollars an hour of an ml.m5.xlarge and an ml.g5.xlarge in the sandbox."""
 

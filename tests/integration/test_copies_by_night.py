@@ -21,7 +21,6 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from standin import DAY, Nights
-from tables import cases
 
 MIB = 1024**2
 BUCKET = "models"
@@ -124,17 +123,6 @@ def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late:
     assert outcome_note(done[f"{BUCKET}/b.tar.gz"]) == (
         "only reported: the bucket's policy lets account 999999999999 read it, which may use this copy"
     )
-
-
-@pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_an_unreadable_policy_may_let_anybody_read(copies: Copies, kind: Literal["deny", "truncate"]) -> None:
-    copies.put("a.tar.gz", age=50)
-    copies.put("b.tar.gz")
-    policy = {"Version": "2012-10-17", "Statement": []}
-    copies.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
-    copies.box.fault("s3", "GetBucketPolicy", kind, times=0)
-
-    assert copies.night() == {"a.tar.gz": Outcome.KEPT, "b.tar.gz": Outcome.ADVISED}
 
 
 @pytest.mark.parametrize("ages", [(50, 40, 30), (30, 50, 40), (40, 30, 50), (50, 30, 40)])
@@ -245,28 +233,6 @@ def test_lost_answers_are_settled_by_looking(copies: Copies) -> None:
 
     versions = copies.s3.list_object_versions(Bucket=BUCKET, Prefix="b.tar.gz")
     assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (2, 1)
-
-
-@cases(
-    "tunables, versioned, why",
-    ({"act_on_prefixes": ()}, True, "it lies under none of act_on_prefixes"),
-    ({"act_on_prefixes": (f"s3://{BUCKET}/old/",)}, True, "it lies under none of act_on_prefixes"),
-    ({}, False, "its bucket's versioning is suspended, and allow_unversioned is off"),
-    ids=["no prefix", "another prefix", "no versions"],
-)
-def test_what_may_not_be_deleted_is_only_reported(
-    copies: Copies, tunables: dict[str, Any], *, versioned: bool, why: str
-) -> None:
-    copies.put("a.tar.gz", age=50)
-    copies.put("b.tar.gz")
-    copies.tuned(**tunables)
-    if not versioned:
-        copies.versions("Suspended")
-
-    for _ in range(2):
-        result = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
-        assert (result.outcome, outcome_note(result)) == (Outcome.ADVISED, f"only reported: {why}")
-    assert copies.postman.carried == []
 
 
 def test_files_of_a_larger_model_are_only_reported(copies: Copies) -> None:

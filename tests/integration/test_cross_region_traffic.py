@@ -117,7 +117,7 @@ def test_a_region_that_is_not_known_has_no_known_cause(box: Control, aws: Aws) -
     (verdict,) = judged(aws).values()
 
     assert isinstance(verdict, Kept)
-    assert (verdict.unknown, "XYZ9 is no region that is known here" in verdict.reason) == (True, True)
+    assert (verdict.unknown, "XYZ9 is not a region that is known here" in verdict.reason) == (True, True)
 
 
 def test_it_asks_for_no_more_pages_than_it_may(box: Control, aws: Aws) -> None:

@@ -22,6 +22,7 @@ from ml_janitor_sandbox.control import Control
 from recorded_acts import Memory
 from seaweed import WEED
 from standin import KilledError
+from tables import cases
 
 MIB = 1024**2
 COPY, KEEPER = "b/model.tar.gz", "a/model.tar.gz"
@@ -411,9 +412,11 @@ def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 
 
-@pytest.mark.parametrize(
+@cases(
     "given",
-    [{}, {"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}],
+    {},
+    {"ServerSideEncryption": "AES256"},
+    {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY},
     ids=["written before S3 encrypted everything", "under S3's key", "under a KMS key, without a bucket key"],
 )
 def test_settings_of_new_objects_do_no_harm(session: boto3.Session, aws: Aws, given: dict[str, Any]) -> None:

@@ -9,17 +9,17 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 from studio_seed import Studio
 
-DAY = timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)
 IMAGE = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:image/jupyter"
 SCRIPT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:studio-lifecycle-config/setup"
@@ -77,8 +77,7 @@ def test_all_that_creating_takes_is_known_before_anything_is_done(recorded: Reco
 def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
     detector = IdleStudioApps()
     recorded = prepared(detector, aws, found(detector, aws, NAME))
-    candidate = detector.look(aws, recorded.target, NOW)
-    assert candidate is not None
+    candidate = not_none(detector.look(aws, recorded.target, NOW))
     lab.box.fault("sagemaker", "ListTags", "deny", times=0)
 
     with pytest.raises(ReadError, match="AccessDenied"):
@@ -87,8 +86,7 @@ def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
 
 def test_one_that_no_longer_runs_is_not_prepared(lab: Lab, aws: Aws) -> None:
     detector = IdleStudioApps()
-    candidate = detector.look(aws, found(detector, aws, NAME), NOW)
-    assert candidate is not None
+    candidate = not_none(detector.look(aws, found(detector, aws, NAME), NOW))
     lab.sagemaker.delete_app(**lab.key)
 
     with pytest.raises(CannotActError, match="its status is Deleting now"):

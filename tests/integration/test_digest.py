@@ -7,7 +7,6 @@ import pytest
 from conftest import ACCOUNT, NOW
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.slack import SlackControl
@@ -41,9 +40,3 @@ def test_a_digest_that_is_delivered_twice_is_posted_once(
 
     assert handlers.digest(event("scheduled"), Context(aws_request_id="another")) == first
     assert len(deployed.messages()) == 1
-
-
-def test_a_digest_takes_a_time_and_nothing_else(deployed: SlackControl) -> None:
-    with pytest.raises(InvalidInputError, match="mode: Extra inputs are not permitted"):
-        handlers.digest(event("manual-dry-run"), Context())
-    assert deployed.messages() == []

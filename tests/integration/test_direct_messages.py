@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import boto3
-import pytest
 
+from conftest import DAY, HOUR
 from ml_janitor.ledger.causes import read_causes
 from ml_janitor.report.causes import cause_text
 from standin import OWNER, Deployment, buttons, idle_endpoints, reports, said, unused
+from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BOT = "Slack refused conversations.open: cannot_dm_bot; the owner is a bot: name a person in the owner tag"
-DUE, DUE_AT = "Fri 9 Oct 05:10 (Europe/Berlin)", "2026-10-09T03:10:00Z"
 TWICE, TWICE_AT = "Mon 12 Oct 05:10 (Europe/Berlin)", "2026-10-12T03:10:00Z"
-PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
 
 
 def unmessaged(armed: Deployment) -> str:
@@ -44,32 +41,16 @@ def only(deployment: Deployment, user: str = "") -> dict[str, Any]:
 # --- what owners get -------------------------------------------------------------------------------
 
 
-def test_an_owner_gets_the_channels_message_and_its_place_is_remembered(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud")
-
-    armed.sweep()
-
-    posted, direct = only(armed), only(armed, OWNER)
-    assert (direct["text"], direct["blocks"]) == (posted["text"], posted["blocks"])
-    assert said(direct) == f"*Will be deleted after {DUE}* unless somebody keeps it."
-    entry = entry_of(armed)
-    assert (entry["channel"], entry["message"]) == (posted["channel"], posted["ts"])
-    assert (entry["direct_channel"], entry["direct_message"]) == (direct["channel"], direct["ts"])
-    assert (entry["due"], "unmessaged" in entry) == (DUE_AT, False)
-
-
 # --- who cannot be messaged ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("owner", "about", "why"),
-    [
-        ("", {}, "no owner tag"),
-        ("maria", {}, "no Slack account was found for its owner"),
-        ("nobody@acme.example", {}, "no Slack account was found for its owner"),
-        ("left@acme.example", {"deleted": True}, "no Slack account was found for its owner"),
-        ("bot@acme.example", {"bot": True}, BOT),
-    ],
+@cases(
+    "owner, about, why",
+    ("", {}, "no owner tag"),
+    ("maria", {}, "no Slack account was found for its owner"),
+    ("nobody@acme.example", {}, "no Slack account was found for its owner"),
+    ("left@acme.example", {"deleted": True}, "no Slack account was found for its owner"),
+    ("bot@acme.example", {"bot": True}, BOT),
 )
 def test_an_owner_who_cannot_be_messaged_has_twice_the_grace(
     armed: Deployment, owner: str, about: dict[str, Any], why: str

@@ -607,15 +607,14 @@ def test_a_deployment_that_no_account_of_its_organization_trusts(doctor: Doctor)
     organization = """[organization]
 accounts = ["210987654321"]
 external_id = "ml-janitor-7f3a"
-janitor_account = "{0}"
 callers = ["arn:aws:iam::{0}:role/platform"]
 """
     wrong = doctor(*besides(organization.format("333333333333")))
     right = doctor(*besides(organization.format(ACCOUNT)))
 
-    words = f"organization.janitor_account is 333333333333, and this deployment is in {ACCOUNT}"
+    words = f"organization.callers are in account 333333333333, and this deployment is in {ACCOUNT}"
     assert (wrong.status, words in " ".join(wrong.out.split())) == (1, True)
-    assert "organization.janitor_account" not in right.out
+    assert "organization.callers" not in right.out
 
 
 @pytest.mark.usefixtures("site")

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import candidates
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws, open_regions
@@ -27,13 +27,19 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import hosting, package_request, pipeline_request, training_request, transform_request
+from narrowing import not_none, of_type
+from sagemaker_requests import (
+    ROLE,
+    hosting,
+    package_request,
+    pipeline_request,
+    training_request,
+    transform_request,
+)
 from tables import cases
 from verdicts import word
 
-DAY = timedelta(days=1)
 MIB = 1024**2
-ROLE = "arn:aws:iam::123456789012:role/ml"
 BUCKET, COPY = "models", "b/model.tar.gz"
 READER = DuplicateArtifacts(buckets=(BUCKET,))
 DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
@@ -107,8 +113,7 @@ class Account:
 
     def again(self, copy: ArtifactCopy) -> Verdict:
         """The verdict of a second look."""
-        seen = READER.look(self.aws, copy.target, NOW)
-        assert seen is not None
+        seen = not_none(READER.look(self.aws, copy.target, NOW))
         return READER.decide(seen, NOW)
 
     def model(self, name: str = "churn", **container: Any) -> None:
@@ -162,9 +167,7 @@ def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **
     return [put["ETag"] for put in puts]
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "expected"), [("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely")]
-)
+@cases("algorithm, expected", ("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely"))
 def test_checksums_tell_under_a_kms_key_too(
     account: Account, session: boto3.Session, algorithm: str, expected: str
 ) -> None:
@@ -527,8 +530,7 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
     (notice,) = done.notices
     assert f"contents may not be read in {DEFAULT_BUCKET}: " in notice
     assert "detectors.duplicate-artifacts.read_contents_in" in notice
-    found = by_key(done)[COPY].verdict
-    assert isinstance(found, Finding)
+    found = of_type(Finding, by_key(done)[COPY].verdict)
     assert (found.to_prove, "(equal ETag)" in found.reason) == ("name its bucket in read_contents_in", True)
     both = f"s3://{DEFAULT_BUCKET}/{COPY} and s3://{DEFAULT_BUCKET}/a/model.tar.gz"
     assert found.spared == f"the contents of {both} may not be read, so nothing proves it a copy"
@@ -536,8 +538,7 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
 
     half = account.swept(buckets=(), read_contents_in=(f"{DEFAULT_BUCKET}/b/",), **armed)
     assert words(half) == words(done)
-    spared = by_key(half)[COPY].verdict
-    assert isinstance(spared, Finding)
+    spared = of_type(Finding, by_key(half)[COPY].verdict)
     assert "a/model.tar.gz may not be read, so nothing proves" in str(spared.spared)
 
     whole = account.swept(buckets=(), read_contents_in=(DEFAULT_BUCKET,), **armed)
@@ -676,9 +677,8 @@ def test_looking_again_sees_what_was_changed_or_made_under_an_old_name(account: 
         if change == "endpoint":
             account.sagemaker.update_endpoint(EndpointName="live", EndpointConfigName=name)
 
-    verdict = account.again(copy)
+    verdict = of_type(Kept, account.again(copy))
 
-    assert isinstance(verdict, Kept)
     served = "model churn refers to it"
     assert ("model churn, which nothing serves refers" if change == "model" else served) in verdict.reason
 

@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from endpoint_seed import ROLE, Serving, variant
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
@@ -28,13 +28,13 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
+from narrowing import not_none
 from recorded_acts import Memory
 from sagemaker_requests import component_request
 from samples import share
 from standin import Nights, by_name
 from tables import cases
 
-DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
 ARMED = Arming(mode=Mode.ACT, effect=Effect.DELETE, act_in=(ACCOUNT,), grace=HOUR, business_days=False)
 
@@ -119,8 +119,7 @@ RULE = IdleEndpoints()
 def judged(nights: Paced) -> EndpointCandidate:
     """The one that is found, looked at again and found waste again."""
     (found,) = RULE.find(nights.aws, NOW)
-    candidate = RULE.look(nights.aws, found.target, NOW)
-    assert candidate is not None
+    candidate = not_none(RULE.look(nights.aws, found.target, NOW))
     assert isinstance(RULE.decide(candidate, NOW), Finding)
     return candidate
 

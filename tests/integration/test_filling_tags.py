@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -22,7 +21,6 @@ from studio_seed import spelled
 from tables import cases
 from tag_seed import COMPLETE, model
 
-DAY = timedelta(days=1)
 HAS = {key: value for key, value in COMPLETE.items() if key not in {"environment", "team"}}
 FILLED = {"environment": "unknown", "team": "ml"}
 DETECTOR = UntaggedResources(fill_tags=FILLED)

@@ -25,6 +25,7 @@ from ml_janitor.ledger.table import Table, format_stamp, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.iam import IamControl
+from narrowing import not_none
 from policies import allow, role
 from standin import DAY, DENIED, MEMBER, Cleaner, Deployment, Nights, OwnMacs, in_memory, said
 
@@ -322,8 +323,7 @@ def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> N
     box.fault("kms", "GenerateMac", "deny", times=0)
     result = with_kms.after(4 * DAY)["a"]
     assert (result.outcome, with_kms.world.done) == (Outcome.FAILED, [])
-    assert result.cause is not None
-    assert result.cause.why is CauseCode.NOTHING_DONE
+    assert not_none(result.cause).why is CauseCode.NOTHING_DONE
 
 
 def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(
@@ -337,8 +337,7 @@ def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(
     kms = kms_signatures(make_client(theirs, "kms", REGION, 2), KEYS)
     with pytest.raises(ClientError, match="not authorized to perform: kms:GenerateMac"):
         kms.sign(SignedKind.ACTION, signed_content(action, action.stage))
-    item = table.get(action.pk, action.sk)
-    assert item is not None
+    item = not_none(table.get(action.pk, action.sk))
     put(Table(make_client(theirs, "dynamodb", REGION, 2), TABLE), item, undo=json.dumps({"name": "x"}))
 
     answer = handlers.undo(event(action.id), notebook.context())
@@ -357,8 +356,7 @@ def test_a_refusal_is_counted_and_said_in_slack(
 ) -> None:
     notebook.press("now", MEMBER)
     (action,) = actions.Actions(table).all("idle-notebooks", ACCOUNT, REGION)
-    item = table.get(action.pk, action.sk)
-    assert item is not None
+    item = not_none(table.get(action.pk, action.sk))
     put(table, item, undo=json.dumps({"name": "x"}))
     capsys.readouterr()
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, SweepNote, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import pipeline_request, training_request
+from sagemaker_requests import ROLE, pipeline_request, training_request
 from tables import cases
 
-DAY = timedelta(days=1)
 URI = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/trainer"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 RULE = ForgottenLeftovers()
 MEDIA = "application/vnd.oci.image.manifest.v1+json"
 
@@ -85,8 +82,8 @@ def test_what_nobody_needs_is_found(account: Account, aws: Aws) -> None:
     assert account.digests["used"] not in found["trainer"].action
 
 
-@pytest.mark.parametrize(
-    "user", ["model", "digest", "other host name", "endpoint", "training job", "package", "pipeline", "pull"]
+@cases(
+    "user", "model", "digest", "other host name", "endpoint", "training job", "package", "pipeline", "pull"
 )
 def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, user: str) -> None:
     """Near misses: each differs from what is found by one user."""
@@ -145,9 +142,7 @@ def test_unread_is_not_found(box: Control, aws: Aws, service: str, operation: st
     assert set(findings(aws)) == left
 
 
-@pytest.mark.parametrize(
-    ("service", "operation"), [("ecr", "DescribeRepositories"), ("logs", "DescribeLogGroups")]
-)
+@cases("service, operation", ("ecr", "DescribeRepositories"), ("logs", "DescribeLogGroups"))
 @pytest.mark.usefixtures("account")
 def test_a_listing_that_breaks_off_is_an_error(box: Control, aws: Aws, service: str, operation: str) -> None:
     box.fault(service, operation, "deny", times=0)

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 import one_of_each
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -28,9 +28,7 @@ from sagemaker_requests import processing_request, rented, training_request, tra
 from tables import cases
 from verdicts import word
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
-ROLE = "arn:aws:iam::123456789012:role/worker"
 
 STEPS = 7 * 12
 REST, BUSY = [1.0] * STEPS, [100.0, 900.0] * (STEPS // 2)

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, MINUTE, NOW
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -26,7 +26,6 @@ from tables import cases
 from verdicts import only
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE = 264 * HOUR
 
 LISTINGS = {

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, MINUTE, NOW
 from ml_janitor.aws.activity import look_up_events
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -20,13 +20,13 @@ from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from sagemaker_requests import notebook_request
 from tables import cases
 from verdicts import only, shown
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 OPEN = "CreatePresignedNotebookInstanceUrl"
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture
@@ -72,8 +72,7 @@ def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
     assert result.owner == "maria"
     assert result.verdict.confidence == "likely"
     assert result.verdict.since == NOW - 9 * HOUR
-    assert result.verdict.cost is not None
-    assert result.verdict.cost.known
+    assert not_none(result.verdict.cost).known
     assert (
         "9 hours ago; 2 hours are allowed outside working hours (Mon-Fri 08-20 UTC)" in result.verdict.reason
     )
@@ -220,9 +219,8 @@ def target_of(aws: Aws, now: datetime = NOW) -> Target:
 
 def test_looking_reads_every_sign_of_one_notebook(account: Account, aws: Aws) -> None:
     account.notebook("churn", wrote=10 * MINUTE, keep="true")
-    candidate = IdleNotebooks().look(aws, target_of(aws), NOW)
+    candidate = not_none(IdleNotebooks().look(aws, target_of(aws), NOW))
 
-    assert candidate is not None
     assert candidate.target.tags == Value({"keep": "true"}, "sagemaker:ListTags")
     assert candidate.log == Value(NOW - 10 * MINUTE, "logs:GetLogEvents", NOW - 10 * MINUTE)
     assert isinstance(candidate.opened, Absent)
@@ -233,9 +231,8 @@ def test_a_stopped_one_is_described_and_no_more(account: Account, aws: Aws) -> N
     target = target_of(aws)
     account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
 
-    candidate = IdleNotebooks().look(aws, target, NOW)
+    candidate = not_none(IdleNotebooks().look(aws, target, NOW))
 
-    assert candidate is not None
     assert candidate.status == "Stopped"
     assert candidate.log == NotRead()
 
@@ -245,9 +242,8 @@ def test_a_name_that_lost_its_capitals_is_found_in_the_listing_by_its_arn(accoun
     account.notebook("other")
     found = next(one.target for one in IdleNotebooks().find(aws, NOW) if one.target.name == "Churn")
 
-    looked = IdleNotebooks().look(aws, replace(found, name="churn", arn=found.arn.lower()), NOW)
+    looked = not_none(IdleNotebooks().look(aws, replace(found, name="churn", arn=found.arn.lower()), NOW))
 
-    assert looked is not None
     assert (looked.target.name, looked.source) == ("Churn", "sagemaker:ListNotebookInstances")
 
 

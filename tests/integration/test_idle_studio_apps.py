@@ -20,6 +20,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from standin import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
 from verdicts import only, shown, word
@@ -88,8 +89,7 @@ def test_a_remote_session_is_use(studio: Studio, aws: Aws, ago: timedelta, named
 
     assert isinstance(result.verdict, Kept) is kept
     assert word(result) != "unknown"
-    again = IdleStudioApps().look(aws, result.target, NOW)
-    assert again is not None
+    again = not_none(IdleStudioApps().look(aws, result.target, NOW))
     assert isinstance(IdleStudioApps().decide(again, NOW), Kept) is kept
 
 
@@ -125,8 +125,7 @@ def test_an_app_left_running_is_found(studio: Studio, aws: Aws) -> None:
     assert result.owner == "maria"
     assert result.verdict.confidence == "likely"
     assert result.verdict.since == NOW - 9 * HOUR
-    assert result.verdict.cost is not None
-    assert result.verdict.cost.known
+    assert not_none(result.verdict.cost).known
     assert shown(result)["user profile"] == "anna"
     assert shown(result)["instance type"] == "ml.g5.xlarge"
 
@@ -219,9 +218,7 @@ def target_of(aws: Aws) -> Target:
 
 
 def looked(aws: Aws, target: Target) -> StudioApp:
-    candidate = IdleStudioApps().look(aws, target, NOW)
-    assert candidate is not None
-    return candidate
+    return not_none(IdleStudioApps().look(aws, target, NOW))
 
 
 def test_looking_again_reads_the_same_of_one_app(studio: Studio, aws: Aws) -> None:

@@ -21,6 +21,7 @@ from janitor_kit import cli
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.job_runner import JobRunner
 from ml_janitor_sandbox.server import Sandbox
+from narrowing import not_none
 from tables import cases
 
 ROLE = "arn:aws:iam::123456789012:role/training"
@@ -72,8 +73,7 @@ class Trainer:
         name = arn.rpartition("/")[2]
         body = self.s3.get_object(Bucket="models", Key=f"out/{name}/output/model.tar.gz")["Body"]
         with tarfile.open(fileobj=io.BytesIO(body.read())) as archive:
-            member = archive.extractfile("model.json")
-            assert member is not None
+            member = not_none(archive.extractfile("model.json"))
             return dict(json.loads(member.read()))
 
     def later(self, **after: float) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import CauseCode, Outcome, Result
 from ml_janitor.detectors.storage_tiering.act import recorded_rules
+from ml_janitor.detectors.storage_tiering.reading import TieringBucket
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.table import Table
@@ -108,6 +112,45 @@ def test_the_next_run_finishes_a_run_killed_anywhere(shift: Shift, kill: str, ca
     assert shift.box.calls().get(f"s3:{CALLS[1]}", 0) <= 1
     shift.undo(SCRATCH)
     assert (shift.there, shift.put_back) == (shift.before, [])
+
+
+class OneFinding(StorageTiering):
+    """The detector of an earlier version: what would be deleted is found under the bucket's identity."""
+
+    def find_parts(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
+        for part in super().find_parts(aws, now, only):
+            if part.deletes:
+                yield replace(part, target=part.belongs_to[0], belongs_to=())
+
+
+def test_moves_and_deletions_are_warned_of_acted_on_and_undone_each_by_itself(shift: Shift) -> None:
+    """In one bucket; a warning that an earlier version gave of both ends, and each is warned of once more."""
+    deletions = f"{SCRATCH}/*"
+    shift.box.set_clock(NOW - 200 * DAY)
+    shift.s3.put_object(Bucket=SCRATCH, Key="logs/old.log", Body=b"x")
+    shift.box.declare([{"bucket": SCRATCH, "key": "logs/old.log", "size": 10**12}])
+    shift.box.set_clock(NOW)
+    shift.arming = replace(shift.arming, max_share=100)
+    shift.detector = OneFinding(act_on_buckets=(SCRATCH,))
+    shift.due()
+    shift.detector = RULE
+    first = shift.run(4)
+    assert (first[SCRATCH].outcome, first[deletions].outcome) == (Outcome.ACTED, Outcome.WARNED)
+    (moved,) = recorded_rules(shift.of(SCRATCH).undo)
+    assert (moved.prefix, moved.expire_after) == ("experiments/", None)
+
+    told = advice_hold_key(RULE.name, first[SCRATCH].target.key)
+    hold = Hold(key=told, by="maria", given=shift.clock, how=HoldKind.SNOOZED)
+    shift.holds.put(ACCOUNT, REGION, replace(hold, until=shift.clock + 5 * DAY))
+    assert shift.run(4)[deletions].verdict.reason.startswith(f"it belongs to {SCRATCH}, which is snoozed by")
+    assert shift.run(2)[deletions].outcome is Outcome.WARNED
+    assert shift.run(4)[deletions].outcome is Outcome.ACTED
+    (deleted,) = recorded_rules(shift.of(deletions).undo)
+    assert (deleted.prefix, deleted.expire_after) == ("logs/", 90)
+    shift.undo(SCRATCH)
+    assert [rule.first("ID") for rule in shift.there.rules][1:] == [deleted.id]
+    shift.undo(deletions)
+    assert shift.there == shift.before
 
 
 def test_an_undo_killed_at_its_call_is_finished_when_asked_again(shift: Shift) -> None:

@@ -37,6 +37,7 @@ from ml_janitor_sandbox.night import Played, play
 from ml_janitor_sandbox.night.deployment import Deployment
 from ml_janitor_sandbox.night.script import Digest, Pressed, Script, Swept, local
 from ml_janitor_sandbox.server import Sandbox
+from narrowing import not_none
 from standin import ROOT
 
 READS = re.compile(
@@ -251,8 +252,7 @@ def test_nothing_is_touched_that_was_not_warned_about_long_enough_before(lived: 
     warned = {one.target.key: one for one in results(lived.played, Outcome.WARNED)}
     assert lived.played.actions
     for action in lived.played.actions:
-        due = warned[action.target.key].due
-        assert due is not None
+        due = not_none(warned[action.target.key].due)
         assert action.by or action.began >= due, action.target.name
         assert action.by or action.began - action.warned >= GRACE[action.detector], action.target.name
 

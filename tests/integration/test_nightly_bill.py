@@ -12,26 +12,24 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from endpoint_seed import Seed
 from fakes import target_at, waste
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.report import ARCHIVED_BILL
-from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import LastBill
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
+from narrowing import not_none
 from standin import WITH_SLACK, Context, event, quiet
 from tables import cases
 
-DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
 TAGS = ("project", "owner", "environment", "team", "cost-center")
 ALONE = 'digest_schedule = "cron(0 20 * * ? *)"\n'
@@ -114,8 +112,7 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
     assert "*Without project:* $48.00 (14 %" in text
     assert "*By project" not in text
     assert (answer["in_digest"], answer["report"]) == (False, answer["report"])
-    last = ledger.latest.bill(ACCOUNT)
-    assert last is not None
+    last = not_none(ledger.latest.bill(ACCOUNT))
     assert (last.posted, last.time) == (True, NOW)
     (file,) = deployed.files()
     picture = message["blocks"][-1]
@@ -147,21 +144,6 @@ def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
 
 
 @pytest.mark.usefixtures("billed")
-def test_a_kept_bill_that_is_gone_is_read_anew(
-    session: boto3.Session, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handlers.bill(event("scheduled"), Context())
-    last = ledger.latest.bill(ACCOUNT)
-    assert last is not None
-    session.client("s3").delete_object(Bucket=BUCKET, Key=last.kept)
-
-    handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
-
-    (text,) = reports(session).values()
-    assert ARCHIVED_BILL.validate_json(text).report.bill.whole.days == 65
-
-
-@pytest.mark.usefixtures("billed")
 def test_a_digest_that_is_due_says_the_bill_once(
     deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,8 +170,7 @@ def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
     settings(WITH_SLACK)
     quiet(ledger, aws)
     handlers.bill(event("scheduled"), Context())
-    last = ledger.latest.bill(ACCOUNT)
-    assert last is not None
+    last = not_none(ledger.latest.bill(ACCOUNT))
     session.client("s3").delete_object(Bucket=BUCKET, Key=last.picture)
 
     handlers.digest(event("scheduled"), Context())
@@ -247,20 +228,6 @@ def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
     assert f"{BILL_TITLE} $348 in 30 days" in said(message)
 
 
-def test_the_digest_says_that_the_bill_was_not_read(
-    deployed: SlackControl, ledger: Ledger, aws: Aws, settings: Say, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings(WITH_SLACK)
-    quiet(ledger, aws)
-    handlers.digest(event("scheduled"), Context())
-    ledger.latest.billed(ACCOUNT, LastBill(time=NOW - 2 * DAY, posted=True))
-    handlers.digest(later(0, monkeypatch, hour=4), Context())
-
-    never, late = map(said, deployed.messages())
-    assert "*Bill:* not read: it never has been." in never
-    assert "*Bill:* not read: the last time was 2 days ago." in late
-
-
 @pytest.mark.parametrize("detector", ["idle-endpoints", "untagged-resources"])
 def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
     deployed: SlackControl, ledger: Ledger, aws: Aws, billed: Control, detector: str
@@ -295,19 +262,6 @@ def test_savings_are_said_where_no_digest_said_them_that_day(
     assert "Saved" not in after_digest
 
 
-@pytest.mark.usefixtures("billed")
-def test_on_its_day_the_message_has_the_table_by_project(
-    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:30Z")
-
-    handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
-
-    text = said(deployed.messages()[0])
-    assert "*By project, 30 days:*\n\u2022 churn: before $300, now $300\n" in text
-    assert "\u2022 no project: before $0.00, now $36.00, change +$36.00 (new)" in text
-
-
 def test_on_that_day_tags_are_checked_and_only_what_is_wrong_is_said(
     deployed: SlackControl,
     session: boto3.Session,
@@ -334,15 +288,13 @@ def test_a_denied_cost_explorer_is_said_and_the_last_bill_stays(
     deployed: SlackControl, ledger: Ledger, box: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers.bill(event("scheduled"), Context())
-    before = ledger.latest.bill(ACCOUNT)
+    before = not_none(ledger.latest.bill(ACCOUNT))
     box.fault("ce", "GetCostAndUsage", "error", code="AccessDeniedException", times=0)
 
     answer = handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
 
-    after = ledger.latest.bill(ACCOUNT)
+    after = not_none(ledger.latest.bill(ACCOUNT))
     assert answer["charges"] == 0
-    assert before is not None
-    assert after is not None
     assert (after.kept, after.time) == (before.kept, NOW + DAY)
     text = said(deployed.messages()[1])
     assert "The bill could not be read." in text
@@ -367,8 +319,3 @@ def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
 
     assert handlers.bill(event("scheduled"), Context(aws_request_id="another")) == first
     assert len(deployed.messages()) == 1
-
-
-def test_a_reading_takes_a_time_and_nothing_else() -> None:
-    with pytest.raises(InvalidInputError, match="mode: Extra inputs are not permitted"):
-        handlers.bill(event("manual-dry-run"), Context())

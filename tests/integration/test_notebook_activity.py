@@ -25,6 +25,7 @@ from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from sagemaker_requests import notebook_request
 from studio_seed import Studio
 from tables import cases
@@ -39,9 +40,8 @@ SHELL = "(bash) S 1 {pid} {pid} 34816"
 def load() -> Any:
     spec = importlib.util.spec_from_file_location("publish_idle_time", FOLDER / "publish_idle_time.py")
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    not_none(spec.loader).exec_module(module)
     return module
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW, REGION
 from declared import granted
 from hosted import LAMBDA, TOML, HostedStack, OrganizationHost, Ran
 from ml_janitor.aws.client import Aws
@@ -28,7 +28,6 @@ NOTEBOOKS = "idle-notebooks"
 ORGANIZATION = f"""
 [organization]
 accounts = ["{FIRST}", "{SECOND}", "{THIRD}"]
-janitor_account = "{ACCOUNT}"
 callers = ["{CALLER}"]
 external_id = "{EXTERNAL_ID}"
 regions = ["{REGION}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import waste
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
@@ -38,7 +38,6 @@ from standin import WITH_SLACK, Context, event
 
 pytestmark = pytest.mark.usefixtures("log")
 
-DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
 TAGS = ("project", "owner")
 ALONE = 'digest_schedule = "cron(0 20 * * ? *)"\n'

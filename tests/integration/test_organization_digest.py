@@ -15,7 +15,6 @@ import pytest
 from conftest import NOW, REGION
 from fakes import waste
 from ml_janitor import handlers
-from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
@@ -25,7 +24,6 @@ from ml_janitor.ledger.latest import (
     SWEEP_ADAPTER,
     LastRun,
     LastSweep,
-    LatestRecords,
     LatestRuns,
     RunAccount,
     RunLists,
@@ -45,14 +43,12 @@ ACCOUNTS = [f"{number:012d}" for number in range(1, 201)]
 FOUND, UNREAD, LOST, WAITING = ACCOUNTS[:15], ACCOUNTS[100:112], ACCOUNTS[150], ACCOUNTS[160]
 OFF = "".join(f"[detectors.{one.name}]\nenabled = false\n" for one in DETECTORS if one.name not in USED)
 SETTINGS = f"""{WITH_SLACK}
+digest_schedule = "cron(0 7 ? * TUE *)"
 [organization]
 id = "o-a1b2c3d4e5"
-janitor_account = "123456789012"
 callers = ["arn:aws:iam::123456789012:role/platform"]
 external_id = "ml-janitor-7f3a"
 all_accounts = true
-[plan]
-weekly_advice = "Tue"
 {OFF}"""
 
 
@@ -147,40 +143,3 @@ def test_two_hundred_accounts_are_one_message_and_few_requests(
     assert f"25 sweeps in 13 accounts: {', '.join(UNREAD[:10])} and 3 more" in said
     assert "spot training findings: still looking at 1 of 200 accounts after 60 minutes" in said
     assert handlers.digest({"time": "2026-10-06T03:01:00Z"}, Context())["new"] == 0
-
-
-class Crowded:
-    """A table's client whose table has room for half of a batch at a time."""
-
-    def __init__(self, client: Any, *, full: bool = False) -> None:
-        self._client, self._full = client, full
-
-    def batch_get_item(self, **request: Any) -> Any:
-        (keys,) = [one["Keys"] for one in request["RequestItems"].values()]
-        taken = 0 if self._full else max(len(keys) // 2, 1)
-        if not taken:
-            return {"Responses": {}, "UnprocessedKeys": request["RequestItems"]}
-        answer = self._client.batch_get_item(
-            RequestItems={TABLE: {"Keys": keys[:taken], "ConsistentRead": True}}
-        )
-        left = {TABLE: {"Keys": keys[taken:]}} if keys[taken:] else {}
-        return {**answer, "UnprocessedKeys": left}
-
-
-def test_what_a_batch_left_out_is_asked_for_again_a_little_later(table: Table) -> None:
-    for number in range(7):
-        table.put(f"some#{number}", "latest", {"number": number})
-    keys = [(f"some#{number}", "latest") for number in range(9)]
-    paused: list[float] = []
-    crowded: Any = Crowded(table.client)
-
-    found = Table(crowded, TABLE).get_many(keys, sleep=paused.append)
-
-    assert {where: item["number"] for where, item in found.items()} == {keys[n]: n for n in range(7)}
-    assert paused == [0.1, 0.2, 0.4, 0.8]
-    full: Any = Crowded(table.client, full=True)
-    with pytest.raises(ReadError, match="its throughput has no room for them"):
-        LatestRecords(Table(full, TABLE)).sweeps(
-            "idle-endpoints", [(ACCOUNTS[0], REGION)], sleep=paused.append
-        )
-    assert max(paused) == 5.0

@@ -58,7 +58,6 @@ def settings(accounts: Sequence[str] = ACCOUNTS) -> Settings:
         {
             "organization": {
                 "accounts": list(accounts),
-                "janitor_account": ACCOUNT,
                 "external_id": EXTERNAL_ID,
                 "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
                 "regions": list(REGIONS),
@@ -70,7 +69,6 @@ def settings(accounts: Sequence[str] = ACCOUNTS) -> Settings:
 
 TOML = f"""[organization]
 accounts = {json.dumps(ACCOUNTS)}
-janitor_account = "{ACCOUNT}"
 external_id = "{EXTERNAL_ID}"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 regions = {json.dumps(REGIONS)}

@@ -28,6 +28,7 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
+from narrowing import not_none
 from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
 from standin import MEMBER, said
 from tables import cases
@@ -234,8 +235,7 @@ def test_commands_are_about_one_account_with_the_ledger_of_another(
 
     profiles = tmp_path / "profiles"
     for name, account in (("first", warned.first), ("second", warned.second)):
-        given = warned.inside[account].get_credentials()
-        assert given is not None
+        given = not_none(warned.inside[account].get_credentials())
         with profiles.open("a") as file:
             file.write(
                 f"[profile {name}]\nregion = {REGION}\naws_access_key_id = {given.access_key}\n"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import DAY, NOW
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, SweepNote, Verdict
@@ -19,11 +18,10 @@ from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import pipeline_request, training_request
+from narrowing import not_none
+from sagemaker_requests import ROLE, pipeline_request, training_request
 from tables import cases
 
-DAY = timedelta(days=1)
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 BUCKET = "models"
 FOLDER = f"s3://{BUCKET}/out/churn-1"
 RULE = ForgottenLeftovers()
@@ -82,8 +80,7 @@ def test_what_a_failed_job_left_is_found(aws: Aws) -> None:
     assert (verdict.action, verdict.confidence) == (f"aws s3 rm --recursive {FOLDER}/", "likely")
     assert "left 40.0 GB in the folder of its name" in verdict.reason
     assert verdict.spared == "what jobs left is only reported"
-    assert verdict.cost is not None
-    assert float(verdict.cost.monthly_usd or 0) == pytest.approx(40 * 0.023)
+    assert float(not_none(verdict.cost).monthly_usd or 0) == pytest.approx(40 * 0.023)
 
 
 def channel(uri: str) -> list[Any]:

@@ -18,6 +18,7 @@ from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 
 FITS = ("kept", "its size fits its peaks")
 SMALLER = ("found", "blue needs 1 ml.c5.xlarge instead of 1 ml.c5.2xlarge")
@@ -80,8 +81,7 @@ def test_the_peak_of_each_metric_in_its_unit_decides(loads: Loads, aws: Aws, box
     assert told(found, expected) == expected
     calm = found["calm"]
     assert isinstance(calm.verdict, Finding)
-    assert calm.verdict.cost is not None
-    assert calm.verdict.cost.monthly_usd == 730 * Decimal("0.204")
+    assert not_none(calm.verdict.cost).monthly_usd == 730 * Decimal("0.204")
     assert (calm.target.account, calm.target.region) == (ACCOUNT, aws.region)
     calls = box.calls()
     assert calls["sagemaker:DescribeEndpointConfig"] == len(expected) - 1
@@ -134,5 +134,4 @@ def test_another_region_has_its_own_endpoints_and_prices(loads: Loads, aws: Aws,
 
     assert isinstance(abroad.verdict, Finding)
     assert abroad.target.arn == f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/api"
-    assert abroad.verdict.cost is not None
-    assert abroad.verdict.cost.monthly_usd == 730 * Decimal("0.2278")
+    assert not_none(abroad.verdict.cost).monthly_usd == 730 * Decimal("0.2278")

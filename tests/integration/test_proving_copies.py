@@ -25,6 +25,8 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
+from tables import cases
 
 BUCKET = "models"
 SIZE = 100
@@ -134,8 +136,7 @@ def test_a_proof_holds_for_the_objects_that_were_read_only(pair: Pair, key: str)
 
 def told_nothing(aws: Aws, key: str) -> SeenObject:
     """An object of whose bytes S3 tells nothing, as under a KMS key."""
-    seen = required_value(read_object(aws, BUCKET, key))
-    assert seen is not None
+    seen = not_none(required_value(read_object(aws, BUCKET, key)))
     return replace(seen, contents=ObjectContents(size=SIZE))
 
 
@@ -235,8 +236,7 @@ def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
     for key in ("a.tar.gz", "b.tar.gz"):
         pair.put(key, b"m" * SIZE, ChecksumAlgorithm="SHA256")
     copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
-    found = pair.detector.decide(copy, NOW)
-    assert isinstance(found, Finding)
+    of_type(Finding, pair.detector.decide(copy, NOW))
     pair.box.clear_calls()
 
     undo = pair.detector.prepare(pair.aws, copy, {})
@@ -255,16 +255,17 @@ def test_what_others_were_given_access_to_is_only_reported(pair: Pair, given: di
         pair.prepared({})
 
 
-@pytest.mark.parametrize(
-    ("letter", "hour"),
-    [(b"n", 4), (b"m", 4), (b"n", NOW.hour)],
+@cases(
+    "letter, hour",
+    (b"n", 4),
+    (b"m", 4),
+    (b"n", NOW.hour),
     ids=["other bytes", "the same bytes", "other bytes in the same second"],
 )
 @pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
 def test_a_late_change_is_only_reported(pair: Pair, key: str, letter: bytes, hour: int) -> None:
     copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
-    found = pair.detector.decide(copy, NOW)
-    assert isinstance(found, Finding)
+    of_type(Finding, pair.detector.decide(copy, NOW))
     pair.box.set_clock(NOW.replace(hour=hour))
     pair.put(key, letter * SIZE)
 
@@ -276,8 +277,7 @@ def test_a_copy_that_cannot_be_written_is_only_reported(pair: Pair, monkeypatch:
     """The sandbox's S3 has no metadata that it cannot send."""
 
     def odd(*where: Any, **which: Any) -> Signal[SeenObject]:
-        seen = required_value(read_object(*where, **which))
-        assert seen is not None
+        seen = not_none(required_value(read_object(*where, **which)))
         return Value(replace(seen, odd="metadata that S3 does not tell"))
 
     monkeypatch.setattr(act, "read_object", odd)
@@ -289,8 +289,7 @@ def test_a_copy_that_cannot_be_written_is_only_reported(pair: Pair, monkeypatch:
 def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
     """The lifecycle rule is written after the copy was looked at."""
     copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
-    found = pair.detector.decide(copy, NOW)
-    assert isinstance(found, Finding)
+    of_type(Finding, pair.detector.decide(copy, NOW))
     rule: Any = {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "a"}, "Expiration": {"Days": 90}}
     pair.s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
 
@@ -298,13 +297,10 @@ def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
         pair.detector.prepare(pair.aws, copy, {})
 
 
-@pytest.mark.parametrize(
-    "operation", ["HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning"]
-)
+@cases("operation", "HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning")
 def test_what_cannot_be_read_is_not_acted_on(pair: Pair, operation: str) -> None:
     copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
-    found = pair.detector.decide(copy, NOW)
-    assert isinstance(found, Finding)
+    of_type(Finding, pair.detector.decide(copy, NOW))
     pair.box.fault("s3", operation, "deny", times=0)
 
     with pytest.raises(Exception, match=r"AccessDenied|403"):

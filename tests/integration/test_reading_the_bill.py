@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,12 @@ import boto3
 import pytest
 
 from bills import full_report
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, DAY, NOW, REGION, seed_demo
 from ml_janitor.aws.calls import make_client
+from ml_janitor.aws.client import open_regions
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension, group_by_tag
+from ml_janitor.aws.runs import list_used_resources
+from ml_janitor.bill.explaining import RESOURCE_READS, count_endpoint_instances, read_requests
 from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillReading, CostMetric, GapCause
 from ml_janitor.bill.reading import BILL_DAYS, BillAccounts, BillRequest
 from ml_janitor.bill.reading import read_bill as read
@@ -25,7 +28,6 @@ from ml_janitor_sandbox.control import Control
 from tables import cases
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
-DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
 
 type Read = Callable[..., Bill]
@@ -213,3 +215,16 @@ def test_a_kept_bill_that_is_gone_or_broken_is_none(archive: BillArchive, sessio
     assert isinstance(archive.picture("bill/gone.png"), Unreadable)
     kept = session.client("s3").head_object(Bucket="reports", Key=picture)
     assert (picture, kept["ContentType"]) == ("bill/2026-10-06T03-00-00Z.png", "image/png")
+
+
+def test_what_ran_is_read_by_the_calls_that_are_declared(box: Control, session: boto3.Session) -> None:
+    seed_demo(box)
+    since = NOW - 60 * DAY
+    box.clear_calls()
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        ran = list_used_resources(accounts[0], since, NOW).items
+        moved = {run.usage_type for resource in ran for run in resource.runs}
+        count_endpoint_instances(accounts[0], ran, moved, since, NOW)
+        read_requests(accounts[0], ran, since, NOW)
+
+    assert set(box.calls()) == {grant.action for grant in RESOURCE_READS}

@@ -9,16 +9,14 @@ from typing import Any
 
 import boto3
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Verdict
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
-from sagemaker_requests import processing_request, rented, transform_request
+from sagemaker_requests import ROLE, processing_request, rented, transform_request
 
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
-DAY = timedelta(days=1)
 DIGEST = "sha256:" + "0" * 64
 
 

@@ -66,22 +66,11 @@ def names(page: Page) -> list[str]:
     return rows.all_inner_texts()
 
 
-def test_totals_say_what_they_leave_out(shown: Any) -> None:
-    page = shown(
-        report(finding(1), finding(2), finding(3, Cost.standing(None)), unknown(4), error="broke off")
-    )
-
-    text = " ".join(page.locator("main").inner_text().split())
-    assert "$2,190" in text  # 3 dollars an hour for 730 hours
-    assert "3 findings; 1 has no known price and is in no total" in text
-    assert "1 could not be judged" in text
-    assert "idle-endpoints in us-east-1 is not complete: broke off" in text
-    assert "price unknown" in text
-
-
 def test_dearest_first_and_sortable(shown: Any) -> None:
     page = shown(report(finding(1), finding(3), finding(2)))
     assert names(page) == ["ranker-3", "ranker-2", "ranker-1"]
+    assert page.locator("td.name a").first.get_attribute("rel") == "noopener noreferrer"
+    assert page.locator("[data-filter=account]").count() == 0  # of one account
 
     page.get_by_role("button", name="work").click()
     assert names(page) == ["ranker-1", "ranker-2", "ranker-3"]
@@ -263,40 +252,6 @@ def test_long_words_break_at_what_separates_their_parts(shown: Any) -> None:
     assert add_breaks("us-east-1:123456789012:app/x") == "us-east-1:<wbr>123456789012:<wbr>app/<wbr>x"
 
 
-def test_what_has_no_price_is_counted_beside_the_bars(shown: Any) -> None:
-    page = shown(
-        report(finding(1), finding(2, Cost.standing(None)), finding(3, Cost.standing(None), owner=None))
-    )
-
-    counts = page.locator(".counts").all_inner_texts()
-    assert [text.split("\n") for text in counts] == [
-        ["idle-endpoints", "2"],
-        ["anna@example.com", "1", "no owner tag", "1"],
-    ]
-    assert page.locator(".bars:not(.counts) .number").first.inner_text() == "$730"
-    assert shown(report(finding(1))).locator(".counts").count() == 0
-
-
-def test_each_finding_links_to_its_page_of_the_console(shown: Any) -> None:
-    page = shown(report(finding(1, name="a b")))
-
-    link = page.locator("td.name a")
-    assert link.get_attribute("href") == (
-        f"https://{REGION}.console.aws.amazon.com/sagemaker/home?region={REGION}#/endpoints/a%20b"
-    )
-    assert link.get_attribute("rel") == "noopener noreferrer"
-
-
-def test_a_report_of_nothing_is_one_sentence(shown: Any) -> None:
-    page = shown(report(error="you are not signed in: aws sso login --profile dev"))
-
-    text = page.locator("main").inner_text()
-    assert "Nothing could be read." in text
-    assert "aws sso login --profile dev" in text
-    assert "$0" not in text + page.title()
-    assert page.locator(".tiles, .charts, .findings").count() == 0
-
-
 def test_hostile_names_stay_text(shown: Any) -> None:
     page = shown(report(finding(1, name=HOSTILE, owner=HOSTILE, team=HOSTILE)))
 
@@ -362,25 +317,6 @@ def test_twenty_thousand_findings_open_like_two_hundred_and_can_all_be_reached(s
     assert "endpoint/ranker-7" in page.locator(".evidence").inner_text()
 
 
-def test_one_reason_is_said_once_for_all_places_it_holds_for(shown: Any) -> None:
-    def sweep(account: str, region: str) -> Sweep:
-        return replace(report(error="AccessDenied: <b>no</b>").sweeps[0], account=account, region=region)
-
-    places = [sweep(f"11111111111{n}", "eu-west-1") for n in range(5)]
-    page = shown(Report(time=NOW, account=ACCOUNT, sweeps=(*report(finding(1)).sweeps, *places)))
-
-    said = (
-        "idle-endpoints in 111111111110 eu-west-1, 111111111111 eu-west-1, 111111111112 eu-west-1 and 2 more"
-    )
-    assert said in page.locator("#unread").inner_text()
-
-
-def test_nothing_found_is_said(shown: Any) -> None:
-    page = shown(report())
-
-    assert "Nothing was found" in page.locator("main").inner_text()
-
-
 def test_dark_and_print(shown: Any) -> None:
     page = shown(report(finding(1)))
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -407,10 +343,3 @@ def test_of_several_accounts_each_is_named_charted_and_filtered_by(shown: Any) -
     assert names(page) == ["ranker-2"]
     assert f"ranker-4 (idle-endpoints, {other} {REGION}):" in page.locator("#unread").inner_text()
     assert f"idle-endpoints in {other} {REGION}: a rule is off" in page.locator("#notices").inner_text()
-
-
-def test_of_one_account_nothing_is_filtered_by_account(shown: Any) -> None:
-    page = shown(report(finding(1)))
-
-    assert (page.locator("[data-filter=account]").count(), ACCOUNT in names(page)[0]) == (0, False)
-    assert "By account" not in page.locator("main").inner_text()

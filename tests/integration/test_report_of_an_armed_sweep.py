@@ -76,37 +76,6 @@ def test_the_filter_by_status_finds_what_waits(lived: Report, shown: Any) -> Non
     assert page.locator("#count").inner_text() == "2 of 8 shown"
 
 
-def test_what_is_gone_or_in_use_costs_no_more(lived: Report, shown: Any) -> None:
-    """Ten dollars a month each, and eight findings."""
-    page = shown(lived)
-    tiles = [" ".join(tile.inner_text().split()) for tile in page.locator(".tile").all()]
-
-    assert tiles[:4] == [
-        "$60.00 a month are left to save",
-        "1 done that cost $10.00 a month",
-        "2 failed, or half done",
-        "8 findings",
-    ]
-    assert page.locator(".bars").first.locator(".number").inner_text() == "$60.00"
-
-
-def test_what_failed_and_what_a_limit_held_back_stand_above_all(lived: Report, shown: Any) -> None:
-    page = shown(lived)
-
-    troubles = text(page, "#troubles")
-    assert (
-        "failing (cellar, us-east-1): Failed: remove it; TimeoutError: the cellar does not answer."
-        in troubles
-    )
-    assert "drawn-out (cellar, us-east-1): " in troubles
-    assert "half done: its plug is being pulled." in troubles
-    assert text(page, "#held").endswith("cellar: 1 held back by max_actions = 3 for one sweep")
-    rows = text(page, "#findings")
-    assert "Due 2026-10-09 03:10 UTC: remove it; held back by max_actions = 3 for one sweep." in rows
-    assert "Only reported: terraform manages it. Proposed: remove it." in rows
-    assert "Warned; will remove it after 2026-10-11 03:10 UTC." in rows
-
-
 def test_what_to_type_can_be_copied_whole(nights: Nights, shown: Any) -> None:
     nights.warned("a", "b", "c", "d", "e")
     nights.clock += 4 * DAY

@@ -19,6 +19,7 @@ from ml_janitor.core.model import Finding, finding_id
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from narrowing import of_type
 from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 
@@ -200,8 +201,7 @@ def test_what_is_half_done_is_waste_until_its_pool_is_ended(
     assert isinstance(verdict(), Finding)
     with pytest.raises(NotFinishedError):
         recorded.act()
-    stopping = verdict()
-    assert isinstance(stopping, Finding)
+    stopping = of_type(Finding, verdict())
     assert "leaves a warm pool" in stopping.reason
     floor.wait()
     assert isinstance(verdict(), Finding)

@@ -19,6 +19,7 @@ from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from verdicts import shown
 
 QUIET = {"CPUUtilization": 5.0, "MemoryUtilization": 10.0, "Invocations": 100.0, "ModelLatency": 0.2e6}
@@ -106,8 +107,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
     found = swept(aws)
 
     assert told(found, expected) == expected
-    calm = found["calm"].verdict
-    assert isinstance(calm, Finding)
+    calm = of_type(Finding, found["calm"].verdict)
     assert shown(calm) == {
         "status": "InService",
         "requests a month": 73_000,
@@ -118,9 +118,8 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
         "requests in flight at once": 2.0,
         "cold start": "10 s, assumed",
     }
-    assert calm.cost is not None
     run_ = 73_000 * Decimal("0.3") * Decimal("0.00002") * 3  # 50 % slower, with 3 GB
-    assert calm.cost.monthly_usd == pytest.approx(730 * Decimal("0.23") - run_)
+    assert not_none(calm.cost).monthly_usd == pytest.approx(730 * Decimal("0.23") - run_)
     assert box.calls()["sagemaker:DescribeModel"] == 10, "only where everything else speaks for it"
     assert box.calls()["cloudwatch:GetMetricData"] == 1
 
@@ -153,9 +152,8 @@ def test_one_is_looked_at_alone_with_its_tags_as_they_are(quiet: Quiet, aws: Aws
     one = replace(next(ServerlessCandidates().find(aws, LATER, "other")).target, tags=NotRead())
     box.clear_calls()
 
-    looked = ServerlessCandidates().look(aws, one, LATER)
+    looked = not_none(ServerlessCandidates().look(aws, one, LATER))
 
-    assert looked is not None
     assert looked.target.name == "other"
     assert looked.target.tags == Value({"janitor:latency": "2s"}, "sagemaker:ListTags")
     assert box.calls()["sagemaker:ListTags"] == box.calls()["sagemaker:DescribeEndpoint"] == 1
@@ -172,6 +170,5 @@ def test_another_region_has_its_own_prices(aws: Aws, box: Control) -> None:
     found = swept(there)["api"]
     assert found.target.arn == f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/api"
     assert isinstance(found.verdict, Finding)
-    assert found.verdict.cost is not None
     run_ = 73_000 * Decimal("0.3") * Decimal("0.00002234") * 3
-    assert found.verdict.cost.monthly_usd == pytest.approx(730 * Decimal("0.2569") - run_)
+    assert not_none(found.verdict.cost).monthly_usd == pytest.approx(730 * Decimal("0.2569") - run_)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Kept
 from ml_janitor.core.tiering import GB
@@ -18,7 +17,6 @@ from ml_janitor_sandbox.control import Control
 from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 
-DAY = timedelta(days=1)
 NAME = "/aws/sagemaker/TrainingJobs"
 RULE = ForgottenLeftovers()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -15,12 +14,11 @@ from fakes import SleepingClock
 from ml_janitor.core.results import Sweep
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
-from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
+from ml_janitor.report.mrkdwn import Message, Post, section_block
 from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, Webhook, read_slack_secret
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 from reports import NOW, full
-from tables import cases
 
 DEADLINE = 100.0
 
@@ -57,10 +55,6 @@ def post(text: str = "hello", *replies: str, attachment: str = "") -> Post:
     return Post(main=message(text), replies=tuple(map(message, replies)), attachment=attachment)
 
 
-def texts(workspace: SlackControl) -> list[str]:
-    return [message["text"] for message in workspace.messages()]
-
-
 # --- good days ------------------------------------------------------------------------------------
 
 
@@ -83,54 +77,7 @@ def test_a_whole_sweep_arrives_with_thread_owner_and_report(bot: SlackBot, works
     assert file["title"] == "idle-endpoints-123456789012-us-east-1-2026-10-06.html"
 
 
-# --- pictures -------------------------------------------------------------------------------------
-
-PNG = b"\x89PNG\r\n\x1a\n..."
-
-
-def with_picture(png: bytes = PNG) -> Post:
-    return replace(post("main"), picture=Picture(name="bill.png", png=png, words="Dollars of 30 days."))
-
-
-def last_block(workspace: SlackControl) -> Any:
-    (message,) = workspace.messages()
-    assert len(message["blocks"]) == 2
-    return message["blocks"][1]
-
-
-def test_a_picture_stands_in_the_message_and_nowhere_else(bot: SlackBot, workspace: SlackControl) -> None:
-    bot.deliver(with_picture(), deadline=DEADLINE)
-
-    (file,) = workspace.files()
-    assert last_block(workspace) == {
-        "type": "image",
-        "slack_file": {"id": file["id"]},
-        "alt_text": "Dollars of 30 days.",
-    }
-    assert (file["picture"], file["complete"], file["channel"]) == (True, True, "")
-
-
-def test_what_slack_never_takes_for_a_picture_is_left_out_in_time(
-    bot: SlackBot, workspace: SlackControl, clock: SleepingClock
-) -> None:
-    bot.deliver(with_picture(b"<svg/>"), deadline=DEADLINE)
-    assert "The picture is missing: Slack refused the post" in str(last_block(workspace))
-    assert sum(clock.slept) < DEADLINE / 4
-
-
 # --- bad days -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["bot", "hook"])
-def either(request: pytest.FixtureRequest) -> Iterator[Any]:
-    yield request.getfixturevalue(request.param)
-
-
-def test_a_rate_limit_is_waited_out_twice(either: Any, workspace: SlackControl, clock: SleepingClock) -> None:
-    for _ in range(3):
-        workspace.fault("ratelimit", retry_after=30)
-    either.deliver(post(), deadline=DEADLINE)
-    assert (texts(workspace), clock.slept) == (["hello"], [30, 30, 30])
 
 
 def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: SenderClock) -> None:
@@ -144,15 +91,6 @@ def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: SenderClock
     assert [retried(handler) for handler in time.until(DEADLINE).retries()] == [False]
 
 
-@pytest.mark.parametrize("status", [0, 500, 503])
-def test_an_outage_is_waited_out(
-    either: Any, workspace: SlackControl, clock: SleepingClock, status: int
-) -> None:
-    workspace.fault("down", status=status, times=3)
-    either.deliver(post(), deadline=DEADLINE)
-    assert (texts(workspace), clock.slept) == (["hello"], [1, 2, 4])
-
-
 def test_a_lost_reply_is_repeated_and_no_message_lost(bot: SlackBot, workspace: SlackControl) -> None:
     workspace.fault("lost-reply")
     delivered = bot.deliver(post("main", "reply"), deadline=DEADLINE)
@@ -164,37 +102,7 @@ def test_a_lost_reply_is_repeated_and_no_message_lost(bot: SlackBot, workspace: 
     assert once["metadata"] == again["metadata"] != reply["metadata"]
 
 
-@pytest.mark.parametrize(
-    ("method", "kind"),
-    [("files.getUploadURLExternal", "error"), ("upload", "down"), ("files.completeUploadExternal", "error")],
-)
-def test_a_failed_file_loses_nothing(bot: SlackBot, workspace: SlackControl, method: str, kind: str) -> None:
-    workspace.fault(kind, method=method, times=0)
-    delivered = bot.deliver(post("main", attachment="r.html"), b"x", deadline=DEADLINE)
-    assert texts(workspace) == ["main"]
-    assert len(delivered) == 1
-    assert "the report is not attached" in delivered[0]
-
-
 # --- refusals -------------------------------------------------------------------------------------
-
-
-@cases(
-    "channel, says",
-    ("nowhere", "channel nowhere: channel_not_found; check its name in janitor.toml"),
-    ("outside", "channel outside: not_in_channel; invite the app to the channel"),
-    ("old", "channel old: is_archived; unarchive the channel"),
-)
-def test_a_refusal_says_in_one_line_what_to_do(
-    workspace: SlackControl, time: SenderClock, clock: SleepingClock, channel: str, says: str
-) -> None:
-    workspace.add_channel("C1", "outside", member=False)
-    workspace.add_channel("C2", "old", archived=True)
-    with pytest.raises(SlackError) as caught:
-        SlackBot(TOKEN, channel, time, url=workspace.api).deliver(post(), deadline=DEADLINE)
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert clock.slept == []
 
 
 def test_a_wrong_token_is_not_repeated_in_the_error_or_the_log(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
-from conftest import ACCOUNT
+from conftest import ACCOUNT, MINUTE
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Effect, Mode
@@ -21,7 +21,6 @@ from ml_janitor_sandbox.control import Control
 from sagemaker_requests import notebook_request
 from standin import HOUR, Nights
 
-MINUTE = timedelta(minutes=1)
 GROUP = "/aws/sagemaker/NotebookInstances"
 
 

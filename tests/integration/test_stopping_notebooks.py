@@ -10,18 +10,18 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
 from standin import KilledError
+from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
-ROLE = "arn:aws:iam::123456789012:role/notebooks"
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop or start a notebook instance."""
 
@@ -164,9 +164,10 @@ def test_another_one_of_its_name_is_neither_settled_by_nor_started(recorded: Rec
         recorded.undo()
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [("ValidationException", "NotebookInstanceName is too long"), ("AccessDenied", "on RecordNotFound")],
+@cases(
+    "code, message",
+    ("ValidationException", "NotebookInstanceName is too long"),
+    ("AccessDenied", "on RecordNotFound"),
 )
 def test_a_refusal_of_another_kind_does_not_say_that_it_is_gone(
     recorded: RecordedAct, desk: Desk, code: str, message: str
@@ -252,8 +253,7 @@ def test_a_dry_run_cannot_stop_it(recorded: RecordedAct, aws: Aws, desk: Desk) -
 
 def test_what_runs_no_longer_is_not_prepared(recorded: RecordedAct, desk: Desk, aws: Aws) -> None:
     desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
-    candidate = recorded.detector.look(aws, recorded.target, NOW)
-    assert candidate is not None
+    candidate = not_none(recorded.detector.look(aws, recorded.target, NOW))
 
     with pytest.raises(CannotActError, match="its status is Stopping now"):
         recorded.detector.prepare(aws, candidate, {})

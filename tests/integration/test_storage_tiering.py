@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, NOW
 from ml_janitor.aws import s3
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import processing_request
+from narrowing import not_none, of_type
+from sagemaker_requests import ROLE, processing_request
 from tables import cases
 
-DAY = timedelta(days=1)
 RULE = StorageTiering()
 NAME = "lab-data"
-ROLE = "arn:aws:iam::123456789012:role/ml"
 
 
 class Account:
@@ -67,7 +65,7 @@ def account(box: Control, session: boto3.Session) -> Account:
 
 
 def verdicts(aws: Aws, rule: StorageTiering = RULE) -> Iterator[tuple[str, Verdict]]:
-    for one in rule.find(aws, NOW):
+    for one in rule.find_parts(aws, NOW):
         yield one.target.name, rule.decide(one, NOW)
 
 
@@ -76,7 +74,7 @@ def verdict(aws: Aws) -> Verdict:
 
 
 def proposed(aws: Aws) -> list[LifecycleRule]:
-    return [one for found in RULE.find(aws, NOW) for one in RULE.proposed(found, NOW)]
+    return [one for found in RULE.find_parts(aws, NOW) for one in RULE.proposed(found, NOW)]
 
 
 def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aws: Aws) -> None:
@@ -84,16 +82,14 @@ def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aw
     found = dict(verdicts(aws))
 
     assert isinstance(found["lab-small"], Kept)
-    decided = found[NAME]
-    assert isinstance(decided, Finding)
+    decided = of_type(Finding, found[NAME])
     assert decided.confidence == "likely"
     assert account.box.calls()["s3:ListObjectVersions"] == 1
     assert "s3:GetBucketTagging" not in account.box.calls()
     (rule,) = proposed(aws)
     assert (rule.prefix, rule.transitions) == ("experiments/", ((30, "INTELLIGENT_TIERING"),))
-    (one,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
-    again = RULE.look(aws, one.target, NOW)
-    assert again is not None
+    (one,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
+    again = not_none(RULE.look(aws, one.target, NOW))
     assert replace(again, target=one.target) == one
     assert account.box.calls()["s3:GetBucketTagging"] == 1
     container = {"Image": "serve:1", "ModelDataUrl": f"s3://{NAME}/experiments/run/x"}
@@ -140,9 +136,9 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     account.s3.create_multipart_upload(Bucket=NAME, Key="part")
     account.box.set_clock(NOW)
 
-    (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    (found,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
     assert list(found.tagged) == ["experiments/run/x"]
-    folder, upload = proposed(aws)
+    upload, folder = proposed(aws)
     assert (folder.prefix, folder.transitions, folder.noncurrent_expire_after) == ("experiments/", (), 90)
     assert upload.abort_uploads_after == 7
 
@@ -162,15 +158,14 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
 def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str, operation: str) -> None:
     account.sagemaker.create_processing_job(**processing_request("clean"))
     account.box.fault(service, operation, "deny", times=0)
-    decided = verdict(aws)
+    decided = of_type(Kept, verdict(aws))
 
-    assert isinstance(decided, Kept)
     assert decided.unknown, decided.reason
 
 
 def test_a_tag_that_cannot_be_read_may_keep(account: Account, aws: Aws) -> None:
     account.box.fault("s3", "GetObjectTagging", "deny")
-    (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    (found,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
 
     assert [one.name for one in found.takes_along] == [f"s3://{NAME}/experiments/run/x"]
 

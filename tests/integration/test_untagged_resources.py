@@ -19,6 +19,7 @@ from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from sagemaker_requests import (
     component_request,
     domain_request,
@@ -76,8 +77,7 @@ def test_a_broken_listing_leaves_the_other_kinds(aws: Aws, box: Control, session
 
     result = swept(aws)
 
-    assert result.error is not None
-    assert result.error.startswith("sagemaker:ListModels broke off after 100: ")
+    assert not_none(result.error).startswith("sagemaker:ListModels broke off after 100: ")
     assert result.found == 101
     assert "desk" in by_name(result.findings)
 
@@ -207,9 +207,8 @@ def test_looking_again_reads_one_listing_and_the_tags(aws: Aws, box: Control, se
     box.clear_calls()
 
     candidate = look(aws, arn, "bare")
-    again = UntaggedResources().look(aws, candidate.target, NOW)
+    again = not_none(UntaggedResources().look(aws, candidate.target, NOW))
 
-    assert again is not None
     assert again.target.created == candidate.target.created
     assert candidate.target.arn == arn
     assert candidate.bulk == NotRead()
@@ -236,9 +235,8 @@ def test_looking_again_says_why_a_job_is_not_judged(aws: Aws, box: Control, sess
     box.patch("sagemaker", ["transform_jobs", "old"], TransformJobStatus="Completed")
     box.set_clock(NOW)
 
-    verdict = UntaggedResources().decide(look(aws, arn, "old"), NOW)
+    verdict = of_type(Kept, UntaggedResources().decide(look(aws, arn, "old"), NOW))
 
-    assert isinstance(verdict, Kept)
     assert verdict.reason == "it is not in progress, and was created before 2026-09-29"
 
 
@@ -255,8 +253,7 @@ def test_looking_again_fails_if_the_listing_does(aws: Aws, box: Control, session
 def test_looking_again_needs_all_uses_of_a_bucket(aws: Aws, box: Control, session: boto3.Session) -> None:
     session.client("s3").create_bucket(Bucket="logs")
 
-    unused = UntaggedResources().decide(look(aws, "arn:aws:s3:::logs", "logs"), NOW)
-    assert isinstance(unused, Kept)
+    unused = of_type(Kept, UntaggedResources().decide(look(aws, "arn:aws:s3:::logs", "logs"), NOW))
     assert unused.reason == "no model, endpoint or recent training job of this account and region names it"
 
     box.fault("ecr", "DescribeRepositories", "deny", times=0)

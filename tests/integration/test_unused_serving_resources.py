@@ -13,7 +13,7 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-from conftest import ACCOUNT, NOW
+from conftest import DAY, NOW
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.after_sweep import CleanupParts, CleanupRun, spare_undo_resources
 from ml_janitor.aws.client import Aws
@@ -32,11 +32,11 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from sagemaker_requests import transform_request
+from narrowing import not_none
+from sagemaker_requests import ROLE, transform_request
 from standin import own_signatures, with_request
+from tables import cases
 
-DAY = timedelta(days=1)
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
 BUCKET = "artifacts"
 
@@ -205,9 +205,7 @@ def test_a_keep_tag_keeps_one_and_a_kept_configuration_its_models(account: Accou
 # --- unknown is not unused --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("operation", "kind"), [("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config")]
-)
+@cases("operation, kind", ("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config"))
 def test_a_denied_list_is_said(account: Account, aws: Aws, box: Control, operation: str, kind: str) -> None:
     account.pair("churn")
     box.fault("sagemaker", operation, "deny", times=0)
@@ -235,9 +233,8 @@ def test_looking_at_one_reads_its_tags_exactly(account: Account, aws: Aws, box: 
     (config, model) = rule.find(aws, NOW)
     box.clear_calls()
 
-    looked = rule.look(aws, model.target, NOW)
+    looked = not_none(rule.look(aws, model.target, NOW))
 
-    assert looked is not None
     assert looked.target.key == model.target.key
     assert box.calls()["sagemaker:ListTags"] == 1
     account.sagemaker.delete_endpoint_config(EndpointConfigName="churn")

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, NOW, SECOND
 from loaded_endpoints import told
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
@@ -24,7 +24,6 @@ from tables import cases
 
 KEEP: Any = {"janitor:keep": "true"}
 UNUSED = ("found", "no app ran in this space for 30 days")
-SECOND = timedelta(seconds=1)
 
 
 class Desks(Studio):
@@ -132,7 +131,7 @@ def test_a_space_is_used_by_its_own_apps_and_their_logs_alone(desks: Desks, aws:
     streams = [f"{desks.domain}/desk-2/JupyterLab/{number}" for number in range(50)]
     for stream in (*streams, f"{other.domain}/desk/JupyterLab/default"):
         desks.wrote(stream, HOUR)
-    desks.wrote(f"{desks.domain}/wrote/JupyterLab/default", 30 * DAY)
+    desks.wrote(f"{desks.domain}/Wrote/JupyterLab/default", 30 * DAY)
     desks.wrote(f"{desks.domain}/shared/JupyterLab/default", 30 * DAY + SECOND)
     box.set_pages(1)
 

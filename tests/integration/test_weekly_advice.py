@@ -23,7 +23,7 @@ from ml_janitor.ledger.table import Table
 from reports import result
 from standin import ARMED_TOML, DAY, EMAILS, MEMBER, OWNER, STRANGER, Deployment, buttons, event
 
-TUESDAY = ARMED_TOML + '\n[plan]\nweekly_advice = "Tue"\n'
+TUESDAY = ARMED_TOML.replace("[janitor]\n", '[janitor]\ndigest_schedule = "cron(0 7 ? * TUE *)"\n', 1)
 WEEK = timedelta(days=7)
 
 

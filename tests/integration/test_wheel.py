@@ -152,7 +152,8 @@ def test_the_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
     }
     assert files <= set(names)
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("*.md")}
-    pages |= {f"detectors/{path.name}" for path in (ROOT / "docs" / "detectors").iterdir()}
+    folders = ("detectors", "schemas")
+    pages |= {f"{name}/{path.name}" for name in folders for path in (ROOT / "docs" / name).iterdir()}
     carried = {name.partition("/pages/")[2] for name in names if "/pages/" in name}
     assert {page for page in carried if not page.startswith("notebook-activity/")} == pages
     assert "notebook-activity/README.md" in carried
@@ -233,7 +234,8 @@ def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp
 
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
-        "janitor: the sandbox is not installed (moto is missing): pip install 'ml-janitor[sandbox]'\n"
+        "janitor: the sandbox is not installed (moto is missing): "
+        "pip install './ml_janitor-0.1.0-py3-none-any.whl[sandbox]'\n"
     )
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from charged_accounts import (
-    ACCOUNT,
     CROSS_REGION,
     DAY,
     EC2,
@@ -40,15 +39,17 @@ from charged_accounts import (
     bills_of_mornings,
     steady_account,
 )
+from conftest import ACCOUNT
 from ml_janitor.bill.explaining import divide_bill
 from ml_janitor.bill.model import MoverCause
 from ml_janitor.bill.reading import BillQuestion
 from ml_janitor.bill.report import BillReport, explain_movement
 from ml_janitor.report.bill import lay_out_bill, mover_line, mover_news
 from ml_janitor.report.blocks import NoteBlock, Rank
+from narrowing import not_none
 from samples import SEED
 
-BILLS = int(os.environ.get("BILLS") or 50)
+BILLS = int(os.environ.get("BILLS") or 20)
 ALL_BILLS = 1000
 """The number from which no more may be wrong than the share that is promised."""
 
@@ -186,8 +187,7 @@ def savings_plan(begins: str) -> list[Source]:
 
 
 def churned(report: BillReport) -> None:
-    assert report.main is not None
-    assert report.main.ended_credits > 500
+    assert not_none(report.main).ended_credits > 500
 
 
 def young(report: BillReport) -> None:

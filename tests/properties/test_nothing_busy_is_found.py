@@ -43,6 +43,7 @@ from properties.worlds import (
 from properties.worlds.artifacts import MIN_SIZE, STORES
 from properties.worlds.base import Account
 from samples import SEED
+from tables import cases
 
 SETTINGS = Settings.load(
     overrides=[
@@ -95,9 +96,10 @@ def only_waste_is_found(world: World, box: Control, session: boto3.Session) -> N
     assert all_wrong(audit(session), claims, world.faults) == []
 
 
-@pytest.mark.parametrize(
+@cases(
     "near_misses",
-    [share_of_near_misses(SEED, 5), pytest.param(NEAR_MISSES, marks=pytest.mark.long)],
+    share_of_near_misses(SEED, 5),
+    pytest.param(NEAR_MISSES, marks=pytest.mark.long),
     ids=["a share", "all"],
 )
 def test_near_misses_are_kept(near_misses: World, box: Control, session: boto3.Session) -> None:
@@ -109,9 +111,10 @@ def test_near_misses_are_kept(near_misses: World, box: Control, session: boto3.S
     assert near_misses is not NEAR_MISSES or kinds <= {arn.split("/")[-2] for arn in arns}
 
 
-@pytest.mark.parametrize(
+@cases(
     "near_misses",
-    [share_of_near_misses(SEED, SHARES), pytest.param(NEAR_MISSES, marks=pytest.mark.long)],
+    share_of_near_misses(SEED, SHARES),
+    pytest.param(NEAR_MISSES, marks=pytest.mark.long),
     ids=["a share", "all"],
 )
 def test_near_misses_stay_with_faults(near_misses: World, box: Control, session: boto3.Session) -> None:

@@ -224,9 +224,7 @@ def test_small_objects_stay_where_they_are_unless_they_are_archived_too() -> Non
     )
 
 
-@pytest.mark.parametrize(
-    ("other", "payback"), [({"small": True}, 10), ({"held": "GLACIER_IR"}, 10), ({"held": "STANDARD_IA"}, 93)]
-)
+@cases("other, payback", ({"small": True}, 10), ({"held": "GLACIER_IR"}, 10), ({"held": "STANDARD_IA"}, 93))
 def test_each_is_compared_with_the_transitions_before_it(other: dict[str, Any], payback: int) -> None:
     """
     70 days of a GB are charged for of what came to STANDARD_IA 30 days before, 100 of what was there.

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import ACCOUNT
 from ml_janitor_sandbox.control import Control
 
 type Clients = Callable[..., Any]
@@ -17,7 +18,6 @@ type Clients = Callable[..., Any]
 SPAN = {"Start": "2026-10-06", "End": "2026-10-11"}
 BEFORE = {"Start": "2026-09-01", "End": "2026-10-01"}
 HOUR = dt.timedelta(hours=1)
-ACCOUNT = "123456789012"
 NOT_UTC = dt.timezone(dt.timedelta(hours=5, minutes=30))
 TAGS = [{"Key": "project", "Value": "churn"}, {"Key": "note", "Value": "not activated"}]
 CREDIT = {

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import DAY, NOW
 from ml_janitor_sandbox.control import Control
 
 TB = 1024**4
 GB = 1024**3
-NOW = datetime.fromisoformat("2026-10-06T03:00:00Z")
-DAY = timedelta(days=1)
 
 type Clients = Callable[..., Any]
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
+from conftest import NOW, REGION
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import history, rows
@@ -21,8 +22,6 @@ from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.server import Sandbox
 from tables import cases
 
-REGION = "us-east-1"
-NOW = datetime.fromisoformat("2026-10-06T03:00:00Z")
 type Client = Callable[[str], Any]
 
 

@@ -173,9 +173,11 @@ def test_requests_tell_region_account_and_principal(control: Control, aws: Any) 
     }
 
 
-@pytest.mark.parametrize(
-    ("service", "method"),
-    [("sagemaker", "list_hubs"), ("cloudwatch", "describe_alarm_history"), ("pricing", "describe_services")],
+@cases(
+    "service, method",
+    ("sagemaker", "list_hubs"),
+    ("cloudwatch", "describe_alarm_history"),
+    ("pricing", "describe_services"),
 )
 def test_a_missing_operation_says_so_at_once(control: Control, aws: Any, service: str, method: str) -> None:
     with pytest.raises(ClientError) as caught:

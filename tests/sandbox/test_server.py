@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.moto_app import Moto
+from narrowing import not_none
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +21,7 @@ ROOT = Path(__file__).parents[2]
 def test_as_a_program_it_says_where_it_listens_and_ends_when_told() -> None:
     command = [sys.executable, "-m", "ml_janitor_sandbox", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        word, url = running.stdout.readline().split()
+        word, url = not_none(running.stdout).readline().split()
         assert word == "listening"
         Control(url).wait_ready()
         running.send_signal(signal.SIGTERM)

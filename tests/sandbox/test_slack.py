@@ -50,9 +50,11 @@ def test_it_knows_one_token(slack: SlackControl, token: str, error: str) -> None
     assert slack.messages() == []
 
 
-@pytest.mark.parametrize(
-    ("channel", "error"),
-    [("C0NOWHERE", "channel_not_found"), ("outside", "not_in_channel"), ("old", "is_archived")],
+@cases(
+    "channel, error",
+    ("C0NOWHERE", "channel_not_found"),
+    ("outside", "not_in_channel"),
+    ("old", "is_archived"),
 )
 def test_it_knows_its_channels(client: WebClient, slack: SlackControl, channel: str, error: str) -> None:
     slack.add_channel("C1", "outside", member=False)

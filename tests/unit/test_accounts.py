@@ -22,6 +22,7 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.scheduled.accounts import _NO_RESULT, AccountsRun, account_list_grants, skip_empty_time
+from tables import cases
 
 HOUR = timedelta(hours=1)
 DAILY, HOURLY = "idle-endpoints", "hung-training-jobs"
@@ -30,7 +31,6 @@ REGIONS = ("eu-west-1", "us-east-1")
 TABLE: dict[str, Any] = {
     "id": "o-a1b2c3d4e5",
     "accounts": [ONE, TWO],
-    "janitor_account": ACCOUNT,
     "external_id": "ml-janitor-7f3a",
     "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     "regions": [*REGIONS],
@@ -139,14 +139,12 @@ def test_a_list_is_made_once_for_a_run(capsys: pytest.CaptureFixture[str]) -> No
     assert world.lists.accounts(DAILY, NOW + HOUR) == (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
 
 
-@pytest.mark.parametrize(
-    ("detector", "ago", "skipped"),
-    [
-        (DAILY, 20 * HOUR, False),
-        (DAILY, 20 * HOUR - timedelta(seconds=1), True),
-        (HOURLY, 4 * HOUR, False),
-        (HOURLY, 4 * HOUR - timedelta(seconds=1), True),
-    ],
+@cases(
+    "detector, ago, skipped",
+    (DAILY, 20 * HOUR, False),
+    (DAILY, 20 * HOUR - timedelta(seconds=1), True),
+    (HOURLY, 4 * HOUR, False),
+    (HOURLY, 4 * HOUR - timedelta(seconds=1), True),
 )
 def test_what_was_empty_lately_is_skipped(detector: str, ago: timedelta, *, skipped: bool) -> None:
     world = World()
@@ -170,16 +168,14 @@ def test_accounts_and_regions_that_nobody_names_are_asked_for() -> None:
     assert world.lists.listed(DAILY, NOW) == (RunAccount(ONE, ("eu-north-1",), "research"),)
 
 
-@pytest.mark.parametrize(
-    ("table", "actions"),
-    [
-        ({}, []),
-        ({"accounts": None, "all_accounts": True}, ["organizations:ListAccounts"]),
-        (
-            {"accounts": None, "units": ["ou-ab12-11111111"]},
-            ["organizations:ListAccountsForParent", "organizations:ListOrganizationalUnitsForParent"],
-        ),
-    ],
+@cases(
+    "table, actions",
+    ({}, []),
+    ({"accounts": None, "all_accounts": True}, ["organizations:ListAccounts"]),
+    (
+        {"accounts": None, "units": ["ou-ab12-11111111"]},
+        ["organizations:ListAccountsForParent", "organizations:ListOrganizationalUnitsForParent"],
+    ),
 )
 def test_a_function_may_list_what_its_settings_name(table: dict[str, Any], actions: list[str]) -> None:
     reads = account_list_grants(World(**table).settings.organization)

@@ -17,9 +17,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from tables import cases
 
 
-@pytest.mark.parametrize(
-    "prefix", ["s3://models", "s3://models/", "s3://models/a/", "s3://my.models-1/a/b c/"]
-)
+@cases("prefix", "s3://models", "s3://models/", "s3://models/a/", "s3://my.models-1/a/b c/")
 def test_buckets_and_folders_are_prefixes(prefix: str) -> None:
     assert DuplicateArtifacts(act_on_prefixes=(prefix,)).act_on_prefixes == (prefix,)
 

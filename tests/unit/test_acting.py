@@ -47,6 +47,7 @@ from standin import (
     tagged,
     with_request,
 )
+from tables import cases
 
 
 def now(nights: Nights, *names: str) -> None:
@@ -135,12 +136,10 @@ def test_nothing_is_due_whose_warning_did_not_arrive_and_the_due_date_moves(nigh
     assert nights.world.done == []
 
 
-@pytest.mark.parametrize(
-    ("how", "why"),
-    [
-        ({"how": HoldKind.KEPT, "why": "a demo"}, "kept by maria: a demo"),
-        ({"how": HoldKind.SNOOZED, "until": NOW + 9 * DAY}, "snoozed by maria until 2026-10-15 03:00 UTC"),
-    ],
+@cases(
+    "how, why",
+    ({"how": HoldKind.KEPT, "why": "a demo"}, "kept by maria: a demo"),
+    ({"how": HoldKind.SNOOZED, "until": NOW + 9 * DAY}, "snoozed by maria until 2026-10-15 03:00 UTC"),
     ids=["kept", "snoozed"],
 )
 def test_what_somebody_keeps_is_kept(nights: Nights, how: dict[str, Any], why: str) -> None:
@@ -267,15 +266,13 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
 # --- only reported ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arming", "tags", "why"),
-    [
-        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, {}, "act_in does not name account"),
-        ({}, {"managed-by": "terraform"}, "terraform manages it"),
-        ({}, {"aws:cloudformation:stack-name": "web"}, "CloudFormation stack web manages it"),
-        ({}, {"managed-by": "backstage"}, "if that is no tool, name your tools in janitor.toml: tools = ["),
-        ({}, {"environment": "Production"}, "it serves Production"),
-    ],
+@cases(
+    "arming, tags, why",
+    ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, {}, "act_in does not name account"),
+    ({}, {"managed-by": "terraform"}, "terraform manages it"),
+    ({}, {"aws:cloudformation:stack-name": "web"}, "CloudFormation stack web manages it"),
+    ({}, {"managed-by": "backstage"}, "if it is not a tool, name your tools in janitor.toml: tools = ["),
+    ({}, {"environment": "Production"}, "it serves Production"),
     ids=["elsewhere", "terraform", "cloudformation", "unlisted", "production"],
 )
 def test_some_findings_are_only_reported(
@@ -517,14 +514,12 @@ def test_a_lost_answer_is_settled_by_looking(nights: Nights) -> None:
     assert nights.of("lamp").stage is Stage.ACTED
 
 
-@pytest.mark.parametrize(
-    ("moment", "step", "done"),
-    [
-        ("before", "unplug lamp", ["unplug lamp", "remove lamp"]),
-        ("after", "unplug lamp", ["unplug lamp", "unplug lamp", "remove lamp"]),
-        ("before", "remove lamp", ["unplug lamp", "remove lamp"]),
-        ("after", "remove lamp", ["unplug lamp", "remove lamp"]),
-    ],
+@cases(
+    "moment, step, done",
+    ("before", "unplug lamp", ["unplug lamp", "remove lamp"]),
+    ("after", "unplug lamp", ["unplug lamp", "unplug lamp", "remove lamp"]),
+    ("before", "remove lamp", ["unplug lamp", "remove lamp"]),
+    ("after", "remove lamp", ["unplug lamp", "remove lamp"]),
 )
 def test_a_killed_run_is_finished_by_the_next_without_doing_twice_what_it_recorded(
     nights: Nights, moment: str, step: str, done: list[str]
@@ -587,9 +582,10 @@ class Refusing:
         raise PermissionError("not authorized to perform: lambda:InvokeFunction")
 
 
-@pytest.mark.parametrize(
-    ("tags", "why"),
-    [({"managed-by": "terraform"}, "terraform manages it"), ({"environment": "prod"}, "it serves prod")],
+@cases(
+    "tags, why",
+    ({"managed-by": "terraform"}, "terraform manages it"),
+    ({"environment": "prod"}, "it serves prod"),
     ids=["managed", "production"],
 )
 def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[str, str], why: str) -> None:
@@ -662,13 +658,11 @@ def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
     assert outcomes == {"a": Outcome.ACTED, "b": Outcome.FAILED, "c": Outcome.ACTED}
 
 
-@pytest.mark.parametrize(
-    ("refuses", "outcome", "said"),
-    [
-        (CannotActError("it is watched"), Outcome.ADVISED, "only reported: it is watched"),
-        (NotFinishedError("half is compared", {}), Outcome.WAITING, "being prepared: half is compared"),
-        (RuntimeError("denied"), Outcome.FAILED, "nothing was done: RuntimeError: denied"),
-    ],
+@cases(
+    "refuses, outcome, said",
+    (CannotActError("it is watched"), Outcome.ADVISED, "only reported: it is watched"),
+    (NotFinishedError("half is compared", {}), Outcome.WAITING, "being prepared: half is compared"),
+    (RuntimeError("denied"), Outcome.FAILED, "nothing was done: RuntimeError: denied"),
     ids=["cannot", "not yet", "broken"],
 )
 def test_what_cannot_be_prepared_is_not_done(
@@ -1129,16 +1123,14 @@ def stuck(monkeypatch: pytest.MonkeyPatch, *, times: int = 1000) -> list[str]:
 # --- before anything is done ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("seen", "why"),
-    [
-        (lambda there: replace(there, verdict=USED), make_cause(CauseCode.NO_LONGER_WASTE, "it is used")),
-        (lambda _: None, make_cause(CauseCode.GONE)),
-        (
-            lambda _: thing("lamp", USED, created=TUESDAY),
-            make_cause(CauseCode.NO_LONGER_WASTE, "another resource has its name now"),
-        ),
-    ],
+@cases(
+    "seen, why",
+    (lambda there: replace(there, verdict=USED), make_cause(CauseCode.NO_LONGER_WASTE, "it is used")),
+    (lambda _: None, make_cause(CauseCode.GONE)),
+    (
+        lambda _: thing("lamp", USED, created=TUESDAY),
+        make_cause(CauseCode.NO_LONGER_WASTE, "another resource has its name now"),
+    ),
     ids=["used", "gone", "made anew"],
 )
 def test_what_is_no_longer_waste_at_the_second_look_is_closed(
@@ -1247,18 +1239,16 @@ def test_what_is_half_done_is_looked_at_in_its_own_way(
     assert with_lamp.armed_sweep().recheck.verdict(lamp(with_lamp), with_lamp.clock, undo) == (USED, used)
 
 
-@pytest.mark.parametrize(
-    ("ended", "steps", "done", "expected"),
-    [
-        (None, {}, True, True),
-        (None, {}, False, False),
-        ("it went out", {}, True, False),
-        ("it went out", {"act: unplug": "begun"}, True, False),
-        ("it went out", {"act: unplug": "done"}, True, True),
-        ("it went out", {"undo: plug in": "done"}, True, False),
-        (LostError("reset"), {}, True, False),
-        (None, {}, LostError("reset"), False),
-    ],
+@cases(
+    "ended, steps, done, expected",
+    (None, {}, True, True),
+    (None, {}, False, False),
+    ("it went out", {}, True, False),
+    ("it went out", {"act: unplug": "begun"}, True, False),
+    ("it went out", {"act: unplug": "done"}, True, True),
+    ("it went out", {"undo: plug in": "done"}, True, False),
+    (LostError("reset"), {}, True, False),
+    (None, {}, LostError("reset"), False),
 )
 def test_what_ended_by_itself_or_cannot_be_looked_at_is_not_done(
     with_lamp: Nights,
@@ -1364,12 +1354,10 @@ def test_a_record_that_was_changed_is_not_taken_for_done(half_done_lamp: Nights)
     assert (left.stage, left.error) == (Stage.FAILED, Cause(CauseCode.MAC_INVALID))
 
 
-@pytest.mark.parametrize(
-    ("arming", "why"),
-    [
-        ({"max_actions": 0}, make_cause(CauseCode.MAX_ACTIONS, 0)),
-        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(CauseCode.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
-    ],
+@cases(
+    "arming, why",
+    ({"max_actions": 0}, make_cause(CauseCode.MAX_ACTIONS, 0)),
+    ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(CauseCode.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
     ids=["limits", "act_in"],
 )
 def test_what_is_half_done_waits_for_what_a_beginning_would(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, REGION, SECOND
 from fakes import because
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
@@ -21,7 +21,6 @@ from standin import DAY, HOUR, TUESDAY, Cleaner, Nights, raising
 from tables import cases
 
 LAMP = "thing `lamp`"
-SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -131,9 +130,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
     assert found.failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
 
 
-@pytest.mark.parametrize(
-    ("became", "tail"), [("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2")]
-)
+@cases("became, tail", ("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2"))
 def test_what_was_undone_is_told_once(
     acted: Nights, monkeypatch: pytest.MonkeyPatch, became: str, tail: str
 ) -> None:

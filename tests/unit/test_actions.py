@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR
 from fakes import because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import CauseCode, Outcome, Result, make_cause
@@ -26,11 +27,11 @@ from ml_janitor.ledger.signatures import canonical_json
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
 from ml_janitor.report.causes import cause_text
 from standin import own_signatures, with_request
+from tables import cases
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 ELSEWHERE = ("210987654321", "eu-west-1")
 """An account and a region that no other test takes for granted."""
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def action(**more: Any) -> Action:
@@ -39,15 +40,13 @@ def action(**more: Any) -> Action:
     return Action(sk="sk", detector="shelf", **{**about, **more})
 
 
-@pytest.mark.parametrize(
-    ("steps", "touched", "coming_back"),
-    [
-        ({}, False, False),
-        ({"act: stop": "refused"}, False, False),
-        ({"act: stop": "begun"}, True, False),
-        ({"act: stop": "refused", "act: tag": "done"}, True, False),
-        ({"act: stop": "refused", "undo: start": "begun"}, False, True),
-    ],
+@cases(
+    "steps, touched, coming_back",
+    ({}, False, False),
+    ({"act: stop": "refused"}, False, False),
+    ({"act: stop": "begun"}, True, False),
+    ({"act: stop": "refused", "act: tag": "done"}, True, False),
+    ({"act: stop": "refused", "undo: start": "begun"}, False, True),
     ids=str,
 )
 def test_a_begun_step_may_be_done(steps: Mapping[str, str], *, touched: bool, coming_back: bool) -> None:
@@ -55,15 +54,13 @@ def test_a_begun_step_may_be_done(steps: Mapping[str, str], *, touched: bool, co
     assert (one.touched, one.coming_back) == (touched, coming_back)
 
 
-@pytest.mark.parametrize(
-    ("how", "failures", "mark"),
-    [
-        ({}, 1, "failed 1"),
-        ({"attempts": 2, "broke": True}, 2, "failed 2 failed"),
-        ({"attempts": 3}, 3, "failed 3"),
-        ({"attempts": 5, "waits": 3, "asked": 1}, 2, "failed 5"),
-        ({"attempts": 5, "waits": 1, "asked": 3, "stage": Stage.UNDOING}, 2, "undoing 5"),
-    ],
+@cases(
+    "how, failures, mark",
+    ({}, 1, "failed 1"),
+    ({"attempts": 2, "broke": True}, 2, "failed 2 failed"),
+    ({"attempts": 3}, 3, "failed 3"),
+    ({"attempts": 5, "waits": 3, "asked": 1}, 2, "failed 5"),
+    ({"attempts": 5, "waits": 1, "asked": 3, "stage": Stage.UNDOING}, 2, "undoing 5"),
 )
 def test_three_bad_attempts_in_a_row_are_its_last(how: Mapping[str, Any], failures: int, mark: str) -> None:
     one = action(**how)
@@ -190,12 +187,10 @@ def test_what_was_changed_since_it_was_read_is_not_gone_on_with(actions: Actions
         actions.resume(one, NOW)
 
 
-@pytest.mark.parametrize(
-    ("undo", "error", "why"),
-    [
-        ({"tags": ("a", "b")}, TypeError, "not plain JSON"),
-        ({"x": "y" * (300 * 1024 - 8)}, CannotActError, "need is 300 KB, and the ledger takes 300"),
-    ],
+@cases(
+    "undo, error, why",
+    ({"tags": ("a", "b")}, TypeError, "not plain JSON"),
+    ({"x": "y" * (300 * 1024 - 8)}, CannotActError, "need is 300 KB, and the ledger takes 300"),
     ids=["a tuple", "a byte too long"],
 )
 def test_what_the_ledger_cannot_keep_is_not_begun(

@@ -9,14 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.activity import Metric, MetricSeries, list_series, period_start, read_metrics
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BLUE = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="blue")
 GREEN = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="green")
 

@@ -25,6 +25,7 @@ from ml_janitor.ledger.findings import Entry, RecordedFindings
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.causes import cause_text
+from narrowing import not_none
 from standin import ARMED, DAY, HOUR, Cleaner, Nights, Sparing, tagged
 from tables import cases
 
@@ -102,9 +103,8 @@ def refuses(*_: object, **__: object) -> None:
 # --- the policy of the run -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("about", "armed"),
-    [({}, True), ({"dry": True}, False), ({"warner": None}, False), ({"acting": None}, False)],
+@cases(
+    "about, armed", ({}, True), ({"dry": True}, False), ({"warner": None}, False), ({"acting": None}, False)
 )
 def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
     nights: Nights, about: dict[str, Any], *, armed: bool
@@ -115,8 +115,7 @@ def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
 def test_what_people_asked_for_and_does_not_verify_is_a_failure_of_the_run(nights: Nights) -> None:
     nights.warned("lamp")
     run = cleaning(nights)
-    assert run.parts.acting is not None
-    run.parts.acting.requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
+    not_none(run.parts.acting).requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
     (item,) = nights.table.scan("request#")
     nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
 
@@ -146,8 +145,7 @@ def test_it_knows_what_undos_need_or_that_this_is_unreadable(
     nights.warned("lamp")
     arn = nights.world.things["lamp"].target.arn
     nights.after(4 * DAY)
-    acting = nights.runner().acting
-    assert acting is not None
+    acting = not_none(nights.runner().acting)
     sparing = replace(acting, actors=lambda: [Sparing()])
 
     policy = cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws])

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from ml_janitor.core.model import Finding, Mode, Verdict
@@ -17,6 +15,7 @@ from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.mrkdwn import Message, Post, section_block
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.digest import Announcer
+from tables import cases
 
 DEAD = SlackError("Slack could not be reached")
 ARCHIVED = SlackRefusedError("Slack refused it: is_archived", "is_archived")
@@ -122,9 +121,7 @@ def test_each_channel_hears_of_its_own_the_dearest_first() -> None:
     assert ["thing/lamp" in report for _, _, report in slack.posts] == [False, False, True]
 
 
-@pytest.mark.parametrize(
-    ("failed", "others"), [(ARCHIVED, [["rug"], ["lamp"]]), (DEAD, [["rug"]])], ids=["refused", "away"]
-)
+@cases("failed, others", (ARCHIVED, [["rug"], ["lamp"]]), (DEAD, [["rug"]]), ids=["refused", "away"])
 def test_a_refusal_is_an_error_after_the_others(failed: SlackError, others: list[list[str]]) -> None:
     slack = Slack(refuses={"#sofas": failed}, problems=("no report",))
     assert announced(slack, [LAMP, SOFA, RUG], ROUTES) == ([f"raised: {failed}; no report"], others)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from conftest import DAY, HOUR
 from fakes import target_at
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Mode, Tags, Target
@@ -14,7 +15,6 @@ from ml_janitor.core.results import Cause, CauseCode
 from ml_janitor.engine.policy import Arming
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
 WASTE = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it", evidence=())
 
@@ -84,9 +84,7 @@ def test_the_name_of_a_tool_is_that_of_all_its_stacks(excepted: str) -> None:
     assert armed.protects(target("gateway", {"aws:cloudformation:stack-name": "ml"})) is None
 
 
-@pytest.mark.parametrize(
-    ("every", "grace", "likely", "days"), [(7, 3, 1, 14), (1, 3, 1, 3), (1, 1, 4, 4), (0, 0, 0, 2)]
-)
+@cases("every, grace, likely, days", (7, 3, 1, 14), (1, 3, 1, 3), (1, 1, 4, 4), (0, 0, 0, 2))
 def test_a_warning_lasts_for_two_sweeps_or_longer(every: int, grace: int, likely: int, days: int) -> None:
     armed = replace(ARMED, every=every * DAY, grace=grace * DAY, grace_likely=likely * DAY)
 
@@ -99,9 +97,7 @@ def test_what_has_no_creation_time_is_only_reported() -> None:
     assert ARMED.spares(nameless, WASTE) == Cause(CauseCode.NO_CREATION_TIME)
 
 
-@pytest.mark.parametrize(
-    ("waste", "looked_at", "many"), [(4, 20, False), (4, 19, True), (3, 3, False), (21, 100, True)]
-)
+@cases("waste, looked_at, many", (4, 20, False), (4, 19, True), (3, 3, False), (21, 100, True))
 def test_more_than_the_share_and_than_three_is_too_many(waste: int, looked_at: int, *, many: bool) -> None:
     assert ARMED.too_many(waste, looked_at) is many
 

@@ -64,7 +64,6 @@ def test_every_place_without_a_sweep_is_named(act_in: list[str], regions: list[s
 def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said: list[str]) -> None:
     section = {"mode": "act", "act_in": [HERE, ELSEWHERE]}
     organization = {
-        "janitor_account": "333333333333",
         "external_id": "ml-janitor",
         "callers": ["arn:aws:iam::333333333333:role/platform"],
         "regions": ["eu-west-1"],
@@ -88,7 +87,6 @@ def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said
 )
 def test_only_the_janitor_account_may_deploy_it(*, organization: bool, account: str, refused: bool) -> None:
     section = {
-        "janitor_account": "333333333333",
         "accounts": [ACCOUNT],
         "external_id": "ml-janitor",
         "callers": ["arn:aws:iam::333333333333:role/platform"],
@@ -111,7 +109,7 @@ def test_without_regions_a_deployment_sweeps_its_own() -> None:
 @cases(
     "janitor, section, why",
     (
-        {"slack_secret": ""},
+        {"slack_channel": "", "slack_secret": ""},
         {},
         "nothing is acted on without a delivered warning, and janitor.slack_secret is not set",
     ),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from conftest import DAY
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactUnit,
@@ -23,7 +24,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 from tables import cases
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
 MIB = 1024**2
 
 
@@ -160,9 +160,7 @@ def test_copies_have_sizes_in_common_and_in_a_folder_the_names_below_it() -> Non
     assert model.modified == AT + DAY  # when the last of its files was written
 
 
-@pytest.mark.parametrize(
-    ("keys", "found"), [([], False), (["a.pt.bak"], False), (["a.pt", "a.pt.bak"], True)]
-)
+@cases("keys, found", ([], False), (["a.pt.bak"], False), (["a.pt", "a.pt.bak"], True))
 def test_one_object_is_found_by_its_whole_key(keys: list[str], *, found: bool) -> None:
     page = {"KeyCount": len(keys), "Contents": [entry(key) for key in keys]}
     aws: Any = SimpleNamespace(s3=SimpleNamespace(list_objects_v2=lambda **_: page))

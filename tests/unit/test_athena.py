@@ -79,9 +79,12 @@ def test_half_an_answer_is_none(rows: Any) -> None:
         run_query(script(execution("SUCCEEDED"), rows=rows).aws(), "SELECT a", ["a"], PLACE)
 
 
-@pytest.mark.parametrize(
-    ("scanned", "usd"),
-    [(0, 0.00005), (LEAST_BYTES_CHARGED, 0.00005), (LEAST_BYTES_CHARGED + 1, 0.000055), (10**12, 5.0)],
+@cases(
+    "scanned, usd",
+    (0, 0.00005),
+    (LEAST_BYTES_CHARGED, 0.00005),
+    (LEAST_BYTES_CHARGED + 1, 0.000055),
+    (10**12, 5.0),
 )
 def test_a_query_costs_whole_megabytes_and_ten_at_least(scanned: int, usd: float) -> None:
     assert query_price(scanned) == pytest.approx(usd)

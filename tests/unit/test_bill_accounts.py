@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
+from conftest import DAY
 from ml_janitor.aws.cost_explorer import CostRow, accounts_filter
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource
@@ -20,11 +21,11 @@ from ml_janitor.bill.reading import (
     unseen_account_gaps,
 )
 from ml_janitor.bill.report import make_bill_report, moved_places
+from narrowing import not_none
 from tables import cases
 
 ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))
 UNTIL = date(2026, 10, 6)
-DAY = timedelta(days=1)
 
 
 @cases(
@@ -192,9 +193,8 @@ def test_a_resource_explains_what_its_own_account_was_charged() -> None:
     read = several((ONE, HOST, 10), (OTHER_ACCOUNTS, HOST, 10))
     known = [resource(ONE, "named"), resource(TWO, "other")]
 
-    main = make_bill_report(read, ASKED, resources=known).main
+    main = not_none(make_bill_report(read, ASKED, resources=known).main)
 
-    assert main is not None
     assert main.tag == "account"
     found = {one.culprit.name: (one.part.tag, one.usd) for one in main.movers if one.culprit}
     assert found == {"named": (ONE, Decimal(10)), "other": (OTHER_ACCOUNTS, Decimal(10))}

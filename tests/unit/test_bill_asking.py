@@ -8,7 +8,7 @@ from typing import Any
 
 from bills import HOST, bill, charges
 from ml_janitor.bill.explaining import RESOURCE_READS
-from ml_janitor.bill.model import Bill, CostMetric, DaySpan, SpanComparison
+from ml_janitor.bill.model import Bill, DaySpan, SpanComparison
 from ml_janitor.bill.reading import (
     BILL_DAYS,
     BillAccounts,
@@ -18,18 +18,16 @@ from ml_janitor.bill.reading import (
     bill_question,
     bill_reads,
     bill_request,
-    bill_tags,
     chosen_tags,
     cost_explorer_reads,
     request_warnings,
 )
-from ml_janitor.config.sections import BillSection, OrganizationSection
+from ml_janitor.config.sections import BillSection, OrganizationSection, bill_tags
 from ml_janitor.config.settings import Settings
 from tables import cases
 
 ONE_ACCOUNT = {
     "accounts": ["111111111111"],
-    "janitor_account": "123456789012",
     "external_id": "janitor-8f2c",
     "callers": ["arn:aws:iam::123456789012:role/janitor"],
 }
@@ -43,17 +41,14 @@ def section(**settings: Any) -> BillSection:
 
 
 @cases(
-    "asked, settings, days, span",
-    (0, {}, BILL_DAYS, 30),
-    (31, {}, BILL_DAYS, 31),
-    (32, {}, 66, 32),
-    (60, {}, 122, 60),
-    (0, {"days": 60}, 122, 60),
-    (0, {"settling_days": 14}, 76, 30),
-    (7, {"days": 60}, BILL_DAYS, 7),
+    "asked, days, span",
+    (0, BILL_DAYS, 30),
+    (31, BILL_DAYS, 31),
+    (32, 66, 32),
+    (60, 122, 60),
 )
-def test_a_bill_reads_the_span_before(asked: int, settings: dict[str, Any], days: int, span: int) -> None:
-    found = bill_request(section(**settings), days=asked)
+def test_a_bill_reads_the_span_before(asked: int, days: int, span: int) -> None:
+    found = bill_request(section(), days=asked)
 
     assert (found.days, found.span) == (days, span)
     assert BILL_DAYS == 65  # 31 days to date, the 31 of the month before, and 3 that a month may begin late
@@ -61,7 +56,7 @@ def test_a_bill_reads_the_span_before(asked: int, settings: dict[str, Any], days
 
 def test_what_is_read_comes_from_the_settings() -> None:
     named = {"project": "app", "owner": "", "squad": "Squad"}
-    own = section(tags=named, services=["S3"], metric="amortized", budgets={"squad=nlp": 5.0})
+    own = section(tags=named, services=["S3"], budgets={"squad=nlp": 5.0})
     group = BillAccounts(names={"1": "one"})
 
     assert bill_request(own, shown=["project"], check_tags=True, accounts=group) == BillRequest(
@@ -71,15 +66,10 @@ def test_what_is_read_comes_from_the_settings() -> None:
         check_tags=True,
         chosen=frozenset({"app", "Squad"}),
         first=("squad",),
-        metric=CostMetric.AMORTIZED,
         accounts=group,
         span=30,
         settling_days=2,
         shown=("project",),
-    )
-    assert (bill_request(section()).metric, bill_request(section(metric="unblended")).metric) == (
-        None,
-        CostMetric.UNBLENDED,
     )
     assert bill_request(section()).check_tags is False
     assert (BillRequest().where, BillRequest(accounts=group).where) == ((), group.where)
@@ -89,8 +79,8 @@ def test_what_is_read_comes_from_the_settings() -> None:
     assert bill_question(own, days=7, against=DaySpan(date(2026, 9, 1), 7)) == BillQuestion(
         days=7, settling_days=2, tags=("project", "squad"), against=DaySpan(date(2026, 9, 1), 7)
     )
-    assert bill_question(section(days=14, settling_days=5)) == BillQuestion(
-        days=14, settling_days=5, tags=tuple(bill_tags(section()))
+    assert bill_question(section()) == BillQuestion(
+        days=30, settling_days=2, tags=tuple(bill_tags(section()))
     )
 
 
@@ -119,10 +109,8 @@ def test_the_accounts_of_an_organization_are_those_that_are_named_or_known(
 @cases(
     "settings, checks",
     ({}, {"ce:ListCostAllocationTags"}),
-    ({"weekly_table": ""}, set()),
-    ({"weekly_table": "", "services": ["S3"]}, {"ce:GetDimensionValues"}),
+    ({"services": ["S3"]}, {"ce:ListCostAllocationTags", "ce:GetDimensionValues"}),
     ({"tags": {"project": "app"}}, {"ce:ListCostAllocationTags", "ce:GetTags"}),
-    ({"weekly_table": "", "tags": {"project": "app"}}, set()),
 )
 def test_name_checks_are_granted_where_names_are_checked(settings: dict[str, Any], checks: set[str]) -> None:
     own = section(**settings)

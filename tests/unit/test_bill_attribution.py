@@ -328,9 +328,16 @@ def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> 
     assert usual_change(usd, days) >= abs(change)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "dollars"),
-    [(6, 6, 0), (7, 8, 1), (14, 28, 0), (14, 10, 4), (10, 14, 4), (8, 8, 0), (7, 7, 0), (28, 7, 0)],
+@cases(
+    "before, after, dollars",
+    (6, 6, 0),
+    (7, 8, 1),
+    (14, 28, 0),
+    (14, 10, 4),
+    (10, 14, 4),
+    (8, 8, 0),
+    (7, 7, 0),
+    (28, 7, 0),
 )
 def test_whole_weeks_have_a_pattern_and_part_weeks_none(before: int, after: int, dollars: int) -> None:
     span = DaySpan(date(2026, 8, 10), before)
@@ -421,6 +428,8 @@ SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
     (SAGEMAKER, "APE2-", "Host:ml.m5.xlarge", "ap-east-2", Phase.HOSTING),
     ("EC2 - Other", "APS7-", "NatGateway-Bytes", "ap-southeast-5", Phase.NAT),
     (SAGEMAKER, "CNW1-", "Notebk:ml.t3.xlarge", "cn-northwest-1", Phase.NOTEBOOKS),
+    (SAGEMAKER, "USE1-", "UnifiedStudio:Notebook-ml.t3.medium", "us-east-1", Phase.STUDIO),
+    (SAGEMAKER, "USE1-", "UnifiedStudio:VolumeUsage.gp3", "us-east-1", Phase.STUDIO),
     (SAGEMAKER, "XYZ9-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
     (SAGEMAKER, "EUSC1-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 
 from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
 from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause, Movement
@@ -22,14 +22,15 @@ from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
 from ml_janitor.report import bill_json, bill_message, bill_page
 from ml_janitor.report.blocks import Rank, RowBlock, TableBlock
 from ml_janitor.report.charts import DailySeries, draw_waterfall
-from reports import schema
+from narrowing import not_none
+from reports import schema, schema_problems
 
 HOSTILE = "<script>alert(1)</script>"
 
 
 def valid(report: BillReport, by: str = "phase") -> dict[str, Any]:
     read = bill_json.bill_document(report, by=by)
-    Draft202012Validator(schema("bill_schema.json"), format_checker=FormatChecker()).validate(read)
+    assert schema_problems("bill", read) == []
     return read
 
 
@@ -143,7 +144,7 @@ def test_what_was_not_read_is_null() -> None:
 
 
 def test_the_schema_knows_every_reading_and_cause() -> None:
-    gap = schema("bill_schema.json")["$defs"]["gap"]["properties"]
+    gap = schema("bill")["$defs"]["gap"]["properties"]
 
     assert set(gap["reading"]["enum"]) == set(BillReading)
     assert set(gap["cause"]["enum"]) == set(GapCause)
@@ -151,7 +152,7 @@ def test_the_schema_knows_every_reading_and_cause() -> None:
 
 def test_the_schema_forbids_what_it_does_not_describe() -> None:
     read = bill_json.bill_document(full_report(), by="phase")
-    validator = Draft202012Validator(schema("bill_schema.json"))
+    validator = Draft202012Validator(schema("bill"))
 
     assert validator.is_valid(read)
     assert not validator.is_valid(read | {"more": 1})
@@ -207,8 +208,7 @@ def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_las
 def test_the_page_escapes_what_aws_says() -> None:
     report = full_report()
     rows = charges(HOSTILE, list(LAST), price="1", quantity="5", tag=HOSTILE)
-    main = report.main
-    assert main is not None
+    main = not_none(report.main)
     owned = tuple(replace(one, owner=HOSTILE) for one in main.movers)
     report = replace(report, bill=bill(rows), main=replace(main, movers=owned))
 
@@ -293,5 +293,5 @@ def test_the_json_text_is_plain_ascii_and_one_document() -> None:
 
     assert text.isascii()
     assert text.endswith("}\n")
-    assert text.startswith('{\n  "version": 1,')
+    assert text.startswith('{\n  "schema_version": 1,')
     assert json.loads(text)["missing"][0]["subject"] == "m\u00fcller"

@@ -122,9 +122,7 @@ def test_where_more_is_claimed_than_billed_each_gets_its_share() -> None:
     assert found == [("large", MoverCause.STARTED, Decimal(45)), ("small", MoverCause.STARTED, Decimal(15))]
 
 
-@pytest.mark.parametrize(
-    ("tags", "own"), [(("llm", "", None), "llm"), (("", None), ""), ((None,), None), (("vision",), "nothing")]
-)
+@cases("tags, own", (("llm", "", None), "llm"), (("", None), ""), ((None,), None), (("vision",), "nothing"))
 def test_a_claim_is_on_the_line_of_its_tag_if_any(tags: Sequence[str | None], own: str | None) -> None:
     found = find_movers([part((0, 0), (10, 10), tag=one) for one in tags], [known("one", after=10)], DAYS, {})
 

@@ -93,9 +93,7 @@ def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
         "\u2022 support: before $655, now $4,199, change +$3,544 (+541 %)",
         "\u2022 together: before $11,105, now $29,988, change +$18,883 (+170 %)",
     ]
-    assert missing.startswith(
-        "*What is missing:*\nSkipped to stay within 8 requests: the bill by team. Raise"
-    )
+    assert missing.startswith("*Missing data:*\nSkipped to stay within 8 requests: the bill by team. Raise")
     assert "No charge has the tag cost-center" in missing
     assert "*By project" not in said(full_report())
 

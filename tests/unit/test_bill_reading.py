@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor.aws.cost_explorer import CostExplorer, accounts_filter
 from ml_janitor.bill.model import Bill, BillGap, BillReading, Charge, CostMetric, Forecast, GapCause
 from ml_janitor.bill.reading import BillAccounts, BillRequest, read_bill, tag_gaps
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 TODAY, DAY = NOW.date(), timedelta(days=1)
 FIRST = TODAY - 65 * DAY
 OWN, ONE, TWO = "9" * 12, "1" * 12, "2" * 12

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
+from conftest import DAY
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource, facts_from_actions
 from ml_janitor.bill.model import (
@@ -40,9 +41,9 @@ from ml_janitor.core.model import Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.bill import gap_sentence
+from narrowing import not_none
 from tables import cases
 
-DAY = timedelta(days=1)
 ASKED = BillQuestion(days=30, settling_days=1, tags=("project", "owner"))
 HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)
 NEW_SINCE = datetime(2026, 8, 27, tzinfo=UTC)
@@ -99,8 +100,7 @@ def test_each_part_of_the_change_has_its_resource(read: Bill) -> None:
 def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
     report = make_bill_report(read, ASKED, resources=KNOWN)
 
-    assert report.main is not None
-    culprit = report.main.movers[0].culprit
+    culprit = not_none(report.main).movers[0].culprit
     assert culprit is not None
     assert culprit.usd_until_now == Decimal("37.688") * (24 * 11 + 3)
 
@@ -170,8 +170,7 @@ def test_without_a_tag_the_bill_is_joined_all_the_same(read: Bill) -> None:
 
     assert report.main is not None
     assert (report.main.tag, report.shares) == ("", ())
-    assert report.main.movers[0].culprit is not None
-    assert report.main.movers[0].culprit.name == "hung"
+    assert not_none(report.main.movers[0].culprit).name == "hung"
 
 
 def test_what_a_resource_uses_of_several_types_is_one_mover(read: Bill) -> None:
@@ -211,14 +210,11 @@ def test_untagged_shares_have_a_trend_and_an_inactive_tag_has_none(read: Bill) -
 
 def test_a_credit_that_ended_is_named_and_in_no_total(read: Bill) -> None:
     given = tuple(RecordCharge(day=day, record_type="Credit", usd=Decimal(-10)) for day in BEFORE)
-    plain = make_bill_report(read, ASKED).main
-    ended = make_bill_report(replace(read, records=given), ASKED).main
+    plain = not_none(make_bill_report(read, ASKED).main)
+    ended = not_none(make_bill_report(replace(read, records=given), ASKED).main)
     goes_on = RecordCharge(day=LAST.last, record_type="Credit", usd=Decimal(-10))
-    going = make_bill_report(replace(read, records=(*given, goes_on)), ASKED).main
+    going = not_none(make_bill_report(replace(read, records=(*given, goes_on)), ASKED).main)
 
-    assert plain is not None
-    assert ended is not None
-    assert going is not None
     assert (ended.ended_credits, going.ended_credits) == (Decimal(300), Decimal(0))
     assert ended.change == plain.change
 
@@ -236,9 +232,8 @@ def test_credits_ended_where_none_came_for_a_week(read: Bill, record: tuple[str,
     given = [RecordCharge(day=day, record_type="Credit", usd=Decimal(-10)) for day in BEFORE]
     late = RecordCharge(day=LAST.until - timedelta(days=days_ago), record_type=kind, usd=Decimal(amount))
 
-    main = make_bill_report(replace(read, records=(*given, late)), ASKED).main
+    main = not_none(make_bill_report(replace(read, records=(*given, late)), ASKED).main)
 
-    assert main is not None
     assert main.ended_credits == usd
 
 
@@ -267,8 +262,7 @@ def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> 
             Charge(day=LAST.first, usage_type=TRAIN, tag=owner, usd=Decimal(5), quantity=Decimal(1))
             for owner in owners
         )
-        main = make_bill_report(replace(read, by_tag={**read.by_tag, "owner": rows}), ASKED).main
-        assert main is not None
+        main = not_none(make_bill_report(replace(read, by_tag={**read.by_tag, "owner": rows}), ASKED).main)
         return main.movers[0].owner
 
     assert (owned("omar"), owned("omar", "mia"), owned("omar", ""), owned("")) == ("omar", None, None, None)
@@ -286,8 +280,7 @@ def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> 
 
 @pytest.mark.parametrize("most", [0, 1, 5])
 def test_what_is_told_adds_up(read: Bill, most: int) -> None:
-    main = make_bill_report(read, ASKED, resources=KNOWN[:1]).main
-    assert main is not None
+    main = not_none(make_bill_report(read, ASKED, resources=KNOWN[:1]).main)
 
     parts = break_down(main, most)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bills import ACCOUNT, HOST, NOW, bill, charges
+from conftest import DAY
 from fakes import target_at
 from ml_janitor.aws import runs
 from ml_janitor.aws.activity import GET_METRIC_DATA
@@ -44,7 +45,6 @@ from ml_janitor.scheduled.bill_run import verified_actions
 from reports import finding, result, standing
 from tables import cases
 
-DAY = timedelta(days=1)
 TARGET = target_at("endpoint/Ranker", NOW - 90 * DAY)
 
 
@@ -85,12 +85,10 @@ def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *,
     assert facts_from_actions([one], DETECTORS) == ({TARGET.arn.lower(): expected} if counts else {})
 
 
-@pytest.mark.parametrize(
-    ("cause", "why"),
-    [
-        (make_cause(CauseCode.RECORD_UNREAD, "KMS is busy"), "its record could not be verified: KMS is busy"),
-        (make_cause(CauseCode.MAC_INVALID), "its record in the ledger is not the one that was signed"),
-    ],
+@cases(
+    "cause, why",
+    (make_cause(CauseCode.RECORD_UNREAD, "KMS is busy"), "its record could not be verified: KMS is busy"),
+    (make_cause(CauseCode.MAC_INVALID), "its record in the ledger is not the one that was signed"),
 )
 def test_what_it_ended_and_cannot_be_verified_is_left_out_and_said(cause: Cause, why: str) -> None:
     actions = [action(), action(sk="doubtful"), action(sk="too")]

@@ -150,9 +150,13 @@ def test_what_never_ran_costs_nothing_and_breaks_nothing() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("usd", "quantity", "expected"),
-    [("0.5", "1", "0.5"), ("5", "0.5", "5"), ("0", "1", None), ("-5", "1", None), ("5", "0", None)],
+@cases(
+    "usd, quantity, expected",
+    ("0.5", "1", "0.5"),
+    ("5", "0.5", "5"),
+    ("0", "1", None),
+    ("-5", "1", None),
+    ("5", "0", None),
 )
 def test_a_charged_line_with_a_quantity_has_a_price(usd: str, quantity: str, expected: str | None) -> None:
     """At most what ran, 720 hours, has its share of the line."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import DAY
 from ml_janitor.aws import client
 from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws, FileChangedError, FolderScratch
@@ -26,10 +27,10 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     list_buckets,
     relevant_folders,
 )
+from narrowing import not_none
 from tables import cases
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
-DAY = timedelta(days=1)
 NAMES = ArtifactNames(min_size=1)
 
 FOLDERS = st.sampled_from(["", "a/", "a/b/", "a/b/c/", "é/"])
@@ -293,9 +294,8 @@ def test_one_look_keeps_only_its_sizes_and_no_position() -> None:
 def test_a_temporary_folder_goes_with_what_used_it() -> None:
     scratch = FolderScratch()
     scratch.put("a/b", b"12345")
-    folder = scratch._made
+    folder = not_none(scratch._made)
 
-    assert folder is not None
     assert list(scratch.blocks("a/b")) == [b"12345"]
     del scratch
     assert not folder.exists()

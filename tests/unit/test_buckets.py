@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
@@ -50,9 +49,7 @@ def test_without_versions_its_bytes_are_freed_at_once() -> None:
     assert said(versioning=Absent()) == "deleting it frees its bytes at once"
 
 
-@pytest.mark.parametrize(
-    ("version", "expected"), [(None, "at once"), ("null", "at once"), ("v1", "never freed")]
-)
+@cases("version, expected", (None, "at once"), ("null", "at once"), ("v1", "never freed"))
 def test_suspended_versioning_depends_on_the_version(version: str | None, expected: str) -> None:
     assert expected in said(versioning=Value("Suspended"), version=version)
 

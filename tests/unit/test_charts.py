@@ -43,6 +43,7 @@ from ml_janitor.report.charts import (
     draw_waterfall,
     render_png,
 )
+from narrowing import not_none
 from tables import cases
 
 MONDAY = date(2026, 8, 10)
@@ -142,9 +143,13 @@ def test_beyond_the_colours_the_smallest_groups_are_one_and_no_dollar_is_lost() 
 
 
 @FORMS
-@pytest.mark.parametrize(
+@cases(
     "chart",
-    [series({}), series({"a": [5]}), series({"a": [0]}), series({"a": [-5, -1]}), series({"a": [0.004]})],
+    series({}),
+    series({"a": [5]}),
+    series({"a": [0]}),
+    series({"a": [-5, -1]}),
+    series({"a": [0.004]}),
     ids=["no days", "one day", "nothing", "only credits", "less than a cent"],
 )
 def test_whatever_there_is_can_be_drawn(chart: DailySeries, form: ChartForm) -> None:
@@ -152,8 +157,7 @@ def test_whatever_there_is_can_be_drawn(chart: DailySeries, form: ChartForm) -> 
 
     assert ("no days to show" in written(root)) == (not chart.days)
     assert all(width <= 48 for _, _, boxes in stacks(root) for _, _, width, _ in boxes)
-    desc = root.find("desc")
-    assert desc is not None
+    desc = not_none(root.find("desc"))
     assert desc.text == chart.reduced().description
 
 

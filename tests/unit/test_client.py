@@ -34,6 +34,7 @@ from ml_janitor.aws.client import (
 )
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from ml_janitor.slack.ingress import hand_over
+from narrowing import not_none
 from scripted import DENIED, Script, Torn
 from tables import cases
 
@@ -193,9 +194,7 @@ def test_items_are_read_side_by_side_in_their_order_and_one_alone_at_once() -> N
     assert pool.asked == 1
 
 
-@pytest.mark.parametrize(
-    ("shared", "times"), [(SharedAnswers(), 1), (None, 2), (SharedAnswers(frozenset({"ce"})), 2)]
-)
+@cases("shared, times", (SharedAnswers(), 1), (None, 2), (SharedAnswers(frozenset({"ce"})), 2))
 def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | None, times: int) -> None:
     aws, read = Script({}).aws(shared=shared), list[int]()
 
@@ -425,8 +424,7 @@ def test_an_account_is_opened_with_one_reader_for_each_region() -> None:
         ]  # fmt: skip
         assert both[0].prices is both[1].prices is not other[0].prices
         assert (both[0]._shared is both[1]._shared, other[0].shares) == (True, True)
-        assert both[0]._shared is not None
-        assert both[0]._shared.services == {"ce"}
+        assert not_none(both[0]._shared).services == {"ce"}
         assert both[0].has_time
     with open_regions(here, **given, has_time=lambda: False) as late:
         assert not late[1].has_time

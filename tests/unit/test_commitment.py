@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from conftest import NOW
+from conftest import HOUR, MINUTE, NOW
 from ml_janitor.core.commitment import (
     CommitmentCost,
     RatedUsage,
@@ -22,8 +21,6 @@ from ml_janitor.core.commitment import (
 )
 from samples import share
 from tables import cases
-
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 def bill(hours: list[list[RatedUsage]], commitment: float) -> float:

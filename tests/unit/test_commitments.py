@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import PlanRate, SavingsPlanLine, covered_totals, covered_usage
 from ml_janitor.aws.runs import ResourceRun, UsedResource
@@ -21,10 +20,8 @@ from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreadable, Value
 from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
-from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
-from ml_janitor.engine.detector import Detector
+from narrowing import not_none, of_type
 from samples import share
-from scripted import Script
 from tables import cases
 from verdicts import shown
 
@@ -123,13 +120,10 @@ def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
 
 def test_little_is_not_worth_a_year() -> None:
     """A dollar an hour less 20 % is 146 dollars a month."""
-    exactly = Commitments(min_saving=292).decide(steady(ALWAYS), NOW)
-    assert isinstance(exactly, Finding)
+    of_type(Finding, Commitments(min_saving=292).decide(steady(ALWAYS), NOW))
     assert isinstance(Commitments(min_saving=146.1).decide(steady(used("one", run(HOST))), NOW), Kept)
-    found = Commitments(min_saving=145.9).decide(steady(used("one", run(HOST))), NOW)
-    assert isinstance(found, Finding)
-    assert found.cost is not None
-    assert found.cost.monthly_usd == pytest.approx(Decimal(146))
+    found = of_type(Finding, Commitments(min_saving=145.9).decide(steady(used("one", run(HOST))), NOW))
+    assert not_none(found.cost).monthly_usd == pytest.approx(Decimal(146))
     assert "--savings-plan-offering-id plan --commitment 0.800" in found.action
 
 
@@ -281,14 +275,3 @@ def test_hours_that_may_be_missing_of_what_others_name_matter_only_where_some_ar
 
     assert isinstance(RULE.decide(steady(lines=lines, others=0, unread="denied"), NOW), Finding)
     assert isinstance(RULE.decide(steady(ALWAYS, others=1, unread="denied"), NOW), Finding)
-
-
-@pytest.mark.parametrize("rule", [Commitments(), CrossRegionTraffic()])
-@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
-def test_cost_explorer_is_not_asked_where_it_is_elsewhere(rule: Detector[Any], region: str) -> None:
-    script = Script({})
-
-    with pytest.raises(ReadError, match="Cost Explorer is not asked in partition aws-"):
-        list(rule.find(script.aws(region), NOW))
-
-    assert script.calls == []

@@ -18,6 +18,7 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     GroupMember,
     settle_standings,
 )
+from narrowing import not_none
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERRED = Value(("model churn",))
@@ -206,8 +207,7 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
             continue
         assert not one.needed
         assert standing.keeper is not None
-        assert standing.match is not None
-        assert standing.match.likeness >= Likeness.LIKELY
+        assert not_none(standing.match).likeness >= Likeness.LIKELY
         keeper = by_unit[standing.keeper]
         assert keeper.lasting
         same_bucket = keeper.unit.bucket == one.unit.bucket

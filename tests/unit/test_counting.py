@@ -28,6 +28,7 @@ from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
+from narrowing import not_none
 from reports import ACCOUNT, NOW, accruing, finding, result, sweep
 from tables import cases
 
@@ -125,9 +126,8 @@ def test_on_one_resource_one_is_counted(claims: list[Claim], left: dict[str, int
 
 
 def test_the_one_that_takes_most_is_named() -> None:
-    commit = find_overlaps([COMMIT, SMALLER, SPOT])[0]
+    commit = not_none(find_overlaps([COMMIT, SMALLER, SPOT])[0])
 
-    assert commit is not None
     assert (commit.detector, commit.arn) == ("smaller", "e")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -30,6 +30,7 @@ from ml_janitor.detectors.cross_region_traffic import (
     find_vpcs_without_gateway,
     list_programs,
 )
+from narrowing import of_type
 from past_jobs import word
 from scripted import DENIED as DENIES
 from scripted import Refusal, Script, Torn
@@ -119,9 +120,8 @@ def test_it_says_what_a_change_saves_net_and_the_change(
     judged: TrafficLine, saved: str | None, once: int | None, change: str
 ) -> None:
     """A copy of 1000 GB is kept, and moved once at what the bill says of a gigabyte: $0.02."""
-    decided = CrossRegionTraffic().decide(judged, NOW)
+    decided = of_type(Finding, CrossRegionTraffic().decide(judged, NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost
     assert (decided.cost.monthly_usd, decided.cost.once_usd) == (saved and Decimal(saved), once)
     assert change in decided.action
@@ -301,7 +301,6 @@ def test_route_tables_to_a_nat_gateway_need_an_available_gateway_endpoint() -> N
     ]
 
 
-DAY = timedelta(days=1)
 SINCE = NOW - 30 * DAY
 
 
@@ -463,7 +462,10 @@ def test_what_nothing_reads_has_no_size() -> None:
 def test_where_cost_explorer_cannot_be_asked_a_note_says_so_and_no_alarm_rings(
     detector: CrossRegionTraffic | Commitments, region: str
 ) -> None:
-    (note,) = detector.find(Script({}).aws(region), NOW)
+    script = Script({})
 
+    (note,) = detector.find(script.aws(region), NOW)
+
+    assert script.calls == []
     assert isinstance(note, SweepNote)
     assert note.text.startswith("Cost Explorer is not asked in partition aws-")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -312,12 +312,12 @@ def test_a_picture_that_cannot_be_read_is_said_to_be_missing() -> None:
 
 # --- the weekly advice ----------------------------------------------------------------------------
 
-TUESDAY: dict[str, Any] = {"plan": {"weekly_advice": "Tue"}}
+TUESDAYS = "cron(0 7 ? * TUE *)"
 
 
-def advised(**tables: Any) -> World:
+def advised(janitor: Mapping[str, Any] | None = None, **tables: Any) -> World:
     """Six families, the last of which is an armed detector's, and one that saves nothing."""
-    world = World(**TUESDAY, **tables)
+    world = World(janitor={"digest_schedule": TUESDAYS, **(janitor or {})}, **tables)
     families = [result("spot-training", f"f{number}", f"{number}00", Change.SPOT) for number in range(1, 7)]
     world.swept("spot-training", *families, result("spot-training", "free", "0", Change.SPOT))
     world.swept("idle-endpoints", result("idle-endpoints", "idle", "9000"))
@@ -377,19 +377,23 @@ def test_without_buttons_the_command_is_named(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "day", "posted"),
-    [("UTC", "Tue", 5), ("UTC", "Mon", 0), ("America/Los_Angeles", "Mon", 5), ("UTC", "", 0)],
+    ("zone", "schedule", "posted"),
+    [
+        ("UTC", TUESDAYS, 5),
+        ("UTC", "cron(0 7 ? * TUE-FRI *)", 5),
+        ("UTC", "cron(0 7 ? * SUN,WED *)", 0),
+        ("UTC", "cron(0 7 * * ? *)", 0),
+        ("America/Los_Angeles", "cron(0 7 * * ? *)", 5),
+    ],
 )
-def test_the_day_is_that_of_the_time_zone(zone: str, day: str, posted: int) -> None:
+def test_the_day_is_that_of_the_time_zone(zone: str, schedule: str, posted: int) -> None:
     """NOW is Tuesday 03:00 UTC, which is Monday evening in California."""
-    world = advised(janitor={"time_zone": zone}, detectors=ARMED)
-    plan = world.settings.plan.model_copy(update={"weekly_advice": day})
-    world.settings = replace(world.settings, plan=plan)
+    world = advised(janitor={"time_zone": zone, "digest_schedule": schedule}, detectors=ARMED)
     assert advice(world)[0] == posted
 
 
 def test_without_advice_or_slack_nothing_is_said() -> None:
-    world = World(**TUESDAY)
+    world = World(janitor={"digest_schedule": TUESDAYS})
     world.all_swept()
     assert advice(world) == (0, [])
     assert advised().digest(silent=True).post(NOW)["advice"] == 0
@@ -405,7 +409,7 @@ def test_a_digest_that_slack_did_not_take_has_its_advice_the_next_time() -> None
 
 
 def test_advice_stands_in_a_quiet_digest_too() -> None:
-    world = World(**TUESDAY)
+    world = World(janitor={"digest_schedule": TUESDAYS})
     for ago in (5 * HOUR, HOUR):
         world.all_swept("spot-training")
         world.swept("spot-training", result("spot-training", "f", change=Change.SPOT), ago=ago)
@@ -440,7 +444,7 @@ def test_what_is_spent_already_is_counted_once_too() -> None:
 
 def test_what_saves_most_for_an_hour_of_work_comes_first_and_calls_nobody() -> None:
     """A change of spot takes four hours, one of a limit half an hour."""
-    world = World(**TUESDAY)
+    world = World(janitor={"digest_schedule": TUESDAYS})
     hostile = "<!channel> `*x*`"
     slow, quick = (
         replace(

@@ -75,7 +75,6 @@ MEMBER = "210987654321"
 SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\nundo_days = 7\n'
 ORGANIZATION = f"""[organization]
 accounts = ["{MEMBER}"]
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """

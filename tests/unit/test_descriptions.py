@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from ml_janitor.aws.descriptions import (
 )
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG
 from ml_janitor.core.model import Unreadable, Value
+from ml_janitor_cli.audit import FolderDescriptions
 from samples import SEED
 from scripted import DENIED, Script
 
@@ -302,6 +304,14 @@ def test_a_bucket_that_fails_costs_calls_alone(world: World) -> None:
     files.read = fault  # type: ignore[assignment, method-assign]
     with pytest.raises(ZeroDivisionError):
         world.read(files)
+
+
+def test_a_folder_keeps_them_for_the_next_audit(world: World, tmp_path: Path) -> None:
+    files: Any = FolderDescriptions(tmp_path / "cache")
+    found = world.read(files)
+
+    assert (world.read(FolderDescriptions(tmp_path / "cache")), world.calls()) == (found, {})  # type: ignore[arg-type]
+    assert [path.name for path in (tmp_path / "cache" / ACCOUNT).iterdir()] == [f"{REGION}.json.gz"]
 
 
 def spoilt(file: bytes) -> Iterator[bytes]:

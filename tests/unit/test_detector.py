@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
 
+from conftest import NOW
 from fakes import Thing, thing, waste
 from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
@@ -17,7 +18,6 @@ from ml_janitor.core.model import Value, Verdict
 from ml_janitor.engine.detector import Detector, Grant, NotFinishedError, allow, allow_each, implied_grant
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 NO_AWS = cast("Aws", None)
 LAMP = thing("lamp", waste())
 

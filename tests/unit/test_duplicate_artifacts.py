@@ -266,7 +266,6 @@ def test_what_is_asked_and_done_without_a_setting() -> None:
     looks = {"s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration"}
 
     assert looks.isdisjoint(grant.action for grant in plain.reads)
-    assert looks <= {grant.action for grant in DuplicateArtifacts(inventory_from=1).reads}
     assert (plain.compare_up_to, plain.cleanup.grace, plain.keeps_files) == (20 * 2**30, 3 * DAY, True)
     with pytest.raises(ValueError, match=r"inventories.models.table: expected"):
         DuplicateArtifacts(inventories={"models": {}})

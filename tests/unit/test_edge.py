@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,9 +57,7 @@ def test_else_it_is_the_clock() -> None:
     assert edge.call_pace() is not None
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("--now", "soon"), ("JANITOR_NOW", "2026-13-01"), ("--now", "0001-01-01T00:00+14:00")]
-)
+@cases("name, text", ("--now", "soon"), ("JANITOR_NOW", "2026-13-01"), ("--now", "0001-01-01T00:00+14:00"))
 def test_what_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     if name == "JANITOR_NOW":
         monkeypatch.setenv(name, text)
@@ -74,7 +73,7 @@ def test_nothing_is_done_at_another_time_than_now(monkeypatch: pytest.MonkeyPatc
         edge.check_real_time("2026-10-06")
     monkeypatch.setenv("JANITOR_NOW", "2026-10-06")
     assert edge.call_pace() is None
-    with pytest.raises(edge.CommandRefusedError, match="this is no sandbox"):
+    with pytest.raises(edge.CommandRefusedError, match="this is not a sandbox"):
         edge.check_real_time(None)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     edge.check_real_time(None)
@@ -148,9 +147,7 @@ def test_detectors_are_those_that_are_named_or_switched_on() -> None:
         edge.choose_detectors(["xyzzy"], settings)
 
 
-@pytest.mark.parametrize(
-    ("text", "attempts"), [("", DEFAULT_ATTEMPTS), (" ", DEFAULT_ATTEMPTS), ("1", 1), (" 7 ", 7)]
-)
+@cases("text, attempts", ("", DEFAULT_ATTEMPTS), (" ", DEFAULT_ATTEMPTS), ("1", 1), (" 7 ", 7))
 def test_the_environment_sets_attempts(monkeypatch: pytest.MonkeyPatch, text: str, attempts: int) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", text)
     assert edge.read_attempts() == attempts
@@ -211,7 +208,6 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
 def test_an_account_counts_in_an_organization_alone(*, used: bool) -> None:
     organization: dict[str, Any] = {
         "accounts": [ACCOUNT],
-        "janitor_account": ACCOUNT,
         "external_id": "ml-janitor-7f3a",
         "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
     }
@@ -243,7 +239,7 @@ def test_options_have_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         asked(monkeypatch, f"{number}\n")
         assert edge.ask_choice("several stacks", ["a", "b", "c"]) == option
     said = capsys.readouterr()
-    question = "several stacks:\n  1  a\n  2  b\n  3  c\nWhich one (its number):"
+    question = "several stacks:\n  1  a\n  2  b\n  3  c\nType its number:"
     assert (said.out.strip(), said.err) == ("", question * 2)
     for wrong in ("0", "4", "a", "-1"):
         asked(monkeypatch, f"{wrong}\n")
@@ -270,9 +266,6 @@ def test_silence_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 # --- ends ---------------------------------------------------------------------------------------------
-
-
-MISSING = "ResourceNotFoundException"
 
 
 def denied(code: str, operation: str) -> ClientError:
@@ -365,6 +358,24 @@ def test_the_version_is_quick(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert entry.run_command() == 0
     assert capsys.readouterr().out == f"{entry.version_line()}\n"
     assert entry.version_line().startswith("janitor ")
+
+
+@cases(
+    "name, found, problem",
+    ("botocore", "1.44.7", "janitor: botocore 1.44.7 is too old: pip install --upgrade 'boto3>=1.44.8'\n"),
+    ("boto3", "1.9.300", "janitor: boto3 1.9.300 is too old: pip install --upgrade 'boto3>=1.44.8'\n"),
+    ("boto3", "1.44.10", ""),
+    ("boto3", "2.0.0", ""),
+)
+def test_an_older_boto3_is_refused_because_it_drops_fields(
+    name: str, found: str, problem: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = version
+    monkeypatch.setattr(entry, "version", lambda of: found if of == name else real(of))
+    monkeypatch.setattr(sys, "argv", ["janitor", "docs", "api"])
+
+    assert entry.run_command() == (2 if problem else 0)
+    assert capsys.readouterr().err == problem
 
 
 def test_what_cannot_be_written_any_more_goes_nowhere(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, MINUTE, REGION
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -334,7 +334,6 @@ def test_alarms_that_aws_makes_itself_are_no_hindrance(offline: Aws, harmless: M
 
 
 AT = datetime(2026, 10, 6, 3, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 
 
 @cases(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from datetime import timedelta
 from types import get_original_bases
 from typing import Any, get_args
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws import endpoints
 from ml_janitor.aws.endpoints import (
     EndpointDescription,
@@ -28,7 +27,6 @@ from ml_janitor.detectors import DETECTORS
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
-DAY = timedelta(days=1)
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 ENDPOINT: dict[str, Any] = {
     "EndpointName": "api",

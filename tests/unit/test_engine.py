@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import boto3
 import pytest
 
+from conftest import NOW
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
@@ -32,9 +32,9 @@ from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import CauseCode, Outcome, Sweep
 from ml_janitor.engine.policy import Arming, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
+from narrowing import not_none
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
 
 
@@ -131,9 +131,8 @@ def test_a_rule_that_fails_on_one_candidate_keeps_it_as_unknown_and_judges_the_r
 def test_the_same_rule_failure_is_said_once_for_all_candidates(aws: Aws) -> None:
     things = tuple(thing(f"t{number}", ValueError("no")) for number in range(2))
 
-    error = swept(Shelf(things=things), aws).error
+    error = not_none(swept(Shelf(things=things), aws).error)
 
-    assert error is not None
     assert error.endswith("thing/t0 and 1 more: ValueError: no")
 
 
@@ -212,9 +211,7 @@ def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: A
     assert result.verdict == USED
 
 
-@pytest.mark.parametrize(
-    ("relation", "said"), [("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin")]
-)
+@cases("relation, said", ("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin"))
 @cases(
     "tags, unknown, why",
     (Value({"keep": "true"}), False, "which is tagged keep=true"),
@@ -464,8 +461,7 @@ def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: s
     done = sweep_resource(Unasked(), aws, arn, now=NOW, policy=RunPolicy())
 
     assert done.results == ()
-    assert done.error is not None
-    assert done.error.endswith(error.format(arn=arn))
+    assert not_none(done.error).endswith(error.format(arn=arn))
 
 
 def test_an_exempt_resource_is_kept_with_what_the_rule_saw_and_would_say(aws: Aws) -> None:

@@ -15,6 +15,7 @@ from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.estimate import inference
 from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference import EndpointFacts, compare_with_serverless, endpoint_facts
+from narrowing import not_none
 from quiet_endpoints import hourly, quiet
 from tables import cases
 
@@ -52,9 +53,8 @@ def test_estimate_and_adviser_agree_on_an_endpoint(candidate: LoadedEndpoint) ->
     decided, one = RULE.decide(candidate, NOW), estimate(found(candidate))
 
     assert isinstance(decided, Finding)
-    assert decided.cost is not None
     saved = (one.values["always_on_usd"] or 0) - (one.values["serverless_usd"] or 0)
-    assert saved == pytest.approx(float(decided.cost.monthly_usd or 0))
+    assert saved == pytest.approx(float(not_none(decided.cost).monthly_usd or 0))
     assert f"less only from {one.values['break_even_requests']:,.0f} requests" in decided.reason
     assert one.advice == "Serverless inference costs less."
 

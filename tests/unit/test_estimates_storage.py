@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -100,7 +101,7 @@ WITHIN_A_DAY = "The fees are back within a day."
     "held_so, asked, advice, payback, best",
     ({}, {}, MOVE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
     ({"age": 0}, {}, MOVE, "Nothing is old enough to move now.", "STANDARD costs least: $276.00"),
-    ({"reads": 2.0}, {}, STAY, "What moves now saves nothing.", "STANDARD costs least: $276.00"),
+    ({"reads": 2.0}, {}, STAY, "Moving now saves nothing.", "STANDARD costs least: $276.00"),
     ({}, {"rule": "expire 100d"}, DELETE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
     (
         {"objects": 500_000},
@@ -123,7 +124,10 @@ def test_what_is_advised_and_why(
     found = storage(cohort(**held_so), **asked)
 
     assert (found.advice, found.reasons[0]) == (advice, payback)
-    assert found.reasons[1] == f"Of classes that are read at once, {best} in 12 months."
+    assert (
+        found.reasons[1]
+        == best.replace(" least:", " least of classes that are read at once:") + " in 12 months."
+    )
     assert found.reasons[2:] == (
         ("10.0 GB are in objects below 128 KB, which S3 does not move but to archives.",)
         if asked.get("small_too")
@@ -144,7 +148,7 @@ def test_each_class_has_its_figures() -> None:
     (lambda: storage(months=1201), "between 0 and 1200"),
     (lambda: storage(cohort(gb=0, objects=0)), "at least one object"),
     (lambda: storage(cohort(held="REDUCED")), "no price of REDUCED is known"),
-    (lambda: cohort(reads=float("nan")), "no numbers to compute with"),
+    (lambda: cohort(reads=float("nan")), "cannot be computed with"),
     (lambda: storage(rule="GLACIER_RI 30d"), "did you mean GLACIER_IR"),
 )
 def test_what_cannot_be_is_no_estimate(asked: Any, why: str) -> None:
@@ -221,24 +225,36 @@ def test_much_is_priced_in_s3s_tiers(gb: float, usd: float) -> None:
     bucket(uploads=Value((NOW - 30 * DAY,))),
 )
 def test_estimate_and_adviser_agree_on_a_bucket(candidate: Any) -> None:
-    decided, found = RULE.decide(candidate, NOW), estimate_judged_bucket(RULE, candidate, NOW)
+    parts = (candidate, candidate.deletions)
+    decided, found = [RULE.decide(part, NOW) for part in parts], estimate_judged_bucket(RULE, parts, NOW)
+    costs = [verdict.cost for verdict in decided if isinstance(verdict, Finding) and verdict.cost]
 
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
-    assert found.values["saved_monthly_usd"] == pytest.approx(float(decided.cost.monthly_usd or 0))
-    assert found.values["once_usd"] == pytest.approx(float(decided.cost.once_usd or 0))
+    assert costs
+    assert found.values["saved_monthly_usd"] == pytest.approx(
+        sum(float(cost.monthly_usd or 0) for cost in costs)
+    )
+    assert found.values["once_usd"] == pytest.approx(sum(float(cost.once_usd or 0) for cost in costs))
     for name in ("saved_monthly_usd", "once_usd"):
-        parts = column(found, name).values()
-        assert found.values[name] == pytest.approx(sum(one or 0 for one in parts))
+        rows = column(found, name).values()
+        assert found.values[name] == pytest.approx(sum(row or 0 for row in rows))
 
 
 def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() -> None:
-    kept = estimate_judged_bucket(RULE, bucket(held(age=5)), NOW)
+    kept = estimate_judged_bucket(RULE, (bucket(held(age=5)),), NOW)
 
     assert kept.advice.startswith("Leave it as it is: ")
     assert kept.values == {"monthly_usd": pytest.approx(23)}
     with pytest.raises(FailedError, match="denied"):
-        estimate_judged_bucket(RULE, bucket(lifecycle=Unreadable("denied")), NOW)
+        estimate_judged_bucket(RULE, (bucket(lifecycle=Unreadable("denied")),), NOW)
+
+
+def test_bytes_that_are_moved_and_deleted_are_counted_once() -> None:
+    rule = replace(RULE, policies={"all": "STANDARD_IA 30d, expire 60d"}, folders={"*": "all"})
+    both = bucket(held("raw/a"))
+    found = estimate_judged_bucket(rule, (both, both.deletions), NOW)
+
+    assert found.values["saved_monthly_usd"] == pytest.approx(23)
+    assert "the folder's other rule saves more" in str(found.compared)
 
 
 @cases(
@@ -247,8 +263,8 @@ def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() 
     ("age_days,gb,objects,read\n", "unknown column read"),
     ("age_days,gb,objects\n1,2,3,4", "row 2: more columns than the head has"),
     ("age_days,gb,objects\n1,1e300,3", "row 2: the most is 1e"),
-    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf are no numbers"),
-    ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
+    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf cannot be computed with"),
+    ("age_days,gb,objects\n1,x,3", "row 2: something is not a number"),
     ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
     ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),
     ("age_days,gb,objects,class\n1,2,3,GLACIER_RI", "GLACIER_RI is known; did you mean GLACIER_IR?"),

@@ -88,9 +88,7 @@ def test_the_same_event_has_the_same_identity_however_it_is_delivered() -> None:
     assert len({one.identity(str(number)) for number, one in enumerate(same)}) == 1
 
 
-@pytest.mark.parametrize(
-    "other", [{"regions": ["eu-west-1"]}, {"resource": ENDPOINT}, {"mode": "dry-run"}], ids=str
-)
+@cases("other", {"regions": ["eu-west-1"]}, {"resource": ENDPOINT}, {"mode": "dry-run"}, ids=str)
 def test_events_that_ask_for_something_else_are_others(other: dict[str, object]) -> None:
     assert at(**other).identity("1") != at().identity("1")  # type: ignore[arg-type]
 
@@ -220,7 +218,7 @@ def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -
 
 
 def test_a_resource_is_named_by_its_arn() -> None:
-    with pytest.raises(InvalidInputError, match="sense: resource: 'ranker' is not an ARN"):
+    with pytest.raises(InvalidInputError, match="event: resource: 'ranker' is not an ARN"):
         at(resource="ranker")
 
 

@@ -82,7 +82,7 @@ def test_the_operator_names_the_keep_tags() -> None:
     ("0001-01-01", None),
     ("9999-12-31", "tagged janitor:keep-until=9999-12-31"),
     *(
-        (value, f"tagged janitor:keep-until={value}, which is no date (YYYY-MM-DD), so it is kept")
+        (value, f"tagged janitor:keep-until={value}, which is not a date (YYYY-MM-DD), so it is kept")
         for value in ("", " ", "soon", "2026-13-01", "2026-02-30", "06.10.2025", "2025-10-05T12:00:00Z")
     ),
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from conftest import NOW
 from fakes import thing, waste
 from ml_janitor.core.model import (
     Absent,
@@ -27,9 +28,9 @@ from ml_janitor.core.model import (
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
 from ml_janitor_cli.screen import make_console, print_blocks
+from reports import schema_problems
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
 
 
@@ -148,9 +149,8 @@ def test_a_verdict_without_steps_shows_its_reason() -> None:
     assert "  1  the rule failed" in drawn(explained(Kept(reason="the rule failed", unknown=True)))
 
 
-@pytest.mark.parametrize(
-    ("cost", "said"),
-    [(Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)],
+@cases(
+    "cost, said", (Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)
 )
 def test_a_cost_is_said_where_there_is_one(cost: Cost | None, said: str | None) -> None:
     out = drawn(explained(replace(waste(), cost=cost)))
@@ -218,9 +218,12 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
         replace(waste(), evidence=seen, steps=("found, proven: nobody uses it",)), tags={"a": "b"}
     )
 
-    document = json.loads(explanation_json([one], {}, time=NOW, account="123456789012"))
+    document = json.loads(explanation_json([one], {"a": ["b"]}, time=NOW, account="123456789012"))
 
-    assert (document["version"], document["time"], document["account"]) == (
+    assert schema_problems("explanation", document) == []
+    assert schema_problems("explanation", {**document, "explanations": [{}]})
+
+    assert (document["schema_version"], document["time"], document["account"]) == (
         2,
         "2026-10-06T03:00:00Z",
         "123456789012",
@@ -251,7 +254,10 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
 def test_the_document_of_something_gone_says_so() -> None:
     one = Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep())
 
-    (each,) = json.loads(explanation_json([one], {}, time=NOW, account="1"))["explanations"]
+    document = json.loads(explanation_json([one], {}, time=NOW, account="1"))
+
+    assert schema_problems("explanation", document) == []
+    (each,) = document["explanations"]
 
     assert (each["verdict"], each["error"], each["deleted"]) == ("not found", None, None)
     assert "steps" not in each

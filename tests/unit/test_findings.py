@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import UNTELLABLE, USED, because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.model import Cost, Finding, Kept, Mode, Verdict, finding_id
 from ml_janitor.core.money import claim_of
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
 from standin import own_signatures
 from tables import cases
 
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
 CHANNEL, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
 
@@ -331,3 +333,33 @@ def test_kept_is_no_finding_and_is_not_remembered(desk: Desk) -> None:
     recorded = desk.swept(found("lamp", Kept(reason="tagged")))
 
     assert (recorded.new, recorded.entries, list(desk.table.scan("finding#"))) == ((), {}, [])
+
+
+def test_accounts_with_equal_names_stay_apart(desk: Desk) -> None:
+    lamp, there = found("lamp"), "210987654321"
+    moved = replace(lamp.target, account=there, arn=lamp.target.arn.replace(ACCOUNT, there))
+    for account, target in ((ACCOUNT, lamp.target), (there, moved)):
+        sweep = Sweep(
+            detector="shelf",
+            account=account,
+            region=REGION,
+            mode=Mode.ACT,
+            results=(replace(lamp, target=target),),
+        )
+        assert len(desk.ledger.record(POOL, sweep, NOW).new) == 1
+        (entry,) = desk.ledger.entries("shelf", account, REGION)
+        desk.ledger.warned(entry, now=NOW, due=NOW + DAY)
+    hold = Hold(key=lamp.target.key, how=HoldKind.KEPT, by="maria", given=NOW)
+    Holds(desk.table).put(ACCOUNT, REGION, hold)
+    desk.ledger.approve(desk.entry(), by="maria")
+    requests, actions = ButtonRequests(desk.table, own_signatures()), Actions(desk.table)
+    requests.make_due(desk.entry(), by="maria", now=NOW)
+    for account in (there, ACCOUNT):
+        requests.grant(desk.ledger, actions, "shelf", account, REGION)
+    (other,) = desk.ledger.entries("shelf", there, REGION)
+    assert (desk.entry().approved, desk.entry().hurried) == ("maria", "maria")
+    assert (other.approved, other.hurried) == ("", "")
+    desk.swept()
+    (other,) = desk.ledger.entries("shelf", there, REGION)
+    assert (desk.entry().open, other.open) == (False, True)
+    assert [list(Holds(desk.table).all(one, REGION)) for one in (ACCOUNT, there)] == [[hold.key], []]

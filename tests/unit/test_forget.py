@@ -19,22 +19,21 @@ from ml_janitor.report.html import pack_entries
 from ml_janitor_cli.forget import Replacement, forget_in_ledger
 from reports import NOW
 from standin import Nights, own_signatures
+from tables import cases
 
 ANNA = Replacement("anna", "person-1")
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("anna", "person-1"),
-        ("Anna (U0123ABC)", "person-1"),
-        ("opened by anna, and by bob", "opened by person-1, and by bob"),
-        ("ask anna.", "ask person-1."),
-        ("anna.lopez", "anna.lopez"),
-        ("anna@example.com", "anna@example.com"),
-        ("joanna and anna-notebook", "joanna and anna-notebook"),
-        ("arn:aws:iam::123456789012:user/anna", "arn:aws:iam::123456789012:user/anna"),
-    ],
+@cases(
+    "text, shown",
+    ("anna", "person-1"),
+    ("Anna (U0123ABC)", "person-1"),
+    ("opened by anna, and by bob", "opened by person-1, and by bob"),
+    ("ask anna.", "ask person-1."),
+    ("anna.lopez", "anna.lopez"),
+    ("anna@example.com", "anna@example.com"),
+    ("joanna and anna-notebook", "joanna and anna-notebook"),
+    ("arn:aws:iam::123456789012:user/anna", "arn:aws:iam::123456789012:user/anna"),
 )
 def test_a_name_is_replaced_where_it_is_the_persons(text: str, shown: str) -> None:
     assert ANNA.text(text) == shown
@@ -90,16 +89,14 @@ def test_a_warning_that_names_the_person_verifies_afterwards(nights: Nights) -> 
     assert (changed, "does not verify" in left) == (0, True)
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ('{"b":1,"a":["x"]}', '{"b":1,"a":["x"]}'),
-        (json.dumps({"tag": "Zoë"}), '{"tag": "person-1"}'),
-        (json.dumps(["Zoë"]), '["person-1"]'),
-        ("[Zoë] said", "[person-1] said"),
-        pytest.param({"Zoë", "bob"}, {"person-1", "bob"}, id="a set"),  # whose order is no name of a test
-        (3, 3),
-    ],
+@cases(
+    "value, shown",
+    ('{"b":1,"a":["x"]}', '{"b":1,"a":["x"]}'),
+    (json.dumps({"tag": "Zoë"}), '{"tag": "person-1"}'),
+    (json.dumps(["Zoë"]), '["person-1"]'),
+    ("[Zoë] said", "[person-1] said"),
+    pytest.param({"Zoë", "bob"}, {"person-1", "bob"}, id="a set"),  # whose order is no name of a test
+    (3, 3),
     ids=str,
 )
 def test_json_in_a_text_stays_json_and_what_names_nobody_stays_to_the_letter(

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import ReadError
@@ -25,11 +25,11 @@ from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.image_repositories import ImageRepository, unused_images
 from ml_janitor.detectors.forgotten_leftovers.log_groups import GrowingLogGroup
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
+from narrowing import not_none, of_type
 from past_jobs import word
 from tables import cases
 from verdicts import shown
 
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PATIENCE = 120 * DAY
 RULE = ForgottenLeftovers()
 NOBODY = cast("Aws", None)
@@ -75,11 +75,9 @@ def test_log_groups(candidate: GrowingLogGroup, verdict: str, reason: str) -> No
 
 
 def test_what_is_certainly_older_is_what_is_saved() -> None:
-    decided = RULE.decide(group(), NOW)
+    decided = of_type(Finding, RULE.decide(group(), NOW))
 
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
-    assert decided.cost.monthly_usd == Decimal("21.00")
+    assert not_none(decided.cost).monthly_usd == Decimal("21.00")
     assert decided.action.endswith("--log-group-name /aws/sagemaker/TrainingJobs --retention-in-days 90")
     assert RULE.decide(group(prices=StoragePrices("eu-west-3", None)), NOW).cost.known is False  # type: ignore[union-attr]
 
@@ -150,11 +148,9 @@ def test_unused_images_are_shown_by_their_tags_five_at_most() -> None:
 
 
 def test_layers_that_stay_are_no_saving() -> None:
-    decided = RULE.decide(repository(), NOW)
+    decided = of_type(Finding, RULE.decide(repository(), NOW))
 
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
-    assert decided.cost.monthly_usd == Decimal("0.30")
+    assert not_none(decided.cost).monthly_usd == Decimal("0.30")
 
 
 def test_an_index_and_its_images_are_used_together() -> None:
@@ -201,15 +197,12 @@ def test_what_is_freed_is_what_is_stored_less_what_stays() -> None:
     ('{"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a.b-c_d:x-1"}', ("a.b-c_d", "x-1", None)),
 )
 def test_references(text: str, names: tuple[str, str | None, str | None]) -> None:
-    match = IMAGE_REFERENCE.search(text)
+    match = not_none(IMAGE_REFERENCE.search(text))
 
-    assert match is not None
     assert (match["account"], match["repository"], match["tag"], match["digest"]) == (ACCOUNT, *names)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY}]
-)
+@cases("wrong", {"retention": 45 * DAY}, {"retention": 90 * DAY + SECOND}, {"patience": 90 * DAY})
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match="days"):
         replace(RULE, **wrong)  # type: ignore[arg-type]
@@ -229,9 +222,8 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) ->
     ("ML-Janitor-sweeps", ("ML-Janitor-sweeps",), "it is the janitor's own"),
 )
 def test_which_groups_are_only_reported(name: str, globs: tuple[str, ...], why: str | None) -> None:
-    decided = replace(RULE, act_on_groups=globs).decide(group(name=name), NOW)
+    decided = of_type(Finding, replace(RULE, act_on_groups=globs).decide(group(name=name), NOW))
 
-    assert isinstance(decided, Finding)
     assert (decided.spared or "").startswith(why or "")
     assert (decided.spared is None) is (why is None)
 
@@ -242,9 +234,8 @@ def test_what_was_set_can_be_taken_away_everywhere() -> None:
 
 
 def test_images_are_only_reported() -> None:
-    decided = RULE.decide(repository(), NOW)
+    decided = of_type(Finding, RULE.decide(repository(), NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.spared == "images are only reported"
 
 
@@ -323,18 +314,15 @@ def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: 
 def test_what_was_seen_on_the_way_to_a_finding(
     candidate: Leftover, evidence: dict[str, object], steps: tuple[str, ...]
 ) -> None:
-    decided = RULE.decide(candidate, NOW)
+    decided = of_type(Finding, RULE.decide(candidate, NOW))
 
-    assert isinstance(decided, Finding)
     assert (shown(decided), decided.steps[:-1]) == (evidence, steps)
 
 
 def test_an_output_costs_what_its_classes_do() -> None:
-    decided = RULE.decide(output(held={"STANDARD": 10 * GB, "GLACIER_IR": 100 * GB}), NOW)
+    decided = of_type(Finding, RULE.decide(output(held={"STANDARD": 10 * GB, "GLACIER_IR": 100 * GB}), NOW))
 
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
-    assert decided.cost.monthly_usd == Decimal("0.63")
+    assert not_none(decided.cost).monthly_usd == Decimal("0.63")
     unpriced = RULE.decide(output(held={"STANDARD": 10 * GB, "INTELLIGENT_TIERING": GB}), NOW)
     assert isinstance(unpriced, Finding)
     assert unpriced.cost is not None

@@ -11,6 +11,7 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
+from narrowing import of_type
 from past_jobs import HOUR, SECOND, job, runs, word
 from tables import cases
 from verdicts import shown
@@ -44,9 +45,8 @@ def test_generous_runtime_limits(family: JobFamily, verdict: str, reason: str) -
 
 def test_what_a_hang_would_cost_is_no_saving() -> None:
     """16 hours of 1.408 dollars on two machines."""
-    decided = GenerousRuntimeLimits().decide(runs(newest=job(instances=2)), NOW)
+    decided = of_type(Finding, GenerousRuntimeLimits().decide(runs(newest=job(instances=2)), NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost is not None
     assert (decided.cost.monthly_usd, decided.cost.accrued_usd) == (None, None)
     assert decided.cost.exposure_usd == Decimal("45.056")
@@ -74,7 +74,6 @@ def test_what_was_seen_of_a_family() -> None:
 @pytest.mark.parametrize(("hours", "seconds"), [(4.0, 28_800), (4.01, 32_400), (0.5, 3600), (0.51, 7200)])
 def test_the_proposed_limit_is_whole_hours_and_one_at_least(hours: float, seconds: int) -> None:
     one = job(hours * HOUR)
-    decided = GenerousRuntimeLimits().decide(runs(newest=one, jobs=(one,) * 3), NOW)
+    decided = of_type(Finding, GenerousRuntimeLimits().decide(runs(newest=one, jobs=(one,) * 3), NOW))
 
-    assert isinstance(decided, Finding)
     assert f"MaxRuntimeInSeconds to {seconds} " in decided.action

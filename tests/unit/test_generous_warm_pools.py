@@ -10,18 +10,17 @@ import boto3
 import pytest
 
 import one_of_each
-from conftest import NOW
+from conftest import MINUTE, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily, PastJob
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor_sandbox.control import Control
+from narrowing import of_type
 from past_jobs import HOUR, job, runs, word
 from tables import cases
 from verdicts import shown
-
-MINUTE = timedelta(minutes=1)
 
 
 def pool(retained: timedelta | None = 4 * HOUR, *, reused: bool = False, **more: Any) -> PastJob:
@@ -59,9 +58,8 @@ def test_generous_warm_pools(family: JobFamily, verdict: str, reason: str) -> No
 def test_it_saves_what_pools_were_billed_beyond_the_proposed_time() -> None:
     """Six pools of two instances beyond 15 minutes: 6 x 2 x 3.75 hours in 60 days, and 730 hours a month."""
     family = pools(pool(10 * MINUTE, reused=True, instances=2), *[pool(instances=2)] * 6)
-    decided = GenerousWarmPools().decide(family, NOW)
+    decided = of_type(Finding, GenerousWarmPools().decide(family, NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost
     hours = Decimal(6 * 2) * Decimal("3.75") * 730 / (60 * 24)
     assert decided.cost.monthly_usd == pytest.approx(hours * Decimal("1.408"))
@@ -74,9 +72,8 @@ def test_pools_of_real_jobs(box: Control, session: boto3.Session, aws: Aws) -> N
     one_of_each.warm_pools(session, box)
 
     (family,) = GenerousWarmPools().find(aws, NOW)
-    decided = GenerousWarmPools().decide(family, NOW)
+    decided = of_type(Finding, GenerousWarmPools().decide(family, NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost
     assert decided.cost.monthly_usd == pytest.approx(Decimal(16 * 730) / 1440 * Decimal("7.09"))
     assert decided.action.endswith("to 0 where the job is created, or leave it out")

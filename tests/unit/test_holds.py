@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from conftest import NOW
 from fakes import USED, thing
 from ml_janitor.engine.policy import (
     Hold,
@@ -14,7 +15,6 @@ from ml_janitor.engine.policy import (
     recreated_hold_key,
 )
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 WEEK = timedelta(days=7)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -38,11 +39,10 @@ from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, Progress
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob, SuspectTuner, TuningJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.detector import CannotActError
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 REFUSED = Unreadable("AccessDenied: no", "call")
 DOLLAR = Price(Decimal(1), "Price List API")
 
@@ -180,9 +180,8 @@ def test_new_outputs_are_progress(kind: JobKind, newest: Signal[NewestObject | N
 
 
 def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
-    verdict = decide(silent(job(PROCESSING_JOB_KIND)))
+    verdict = of_type(Finding, decide(silent(job(PROCESSING_JOB_KIND))))
 
-    assert isinstance(verdict, Finding)
     assert verdict.reason == (
         "this processing job logged nothing for 20 hours (its longest pause before was 1 minute)"
         " and its host is idle (it may be waiting for a query, another job or a person); $1.00 an hour"
@@ -247,9 +246,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
-)
+@cases("signal, expected", (REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept"))
 def test_nothing_is_known_undescribed(kind: JobKind, signal: Signal[RunningJob], expected: str) -> None:
     assert word(decide(SuspectJob(target=target(kind.of.type), job=signal))) == expected
 
@@ -293,9 +290,8 @@ def test_its_beginning_is_unknown(cpu: Signal[LoadSpan] | LoadSpan, quiet: timed
     ids=lambda value: value.of.type if isinstance(value, JobKind) else "",
 )
 def test_what_would_be_done_and_what_it_has_cost(kind: JobKind, action: str) -> None:
-    verdict = decide(silent(job(kind, writes_to=("s3://out/",)), newest=Value(None)))
+    verdict = of_type(Finding, decide(silent(job(kind, writes_to=("s3://out/",)), newest=Value(None))))
 
-    assert isinstance(verdict, Finding)
     assert verdict.action == action
     assert verdict.cost is not None
     assert (verdict.cost.accrued_usd, verdict.cost.monthly_usd) == (Decimal(39), None)
@@ -352,9 +348,8 @@ def test_a_job_in_progress_has_no_pool_that_waits() -> None:
 
 
 def test_a_pool_is_told_in_full() -> None:
-    verdict = decide(pool(90 * MINUTE))
+    verdict = of_type(Finding, decide(pool(90 * MINUTE)))
 
-    assert isinstance(verdict, Finding)
     assert verdict.reason == (
         "the warm pool of this training job (2 x ml.g5.2xlarge) waits for another job, unused for 90 minutes"
         " and until 2026-10-06 07:30 UTC; $1.00 an hour"
@@ -363,8 +358,7 @@ def test_a_pool_is_told_in_full() -> None:
     assert verdict.confidence is Confidence.PROVEN
     assert verdict.since == NOW - 90 * MINUTE
     assert verdict.grace == 15 * MINUTE
-    assert verdict.cost is not None
-    assert verdict.cost.accrued_usd == Decimal("1.5")
+    assert not_none(verdict.cost).accrued_usd == Decimal("1.5")
     assert {one.signal: one.value for one in verdict.evidence} == {
         "status": "Completed, warm pool Available",
         "instances": "2 x ml.g5.2xlarge",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
@@ -29,11 +30,10 @@ from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, LoadSpan, Run
 from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 
@@ -150,9 +150,8 @@ def test_silence_is_measured_against_the_jobs_own_rhythm(
     (NotRead(), "its logs could not be read"),
 )
 def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -> None:
-    verdict = decide(with_signs(hung(), rhythm=rhythm))
+    verdict = of_type(Kept, decide(with_signs(hung(), rhythm=rhythm)))
 
-    assert isinstance(verdict, Kept)
     assert verdict.unknown
     assert verdict.reason == reason
 
@@ -327,9 +326,7 @@ def test_what_may_be_work_is_likely_and_says_why() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "kinds", [["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"]]
-)
+@cases("kinds", ["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"])
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
     job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
 
@@ -378,20 +375,18 @@ def test_an_unread_load_is_unknown(loads: Signal[tuple[HostLoad, ...]]) -> None:
 
 @pytest.mark.parametrize("phase", ["Starting", "Pending"])
 def test_waiting_costs_nothing(phase: str) -> None:
-    verdict = decide(hung(job=replace(JOB, phase=phase, started=None, max_runtime=HOUR)))
+    verdict = of_type(Kept, decide(hung(job=replace(JOB, phase=phase, started=None, max_runtime=HOUR))))
 
-    assert isinstance(verdict, Kept)
     assert not verdict.unknown
     assert verdict.reason == f"{phase} for 11 days: waiting for instances costs nothing"
 
 
-@pytest.mark.parametrize(
-    "phase", ["Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"]
+@cases(
+    "phase", "Downloading", "Uploading", "Stopping", "Interrupted", "Restarting", "Updating", "NeverHeardOf"
 )
 def test_other_phases_are_kept(phase: str) -> None:
-    verdict = decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR)))
+    verdict = of_type(Kept, decide(hung(job=replace(JOB, phase=phase, max_runtime=HOUR))))
 
-    assert isinstance(verdict, Kept)
     assert verdict.reason == f"not in training but {phase} since 2026-09-25 03:00 UTC"
 
 
@@ -399,9 +394,7 @@ def test_a_job_that_ended_meanwhile_is_kept() -> None:
     assert word(decide(hung(job=replace(JOB, status="Completed")))) == "kept"
 
 
-@pytest.mark.parametrize(
-    ("job", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
-)
+@cases("job, expected", (REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept"))
 def test_without_a_description_nothing_is_known(job: Signal[RunningJob], expected: str) -> None:
     assert word(decide(hung(job=job))) == expected
 
@@ -447,9 +440,8 @@ def test_runtime_alone_is_no_proof() -> None:
 
 
 def test_a_deadlock_is_told_in_full() -> None:
-    verdict = decide(hung(silent=200 * HOUR, wrote=201 * HOUR))
+    verdict = of_type(Finding, decide(hung(silent=200 * HOUR, wrote=201 * HOUR)))
 
-    assert isinstance(verdict, Finding)
     assert verdict.reason == (
         "this training job logged nothing for 8 days (its longest pause before was 10 minutes),"
         " wrote nothing to S3,"
@@ -473,20 +465,17 @@ def test_a_deadlock_is_told_in_full() -> None:
 
 
 def test_it_has_cost_what_was_billed_since_it_started() -> None:
-    verdict = decide(hung())
+    verdict = of_type(Finding, decide(hung()))
 
-    assert isinstance(verdict, Finding)
     assert verdict.cost is not None
     assert verdict.cost.accrued_usd == Decimal("58.752") * 264
     assert verdict.cost.monthly_usd is None
 
 
 def test_an_unknown_price_is_not_nothing() -> None:
-    verdict = decide(hung(price=Price(None, "Price List API")))
+    verdict = of_type(Finding, decide(hung(price=Price(None, "Price List API"))))
 
-    assert isinstance(verdict, Finding)
-    assert verdict.cost is not None
-    assert not verdict.cost.known
+    assert not not_none(verdict.cost).known
     assert verdict.reason.endswith("; price unknown")
 
 

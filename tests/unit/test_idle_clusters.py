@@ -7,9 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.prices import Price
@@ -17,12 +15,12 @@ from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors import idle_clusters
 from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
+from narrowing import not_none, of_type
 from scripted import DENIED as REFUSED
 from scripted import Refusal, Script, Torn
 from tables import cases
 from verdicts import shown
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("denied")
 
 
@@ -97,18 +95,23 @@ def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> 
     ("", "terminate-clusters --cluster-ids j-1"),
 )
 def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: str) -> None:
-    found = IdleClusters().decide(cluster(release=release), NOW)
+    found = of_type(Finding, IdleClusters().decide(cluster(release=release), NOW))
 
-    assert isinstance(found, Finding)
     assert f"aws emr {command}" in found.action
     assert found.confidence is Confidence.LIKELY
-    assert found.cost is not None
-    assert not found.cost.known
+    assert not not_none(found.cost).known
 
 
-@pytest.mark.parametrize(
+@cases(
     "application",
-    ["flink", "hbase", "jupyterhub", "jupyterenterprisegateway", "phoenix", "presto", "prestosql", "trino"],
+    "flink",
+    "hbase",
+    "jupyterhub",
+    "jupyterenterprisegateway",
+    "phoenix",
+    "presto",
+    "prestosql",
+    "trino",
 )
 def test_work_outside_of_yarn_may_go_on_unseen(application: str) -> None:
     decided = IdleClusters().decide(cluster(applications=frozenset({"spark", application})), NOW)
@@ -142,9 +145,10 @@ def test_what_was_seen_of_a_cluster() -> None:
     assert both.cost.source == "EMR has no price list here"
 
 
-@pytest.mark.parametrize(
-    ("member", "words"),
-    [({"created": None}, "younger than 24 hours"), ({"timeout": Value(DAY)}, "after 24 hours without use")],
+@cases(
+    "member, words",
+    ({"created": None}, "younger than 24 hours"),
+    ({"timeout": Value(DAY)}, "after 24 hours without use"),
 )
 def test_of_unknown_age_and_a_timeout_as_long_as_the_idle_time(member: Any, words: str) -> None:
     """EMR sees no other use where the timeout is not over yet."""

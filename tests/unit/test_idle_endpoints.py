@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, NOW, SECOND
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
 from ml_janitor.core.model import (
@@ -40,11 +41,10 @@ from ml_janitor.detectors.idle_endpoints.reading import (
     variant_invocations,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 DENIED = Unreadable("GetMetricData: AccessDenied")
 ARRIVES = Value(MetricSeries(((NOW - HOUR, 60.0),)))
 ZEROS = Value(MetricSeries(tuple((NOW - n * HOUR, 0.0) for n in range(168, 0, -1))))
@@ -413,9 +413,8 @@ def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
     ({"deployed": 98}, NOW - 97 * DAY, "nor in the 90 days before"),
 )
 def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: datetime, words: str) -> None:
-    verdict = decided(**given)
+    verdict = of_type(Finding, decided(**given))
 
-    assert isinstance(verdict, Finding)
     assert verdict.since == since
     assert words in verdict.reason
 
@@ -430,13 +429,11 @@ def test_a_window_longer_than_its_life_is_not_claimed() -> None:
 
 
 def test_a_finding_carries_cost_action_and_steps() -> None:
-    verdict = decided()
+    verdict = of_type(Finding, decided())
 
-    assert isinstance(verdict, Finding)
     assert verdict.confidence is Confidence.PROVEN
     assert verdict.action == "delete the endpoint (its configuration and models stay)"
-    assert verdict.cost is not None
-    assert verdict.cost.monthly_usd == Decimal("0.46") * 730
+    assert not_none(verdict.cost).monthly_usd == Decimal("0.46") * 730
     assert len(verdict.steps) == 3
     assert RULE.cleanup.grace == 3 * DAY
     assert {one.signal: one.value for one in verdict.evidence} == {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead, Metric, TrailEvent
 from ml_janitor.aws.prices import Price
@@ -27,6 +28,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors import idle_notebooks
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks, Notebook
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import shown, word
 
@@ -34,7 +36,6 @@ NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
 NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
 SATURDAY = datetime(2026, 10, 10, 12, tzinfo=UTC)
 
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("GetLogEvents: AccessDeniedException")
 PUBLISHED = {"log": Absent()}  # only the notebook's own metric speaks
 
@@ -244,8 +245,7 @@ def test_what_only_supports_is_said_when_it_fails(signals: dict[str, Any], expec
 
 
 def test_a_finding_tells_the_whole_story() -> None:
-    verdict = judged(notebook(NIGHT, quiet=9 * HOUR), NIGHT)
-    assert isinstance(verdict, Finding)
+    verdict = of_type(Finding, judged(notebook(NIGHT, quiet=9 * HOUR), NIGHT))
     assert verdict.reason == (
         "the last sign of work was a line in its Jupyter log 9 hours ago; "
         "2 hours are allowed outside working hours (Mon-Fri 08-20 UTC)"
@@ -253,8 +253,7 @@ def test_a_finding_tells_the_whole_story() -> None:
     assert verdict.confidence is Confidence.LIKELY
     assert verdict.action == "stop the notebook instance (its volume and files stay)"
     assert verdict.since == NIGHT - 9 * HOUR
-    assert verdict.cost is not None
-    assert verdict.cost.monthly_usd == Decimal("146.00")
+    assert not_none(verdict.cost).monthly_usd == Decimal("146.00")
     assert shown(verdict) == {
         "status": "InService",
         "instance type": "ml.t3.xlarge",
@@ -270,10 +269,8 @@ def test_a_finding_tells_the_whole_story() -> None:
 
 def test_an_unknown_price_stays_unknown() -> None:
     unpriced = replace(notebook(NIGHT), price=Price(None, "no price list"))
-    verdict = judged(unpriced, NIGHT)
-    assert isinstance(verdict, Finding)
-    assert verdict.cost is not None
-    assert not verdict.cost.known
+    verdict = of_type(Finding, judged(unpriced, NIGHT))
+    assert not not_none(verdict.cost).known
 
 
 def test_a_holiday_is_named() -> None:
@@ -309,9 +306,8 @@ def published(now: datetime, idle: timedelta) -> dict[str, Any]:
 @pytest.mark.parametrize("quiet", [MINUTE, 5 * HOUR, 13 * HOUR])
 @pytest.mark.parametrize("now", [CLOSING - 2 * HOUR, DUSK])
 def test_in_the_last_two_working_hours_it_is_found_whatever_it_does(now: datetime, quiet: timedelta) -> None:
-    verdict = scheduled(notebook(now, quiet=quiet), now)
+    verdict = of_type(Finding, scheduled(notebook(now, quiet=quiet), now))
 
-    assert isinstance(verdict, Finding)
     assert verdict.confidence is Confidence.LIKELY
     assert verdict.schedule == ActionSchedule(CLOSING, CLOSING, CLOSING + DAY)
     assert verdict.grace == HOUR
@@ -341,24 +337,21 @@ def test_the_others_are_kept_while_they_are_used() -> None:
     ({"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
 )
 def test_after_closing_it_is_due_once_nothing_shows_work(signals: dict[str, Any], due: datetime) -> None:
-    verdict = scheduled(notebook(LATE, **signals), LATE)
+    verdict = of_type(Finding, scheduled(notebook(LATE, **signals), LATE))
 
-    assert isinstance(verdict, Finding)
     assert verdict.schedule == ActionSchedule(CLOSING, due, CLOSING + DAY)
 
 
 def test_at_closing_it_is_due_as_after_it() -> None:
-    verdict = scheduled(notebook(CLOSING, quiet=20 * MINUTE), CLOSING)
+    verdict = of_type(Finding, scheduled(notebook(CLOSING, quiet=20 * MINUTE), CLOSING))
 
-    assert isinstance(verdict, Finding)
     assert verdict.schedule == ActionSchedule(CLOSING, CLOSING + 100 * MINUTE, CLOSING + DAY)
 
 
 @pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])
 def test_it_has_cost_something_only_since_it_was_quiet(quiet: timedelta, since: datetime | None) -> None:
-    verdict = scheduled(notebook(LATE, quiet=quiet), LATE)
+    verdict = of_type(Finding, scheduled(notebook(LATE, quiet=quiet), LATE))
 
-    assert isinstance(verdict, Finding)
     assert verdict.since == since
 
 
@@ -374,9 +367,8 @@ def test_the_steps_say_how_it_was_judged() -> None:
 
 
 def test_what_its_own_idle_time_proves_needs_no_schedule() -> None:
-    verdict = scheduled(notebook(LATE, quiet=6 * HOUR, **published(LATE, 3 * HOUR)), LATE)
+    verdict = of_type(Finding, scheduled(notebook(LATE, quiet=6 * HOUR, **published(LATE, 3 * HOUR)), LATE))
 
-    assert isinstance(verdict, Finding)
     assert (verdict.confidence, verdict.schedule) == (Confidence.PROVEN, None)
 
 
@@ -394,21 +386,18 @@ def test_no_clock_stops_what_may_work_unseen(signals: dict[str, Any]) -> None:
 
 
 def test_on_a_weekend_the_last_closing_is_fridays() -> None:
-    verdict = scheduled(notebook(SATURDAY), SATURDAY)
+    verdict = of_type(Finding, scheduled(notebook(SATURDAY), SATURDAY))
 
-    assert isinstance(verdict, Finding)
     friday = datetime(2026, 10, 9, 20, tzinfo=UTC)
     assert verdict.schedule == ActionSchedule(friday, friday, friday + 3 * DAY)
 
 
 def test_it_costs_what_the_nights_and_weekends_cost() -> None:
-    verdict = scheduled(notebook(DUSK), DUSK)
+    verdict = of_type(Finding, scheduled(notebook(DUSK), DUSK))
 
-    assert isinstance(verdict, Finding)
     assert verdict.cost is not None
     assert verdict.cost.monthly_usd == Decimal("0.20") * 730 * Decimal(108) / 168  # 60 of 168 hours are open
-    unpriced = scheduled(replace(notebook(DUSK), price=Price(None, "no price list")), DUSK)
-    assert isinstance(unpriced, Finding)
+    unpriced = of_type(Finding, scheduled(replace(notebook(DUSK), price=Price(None, "no price list")), DUSK))
     assert unpriced.cost == Cost.standing(None, "no price list")
 
 

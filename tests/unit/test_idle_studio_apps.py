@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead, TrailEvent
 from ml_janitor.aws.calls import Listing
@@ -31,11 +32,10 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors import idle_studio_apps
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps, _metric, _price
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import shown, word
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("GetLogEvents: AccessDeniedException")
 NOT_LAB = {"type": "KernelGateway", "shutdown": NotRead()}
 
@@ -118,9 +118,8 @@ def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], e
     ({"reserved": True}, "it runs on the reserved capacity of a training plan, which is paid for without"),
 )
 def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reason: str) -> None:
-    verdict = judged(app(**signals))
+    verdict = of_type(Kept, judged(app(**signals)))
 
-    assert isinstance(verdict, Kept)
     assert not verdict.unknown
     assert verdict.reason.startswith(reason)
 
@@ -218,8 +217,7 @@ def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
     assert IdleStudioApps.cleanup.grace == DAY
     assert verdict.action == "stop the app (its space and volume stay; memory and running terminals do not)"
     assert verdict.since == NOW - 9 * HOUR
-    assert verdict.cost is not None
-    assert verdict.cost.monthly_usd == Decimal("1022.00")
+    assert not_none(verdict.cost).monthly_usd == Decimal("1022.00")
     said = shown(verdict)
     assert (said["user profile"], said["space"], said["instance type"]) == ("anna", "desk", "ml.g5.xlarge")
     assert "last session of a remote editor" not in said
@@ -333,9 +331,8 @@ def session(hours: int, arn: str | None, **given: Any) -> TrailEvent:
 def test_a_session_counts_for_the_space_that_it_names(event: TrailEvent, *, counts: bool) -> None:
     listing = Listing((session(5, f"{SPACE}/desk"), event))
 
-    began = idle_studio_apps.newest_session(listing, app(remote=True))
+    began = of_type(Value, idle_studio_apps.newest_session(listing, app(remote=True)))
 
-    assert isinstance(began, Value)
     assert began.value == NOW - (1 if counts else 5) * HOUR
 
 
@@ -353,9 +350,8 @@ def test_a_broken_off_trail_can_show_a_session_but_not_that_there_is_none() -> N
 
 
 def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -> None:
-    found = IdleStudioApps().decide(app(), NOW)
+    found = of_type(Finding, IdleStudioApps().decide(app(), NOW))
 
-    assert isinstance(found, Finding)
     assert found.to_prove == "let its space publish its idle time (janitor docs notebook-activity)"
     seen = {one.signal: one.value for one in found.evidence}
     assert seen["what would prove it"] == found.to_prove
@@ -368,9 +364,8 @@ def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -
     ({**NOT_LAB, "space": None}, "nothing shows use, but a kernel may compute"),
 )
 def test_nothing_is_advised_that_would_not_help(signals: dict[str, Any], step: str) -> None:
-    found = IdleStudioApps().decide(app(**signals), NOW)
+    found = of_type(Finding, IdleStudioApps().decide(app(**signals), NOW))
 
-    assert isinstance(found, Finding)
     assert (found.to_prove, step in found.steps) == ("", True)
     assert not {"what would prove it", "what would do without this"} & {one.signal for one in found.evidence}
 
@@ -400,10 +395,8 @@ def test_what_runs_on_nobody_knows_what_has_no_price() -> None:
 
 @pytest.mark.parametrize("kind", ["RSessionGateway", "TensorBoard", "DetailedProfiler"])
 def test_other_apps_on_billed_instances_are_only_reported(kind: str) -> None:
-    found = IdleStudioApps().decide(app(type=kind, space=None, shutdown=NotRead()), NOW)
+    found = of_type(Finding, IdleStudioApps().decide(app(type=kind, space=None, shutdown=NotRead()), NOW))
 
-    assert isinstance(found, Finding)
     assert found.confidence is Confidence.LIKELY
     assert found.spared == "nothing shows whether somebody uses an app of this type but its log"
-    assert found.cost is not None
-    assert found.cost.known
+    assert not_none(found.cost).known

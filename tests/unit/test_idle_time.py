@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from conftest import NOW
+from conftest import MINUTE, NOW, SECOND
 from ml_janitor.aws.studio_apps import fresh_idle_time, idle_time_text, janitor_idle_metric, read_idle_times
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Script
 from tables import cases
 
-MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 SOURCE = "cloudwatch:GetMetricData"
 ARE = janitor_idle_metric(NotebookInstanceName="eda")
 

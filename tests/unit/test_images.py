@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import DAY, NOW
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.images import (
     EcrImage,
@@ -20,10 +19,6 @@ from ml_janitor.aws.images import (
 )
 from scripted import DENIED, Script
 
-DAY = timedelta(days=1)
-SINCE = NOW - 30 * DAY
-HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-DIGEST = f"sha256:{'a' * 64}"
 DENIAL = "AccessDeniedException: denied"
 
 

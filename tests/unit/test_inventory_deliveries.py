@@ -22,9 +22,7 @@ from ml_janitor.detectors.duplicate_artifacts.inventories import (
     Inventory,
     InventorySettings,
     read_inventory,
-    suggest_inventory,
 )
-from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -341,7 +339,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
                 e_tag=lambda one: None if one["is_delete_marker"] else OTHER[:31] + one["sequence_number"][-1]
             ),
         ),
-        "8760 hours old, older than inventory_max_age",
+        "8760 hours old, older than two days",
     ),
     "filtered": (
         given(configuration={"Filter": {"Prefix": "runs/"}}),
@@ -443,50 +441,3 @@ def test_what_is_no_longer_so_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert {artifact.key for artifact in read.found} == COPIES
     assert "1 of the 3 keys that it names are no longer so" in read.reading
-
-
-def configured(
-    fields: list[str], *, enabled: bool = True, kind: str = "Parquet", prefix: str = ""
-) -> dict[str, Any]:
-    to = {"Bucket": "arn:aws:s3:::inventories", "Prefix": "lists", "Format": kind}
-    return {
-        "Id": "all",
-        "IsEnabled": enabled,
-        "OptionalFields": fields,
-        **({"Filter": {"Prefix": prefix}} if prefix else {}),
-        "Destination": {"S3BucketDestination": to},
-    }
-
-
-@cases(
-    "live, lists, place",
-    ("ENABLED", [], 'table = "s3tablescatalog/aws-s3.b_models.inventory"'),
-    ("DISABLED", [], None),
-    (None, [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
-    ("DISABLED", [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
-    (None, [configured(["Size", "ETag"], enabled=False)], None),
-    (None, [configured(["Size"])], None),
-    (None, [configured(["Size", "ETag"], prefix="runs/")], None),
-    (None, [configured(["Size", "ETag"], kind="CSV")], None),
-    (None, [], None),
-)
-def test_a_usable_list_is_suggested(live: str | None, lists: list[dict[str, Any]], place: str | None) -> None:
-    def get_bucket_metadata_configuration(**_: str) -> Any:
-        if live is None:
-            raise ClientError({"Error": {"Code": "MetadataConfigurationNotFound", "Message": ""}}, "Get")
-        table = {"ConfigurationState": live, "TableName": "inventory"}
-        found = {
-            "InventoryTableConfigurationResult": table,
-            "DestinationResult": {"TableNamespace": "b_models"},
-        }
-        return {"GetBucketMetadataConfigurationResult": {"MetadataConfigurationResult": found}}
-
-    s3 = SimpleNamespace(
-        get_bucket_metadata_configuration=get_bucket_metadata_configuration,
-        list_bucket_inventory_configurations=lambda **_: {"InventoryConfigurationList": lists},
-    )
-    aws: Any = SimpleNamespace(s3=s3)
-    setting = suggest_inventory(aws, "models")
-
-    assert (setting is None) is (place is None)
-    assert place is None or place in str(setting)

@@ -11,6 +11,7 @@ import pytest
 from conftest import ACCOUNT, NOW
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.descriptions import KeptDescriptions
 from ml_janitor.config.events import SweepEvent
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.ledger.files import HashedFiles
@@ -20,6 +21,7 @@ from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
 from standin import Context
+from tables import cases
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
 VARIABLES = {
@@ -31,7 +33,6 @@ VARIABLES = {
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
 ORGANIZATION = f"""[organization]
 accounts = ["{MEMBER}"]
-janitor_account = "{ACCOUNT}"
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """
@@ -103,18 +104,14 @@ def test_account_regions_and_detector_are_the_functions_own(tmp_path: Path) -> N
         _ = off.detector
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "deadline"), [(900_000, 1895), (50_000, 1045), (20_000, 1018), (0, 1000)]
-)
+@cases("milliseconds, deadline", (900_000, 1895), (50_000, 1045), (20_000, 1018), (0, 1000))
 def test_slack_leaves_the_run_time_to_end(tmp_path: Path, milliseconds: int, deadline: float) -> None:
     found = own(tmp_path, milliseconds=milliseconds)
     assert found.left == timedelta(milliseconds=milliseconds)
     assert found.slack_deadline == deadline
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "reserve"), [(900_000, timedelta(minutes=2)), (240_000, timedelta(minutes=1))]
-)
+@cases("milliseconds, reserve", (900_000, timedelta(minutes=2)), (240_000, timedelta(minutes=1)))
 def test_reading_stops_when_only_the_rest_of_the_run_has_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milliseconds: int, reserve: timedelta
 ) -> None:
@@ -147,6 +144,7 @@ def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert given["pace"] is None
     assert given["prices_from"] is here.session
     assert isinstance(given["scratch"], HashedFiles)
+    assert isinstance(given["kept"], KeptDescriptions)
 
 
 def replace_session(inside: EnteredPlace) -> Any:

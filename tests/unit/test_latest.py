@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, HOUR, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
+from narrowing import not_none
 from tables import cases
 
-HOUR = timedelta(hours=1)
 THERE = "210987654321"
 
 
@@ -40,9 +39,7 @@ def swept(*results: Result, **how: Any) -> Sweep:
 
 
 def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
-    last = latest.sweep("shelf", account, REGION)
-    assert last is not None
-    return last
+    return not_none(latest.sweep("shelf", account, REGION))
 
 
 ALL = (

@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from memory_table import MemoryTable
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -128,13 +129,13 @@ def test_a_thousand_rules_are_the_most() -> None:
     (whole(EXPIRES).replace(b"<Days>", b'<Days unit="h">'), "unknown attributes at Days"),
     (whole(EXPIRES).replace(b" xmlns=", b" Version='2' xmlns="), "unknown attributes at Life"),
     (whole(EXPIRES).replace(b"2006-03-01", b"2030-01-01"), "unknown attributes at Life"),
-    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that are no number"),
+    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that is not a number"),
     (whole(rule("<Expiration>400</Expiration>")), "text in Expiration"),
     (whole(f"<!-- note -->{EXPIRES}"), "comment"),
     (whole(f"<?note?>{EXPIRES}"), "instruction"),
     (b"<!DOCTYPE x>" + whole(EXPIRES), "instruction"),
     (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + whole(EXPIRES), "in ISO-8859-1"),
-    (whole(EXPIRES)[:-9], "no XML"),
+    (whole(EXPIRES)[:-9], "not XML"),
 )
 def test_what_is_not_known_in_whole_stays_as_it_is(text: bytes, why: str) -> None:
     with pytest.raises(UnchangeableError, match=why):
@@ -205,6 +206,14 @@ ABORT = (
 )
 DATED = "<Expiration><Date>2027-01-01T00:00:00.000Z</Date></Expiration>"
 KEEPS = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>"
+
+
+def test_a_policys_moves_and_deletions_stand_beside_each_other() -> None:
+    """They are two rules of one folder; a move by anybody else's rule is somebody else's wish."""
+    beside = LifecycleConfiguration(whole(rule(moves((30, "STANDARD_IA")))))
+    ours = LifecycleRule(id="a-deletes", prefix="logs/", expire_after=90)
+    assert find_rule_conflict(beside, [ours]) is None
+    assert find_rule_conflict(beside, [replace(ours, id="b-deletes")]) is not None
 
 
 @cases(

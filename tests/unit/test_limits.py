@@ -15,6 +15,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Sweep, make_cause
 from ml_janitor.ledger.limits import LIMIT_KEY, ActionLimits
 from standin import ARMED, Nights, in_memory, own_signatures
+from tables import cases
 
 PER_SWEEP, PER_NIGHT = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, 3)
 
@@ -87,9 +88,7 @@ def test_a_counter_goes_after_a_week_and_holds_thousands(table: MemoryTable) -> 
     assert {len(mark) for mark in counter["taken"]} == {32 + len(" 2:") + 64}  # KMS's own have 44
 
 
-@pytest.mark.parametrize(
-    ("hour", "night"), [(3, "2026-10-05"), (9, "2026-10-05"), (10, "2026-10-06"), (23, "2026-10-06")]
-)
+@cases("hour, night", (3, "2026-10-05"), (9, "2026-10-05"), (10, "2026-10-06"), (23, "2026-10-06"))
 def test_a_night_is_from_noon_to_noon_at_the_operator(table: MemoryTable, hour: int, night: str) -> None:
     assert (
         ActionLimits(table, "Europe/Berlin", own_signatures()).night(datetime(2026, 10, 6, hour, tzinfo=UTC))

@@ -66,8 +66,8 @@ def test_what_lies_before_the_start_does_not_count() -> None:
     (GONE, REFUSED, REFUSED),
     (GONE, flat(1), GONE),
     (flat(1), GONE, GONE),
-    (flat(1), series(1, math.nan), Unreadable("GetMetricData: a value is no number", GONE.source)),
-    (series(-math.inf), flat(1), Unreadable("GetMetricData: a value is no number", GONE.source)),
+    (flat(1), series(1, math.nan), Unreadable("GetMetricData: a value is not a number", GONE.source)),
+    (series(-math.inf), flat(1), Unreadable("GetMetricData: a value is not a number", GONE.source)),
 )
 def test_no_span(lows: Signal[MetricSeries], highs: Signal[MetricSeries], expected: Signal[LoadSpan]) -> None:
     assert load_span(lows, highs, START, END) == expected

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from ml_janitor.aws.locations import S3Address, addresses_in, parse_address
 from ml_janitor.aws.references import PlaceUser, References
 from ml_janitor.core.model import Absent, Unreadable, Value
@@ -97,9 +95,7 @@ def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
     assert isinstance(references.to("b", ["a/k.pt"]).in_use, Value)
 
 
-@pytest.mark.parametrize(
-    "text", ["s3://b/${KEY}", "s3://${BUCKET}/${KEY}", "s3://b/a/k.pt.bak, and more", "s3://b/a/k.p{n}.bak"]
-)
+@cases("text", "s3://b/${KEY}", "s3://${BUCKET}/${KEY}", "s3://b/a/k.pt.bak, and more", "s3://b/a/k.p{n}.bak")
 def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None:
     """Where nothing stands before a placeholder, the address says nothing of what it is to be."""
     references = References()

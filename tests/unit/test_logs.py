@@ -26,6 +26,7 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, Unreadable, Value
+from narrowing import not_none
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
@@ -136,9 +137,8 @@ def test_log_groups_are_on_all_pages_with_how_long_they_keep_events() -> None:
 def test_one_group_is_the_one_of_exactly_that_name() -> None:
     pages = [{"logGroups": [listed("/a/b")]}, {"logGroups": [listed("/a")]}]
 
-    found = find_log_group(Script({GROUPS: pages}).aws(), "/a")
+    found = not_none(find_log_group(Script({GROUPS: pages}).aws(), "/a"))
 
-    assert found is not None
     assert found.name == "/a"
     assert find_log_group(Script({GROUPS: pages}).aws(), "/a/") is None
     with pytest.raises(ReadError, match="DescribeLogGroups broke off after 1"):

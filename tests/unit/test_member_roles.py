@@ -13,7 +13,6 @@ HOME, THERE = "123456789012", "210987654321"
 BUCKET = {"mode": "act", "act_in": [THERE], "act_on_prefixes": ["s3://models/old/"]}
 ORGANIZATION = {
     "id": "o-a1b2c3d4e5",
-    "janitor_account": HOME,
     "external_id": "ml-janitor-7f3a",
     "callers": [f"arn:aws:iam::{HOME}:role/platform"],
     "all_accounts": True,

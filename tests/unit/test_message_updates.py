@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, MINUTE, REGION
 from fakes import USED, because, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
@@ -27,8 +27,6 @@ from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
 from standin import DAY, DENIED, HOUR, Cleaner, KilledError, Nights, by_name, with_request
 from tables import cases
-
-MINUTE = timedelta(minutes=1)
 
 
 class Blackboard:
@@ -427,9 +425,8 @@ def test_what_became_of_a_warned_finding_is_told(
     assert len(board.direct) == len(news)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "left"),
-    [(Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")],
+@cases(
+    "outcome, left", (Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")
 )
 def test_that_a_warning_is_void_is_told_once(
     nights: Nights, board: Blackboard, updates: MessageUpdates, outcome: Outcome, left: str

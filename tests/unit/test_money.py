@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
 from ml_janitor.core.model import Cost
 from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd, round_keeping_small
 from ml_janitor.core.results import Overlap, Report, Result
@@ -19,6 +17,7 @@ from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
+from narrowing import not_none
 from reports import ACCOUNT, NOW, accruing, finding, result, standing, sweep
 from tables import cases
 
@@ -41,9 +40,7 @@ def test_amounts(amount: str, said: str) -> None:
     assert format_usd(Decimal(amount)) == said
 
 
-@pytest.mark.parametrize(
-    ("amount", "kept"), [("2.675", "2.68"), ("0.004", "0.004"), ("0", "0"), (None, None)]
-)
+@cases("amount, kept", ("2.675", "2.68"), ("0.004", "0.004"), ("0", "0"), (None, None))
 def test_what_is_remembered_is_cents_or_what_there_is(amount: str | None, kept: str | None) -> None:
     assert round_keeping_small(None if amount is None else Decimal(amount)) == (
         None if kept is None else Decimal(kept)
@@ -114,9 +111,8 @@ def test_only_the_rest_is_counted(cost: Cost, left: tuple[int, int], counted: tu
     overlap = Overlap(
         detector="d", arn="a", name="n", monthly_usd=Decimal(left[0]), accrued_usd=Decimal(left[1])
     )
-    rest = replace(result("e", "a", finding("idle", cost)), overlap=overlap).counted
+    rest = not_none(replace(result("e", "a", finding("idle", cost)), overlap=overlap).counted)
 
-    assert rest is not None
     assert (rest.hourly_usd, rest.monthly_usd, rest.accrued_usd, rest.once_usd) == counted
 
 

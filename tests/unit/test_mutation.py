@@ -136,7 +136,6 @@ def test_breakages_still_apply(file: str) -> None:
     rows = [row for row in breakages() if row.file == file]
 
     assert [row.old for row in rows if text.count(row.old) != 1] == []
-    assert len({row.why for row in rows}) == len(rows)
     for mutant in broken(file, text):
         assert ast.dump(mutant.tree) != ast.dump(ast.parse(text))
         assert all(test.exists() for test in mutant.tests)

@@ -75,9 +75,7 @@ def recorded(**steps: str) -> tuple[RecordedSteps, Log]:
     return RecordedSteps(log, action, "act"), log  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [({}, "refused"), ({"stop": "refused"}, "refused"), ({"stop": "begun"}, "begun")]
-)
+@cases("before, after", ({}, "refused"), ({"stop": "refused"}, "refused"), ({"stop": "begun"}, "begun"))
 def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after: str) -> None:
     """A try that was begun may have done its work, and lost its answer."""
     steps, log = recorded(**before)

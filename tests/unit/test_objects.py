@@ -155,7 +155,7 @@ def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytes
 
 @pytest.mark.parametrize("uri", ["https://s3.amazonaws.com/bucket/a/", "s3:///a/", "bucket/a/"])
 def test_another_address_is_unreadable(account: Aws, uri: str) -> None:
-    assert found(account, uri) == Unreadable(f"{uri}: {uri!r} is no s3:// address", LIST)
+    assert found(account, uri) == Unreadable(f"{uri}: {uri!r} is not an s3:// address", LIST)
 
 
 class Body(BytesIO):
@@ -272,7 +272,9 @@ def test_sizes_by_storage_class_and_what_is_below() -> None:
     assert stored_size(Script({"s3:ListObjectsV2": DENIED}).aws(), "s3://bucket/a") == Unreadable(
         f"ListObjectsV2: {DENIAL}", LIST
     )
-    assert stored_size(aws, "https://bucket/a") == Unreadable("'https://bucket/a' is no s3:// address", LIST)
+    assert stored_size(aws, "https://bucket/a") == Unreadable(
+        "'https://bucket/a' is not an s3:// address", LIST
+    )
 
 
 @cases(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from conftest import HOUR
 from ml_janitor.aws.prices import Machine, Price
 from ml_janitor.core.model import Absent, Value
 from ml_janitor.detectors.hung_training_jobs import jobs, progress, reading
@@ -18,7 +19,6 @@ from scripted import DENIED, Script
 from tables import cases
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 GONE = Absent("cloudwatch:GetMetricData")
 
 PROCESSING = {
@@ -144,9 +144,12 @@ def test_hosts_of_transform_jobs_are_those_that_metrics_name() -> None:
     assert job_hosts(transform_job(), listed) == ("score/i-1", "score/i-2")
 
 
-@pytest.mark.parametrize(
-    ("known", "missing"),
-    [(0, ["score/instance 1", "score/instance 2"]), (1, ["score/instance 2"]), (2, []), (3, [])],
+@cases(
+    "known, missing",
+    (0, ["score/instance 1", "score/instance 2"]),
+    (1, ["score/instance 2"]),
+    (2, []),
+    (3, []),
 )
 def test_an_instance_without_a_metric_is_not_forgotten(known: int, missing: list[str]) -> None:
     assert unlisted_hosts(transform_job(), known) == tuple(

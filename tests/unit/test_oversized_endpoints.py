@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
     EndpointDescription,
@@ -26,11 +26,11 @@ from ml_janitor.core.capacity import InstanceSize, PeakLoad
 from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
+from narrowing import of_type
 from past_jobs import word
 from tables import cases
 from verdicts import shown
 
-DAY = timedelta(days=1)
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
 CALM = PeakLoad(cpu=1.44, memory=1.76)
 """18 % of the CPU and 22 % of the memory of an ml.c5.2xlarge."""
@@ -122,10 +122,9 @@ def test_oversized_endpoints(judged: LoadedEndpoint, verdict: str, reason: str) 
 
 def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
     one, other = served(), served(name="green")
-    both = OversizedEndpoints().decide(endpoint(one, other), NOW)
+    both = of_type(Finding, OversizedEndpoints().decide(endpoint(one, other), NOW))
     half = OversizedEndpoints().decide(endpoint(one, replace(other, peaks=Unreadable("denied"))), NOW)
 
-    assert isinstance(both, Finding)
     assert both.cost
     assert both.cost.monthly_usd == pytest.approx(2 * Decimal("0.204") * 730)
     assert both.cost.once_usd == pytest.approx(2 * Decimal("0.204"))
@@ -154,9 +153,8 @@ def test_head_room_and_the_least_number_of_instances_are_settings() -> None:
     (endpoint(served(nightly(BUSY))), ("delete it for the 56 hours a week",)),
 )
 def test_the_change_is_said_exactly(judged: LoadedEndpoint, words: Sequence[str]) -> None:
-    decided = OversizedEndpoints().decide(judged, NOW)
+    decided = of_type(Finding, OversizedEndpoints().decide(judged, NOW))
 
-    assert isinstance(decided, Finding)
     assert [one for one in words if one not in decided.action] == []
 
 

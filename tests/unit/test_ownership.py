@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from fakes import target_at
 from ml_janitor.core.model import Tags, Unreadable, Value
 from ml_janitor.core.ownership import Manager, ManagerPolicy, protection_evidence, tag_protects, team_of
@@ -69,6 +67,9 @@ def marked(tags: Tags) -> dict[str, object]:
     ({"created-by": "maria"}, None),
     ({"project": "terraforming"}, None),
     ({"sagemaker:project-name": "churn"}, "SageMaker project churn"),
+    ({"AmazonDataZoneProject": "6jw4"}, "SageMaker Unified Studio project 6jw4"),
+    ({"AmazonDataZoneProject": ""}, None),
+    ({"AmazonDataZoneUser": "6jw4"}, None),
     ({"terraform": "true", "aws:cloudformation:stack-name": "ml"}, "CloudFormation stack ml"),
     ({}, None),
 )
@@ -166,9 +167,11 @@ def test_the_team_in_any_case() -> None:
     assert team_of(replace(MINE, tags=Value({"Owner": "maria", "Team": " "}))) is None
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "says_so"),
-    [("managed-by", "cdk", True), ("environment", "prod", True), ("owner", "maria", False)],
+@cases(
+    "key, value, says_so",
+    ("managed-by", "cdk", True),
+    ("environment", "prod", True),
+    ("owner", "maria", False),
 )
 def test_a_tag_that_names_a_tool_or_production_protects(key: str, value: str, *, says_so: bool) -> None:
     assert tag_protects(key, value) is says_so

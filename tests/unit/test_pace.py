@@ -19,6 +19,7 @@ from ml_janitor.config.schedules import minutes_of_week
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE, WEEK
 from ml_janitor.scheduled.invocation import BILL_FUNCTION, LONGEST_INVOCATION, actions_by_function, rate_slots
+from tables import cases
 
 EAST, WEST = "us-east-1", "us-west-2"
 LIST = "sagemaker:ListTrainingJobs"
@@ -98,9 +99,10 @@ PACED = sorted(
 )
 
 
-@pytest.mark.parametrize(
-    ("settings", "action"),
-    [*(("usual", action) for action in sorted(AWS_RATES)), *(("same schedule", action) for action in PACED)],
+@cases(
+    "settings, action",
+    *(("usual", action) for action in sorted(AWS_RATES)),
+    *(("same schedule", action) for action in PACED),
 )
 def test_all_functions_and_a_client_at_once_are_never_refused(settings: str, action: str) -> None:
     rate = AWS_RATES.get(action, 2 * UNKNOWN_RATE)
@@ -139,7 +141,6 @@ def every_minute(schedule: str) -> set[int]:
 def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> None:
     organization = {
         "id": "o-a1b2c3d4e5",
-        "janitor_account": "123456789012",
         "accounts": ["210987654321"],
         "callers": ["arn:aws:iam::123456789012:role/x"],
     }

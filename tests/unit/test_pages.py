@@ -1,11 +1,13 @@
-"""`janitor docs`: the pages of the wheel, and that whatever points to one leads there."""
+"""The pages: their words and links; and `janitor docs`, with whatever points to one of its pages."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+import prose
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.main import main
 from ml_janitor_cli.pages import find_pages, find_section
@@ -58,7 +60,51 @@ def test_a_page_is_printed_and_all_are_listed(capsys: pytest.CaptureFixture[str]
     listed = capsys.readouterr().out
     assert re.search(r"^slack +Slack$", listed, re.MULTILINE)
     assert set(re.findall(r"^([a-z-]+) ", listed, re.MULTILINE)) == find_pages().keys()
+    assert re.search(r"^report-schema +ML Janitor report$", listed, re.MULTILINE)
     assert main(["docs", "idle-endpoints"]) == 0
     assert "<!-- " not in capsys.readouterr().out
     with pytest.raises(CommandRefusedError):
         find_section("# x", "x", "y")
+
+
+MOST_WORDS, MOST_OF_DECISIONS = 35_000, 9_000
+"""The most words that are written by hand on all pages, and in docs/decisions/."""
+
+MADE = {"docs/performance.md": r"^```.*?^```"}
+"""Parts that a program writes (`make bench`), besides those between `<!-- NAME -->` and `<!-- /NAME -->`."""
+
+
+def by_hand(path: Path) -> int:
+    """Count the words of a page that no program writes: what has a letter or a digit, in code blocks too."""
+    name = path.relative_to(ROOT).as_posix()
+    text = re.sub(r"<!-- (\S+) -->\n.*?<!-- /\1 -->", "", path.read_text(), flags=re.DOTALL)
+    text = re.sub(MADE.get(name, "(?!)"), "", text, flags=re.DOTALL | re.MULTILINE)
+    return len(re.findall(r"\S*\w\S*", text))
+
+
+def test_the_pages_are_no_longer_than_somebody_reads() -> None:
+    pages = {path for pattern in prose.PAGES for path in ROOT.glob(pattern)}
+    decisions = {path for path in pages if path.parent.name == "decisions"}
+
+    assert by_hand(ROOT / "docs" / "cost.md") < 120 < len((ROOT / "docs" / "cost.md").read_text().split())
+    assert sum(map(by_hand, pages - decisions)) <= MOST_WORDS
+    assert sum(map(by_hand, decisions)) <= MOST_OF_DECISIONS
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_lead_to_files_and_headings() -> None:
+    pages = [ROOT / "CHANGELOG.md", *(path for pattern in prose.PAGES for path in ROOT.glob(pattern))]
+    lost = list[str]()
+
+    for page in pages:
+        for target in re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", page.read_text()):
+            file, _, anchor = target.partition("#")
+            leads = page.parent / file if file else page
+            if not leads.exists() or (anchor and anchor not in anchors(leads)):
+                lost.append(f"{page.relative_to(ROOT)}: {target}")
+    assert lost == []

@@ -97,10 +97,13 @@ def test_what_an_earlier_report_has_does_not_count(tmp_path: Path, ending: str) 
 
 @cases(
     "text, said",
-    ("{", "is no report that"),
-    ('{"version": 1, "results": []}', "is of version 1, and this program writes 2"),
-    ('{"version": 2, "results": [{}]}', "is no report that"),
-    ("[]", "is no report that"),
+    ("{", "is not a report that"),
+    ('{"version": 1, "results": []}', "an earlier version of janitor wrote"),
+    ('{"version": 2, "results": []}', "an earlier version of janitor wrote"),
+    ('{"schema_version": 3, "results": []}', "a later version of janitor wrote"),
+    ('{"schema_version": "2", "results": []}', "is not a report that"),
+    ('{"schema_version": 2, "results": [{}]}', "is not a report that"),
+    ("[]", "is not a report that"),
     (None, "cannot be read: No such file"),
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None, said: str) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
+from conftest import NOW
 from ml_janitor.config.events import SweepEvent, parse_event
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.ledger.latest import RunAccount
 from ml_janitor.scheduled.invocation import listed_place, own_place
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOME, MEMBER, STRANGER = "123456789012", "210987654321", "999999999999"
 EAST, WEST, NORTH = "us-east-1", "eu-west-1", "eu-north-1"
 LIST = (RunAccount(MEMBER, (EAST, WEST)), RunAccount(HOME, (EAST,)))

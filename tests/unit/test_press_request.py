@@ -20,6 +20,7 @@ from ml_janitor.slack.ingress import (
 )
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
+from tables import cases
 
 PAYLOAD: dict[str, Any] = {
     "type": "block_actions",
@@ -66,9 +67,7 @@ def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None
     assert got(sign(form(PAYLOAD), NOW), after=after)["user"] == "U1"
 
 
-@pytest.mark.parametrize(
-    "after", [timedelta(seconds=SIGNATURE_WINDOW + 1), -timedelta(seconds=SIGNATURE_WINDOW + 1)]
-)
+@cases("after", timedelta(seconds=SIGNATURE_WINDOW + 1), -timedelta(seconds=SIGNATURE_WINDOW + 1))
 def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
     signed = sign(form(PAYLOAD), NOW)
     with pytest.raises(RequestRefusedError, match="too long ago") as caught:
@@ -90,21 +89,19 @@ def test_another_secret_signs_nothing_here() -> None:
     assert refused(event(signed.headers, signed.body, at=NOW)) == (401, "the signature is wrong")
 
 
-@pytest.mark.parametrize(
+@cases(
     "changed",
-    [
-        {"X-Slack-Signature": None},
-        {"X-Slack-Signature": ""},
-        {"X-Slack-Signature": "v0=" + "0" * 63},
-        {"X-Slack-Signature": "v0=" + "é" * 64},
-        {"X-Slack-Signature": "v1=" + "0" * 64},
-        {"X-Slack-Request-Timestamp": None},
-        {"X-Slack-Request-Timestamp": "soon"},
-        {"X-Slack-Request-Timestamp": "1e9"},
-        {"X-Slack-Request-Timestamp": "-1791255600"},
-        {"X-Slack-Request-Timestamp": "\u0661\u0667\u0669"},
-        {"X-Slack-Request-Timestamp": "9" * 400},
-    ],
+    {"X-Slack-Signature": None},
+    {"X-Slack-Signature": ""},
+    {"X-Slack-Signature": "v0=" + "0" * 63},
+    {"X-Slack-Signature": "v0=" + "é" * 64},
+    {"X-Slack-Signature": "v1=" + "0" * 64},
+    {"X-Slack-Request-Timestamp": None},
+    {"X-Slack-Request-Timestamp": "soon"},
+    {"X-Slack-Request-Timestamp": "1e9"},
+    {"X-Slack-Request-Timestamp": "-1791255600"},
+    {"X-Slack-Request-Timestamp": "\u0661\u0667\u0669"},
+    {"X-Slack-Request-Timestamp": "9" * 400},
 )
 def test_without_a_whole_signature_nothing_is_read(changed: dict[str, str | None]) -> None:
     signed = sign(form(PAYLOAD), NOW)
@@ -154,27 +151,25 @@ def test_only_a_post_is_one(method: str) -> None:
     assert refused(event(signed.headers, signed.body, at=NOW, method=method)) == (405, "not a POST")
 
 
-@pytest.mark.parametrize(
+@cases(
     "body",
-    [
-        b"",
-        b"payload",
-        b"payload=",
-        b"payload=%7B",
-        b"other=1",
-        b"payload=" + b"[" * 9000,
-        b"payload=" + json.dumps([PAYLOAD]).encode(),
-        b"payload=null",
-        b"&".join([b"payload=1"] * 20),
-        form({**PAYLOAD, "type": "view_submission"}),
-        form({**PAYLOAD, "actions": []}),
-        form({**PAYLOAD, "actions": PAYLOAD["actions"] * 2}),
-        form({**PAYLOAD, "user": {"id": 1}}),
-        form({**PAYLOAD, "user": "U1"}),
-        form({**PAYLOAD, "container": None}),
-        form({**PAYLOAD, "actions": [{"action_id": "janitor:keep", "action_ts": "1.2"}]}),
-        form({**PAYLOAD, "response_url": ["https://hooks.slack.com/"]}),
-    ],
+    b"",
+    b"payload",
+    b"payload=",
+    b"payload=%7B",
+    b"other=1",
+    b"payload=" + b"[" * 9000,
+    b"payload=" + json.dumps([PAYLOAD]).encode(),
+    b"payload=null",
+    b"&".join([b"payload=1"] * 20),
+    form({**PAYLOAD, "type": "view_submission"}),
+    form({**PAYLOAD, "actions": []}),
+    form({**PAYLOAD, "actions": PAYLOAD["actions"] * 2}),
+    form({**PAYLOAD, "user": {"id": 1}}),
+    form({**PAYLOAD, "user": "U1"}),
+    form({**PAYLOAD, "container": None}),
+    form({**PAYLOAD, "actions": [{"action_id": "janitor:keep", "action_ts": "1.2"}]}),
+    form({**PAYLOAD, "response_url": ["https://hooks.slack.com/"]}),
 )
 def test_what_is_signed_and_no_press_is_malformed(body: bytes) -> None:
     signed = sign(body, NOW)
@@ -182,9 +177,7 @@ def test_what_is_signed_and_no_press_is_malformed(body: bytes) -> None:
     assert (status, "\n" in why) == (400, False)
 
 
-@pytest.mark.parametrize(
-    ("more", "known"), [(b"&a=1" * 9, True), (b"&a=1" * 10, False), (b"&junk", False), (b"&junk=", True)]
-)
+@cases("more, known", (b"&a=1" * 9, True), (b"&a=1" * 10, False), (b"&junk", False), (b"&junk=", True))
 def test_ten_fields_are_read_and_each_has_to_be_one(more: bytes, *, known: bool) -> None:
     signed = sign(form(PAYLOAD) + more, NOW)
     if known:
@@ -206,18 +199,16 @@ def test_what_is_no_text_is_malformed() -> None:
     assert refused(event(headers, b"payload=\xff\xfe", at=NOW)) == (400, "not text")
 
 
-@pytest.mark.parametrize(
+@cases(
     "changed",
-    [
-        {"body": None},
-        {"body": 1},
-        {"body": "not base64!"},
-        {"body": "payload=1", "isBase64Encoded": True},
-        {"headers": None},
-        {"headers": ["x"]},
-        {"requestContext": None},
-        {"requestContext": {"http": None}},
-    ],
+    {"body": None},
+    {"body": 1},
+    {"body": "not base64!"},
+    {"body": "payload=1", "isBase64Encoded": True},
+    {"headers": None},
+    {"headers": ["x"]},
+    {"requestContext": None},
+    {"requestContext": {"http": None}},
 )
 def test_an_event_of_another_shape_is_refused_in_one_line(changed: dict[str, Any]) -> None:
     signed = sign(form(PAYLOAD), NOW)
@@ -233,14 +224,12 @@ def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
     assert read_request(made, NOW).verify(SIGNING_SECRET)["user"] == "U1"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "accepted"),
-    [
-        (WORKER_WINDOW, True),
-        (WORKER_WINDOW + 1, False),
-        (-SIGNATURE_WINDOW, True),
-        (-SIGNATURE_WINDOW - 1, False),
-    ],
+@cases(
+    "seconds, accepted",
+    (WORKER_WINDOW, True),
+    (WORKER_WINDOW + 1, False),
+    (-SIGNATURE_WINDOW, True),
+    (-SIGNATURE_WINDOW - 1, False),
 )
 def test_the_worker_verifies_what_is_handed_on_for_65_minutes(seconds: int, *, accepted: bool) -> None:
     signed = sign(form(PAYLOAD), NOW)

@@ -16,19 +16,19 @@ from ml_janitor.config.events import PressEvent
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Stage
-from ml_janitor.ledger.findings import Entry, MessageRef
+from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, kept_subject
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.press_worker import Person, PressWorker
 from standin import DAY, HOUR, Nights
+from tables import cases
 
 MARIA = Person(id="U1", name="Maria", email="maria@example.com", own=True)
 OWNER = replace(MARIA, id="U2", name="Olaf", email="olaf@example.com")
 STRANGER = replace(MARIA, id="U3", name="Sam", email="sam@example.com")
 GUEST = replace(MARIA, own=False)
 
-HERE = MessageRef("C1", "1.0")
 URL = "https://hooks.slack.com/actions/1"
 OTHER = "210987654321"
 OPENING = timedelta(hours=5)
@@ -212,13 +212,11 @@ def acted(nights: Nights) -> Nights:
 # --- hold ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("word", "how", "lasts"),
-    [
-        (Button.KEEP, HoldKind.KEPT, 180 * DAY),
-        (Button.SNOOZE, HoldKind.SNOOZED, 7 * DAY),
-        (Button.TONIGHT, HoldKind.SNOOZED, OPENING),
-    ],
+@cases(
+    "word, how, lasts",
+    (Button.KEEP, HoldKind.KEPT, 180 * DAY),
+    (Button.SNOOZE, HoldKind.SNOOZED, 7 * DAY),
+    (Button.TONIGHT, HoldKind.SNOOZED, OPENING),
 )
 @pytest.mark.parametrize("person", [MARIA, OWNER], ids=["member", "owner"])
 def test_a_hold_is_stored_from_the_press_on_and_shown(
@@ -296,16 +294,14 @@ def test_keep_in_the_digest_renews_a_hold(
     assert office.replies == [(URL, answer["said"])]
 
 
-@pytest.mark.parametrize(
-    ("person", "hold", "why"),
-    [
-        (STRANGER, {}, "only its owner and members of the janitor's user group may press that"),
-        (replace(OWNER, own=False), {}, "only people of this workspace may press that"),
-        (MARIA, {"key": "arn:aws:sagemaker:::thing/other@1"}, OVER),
-        (MARIA, {"how": HoldKind.SNOOZED}, OVER),
-        (MARIA, {"why": "by command"}, OVER),
-        (MARIA, {"until": datetime(2026, 10, 6, tzinfo=UTC)}, OVER),
-    ],
+@cases(
+    "person, hold, why",
+    (STRANGER, {}, "only its owner and members of the janitor's user group may press that"),
+    (replace(OWNER, own=False), {}, "only people of this workspace may press that"),
+    (MARIA, {"key": "arn:aws:sagemaker:::thing/other@1"}, OVER),
+    (MARIA, {"how": HoldKind.SNOOZED}, OVER),
+    (MARIA, {"why": "by command"}, OVER),
+    (MARIA, {"until": datetime(2026, 10, 6, tzinfo=UTC)}, OVER),
 )
 def test_what_is_not_kept_or_not_theirs_is_not_kept_on(
     nights: Nights, person: Person, hold: dict[str, Any], why: str
@@ -350,14 +346,12 @@ def test_now_asks_that_it_is_due_and_invokes_its_function(nights: Nights) -> Non
     assert office.invoked == [("ml-janitor-cellar", {"account": ACCOUNT, "regions": [REGION]})]
 
 
-@pytest.mark.parametrize(
-    ("about", "why"),
-    [
-        ({"armed": False}, "the settings do not allow it"),
-        ({"functions": {}}, "cellar is a dry run, which does nothing"),
-        ({"person": OWNER}, "only members of the janitor's user group may press that"),
-        ({"group": ""}, "only members of the janitor's user group may press that"),
-    ],
+@cases(
+    "about, why",
+    ({"armed": False}, "the settings do not allow it"),
+    ({"functions": {}}, "cellar is a dry run, which does nothing"),
+    ({"person": OWNER}, "only members of the janitor's user group may press that"),
+    ({"group": ""}, "only members of the janitor's user group may press that"),
     ids=["dry run", "no function", "owner", "no group"],
 )
 def test_now_is_refused_where_it_has_no_effect_or_nobody_may(
@@ -375,13 +369,11 @@ def test_now_on_what_somebody_keeps_is_refused(nights: Nights) -> None:
 # --- who, when and where -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("person", "word", "why"),
-    [
-        (STRANGER, Button.KEEP, "only its owner and members of the janitor's user group may press that"),
-        (GUEST, Button.KEEP, "only people of this workspace may press that"),
-        (GUEST, Button.NOW, "only people of this workspace may press that"),
-    ],
+@cases(
+    "person, word, why",
+    (STRANGER, Button.KEEP, "only its owner and members of the janitor's user group may press that"),
+    (GUEST, Button.KEEP, "only people of this workspace may press that"),
+    (GUEST, Button.NOW, "only people of this workspace may press that"),
 )
 def test_who_may_not_press_is_refused(nights: Nights, person: Person, word: Button, why: str) -> None:
     office = Office(nights, person=person)
@@ -390,35 +382,31 @@ def test_who_may_not_press_is_refused(nights: Nights, person: Person, word: Butt
     assert office.groups == (["S1"] if person.own else [])
 
 
-@pytest.mark.parametrize(
-    ("error", "why"),
-    [
-        (
-            SlackError("it is down"),
-            "Slack did not say who you are, so nothing was done; press again later (it is down)",
-        ),
-        (
-            SlackRefusedError("missing_scope", "missing_scope"),
-            "Slack did not say who you are, so nothing was done (missing_scope)",
-        ),
-    ],
+@cases(
+    "error, why",
+    (
+        SlackError("it is down"),
+        "Slack did not say who you are, so nothing was done; press again later (it is down)",
+    ),
+    (
+        SlackRefusedError("missing_scope", "missing_scope"),
+        "Slack did not say who you are, so nothing was done (missing_scope)",
+    ),
     ids=["down", "refused"],
 )
 def test_without_slack_nobody_is_let_in(nights: Nights, error: SlackError, why: str) -> None:
     assert Office(nights, unknown=error).refused(Button.KEEP) == why
 
 
-@pytest.mark.parametrize(
-    ("about", "why"),
-    [
-        ({"word": "janitor:sell"}, "this button is not known any more"),
-        ({"value": "cellar"}, "this button is not known any more"),
-        ({"ago": HOUR + timedelta(seconds=1)}, "it was pressed more than an hour ago"),
-        ({"ago": -HOUR - timedelta(seconds=1)}, "it was pressed more than an hour ago"),
-        ({"value": f"cellar {ACCOUNT} {REGION} 0123456789"}, "the ledger no longer has this finding"),
-        ({"message": "1.5"}, "there is a newer message about it; press there"),
-        ({"channel": "C2"}, "there is a newer message about it; press there"),
-    ],
+@cases(
+    "about, why",
+    ({"word": "janitor:sell"}, "this button is not known any more"),
+    ({"value": "cellar"}, "this button is not known any more"),
+    ({"ago": HOUR + timedelta(seconds=1)}, "it was pressed more than an hour ago"),
+    ({"ago": -HOUR - timedelta(seconds=1)}, "it was pressed more than an hour ago"),
+    ({"value": f"cellar {ACCOUNT} {REGION} 0123456789"}, "the ledger no longer has this finding"),
+    ({"message": "1.5"}, "there is a newer message about it; press there"),
+    ({"channel": "C2"}, "there is a newer message about it; press there"),
 )
 def test_a_press_on_something_else_is_refused(nights: Nights, about: dict[str, Any], why: str) -> None:
     assert Office(nights).refused(**{"word": Button.KEEP, **about}) == why
@@ -429,12 +417,10 @@ def test_a_press_of_an_hour_ago_counts(nights: Nights, ago: timedelta) -> None:
     assert Office(nights).press(Button.KEEP, ago=ago)["done"]
 
 
-@pytest.mark.parametrize(
-    ("ends", "why"),
-    [
-        (lambda led, one, at: led.close(one, because("cleaned up"), at), "this warning is over: cleaned up"),
-        (lambda led, one, _: led.void_warning(one, because("disarmed")), "this warning is void"),
-    ],
+@cases(
+    "ends, why",
+    (lambda led, one, at: led.close(one, because("cleaned up"), at), "this warning is over: cleaned up"),
+    (lambda led, one, _: led.void_warning(one, because("disarmed")), "this warning is void"),
 )
 @pytest.mark.parametrize("word", [Button.KEEP, Button.NOW])
 def test_a_warning_that_no_longer_counts_takes_no_press(
@@ -462,12 +448,10 @@ def test_what_an_account_elsewhere_has_is_acted_on_in_an_organization_only(night
 # --- advice --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("word", "how", "lasts", "why"),
-    [
-        (Button.LATER, HoldKind.SNOOZED, 28 * DAY, "advice for later"),
-        (Button.NOT_FOR_US, HoldKind.KEPT, None, "advice that is not for us"),
-    ],
+@cases(
+    "word, how, lasts, why",
+    (Button.LATER, HoldKind.SNOOZED, 28 * DAY, "advice for later"),
+    (Button.NOT_FOR_US, HoldKind.KEPT, None, "advice that is not for us"),
 )
 def test_advice_is_held_for_itself_alone(
     nights: Nights, word: Button, how: HoldKind, lasts: timedelta | None, why: str
@@ -540,18 +524,16 @@ def test_an_undo_that_failed_before_is_shown_as_asked_for(acted: Nights) -> None
     assert (asked.error, asked.broke) == (None, False)
 
 
-@pytest.mark.parametrize(
-    ("about", "press", "why"),
-    [
-        ({"undo": ""}, {}, "cellar can no longer be undone from here"),
-        ({"undoable": False}, {}, "the settings do not allow it"),
-        ({"wording": Wording(never="what is gone stays so")}, {}, "what is gone stays so"),
-        ({"wording": Wording(missing="a role")}, {}, "a role is missing for "),
-        ({"person": OWNER}, {}, "only members of the janitor's user group may press that"),
-        ({}, {"message": "1.5"}, "there is a newer message about it; press there"),
-        ({}, {"channel": "C2"}, "there is a newer message about it; press there"),
-        ({}, {"value": f"cellar {ACCOUNT} {REGION} 0123456789"}, "nothing was done to finding 0123456789"),
-    ],
+@cases(
+    "about, press, why",
+    ({"undo": ""}, {}, "cellar can no longer be undone from here"),
+    ({"undoable": False}, {}, "the settings do not allow it"),
+    ({"wording": Wording(never="what is gone stays so")}, {}, "what is gone stays so"),
+    ({"wording": Wording(missing="a role")}, {}, "a role is missing for "),
+    ({"person": OWNER}, {}, "only members of the janitor's user group may press that"),
+    ({}, {"message": "1.5"}, "there is a newer message about it; press there"),
+    ({}, {"channel": "C2"}, "there is a newer message about it; press there"),
+    ({}, {"value": f"cellar {ACCOUNT} {REGION} 0123456789"}, "nothing was done to finding 0123456789"),
 )
 def test_undo_is_refused_where_it_cannot_be_done_from_here(
     acted: Nights, about: dict[str, Any], press: dict[str, Any], why: str

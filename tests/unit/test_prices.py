@@ -288,15 +288,18 @@ def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
     ("USE1-ServerlessInf:Mem-2GB", None),
     ("Train:ml.p4d.24xlarge", ("Training", "ml.p4d.24xlarge")),
     ("USE1-TrSpt:ml.g5.xlarge", None),
+    ("USE1-UnifiedStudio:Notebook-ml.t3.medium", None),
     ("TimedStorage-ByteHrs", None),
 )
 def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[str, str] | None) -> None:
     assert component_of_usage(usage) == found
 
 
-@pytest.mark.parametrize(
-    ("region", "why"),
-    [("cn-north-1", "in yuan"), ("us-gov-west-1", "no price list"), ("eusc-de-east-1", "no price list")],
+@cases(
+    "region, why",
+    ("cn-north-1", "in yuan"),
+    ("us-gov-west-1", "no price list"),
+    ("eusc-de-east-1", "no price list"),
 )
 def test_other_partitions_have_no_price_and_a_reason(region: str, why: str) -> None:
     client = Region(product("2", usage="Host:ml.m5.xlarge"))

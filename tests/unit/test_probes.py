@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.model import Shape
 
-from conftest import ACCOUNT
+from conftest import ACCOUNT, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.detectors import DETECTORS
@@ -33,7 +33,6 @@ from ml_janitor_cli.probes import (
 from scripted import DENIED, Script
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 IN_A_BUCKET = ProbeAccount(now=NOW, bucket="our-bucket")
 
 

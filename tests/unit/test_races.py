@@ -26,6 +26,7 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.limits import LeaseTakenError
 from standin import ARMED, DAY, HOUR, KilledError, LostError, Nights, in_memory
+from tables import cases
 
 NAMES = ["lamp-1", "lamp-2"]
 A_NIGHT = 1
@@ -163,14 +164,12 @@ def test_a_night_that_is_killed_with_records_forged_in_between(
     assert refused
 
 
-@pytest.mark.parametrize(
-    ("ahead", "event", "taken"),
-    [
-        (timedelta(), "another", True),
-        (timedelta(minutes=5), "another", True),
-        (timedelta(minutes=16), "another", False),
-        (timedelta(), "the same", False),
-    ],
+@cases(
+    "ahead, event, taken",
+    (timedelta(), "another", True),
+    (timedelta(minutes=5), "another", True),
+    (timedelta(minutes=16), "another", False),
+    (timedelta(), "the same", False),
     ids=["parallel", "clock ahead", "lease over", "event twice"],
 )
 def test_a_sweep_that_another_comes_between(ahead: timedelta, event: str, *, taken: bool) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE
 from ml_janitor.aws import (
     activity,
     calls,
@@ -30,8 +31,6 @@ from ml_janitor.config import values
 from ml_janitor.core import durations, model, ownership, tiering
 from ml_janitor.detectors import unused_serving_resources
 from ml_janitor.ledger import files
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 LIMITS: dict[ModuleType, dict[str, object]] = {
     s3: {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws import s3
 from ml_janitor.aws.prices import Price
@@ -28,7 +28,6 @@ from scripted import Script
 from tables import cases
 from verdicts import shown
 
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PRICE = Price(Decimal(2), "Price List API")
 
 

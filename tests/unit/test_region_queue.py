@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, HOUR, NOW, SECOND
 from memory_table import MemoryTable
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.limits import Leases, LeaseTakenError, RegionQueue
+from tables import cases
 
 HERE, THERE, FAR = (
     SimpleNamespace(account=ACCOUNT, region=region) for region in ("us-east-1", "eu-west-1", "eu-west-2")
 )
-HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
 
 class Run:
@@ -197,9 +197,7 @@ def test_a_lease_is_held_as_long_as_the_run_may_take() -> None:
                 other.of(HERE)
 
 
-@pytest.mark.parametrize(
-    ("what", "why"), [("release", "a lease could not be given back"), ("swept", "could not be remembered")]
-)
+@cases("what, why", ("release", "a lease could not be given back"), ("swept", "could not be remembered"))
 def test_a_ledger_failing_at_the_end_is_noted(monkeypatch: pytest.MonkeyPatch, what: str, why: str) -> None:
     run = Run()
     run.queue = run.queued(waits=False)

@@ -240,9 +240,7 @@ def test_many_findings_are_summed_up_by_owner() -> None:
     assert sum("`endpoint-" in text for text in said) == 3
 
 
-@pytest.mark.parametrize(
-    ("noun", "several"), [("job family", "job families"), ("bucket of old objects", "buckets of old objects")]
-)
+@cases("noun, several", ("job family", "job families"), ("bucket of old objects", "buckets of old objects"))
 def test_what_is_found_is_counted_by_its_own_name(noun: str, several: str) -> None:
     verdict = replace(finding("on demand", standing("1")), noun=noun)
     found = [result("spot-training", str(k), verdict) for k in range(2)]

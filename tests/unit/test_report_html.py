@@ -468,6 +468,7 @@ def test_markup_from_the_account_stays_text() -> None:
 def test_nothing_read_is_not_nothing_found() -> None:
     denied = sweep("idle-endpoints", error="denied")
     assert said(denied, sweep("idle-notebooks", error="denied"))[2:4] == ["Nothing could be read.", "denied"]
+    assert "Nothing was found." in said(sweep("idle-endpoints"))
     for read in (sweep("idle-notebooks"), replace(denied, results=(unknown(1),))):
         assert why_nothing_read(Report(time=NOW, account=ACCOUNT, sweeps=(denied, read))) == []
 

@@ -9,15 +9,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 
+from conftest import NOW
 from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
-from reports import finding, full, result, schema, standing, sweep
+from reports import finding, full, result, schema, schema_problems, standing, sweep
 from tables import cases
-
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
@@ -29,8 +28,7 @@ RESULT_KEYS = [
 
 def problems(shown: dict[str, Any]) -> list[str]:
     """What the schema finds wrong with *shown*."""
-    validator = Draft202012Validator(schema("schema.json"), format_checker=FormatChecker())
-    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(shown)]
+    return schema_problems("report", shown)
 
 
 def one(verdict: Finding | Kept, *, owner: str | None = None) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def one(verdict: Finding | Kept, *, owner: str | None = None) -> dict[str, Any]:
 
 
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(schema("schema.json"))
+    Draft202012Validator.check_schema(schema("report"))
 
 
 def test_every_object_of_the_schema_is_closed_and_complete() -> None:
@@ -50,7 +48,7 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
         below = [found for child in children for found in objects(child)]
         return [node, *below] if isinstance(node, dict) and node.get("type") == "object" else below
 
-    found = objects(schema("schema.json"))
+    found = objects(schema("report"))
 
     assert len(found) == 8
     for each in found:
@@ -77,7 +75,7 @@ def test_an_empty_report_fits_the_schema() -> None:
 
 @cases(
     "path, value",
-    (["version"], 1),
+    (["schema_version"], 1),
     (["time"], "2026-10-06T03:00:00+00:00"),
     (["time"], "2026-13-06T03:00:00Z"),
     (["more"], 1),
@@ -108,7 +106,7 @@ def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], valu
 def test_keys_stand_as_documented() -> None:
     shown = report_document(full())
 
-    assert list(shown) == ["version", "time", "account", "totals", "sweeps", "results", "plan"]
+    assert list(shown) == ["schema_version", "time", "account", "totals", "sweeps", "results", "plan"]
     assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "once_usd", "unpriced"]
     for each in shown["sweeps"]:
         assert list(each) == [
@@ -208,9 +206,7 @@ def test_an_unknown_price_is_null_and_counted() -> None:
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
 
 
-@pytest.mark.parametrize(
-    ("usd", "rounded"), [("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None)]
-)
+@cases("usd, rounded", ("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None))
 def test_money_is_rounded_to_cents_half_up(usd: str | None, rounded: float | None) -> None:
     assert usd_number(None if usd is None else Decimal(usd)) == rounded
 

@@ -279,9 +279,7 @@ def test_without_buttons_it_says_how_else_to_keep() -> None:
     assert "To keep it: run `janitor keep arn" in warning_body(idle(), replace(BARE, keep_tag=""), now=NOW)
 
 
-@pytest.mark.parametrize(
-    "name", ["fraud", "a; reboot", "$(reboot)", "it's", "a & b < c > d", "a`reboot`", "a\nb", "x" * 200]
-)
+@cases("name", "fraud", "a; reboot", "$(reboot)", "it's", "a & b < c > d", "a`reboot`", "a\nb", "x" * 200)
 def test_the_command_that_keeps_is_one_command_whatever_the_resource_is_called(name: str) -> None:
     """Who may put an object into a bucket chooses its key, and so what others paste into a shell."""
     (command,) = re.findall(r"run `([^`]*)`", warning_body(idle(name), BARE, now=NOW))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, MINUTE, REGION, SECOND
 from fakes import because
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError
 from standin import DAY, Nights, with_request
-
-MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
+from conftest import HOUR, MINUTE, NOW
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -22,12 +23,11 @@ from ml_janitor.detectors.hung_training_jobs.progress import (
     read_longest_pause,
     read_rhythm,
 )
+from narrowing import of_type
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)
 LAST = NOW - timedelta(hours=10)
 FRESH = NOW - timedelta(hours=6)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 GET = "logs:GetLogEvents"
 
 
@@ -113,9 +113,8 @@ def test_without_the_logs_the_listing_alone_says_when_a_job_last_logged(account:
 def test_a_fresh_listing_is_enough(account: Aws, logs: Stubber) -> None:
     streams(logs, a=LAST, b=FRESH + MINUTE)
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value == LogRhythm(last=FRESH + MINUTE, longest_pause=NotRead())
     assert answer.source == "logs:DescribeLogStreams"
 
@@ -136,9 +135,8 @@ def test_exactly_as_old_as_the_silence_is_silent(account: Aws, logs: Stubber) ->
     events(logs, "b1", STARTED + HOUR, FRESH)
     events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value == LogRhythm(last=FRESH, longest_pause=Value(FRESH - STARTED - HOUR, GET))
 
 
@@ -151,9 +149,8 @@ def test_the_newest_event_of_all_streams_is_the_last_one(account: Aws, logs: Stu
         events(logs, "b1", at)
         events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value.last == LAST
 
 
@@ -173,9 +170,8 @@ def test_events_that_expired_were_there(account: Aws, logs: Stubber) -> None:
         events(logs, "b1")
         events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value == LogRhythm(last=LAST, longest_pause=Value(LAST - STARTED, GET))
 
 
@@ -309,9 +305,8 @@ def test_a_listing_may_know_of_a_later_event(account: Aws, logs: Stubber) -> Non
         events(logs, "b1", LAST - HOUR)
     events(logs, "b1")
 
-    answer = rhythm(account)
+    answer = of_type(Value, rhythm(account))
 
-    assert isinstance(answer, Value)
     assert answer.value.last == LAST
 
 

@@ -16,7 +16,6 @@ from tables import cases
 
 BOT = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
 ORGANIZATION = {
-    "janitor_account": "123456789012",
     "external_id": "ml-janitor-7f3a",
     "callers": ["arn:aws:iam::123456789012:role/platform"],
 }
@@ -64,10 +63,10 @@ ALL_BUT_ONE = {**ORGANIZATION, "id": "o-a1b2c3d4e5", "all_accounts": True, "with
 
 @cases(
     "routes, why",
-    ({"teams:vision": "#v"}, 'slack.routes: "teams:vision" is no route; expected "team:NAME", with'),
+    ({"teams:vision": "#v"}, 'slack.routes: "teams:vision" is not a route; expected "team:NAME", with'),
     ({"acount:123456789012": "#v"}, '"account:123456789012"; did you mean account?'),
-    ({"vision": "#v"}, '"vision" is no route'),
-    ({"team: ": "#v"}, '"team: " is no route'),
+    ({"vision": "#v"}, '"vision" is not a route'),
+    ({"team: ": "#v"}, '"team: " is not a route'),
     ({"team:vision": "vision"}, 'slack.routes.team:vision: expected a channel such as "#ml-costs", or its'),
     ({"team:vision": "vision"}, 'did you mean "#vision"?, got "vision"'),
     ({"team:vision": "#Vision"}, 'or its id, such as "C0123456789", got "#Vision"'),
@@ -105,7 +104,7 @@ def refused_in_one_line(routes: Any, tables: dict[str, Any], why: str) -> None:
         "account:333333333333", "organization", ALL_BUT_ONE,
         '"account:333333333333" matches nothing, because organization.without leaves it out',
     ),
-    ("team:a", "janitor", {"slack_channel": "#ml"}, "slack.routes needs janitor.slack_secret"),
+    ("team:a", "janitor", {}, "slack.routes needs janitor.slack_secret"),
     (
         "team:a", "janitor", {"slack_secret": "ml-janitor/slack"},
         "and the app's bot: an incoming webhook posts to one channel only",

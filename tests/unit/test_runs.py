@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION
 from ml_janitor.aws import runs
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
@@ -18,7 +18,6 @@ from ml_janitor.core.model import Value
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 GONE = Refusal("ValidationException", "Could not find it")
@@ -649,9 +648,7 @@ def test_what_breaks_is_said_and_hides_nothing_else() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("begins", "ends", "units"), [(10, 8, 48), (10, 4, 96), (6, 4, 0), (7, 6, 24), (8, 8, 0), (5, 4, 0)]
-)
+@cases("begins, ends, units", (10, 8, 48), (10, 4, 96), (6, 4, 0), (7, 6, 24), (8, 8, 0), (5, 4, 0))
 def test_units_of_a_part_of_a_run(begins: float, ends: float, units: float) -> None:
     """One instance from ten days ago to six."""
     run = ResourceRun(usage_type="USE1-Host:ml.m5.large", start=ago(10), end=ago(6), hourly=Decimal(1))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conftest import DAY, HOUR
 from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
@@ -16,7 +17,6 @@ from standin import Cleaner, Nights
 from tables import cases
 
 NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def action(**more: Any) -> Action:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from conftest import DAY, HOUR, MINUTE
 from ml_janitor.config.schedules import (
     hours_of_week,
     minutes_of_week,
@@ -16,9 +17,8 @@ from ml_janitor.config.schedules import (
     schedules_overlap,
 )
 from ml_janitor.detectors import DETECTORS
+from narrowing import not_none
 from tables import cases
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @cases(
@@ -112,8 +112,7 @@ def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
     ("cron(0 3 1 * MON *)", "with ?"),
 )
 def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wrong: str) -> None:
-    why = schedule_fault(schedule)
-    assert why is not None
+    why = not_none(schedule_fault(schedule))
     assert wrong in why
 
 

@@ -12,6 +12,7 @@ from ml_janitor.config.sections import JanitorSection
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor_cli.main import main
+from tables import cases
 
 TELLING = "Zq7"
 """A part of each secret below, which is in no message of its own."""
@@ -97,16 +98,12 @@ def test_the_command_line_does_not_repeat_it(
     assert TELLING not in said.err
 
 
-@pytest.mark.parametrize(
-    "name", ["", "ml-janitor/slack", "team+ml/slack_token@eu.west=1", "slack", "a" * 40, "deadbeef-slack"]
-)
+@cases("name", "", "ml-janitor/slack", "team+ml/slack_token@eu.west=1", "slack", "a" * 40, "deadbeef-slack")
 def test_a_name_is_taken(name: str) -> None:
     assert Settings.parse({"janitor": {"slack_secret": name}}).janitor.slack_secret == name
 
 
-@pytest.mark.parametrize(
-    "name", ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:slack-a1b2c3", "two words", "x" * 513]
-)
+@cases("name", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:slack-a1b2c3", "two words", "x" * 513)
 def test_what_secrets_manager_would_not_take_as_a_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidInputError, match="expected the name of a secret"):
         Settings.parse({"janitor": {"slack_signing_secret": name}})

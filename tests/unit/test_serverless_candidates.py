@@ -11,6 +11,7 @@ from ml_janitor.aws.endpoints import LOAD_HOURS, LoadedEndpoint
 from ml_janitor.aws.prices import Price, memory_gib
 from ml_janitor.core.model import Absent, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
+from narrowing import of_type
 from past_jobs import word
 from quiet_endpoints import DAY, hourly, quiet
 from tables import cases
@@ -94,15 +95,13 @@ def test_it_costs_less_below_the_break_even_and_more_above() -> None:
 
 
 def test_the_saving_is_what_the_instances_cost_less_the_seconds_and_their_memory() -> None:
-    decided = ServerlessCandidates().decide(quiet(count=2), NOW)
+    decided = of_type(Finding, ServerlessCandidates().decide(quiet(count=2), NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost
     run = Decimal(73000) * Decimal("0.3") * Decimal("0.00002") * 3
     assert decided.cost.monthly_usd == pytest.approx(Decimal("0.23") * 2 * 730 - run, abs=Decimal("0.01"))
     assert "MemorySizeInMB=3072,MaxConcurrency=9" in decided.action
-    alone = ServerlessCandidates().decide(quiet(at_once=0), NOW)
-    assert isinstance(alone, Finding)
+    alone = of_type(Finding, ServerlessCandidates().decide(quiet(at_once=0), NOW))
     assert "MaxConcurrency=1}" in alone.action
 
 

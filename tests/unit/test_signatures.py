@@ -54,16 +54,14 @@ def test_kms_signs_a_digest_since_its_key_was_made() -> None:
     assert KmsMacs(Kms(), "key").since() == NOW
 
 
-@pytest.mark.parametrize(
-    ("mac", "kms", "valid", "asked"),
-    [
-        ("Y29kZQ==", Kms(), True, [b"code"]),
-        ("Y29kZQ==", Kms(valid=False), False, [b"code"]),
-        ("Y29kZQ==", Kms(code="KMSInvalidMacException"), False, [b"code"]),
-        ("Y29kZQ", Kms(), False, []),
-        ("Y29k ZQ==", Kms(), False, []),
-        ("", Kms(), False, []),
-    ],
+@cases(
+    "mac, kms, valid, asked",
+    ("Y29kZQ==", Kms(), True, [b"code"]),
+    ("Y29kZQ==", Kms(valid=False), False, [b"code"]),
+    ("Y29kZQ==", Kms(code="KMSInvalidMacException"), False, [b"code"]),
+    ("Y29kZQ", Kms(), False, []),
+    ("Y29k ZQ==", Kms(), False, []),
+    ("", Kms(), False, []),
     ids=["valid", "invalid", "refused", "cut off", "with a space", "none"],
 )
 def test_a_code_is_valid_if_kms_says_so(mac: str, kms: Kms, *, valid: bool, asked: list[bytes]) -> None:

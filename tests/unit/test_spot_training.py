@@ -15,6 +15,7 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.spot_training import SpotTraining
+from narrowing import not_none, of_type
 from past_jobs import HOUR, job, runs, word
 from tables import cases
 from verdicts import shown
@@ -60,23 +61,18 @@ def test_what_is_assumed_of_spot() -> None:
 
 def test_spot_saves_what_it_costs_less_rework_included() -> None:
     """30 runs of 4 hours in 60 days at 1.408 dollars: 60.8 hours a month, of which 60 % is saved at best."""
-    decided = SpotTraining(interruptions_per_hour=0.0).decide(runs(), NOW)
-    interrupted = SpotTraining().decide(runs(), NOW)
+    decided = of_type(Finding, SpotTraining(interruptions_per_hour=0.0).decide(runs(), NOW))
+    interrupted = of_type(Finding, SpotTraining().decide(runs(), NOW))
 
-    assert isinstance(decided, Finding)
-    assert decided.cost is not None
-    assert decided.cost.monthly_usd == pytest.approx(Decimal("51.392"), rel=Decimal("0.001"))
+    assert not_none(decided.cost).monthly_usd == pytest.approx(Decimal("51.392"), rel=Decimal("0.001"))
     assert decided.confidence is Confidence.LIKELY
-    assert isinstance(interrupted, Finding)
-    assert interrupted.cost is not None
-    assert Decimal(45) < (interrupted.cost.monthly_usd or 0) < Decimal(51)
+    assert Decimal(45) < (not_none(interrupted.cost).monthly_usd or 0) < Decimal(51)
 
 
 def test_a_long_job_without_checkpoints_is_told_to_save_some_first() -> None:
     long = job(48 * HOUR, checkpoints=False)
-    decided = SpotTraining().decide(runs(newest=long, jobs=(long,) * 5), NOW)
+    decided = of_type(Finding, SpotTraining().decide(runs(newest=long, jobs=(long,) * 5), NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.action.startswith("first save a checkpoint every 27 minutes below CheckpointConfig.S3Uri")
     assert "EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=172800" in decided.action
 
@@ -88,9 +84,8 @@ def test_a_long_job_without_checkpoints_is_told_to_save_some_first() -> None:
     (timedelta(days=30), 30 * 86_400),  # restarts included; a wait is never shorter than the runtime
 )
 def test_the_longest_wait_is_28_days(limit: timedelta, seconds: int) -> None:
-    decided = SpotTraining().decide(runs(newest=job(limit=limit)), NOW)
+    decided = of_type(Finding, SpotTraining().decide(runs(newest=job(limit=limit)), NOW))
 
-    assert isinstance(decided, Finding)
     assert f"MaxWaitTimeInSeconds={seconds}" in decided.action
 
 
@@ -121,8 +116,7 @@ def test_beyond_the_time_between_interruptions_spot_is_never_advised_without_che
         (6.6, 1): False,
         (6.7, 1): True,
     }
-    saves = SpotTraining().decide(runs(jobs=(job(9 * HOUR, checkpoints=False),) * 30), NOW)
-    assert isinstance(saves, Finding)
+    saves = of_type(Finding, SpotTraining().decide(runs(jobs=(job(9 * HOUR, checkpoints=False),) * 30), NOW))
     assert saves.action.startswith("first save a checkpoint")
 
 
@@ -185,13 +179,12 @@ def test_what_was_seen_of_a_family_and_passed_on_the_way() -> None:
 def test_without_checkpoints_a_short_job_is_told_of_no_first_step_and_others_how_often() -> None:
     short = job(HOUR / 4, checkpoints=False)
     plain = SpotTraining(min_saving=0.01).decide(runs(newest=short, jobs=(short,) * 90), NOW)
-    kept = SpotTraining().decide(runs(), NOW)
+    kept = of_type(Finding, SpotTraining().decide(runs(), NOW))
 
     assert isinstance(plain, Finding)
     assert plain.action.endswith(
         "EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=172800"
     )
-    assert isinstance(kept, Finding)
     assert kept.action.endswith("MaxWaitTimeInSeconds=172800; a checkpoint every 27 minutes costs least")
 
 

@@ -14,19 +14,35 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.calls import Listing, ReadError
-from ml_janitor.core.model import Absent, Confidence, Finding, Signal, Tags, Unreadable, Value
+from ml_janitor.aws.tags import Arn
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Mode,
+    Signal,
+    SweepNote,
+    Tags,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.money import count_once
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering import act, reading
 from ml_janitor.detectors.storage_tiering.reading import (
     CountedReads,
     StoredVersion,
     TieringBucket,
+    UndescribedJobs,
     folder_tree,
     order_versions,
 )
 from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering
+from narrowing import not_none
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
+from scripted import Script, Torn
 from tables import cases
 
 TEAM: Signal[Tags] = Value({"team": "search"})
@@ -52,13 +68,17 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(held("raw/a", age=89)), "kept", "90 days old"),
     (bucket(held("a", age=90)), "found", "the whole bucket: 1000.0 GB now"),
     (bucket(held("team/processed/a", age=60)), "found", "team/processed/: 1000.0 GB now"),
-    (bucket(held("team/logs/a", age=90)), "found", "1000.0 GB deleted by 1 lifecycle rule"),
-    (bucket(held("team/logs/a", age=89)), "kept", "90 days old"),
-    (bucket(held("tmp/a", age=7)), "found", "deleted at 7 days"),
+    (bucket(held("team/logs/a", age=90)).deletions, "found", "1000.0 GB deleted by 1 lifecycle rule"),
+    (bucket(held("team/logs/a", age=89)).deletions, "kept", "0 bytes are 90 days old"),
+    (bucket(held("team/logs/a", age=90)), "kept", "policy logs moves nothing to another class"),
+    (bucket(held("tmp/a", age=7)).deletions, "found", "deleted at 7 days"),
+    (bucket(held("tmp/a", age=7, held="GLACIER_IR")).deletions, "found", "1000.0 GB deleted"),
+    (bucket(held("tmp/a", age=7, size=50 * GB)).deletions, "found", "50.0 GB deleted"),
+    (bucket().deletions, "kept", "nothing in it is old enough"),
     (bucket(versioning=Unreadable("denied")), "unknown", "whether it keeps versions is unknown (denied)"),
     (bucket(versioning=Value("Enabled")), "found", "1000.0 GB would be moved"),
     (
-        bucket(held("tmp/a", age=7), versioning=Value("Suspended")),
+        bucket(held("tmp/a", age=7), versioning=Value("Suspended")).deletions,
         "found",
         "hidden at 7 days, versions that are hidden or replaced deleted after 90 days",
     ),
@@ -100,9 +120,14 @@ EXPIRES = {"Expiration": {"Days": 400}}
     ),
     (bucket(tagged=False), "found", "1000.0 GB"),
     (
-        bucket(held("raw/x", age=300, size=50 * GB, current=False, replaced=NOW - 90 * DAY)),
+        bucket(held("raw/x", age=300, size=50 * GB, current=False, replaced=NOW - 90 * DAY)).deletions,
         "found",
         "old versions deleted after 90 days",
+    ),
+    (
+        bucket(held("raw/x", age=300, size=50 * GB, current=False, replaced=NOW - 89 * DAY)).deletions,
+        "kept",
+        "0 bytes of old versions were replaced 90 days ago or earlier",
     ),
     (bucket(lock=Value("Enabled")), "kept", "Object Lock"),
     (bucket(lifecycle=rules({"Filter": {"Prefix": ""}, **EXPIRES})), "kept", "theirs applies already"),
@@ -184,7 +209,7 @@ def test_only_unread_data_is_proven(more: dict[str, Any], confidence: Confidence
     (bucket(), ""),
     (bucket(counted=Absent()), "that nothing reads it: switch on request metrics of meridian-lab"),
     (
-        bucket(held("raw/x", age=300, size=70 * GB, current=False, replaced=NOW - 95 * DAY)),
+        bucket(held("raw/x", age=300, size=70 * GB, current=False, replaced=NOW - 95 * DAY)).deletions,
         "that nobody needs an old version: their tags are not read",
     ),
 )
@@ -196,7 +221,7 @@ def test_what_would_prove_it(candidate: TieringBucket, to_prove: str) -> None:
 
 
 def test_three_of_many_reasons_and_rules_are_named() -> None:
-    young = [one for name in ("logs", "tmp", "processed", "datasets") for one in held(f"{name}/x", age=1)]
+    young = [one for name in ("raw", "features", "processed", "datasets") for one in held(f"{name}/x", age=1)]
     old = [one for name in "abcd" for one in held(f"{name}/experiments/x")]
     kept = RULE.decide(bucket(young, stored=4000.0 * GB), NOW)
     found = finding(bucket([*young, *old], stored=8000.0 * GB))
@@ -252,7 +277,7 @@ def test_tags_are_read_of_so_many_objects_and_those_that_have_some_go_along(
     found: list[TieringBucket] = []
 
     with pytest.raises(ReadError, match="broke off"):
-        found.extend(replace(RULE, read_tags_up_to=most).find(aws, NOW))
+        found.extend(replace(RULE, read_tags_up_to=most).find_parts(aws, NOW))
     assert [len(one.takes_along) for one in found] == [0, along]
 
 
@@ -283,15 +308,14 @@ def test_old_versions_and_uploads() -> None:
     ]
     uploads = Value((NOW - 7 * DAY, NOW - 6 * DAY))
     candidate = bucket(sequence, uploads=uploads)
-    old, upload = RULE.proposed(candidate, NOW)
+    (old,), (upload,) = (RULE.proposed(part, NOW) for part in (candidate.deletions, candidate))
     assert old == LifecycleRule(id=old.id, prefix="raw/", noncurrent_expire_after=90)
     assert upload == LifecycleRule(id="ml-janitor-uploads", abort_uploads_after=7)
     assert "1 uploads begun 7 days ago or earlier" in str(finding(candidate).evidence)
     there = rules({"Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}})
-    assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == (old,)
+    assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == ()
     alone = finding(bucket(held(age=1), uploads=uploads))
-    assert alone.cost is not None
-    assert not alone.cost.known
+    assert not not_none(alone.cost).known
 
 
 def test_the_size_of_a_bucket_is_its_last_measurement() -> None:
@@ -302,7 +326,7 @@ def test_the_size_of_a_bucket_is_its_last_measurement() -> None:
 
 def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:
     def of(counted: object, **more: Any) -> TieringBucket:
-        return bucket(held("tmp/a", age=90), counted=counted, **more)
+        return bucket(held("tmp/a", age=90), counted=counted, **more).deletions
 
     assert finding(of(UNREAD)).confidence is Confidence.PROVEN
     for read in (Absent(), Unreadable("throttled"), (CountedReads("tmp/", 11.0 * GB, 90),)):
@@ -316,14 +340,167 @@ def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:
 @pytest.mark.parametrize("status", ["Enabled", "Suspended"])
 def test_an_expiry_in_a_versioned_bucket_frees_bytes_only_with_a_rule_for_old_versions(status: str) -> None:
     tmp, moved = held("tmp/a", age=90), held("experiments/a")
-    (plain,) = RULE.proposed(bucket(tmp), NOW)
-    (rule,) = RULE.proposed(bucket(tmp, versioning=Value(status)), NOW)
+    (plain,) = RULE.proposed(bucket(tmp).deletions, NOW)
+    (rule,) = RULE.proposed(bucket(tmp, versioning=Value(status)).deletions, NOW)
 
     assert (plain.expire_after, plain.noncurrent_expire_after) == (7, None)
     assert (rule.expire_after, rule.noncurrent_expire_after) == (7, 90)
-    assert finding(bucket(tmp)).confidence is Confidence.PROVEN
-    assert finding(bucket(tmp, versioning=Value(status))).confidence is Confidence.LIKELY
-    assert finding(bucket(moved, versioning=Value(status))).confidence is Confidence.PROVEN
+    assert finding(bucket(tmp).deletions).confidence is Confidence.PROVEN
+    assert finding(bucket(tmp).deletions).lost is None
+    both = bucket(tmp, moved, versioning=Value(status))
+    assert finding(both).confidence is Confidence.PROVEN
+    hidden = finding(both.deletions)
+    assert hidden.confidence is Confidence.LIKELY
+    assert str(hidden.lost).endswith(
+        "in tmp/, objects that the rule hid at 7 days,"
+        " and every version that was replaced or hidden for 90 days"
+    )
+
+
+def test_moves_and_deletions_of_a_folder_are_two_findings() -> None:
+    """Each with an identity and a rule of its own; neither rule keeps the other from being found."""
+    rule = replace(RULE, policies={"all": "STANDARD_IA 30d, expire 365d"}, folders={"*": "all"})
+    old = held("raw/a", age=400, size=100 * GB)
+    candidate = bucket(old, held("raw/b"), counted=(CountedReads("", 50.0 * GB, 90),))
+    parts = (candidate, candidate.deletions)
+    moved, deleted = (rule.decide(part, NOW) for part in parts)
+
+    assert isinstance(moved, Finding)
+    assert isinstance(deleted, Finding)
+    assert [moved.confidence, deleted.confidence] == [Confidence.PROVEN, Confidence.LIKELY]
+    assert ("1.1 TB would be moved" in moved.reason, "100.0 GB deleted" in deleted.reason) == (True, True)
+    assert [part.target.key.partition("@")[0] for part in parts] == [
+        "arn:aws:s3:::meridian-lab",
+        "arn:aws:s3:::meridian-lab/*",
+    ]
+    assert [part.belongs_to for part in parts] == [(), (candidate.target,)]
+    assert rule.missing_for_undo(candidate.deletions.target, {}) == ""
+    ((moves,), (deletes,)) = (rule.proposed(part, NOW) for part in parts)
+    assert (moves.transitions, moves.expire_after) == (((30, "STANDARD_IA"),), None)
+    assert (deletes.transitions, deletes.expire_after) == ((), 365)
+    assert deletes.id == f"{moves.id}-deletes"
+
+    def beside(part: TieringBucket, *there: dict[str, Any]) -> bool:
+        return bool(rule.proposed(replace(part, lifecycle=rules(*there)), NOW))
+
+    assert beside(candidate, deletes.as_json())
+    assert beside(candidate.deletions, moves.as_json())
+    assert not beside(candidate, deletes.as_json() | {"ID": "theirs"})
+    assert not beside(candidate.deletions, moves.as_json() | {"ID": "theirs"})
+    assert not beside(candidate.deletions, moves.as_json() | {"Expiration": {"Days": 365}})  # version 1's
+    assert not beside(candidate, moves.as_json())
+    assert not beside(candidate.deletions, deletes.as_json())
+
+
+def test_of_one_byte_that_is_moved_and_deleted_one_saving_counts_and_of_two_both() -> None:
+    """The dearer of two rules for the same objects counts; old versions are other bytes."""
+    versions = held("raw/a", age=300, size=60 * GB, current=False, replaced=NOW - 95 * DAY)
+
+    def counted(rule: StorageTiering, candidate: TieringBucket) -> list[Decimal | None]:
+        found = []
+        for part in (candidate, candidate.deletions):
+            verdict = rule.decide(part, NOW)
+            result = Result(
+                detector=rule.name, target=part.target, verdict=verdict, outcome=Outcome.WOULD_ACT,
+                wholes=tuple(whole.arn for whole in part.belongs_to),
+            )  # fmt: skip
+            found.append(result)
+        swept = Sweep(
+            detector=rule.name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=tuple(found)
+        )
+        assert swept.share_base == 1
+        done = count_once(Report(time=NOW, account=ACCOUNT, sweeps=(swept,))).results
+        return [result.counted.monthly_usd if result.counted else None for result in done]
+
+    mixed = replace(RULE, policies={"all": "STANDARD_IA 30d, expire 60d"}, folders={"*": "all"})
+    moved, deleted = counted(mixed, bucket(held("raw/b")))
+    assert [moved, deleted] == [0, Decimal("23.000")]
+    moved, deleted = counted(RULE, bucket(held("raw/b"), versions))
+    assert moved == Decimal("10.500")
+    assert deleted == Decimal("1.380")
+
+
+def test_deletions_are_a_candidate_where_something_could_be_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An open finding of them is not closed as gone because the contents could not be read tonight."""
+    candidates = {
+        "moves": (bucket(), 1),
+        "deletes": (bucket(held("tmp/a")), 2),
+        "young": (bucket(held("tmp/a", age=1)), 2),
+        "versions": (bucket(held("raw/a", age=300, current=False, replaced=NOW - DAY)), 2),
+        "unread": (bucket(root=Unreadable("denied")), 2),
+        "no price": (bucket(rates={}), 1),
+    }
+    for name, (candidate, number) in candidates.items():
+        listing = Listing((candidate,))
+        monkeypatch.setattr(reading, "list_measured_buckets", lambda *_, listing=listing: listing)
+        monkeypatch.setattr(reading, "read_tiering_buckets", lambda _aws, some, _now: some)
+        monkeypatch.setattr(reading, "read_tags_of_keys", lambda *_: {})
+        found = list(RULE.find_parts(SimpleNamespace(account=ACCOUNT, region=REGION), NOW))  # type: ignore[arg-type]
+        assert (name, len(found)) == (name, number)
+    assert [word(RULE.decide(part, NOW)) for part in (candidates["unread"][0].deletions,)] == ["unknown"]
+
+
+def test_a_deletion_waits_for_the_jobs_that_were_not_described() -> None:
+    """Unless request metrics say that hardly anything is read; a move asks who reads, and goes on."""
+
+    def undescribed(age: float) -> dict[str, Any]:
+        return {"undescribed": (UndescribedJobs(7, "processing job", NOW - age * DAY),)}
+
+    def judged(age: float, counted: object) -> tuple[str, str]:
+        verdict = RULE.decide(bucket(held("tmp/a"), counted=counted, **undescribed(age)).deletions, NOW)
+        return word(verdict), verdict.reason
+
+    late, why = judged(30, Absent())
+    assert late == "kept"
+    assert why.startswith("tmp/: the inputs of 7 processing jobs are unknown: only the newest 200 of 90 days")
+    assert why.endswith(", and some were created within 30 days")
+    assert [judged(31, Absent())[0], judged(1, UNREAD)[0]] == ["found", "found"]
+    moved = finding(bucket(counted=Absent(), **undescribed(1)))
+    assert "no described jobs did in 90 days" in moved.reason
+
+
+def test_jobs_beyond_the_newest_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [
+        {
+            "ProcessingJobName": f"clean-{age}",
+            "ProcessingJobArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/clean-{age}",
+            "CreationTime": NOW - age * DAY,
+            "ProcessingJobStatus": "Completed",
+        }
+        for age in (1, 2, 3)
+    ]
+    script = Script(
+        {
+            "sagemaker:Search": {},
+            "sagemaker:ListProcessingJobs": {"ProcessingJobSummaries": entries},
+            "sagemaker:DescribeProcessingJob": Torn(entries[0]),
+            "sagemaker:ListTransformJobs": {"TransformJobSummaries": []},
+        }
+    )
+    assert reading.list_job_inputs(script.aws(), NOW).items == ()
+    monkeypatch.setattr(reading, "_MOST_DESCRIBED", 1)
+    (left,) = reading.list_job_inputs(script.aws(), NOW).items
+    assert left == UndescribedJobs(2, "processing job", NOW - 2 * DAY)
+
+    found = bucket(undescribed=(left,))
+    monkeypatch.setattr(StorageTiering, "find_parts", lambda *_: iter((found, found.deletions)))
+    notes = [part.text for part in RULE.find(script.aws(), NOW) if isinstance(part, SweepNote)]
+    assert set(notes) == {
+        "the inputs of 2 processing jobs are unknown: only the newest 1 of 90 days are described"
+    }
+
+
+@cases(
+    "arn, judged",
+    ("arn:aws:s3:::meridian-lab", True),
+    ("arn:aws:s3:::meridian-lab/*", True),
+    ("arn:aws:s3:::meridian-lab/logs/*", False),
+    ("arn:aws:sns:us-east-1:123456789012:meridian-lab/*", False),
+)
+def test_which_arns_it_judges(arn: str, *, judged: bool) -> None:
+    assert StorageTiering.judges(Arn.parse(arn)) is judged
 
 
 def test_what_a_rule_saves_is_shared_out_by_folder() -> None:
@@ -340,7 +517,7 @@ def test_what_a_rule_saves_is_shared_out_by_folder() -> None:
 
 def test_what_is_young_is_not_expired_for_the_sake_of_old_versions() -> None:
     old = held("logs/a", age=300, size=60 * GB, current=False, replaced=NOW - 95 * DAY)
-    candidate = bucket([*old, *held("logs/b", age=1)])
+    candidate = bucket([*old, *held("logs/b", age=1)]).deletions
     (rule,) = RULE.proposed(candidate, NOW)
 
     assert finding(candidate).confidence is Confidence.LIKELY  # the tags of old versions are not read

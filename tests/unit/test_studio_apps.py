@@ -25,6 +25,7 @@ from ml_janitor.aws.studio_apps import (
     list_apps,
     merge_apps,
     read_app_tags,
+    read_written_streams,
     shutdown_layer,
     shutdown_timeout,
 )
@@ -86,11 +87,25 @@ def test_an_app_is_known_by_its_owner_type_and_name() -> None:
 
 
 def test_what_its_log_says_is_known_of_all_but_canvas() -> None:
-    written = {"d-1/anna/CodeEditor/default": NOW, "d-1/anna/Canvas/default": NOW}
+    written = {"d-1/anna/codeeditor/default": NOW, "d-1/anna/canvas/default": NOW}
 
     assert app().wrote(written).log == Value(NOW, "logs:DescribeLogStreams", NOW)
     assert app(entry(AppType="Canvas")).wrote(written).log == NotRead()
     assert app(entry("other")).wrote(written).log == NotRead()
+
+
+def test_a_space_has_a_log_stream_for_each_spelling_of_its_name() -> None:
+    streams = [
+        {"logStreamName": f"d-1/{name}/CodeEditor/default", "lastEventTimestamp": int(at.timestamp()) * 1000}
+        for name, at in (("DESK", NOW), ("Desk", NOW - DAY), ("desks", NOW - DAY))
+    ]
+    script = Script({"logs:DescribeLogStreams": {"logStreams": streams}})
+    written = read_written_streams(script.aws(), NOW - 2 * DAY)
+
+    assert isinstance(written, Value)
+    assert written.value == {"d-1/desk/codeeditor/default": NOW, "d-1/desks/codeeditor/default": NOW - DAY}
+    space = app(entry(UserProfileName=None, SpaceName="Desk"))
+    assert space.wrote(written.value).log == Value(NOW, "logs:DescribeLogStreams", NOW)
 
 
 CHECKED = NOW - HOUR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,13 +17,15 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, Thing, thing, waste
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import RecordedFindings
-from ml_janitor.ledger.limits import Leases
+from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
+from narrowing import not_none
 from standin import ARMED, DAY, Cleaner, Nights, NoArchive, Sparing, in_memory
 from tables import cases
 
@@ -243,8 +246,7 @@ def test_one_resource_that_an_undo_needs_is_kept(world: World) -> None:
     nights.clock += 4 * DAY
     world.sweep()
     nights.world.add("lamp")
-    acting = nights.runner().acting
-    assert acting is not None
+    acting = not_none(nights.runner().acting)
     acting = replace(acting, actors=lambda: [Sparing()])
     lamp = nights.world.things["lamp"].target.arn
 
@@ -298,3 +300,64 @@ def test_a_region_that_another_run_sweeps_is_waited_for(world: World) -> None:
 
     assert world.sweep(pause=pause).new == 2
     assert pauses == [1]
+
+
+# --- leases ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(world: World) -> Callable[..., SweepRunResult]:
+    """A sweep of two regions, in the other of which an undo has the lease."""
+    here = world.nights.aws
+    there = Aws(here._session, region=ABROAD, account=ACCOUNT, prices=here.prices, pool=here._pool)
+    Leases(world.nights.table).take("cellar", ACCOUNT, ABROAD, holder="undo", now=NOW, until=NOW + DAY)
+    return lambda *regions, **how: world.runner(**how).sweep(
+        world.nights.detector, [{REGION: here, ABROAD: there}[one] for one in regions], now=NOW
+    )
+
+
+def test_with_no_free_region_the_run_stops_before_it_reads(
+    world: World, two: Callable[..., SweepRunResult]
+) -> None:
+    with pytest.raises(LeaseTakenError):
+        two(ABROAD)
+
+    assert (world.shelf.folders, last(world, ABROAD)) == ({}, None)
+
+
+def test_the_retry_sweeps_what_is_left_and_nothing_twice(
+    world: World, two: Callable[..., SweepRunResult]
+) -> None:
+    taken = f"cellar is being swept in {ACCOUNT}, {ABROAD} by another run, so it was not swept"
+    with pytest.raises(RunFailedError, match=taken):
+        two(REGION, ABROAD)
+    assert (last(world).found, last(world, ABROAD)) == (2, None)
+    Leases(world.nights.table).release("cellar", ACCOUNT, ABROAD, holder="undo")
+
+    done = two(REGION, ABROAD)
+
+    assert [sweep.region for sweep in done.report.sweeps] == [ABROAD]
+    assert (done.where, [heard for heard, *_ in world.listener.heard]) == (
+        f"{WHERE}/rest",
+        [["chair", "lamp"]] * 2,
+    )
+    again = two(REGION, ABROAD, holder="another event")
+    assert [sweep.region for sweep in again.report.sweeps] == [REGION, ABROAD]
+    for region in (REGION, ABROAD):  # given back
+        Leases(world.nights.table).take("cellar", ACCOUNT, region, holder="next", now=NOW, until=NOW + DAY)
+
+
+def test_a_lease_hides_no_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.listener.fails = ConnectionError("Slack is down")
+    monkeypatch.setattr(Leases, "release", lambda *_, **__: 1 // 0)
+
+    assert re.search("Slack is down; .*a lease could not be given back: ZeroDivision", world.failed())
+
+
+def test_the_failures_of_many_regions_are_one_short_line(world: World) -> None:
+    world.nights.world.broken = RuntimeError("no " * 10_000)
+
+    with pytest.raises(RunFailedError, match="and 30 more; the report:") as caught:
+        world.runner().sweep(world.nights.detector, [world.nights.aws] * 40, now=NOW)
+
+    assert (len(str(caught.value)) < 6000, "\n" in str(caught.value)) == (True, False)

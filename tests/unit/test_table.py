@@ -22,6 +22,7 @@ from ml_janitor.ledger.table import (
     item_key,
     partition_key,
 )
+from tables import cases
 
 KEY = {"pk": {"S": "p"}, "sk": {"S": "s"}}
 FREE = Attr("holder").not_exists()
@@ -73,9 +74,7 @@ def everything(request: dict[str, Any]) -> dict[str, Any]:
     return {"Responses": {"ledger": request["RequestItems"]["ledger"]["Keys"]}, "UnprocessedKeys": {}}
 
 
-@pytest.mark.parametrize(
-    ("keys", "batches"), [(0, []), (1, [1]), (100, [100]), (101, [1, 100]), (250, [50, 100, 100])]
-)
+@cases("keys, batches", (0, []), (1, [1]), (100, [100]), (101, [1, 100]), (250, [50, 100, 100]))
 def test_many_items_are_read_by_the_hundred(keys: int, batches: list[int]) -> None:
     client, wanted = Client(*[everything] * 3), [("p", f"{number:03}") for number in range(keys)]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-import pytest
-
 from ml_janitor.core.text import (
     escape_text,
     format_iso,
@@ -47,9 +45,7 @@ def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
     assert format_local_time(AT, "America/New_York") == "Mon 5 Oct 23:00 (America/New_York)"
 
 
-@pytest.mark.parametrize(
-    ("length", "shown"), [(20, "x" * 10 + "y" * 10), (21, "xxxxxxx ... yyyyyyy"), (40, "xxxxxxx ... yyyyyyy")]
-)
+@cases("length, shown", (20, "x" * 10 + "y" * 10), (21, "xxxxxxx ... yyyyyyy"), (40, "xxxxxxx ... yyyyyyy"))
 def test_what_is_too_long_is_cut_in_its_middle(length: int, shown: str) -> None:
     assert escape_text("x" * (length // 2) + "y" * (length - length // 2), 20) == shown
     assert len(escape_text("x" * 22, 21)) == 21

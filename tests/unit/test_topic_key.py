@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
-import pytest
 from botocore.exceptions import ClientError
 
 from conftest import NOW, REGION
@@ -35,19 +34,17 @@ def policy(**statement: Any) -> dict[str, Any]:
     return {"Statement": [root, usual | statement]}
 
 
-@pytest.mark.parametrize(
-    ("given", "allowed"),
-    [
-        (policy(), True),
-        (policy(Action="kms:*"), True),
-        (policy(Action=["kms:decrypt", "kms:generatedatakey"]), True),
-        (policy(Principal={"Service": [BUDGET_PUBLISHER, ALARM_PUBLISHER]}), True),
-        (policy(Action=["kms:Decrypt"]), False),
-        (policy(Effect="Deny"), False),
-        (policy(Principal={"Service": BUDGET_PUBLISHER}), False),
-        (policy(Principal="*"), False),
-        ({"Statement": policy()["Statement"][1]}, True),
-    ],
+@cases(
+    "given, allowed",
+    (policy(), True),
+    (policy(Action="kms:*"), True),
+    (policy(Action=["kms:decrypt", "kms:generatedatakey"]), True),
+    (policy(Principal={"Service": [BUDGET_PUBLISHER, ALARM_PUBLISHER]}), True),
+    (policy(Action=["kms:Decrypt"]), False),
+    (policy(Effect="Deny"), False),
+    (policy(Principal={"Service": BUDGET_PUBLISHER}), False),
+    (policy(Principal="*"), False),
+    ({"Statement": policy()["Statement"][1]}, True),
 )
 def test_who_may_publish_to_an_encrypted_topic(given: dict[str, Any], *, allowed: bool) -> None:
     assert lets_publish(given, ALARM_PUBLISHER) is allowed

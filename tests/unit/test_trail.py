@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from conftest import NOW
+from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.activity import TrailEvent, look_up_events, newest_event
 from ml_janitor.aws.calls import Listing
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Script, Torn
+from tables import cases
 
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 CALLED = "cloudtrail:LookupEvents"
 
 
@@ -61,9 +61,11 @@ def test_an_event_is_what_its_record_says() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("most", "read", "error"),
-    [(None, 3, None), (3, 3, None), (2, 2, "there are more than 100 events; the older ones were not read")],
+@cases(
+    "most, read, error",
+    (None, 3, None),
+    (3, 3, None),
+    (2, 2, "there are more than 100 events; the older ones were not read"),
 )
 def test_events_are_read_on_so_many_pages(most: int | None, read: int, error: str | None) -> None:
     pages = [{"Events": [entry(number * HOUR)]} for number in range(3)]

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
+from conftest import HOUR
 from ml_janitor.aws.prices import Machine
 from ml_janitor.detectors.hung_training_jobs.jobs import RunningJob
 from ml_janitor.detectors.hung_training_jobs.reading import _job, keeps_pool, pool_status
 from tables import cases
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 LEAST = {
     "TrainingJobName": "train",
     "TrainingJobStatus": "InProgress",

@@ -228,9 +228,7 @@ def test_a_minute_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(found.items), found.error, len(account.asked(SEARCHED))) == (5, None, 1)
 
 
-@pytest.mark.parametrize(
-    ("counted", "error"), [(2, None), (3, "sagemaker:Search of TrainingJob ended after 2 of 3")]
-)
+@cases("counted, error", (2, None), (3, "sagemaker:Search of TrainingJob ended after 2 of 3"))
 def test_fewer_records_than_aws_counted_are_an_error(counted: int, error: str | None) -> None:
     account = script([])
     account.answers[SEARCHED] = [

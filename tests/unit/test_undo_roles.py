@@ -99,7 +99,6 @@ def test_every_role_is_warned_of_and_so_is_none_of_this_account() -> None:
 
 def test_in_an_organization_roles_of_the_accounts_that_are_acted_in_are_none_of_another() -> None:
     organization = {
-        "janitor_account": "333333333333",
         "accounts": [ACCOUNT],
         "external_id": "ml-janitor",
         "callers": ["arn:aws:iam::333333333333:role/platform"],

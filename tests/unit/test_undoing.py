@@ -55,6 +55,7 @@ from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.signatures import Request, SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
 from standin import ARMED, DAY, HOUR, Cleaner, KilledError, Nights, own_signatures, raising, with_request
+from tables import cases
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -121,12 +122,10 @@ def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(removed: Nig
     assert removed.undoing.find("cellar", ACCOUNT, REGION, old.id) == newer
 
 
-@pytest.mark.parametrize(
-    ("became", "said"),
-    [
-        ("", "lamp was brought back before, by maria"),
-        ("it was made anew as lamp-2", "done before, by maria: it was made anew as lamp-2"),
-    ],
+@cases(
+    "became, said",
+    ("", "lamp was brought back before, by maria"),
+    ("it was made anew as lamp-2", "done before, by maria: it was made anew as lamp-2"),
 )
 def test_what_was_undone_says_by_whom_and_what_became_of_it(
     removed: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
@@ -192,14 +191,12 @@ def test_from_a_record_that_was_changed_nothing_is_done(removed: Nights) -> None
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
-@pytest.mark.parametrize(
-    ("unsigned", "mac", "since", "refused"),
-    [
-        (False, "", DAY, CauseCode.MAC_MISSING),
-        (True, "", DAY, None),
-        (True, "", -DAY, CauseCode.MAC_EXPECTED),
-        (True, "wrong", DAY, CauseCode.MAC_INVALID),
-    ],
+@cases(
+    "unsigned, mac, since, refused",
+    (False, "", DAY, CauseCode.MAC_MISSING),
+    (True, "", DAY, None),
+    (True, "", -DAY, CauseCode.MAC_EXPECTED),
+    (True, "wrong", DAY, CauseCode.MAC_INVALID),
     ids=["signed only", "older", "begun when all were signed", "wrong"],
 )
 def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatures(
@@ -243,9 +240,10 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
 # --- what goes wrong, or takes its time ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("error", "why"),
-    [(CannotActError("its volume is gone"), "its volume is gone"), (OSError("reset"), "OSError: reset")],
+@cases(
+    "error, why",
+    (CannotActError("its volume is gone"), "its volume is gone"),
+    (OSError("reset"), "OSError: reset"),
 )
 def test_what_goes_wrong_is_remembered_and_told(removed: Nights, error: Exception, why: str) -> None:
     removed.world.before = raising(error, at="plug in lamp")
@@ -261,9 +259,12 @@ def test_what_goes_wrong_is_remembered_and_told(removed: Nights, error: Exceptio
     )
 
 
-@pytest.mark.parametrize(
-    ("waits", "minutes", "rounds"),
-    [(False, 1000, 1), (True, 0, 1), (True, 2, 3), (True, 1000, 80)],
+@cases(
+    "waits, minutes, rounds",
+    (False, 1000, 1),
+    (True, 0, 1),
+    (True, 2, 3),
+    (True, 1000, 80),
     ids=["none", "no time", "some time", "at most"],
 )
 def test_aws_is_waited_for_while_there_is_time(
@@ -376,23 +377,22 @@ def test_a_run_brings_back_what_is_named_and_says_so(removed: Nights) -> None:
     ]
     assert (office.told, office.entered, office.refused) == (["lamp"], [("cellar", ACCOUNT, REGION)], [])
     assert removed.of("lamp").stage is Stage.UNDONE
-    office.leases.take("cellar", ACCOUNT, REGION, holder="next", now=removed.clock, until=removed.clock)
+    now, where = removed.clock, ("cellar", ACCOUNT, REGION)
+    office.leases.take_undo(where, finding, holder="next", by="eve", now=now, until=now)
 
 
 OTHER = "210987654321"
 UNARMED = "the settings do not allow it"
 
 
-@pytest.mark.parametrize(
-    ("about", "asked", "why"),
-    [
-        ({}, {"account": OTHER}, UNARMED),
-        ({"organization": True}, {"account": OTHER}, "nothing was done to finding"),
-        ({"armed": False}, {}, UNARMED),
-        ({"armed": False, "organization": True}, {"account": OTHER}, UNARMED),
-        ({}, {"finding": "0123456789"}, "nothing was done to finding"),
-        ({}, {"again": True}, "lamp is not half brought back any more"),
-    ],
+@cases(
+    "about, asked, why",
+    ({}, {"account": OTHER}, UNARMED),
+    ({"organization": True}, {"account": OTHER}, "nothing was done to finding"),
+    ({"armed": False}, {}, UNARMED),
+    ({"armed": False, "organization": True}, {"account": OTHER}, UNARMED),
+    ({}, {"finding": "0123456789"}, "nothing was done to finding"),
+    ({}, {"again": True}, "lamp is not half brought back any more"),
     ids=["another account", "of the organization", "unarmed", "unarmed there", "unknown", "again"],
 )
 def test_a_run_that_has_nothing_to_do_says_why(
@@ -428,10 +428,7 @@ def _at_work(removed: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> Non
     cannot(monkeypatch, removed.actions, "begin_undo", BegunBeforeError("another run"))
 
 
-@pytest.mark.parametrize(
-    ("prepare", "counted"),
-    [(_refused_record, ["cellar"]), (_by_hand, []), (_nothing_done, []), (_at_work, [])],
-)
+@cases("prepare, counted", (_refused_record, ["cellar"]), (_by_hand, []), (_nothing_done, []), (_at_work, []))
 def test_a_run_that_may_not_answers_once_and_updates_the_message(
     removed: Nights,
     monkeypatch: pytest.MonkeyPatch,
@@ -466,9 +463,7 @@ def test_a_region_that_cannot_be_entered_is_remembered_and_raised(removed: Night
     assert error.startswith(f"account {ACCOUNT} could not be read: ")
 
 
-@pytest.mark.parametrize(
-    ("asked", "stored"), [({}, 0), ({"request": "press-1"}, 1), ({"request": "press-1", "again": True}, 0)]
-)
+@cases("asked, stored", ({}, 0), ({"request": "press-1"}, 1), ({"request": "press-1", "again": True}, 0))
 def test_a_press_is_stored_before_anything_is_entered(
     removed: Nights, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], stored: int
 ) -> None:
@@ -487,14 +482,12 @@ def test_a_press_is_stored_before_anything_is_entered(
     assert requests == ["maria"] * stored
 
 
-@pytest.mark.parametrize(
-    ("left", "busy", "slept"),
-    [
-        (9 * MINUTE, MINUTE, 12),
-        (15 * MINUTE, HOUR, 144),
-        (3 * MINUTE, HOUR, 24),
-        (9 * MINUTE, timedelta(), 0),
-    ],
+@cases(
+    "left, busy, slept",
+    (9 * MINUTE, MINUTE, 12),
+    (15 * MINUTE, HOUR, 144),
+    (3 * MINUTE, HOUR, 24),
+    (9 * MINUTE, timedelta(), 0),
     ids=["a minute", "too long", "little time", "free"],
 )
 def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
@@ -571,8 +564,8 @@ def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(remov
         now = removed.clock
         try:
             office.leases.take_undo(where, finding, holder="x", by="eve", now=now, until=now)
-        except LeaseTakenError:
-            return True
+        except LeaseTakenError as other:
+            return ", for maria;" in str(other)
         office.leases.release_undo(where, finding, holder="x")
         return False
 
@@ -615,14 +608,12 @@ def action(target: Target = LAMP, **about: Any) -> Action:
 BY_HAND = f"janitor undo {action().id}"
 
 
-@pytest.mark.parametrize(
-    ("effect", "undo", "expected"),
-    [
-        (Effect.DELETE, "undo", UNDO_WORDING),
-        (Effect.STOP, "restart", RESTART_WORDING),
-        (Effect.TAG, "undo", UNCHANGE_WORDING),
-        (None, "undo", UNDO_WORDING),
-    ],
+@cases(
+    "effect, undo, expected",
+    (Effect.DELETE, "undo", UNDO_WORDING),
+    (Effect.STOP, "restart", RESTART_WORDING),
+    (Effect.TAG, "undo", UNCHANGE_WORDING),
+    (None, "undo", UNDO_WORDING),
 )
 def test_nothing_that_stayed_is_brought_back(effect: Effect | None, undo: str, expected: UndoWording) -> None:
     cleanup = None
@@ -639,16 +630,14 @@ def test_it_says_how_something_is_taken_back_or_why_it_is_not() -> None:
     assert by_hand_cause(ByHand(), action(CHAIR)) is None
 
 
-@pytest.mark.parametrize(
-    ("stage", "age", "can"),
-    [
-        (Stage.ACTED, DAY, True),
-        (Stage.ACTED, DAY + SECOND, False),
-        (Stage.FAILED, DAY, True),
-        (Stage.UNDOING, 9 * DAY, True),
-        (Stage.UNDONE, HOUR, False),
-        (Stage.WITHDRAWN, HOUR, False),
-    ],
+@cases(
+    "stage, age, can",
+    (Stage.ACTED, DAY, True),
+    (Stage.ACTED, DAY + SECOND, False),
+    (Stage.FAILED, DAY, True),
+    (Stage.UNDOING, 9 * DAY, True),
+    (Stage.UNDONE, HOUR, False),
+    (Stage.WITHDRAWN, HOUR, False),
 )
 def test_an_undo_has_a_limit_unless_it_is_half_done(stage: Stage, age: timedelta, *, can: bool) -> None:
     assert is_undoable(action(stage=stage), DAY, NOW + age) is can
@@ -692,9 +681,7 @@ def not_resumed(why: str) -> Cause:
     return Cause(CauseCode.NOT_RESUMED, (why,), progress=BACK, by="maria", by_hand=BY_HAND)
 
 
-@pytest.mark.parametrize(
-    ("about", "raised", "age", "outcome", "why"),
-    [
+@cases("about, raised, age, outcome, why",
         ({}, None, DAY, WAITING, RESUMED),
         ({}, None, DAY + SECOND, FAILED, RESUMED),
         ({"steps": {}, "asked_at": None}, None, 9 * DAY, WAITING, replace(RESUMED, progress=ASKED)),
@@ -708,9 +695,7 @@ def not_resumed(why: str) -> Cause:
             Cause(CauseCode.MAC_INVALID, progress=BACK, by="maria"),
         ),
         ({}, OSError("reset"), HOUR, FAILED, not_resumed("OSError: reset")),
-        ({}, CannotUndoError("it is gone"), HOUR, FAILED, not_resumed("it is gone")),
-    ],
-)  # fmt: skip
+        ({}, CannotUndoError("it is gone"), HOUR, FAILED, not_resumed("it is gone")))  # fmt: skip
 def test_what_is_half_back_is_resumed_or_left_to_a_person(
     about: dict[str, Any], raised: Exception | None, age: timedelta, outcome: Outcome, why: Cause
 ) -> None:

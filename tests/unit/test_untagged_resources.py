@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws import tags
 from ml_janitor.core.model import Absent, Confidence, Finding, Kept, NotRead, Signal, Tags, Unreadable, Value
@@ -17,9 +18,9 @@ from ml_janitor.detectors.untagged_resources import reading, rule
 from ml_janitor.detectors.untagged_resources.reading import JUDGED_KINDS, Creator, TaggableResource
 from ml_janitor.detectors.untagged_resources.rule import TaggedResource, UntaggedResources
 from ml_janitor.engine.detector import CannotActError
+from narrowing import of_type
 from tables import cases
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()
 COMPLETE = dict.fromkeys(DETECTOR.required, "x")
 UNTAGGED: Tags = {}
@@ -68,16 +69,14 @@ def seen(verdict: Finding | Kept) -> dict[str, Any]:
     (Value(UNTAGGED), NotRead(), "it seems to lack tags, but its own list of tags was not read", True),
 )
 def test_what_is_kept(bulk: Signal[Tags], own: Signal[Tags], reason: str, *, unknown: bool) -> None:
-    verdict = DETECTOR.decide(candidate(bulk=bulk, exact=own), NOW)
+    verdict = of_type(Kept, DETECTOR.decide(candidate(bulk=bulk, exact=own), NOW))
 
-    assert isinstance(verdict, Kept)
     assert (verdict.reason, verdict.unknown) == (reason, unknown)
 
 
 def test_what_a_sweep_would_not_list_is_kept_whatever_its_tags() -> None:
-    verdict = DETECTOR.decide(replace(exact({}), outside="it is long over"), NOW)
+    verdict = of_type(Kept, DETECTOR.decide(replace(exact({}), outside="it is long over"), NOW))
 
-    assert isinstance(verdict, Kept)
     assert (verdict.reason, verdict.unknown) == ("it is long over", False)
 
 

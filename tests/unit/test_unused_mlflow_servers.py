@@ -9,18 +9,18 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, DAY, HOUR, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.unused_mlflow_servers import MlflowServer, UnusedMlflowServers
 from ml_janitor_sandbox.control import Control
+from narrowing import of_type
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 from verdicts import shown, word
 
-SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 14 * DAY
 TRAIL, OBJECTS = "cloudtrail:LookupEvents", "s3:ListObjectsV2"
 DESCRIBE = "sagemaker:DescribeMlflowTrackingServer"
@@ -76,10 +76,9 @@ def test_unused_mlflow_servers(candidate: MlflowServer, verdict: str, reason: st
 
 
 def test_what_the_finding_says() -> None:
-    decided = UnusedMlflowServers().decide(server(stored=wrote(SINCE)), NOW)
+    decided = of_type(Finding, UnusedMlflowServers().decide(server(stored=wrote(SINCE)), NOW))
     bare = UnusedMlflowServers().decide(server(size=""), NOW)
 
-    assert isinstance(decided, Finding)
     assert decided.confidence is Confidence.LIKELY
     assert decided.cost
     assert (decided.cost.known, decided.cost.source) == (
@@ -223,9 +222,7 @@ def test_the_newest_artifact_is_below_its_store(operation: str, answer: Any, sto
         assert (asked["Bucket"], asked["Prefix"]) == ("b", "mlflow/")
 
 
-@pytest.mark.parametrize(
-    ("uri", "prefix"), [("s3://b", ""), ("s3://b/", ""), ("s3://b/a/b/", "a/b/"), ("s3://b/a", "a/")]
-)
+@cases("uri, prefix", ("s3://b", ""), ("s3://b/", ""), ("s3://b/a/b/", "a/b/"), ("s3://b/a", "a/"))
 def test_a_store_is_a_folder_or_a_bucket(uri: str, prefix: str) -> None:
     _, script = read(listed(), DescribeMlflowTrackingServer=DESCRIBED | {"ArtifactStoreUri": uri})
 

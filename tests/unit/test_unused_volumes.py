@@ -6,19 +6,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from conftest import NOW
+from conftest import DAY, NOW
 from fakes import target_at
 from ml_janitor.aws.prices import Price, volume_prices
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors import unused_volumes
 from ml_janitor.detectors.unused_volumes import UnusedVolume, UnusedVolumes
+from narrowing import of_type
 from past_jobs import word
 from scripted import DENIED as DENIED_CALL
 from scripted import Refusal, Script
 from tables import cases
 from verdicts import shown
 
-DAY = timedelta(days=1)
 DENIED = Unreadable("ListApps: AccessDeniedException")
 
 
@@ -70,9 +70,8 @@ def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None
     (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk:"),
 )
 def test_the_change_is_a_command(judged: UnusedVolume, confidence: Confidence, command: str) -> None:
-    decided = UnusedVolumes().decide(judged, NOW)
+    decided = of_type(Finding, UnusedVolumes().decide(judged, NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost
     assert (decided.confidence, decided.cost.monthly_usd) == (confidence, Decimal("14.00"))
     assert command in decided.action

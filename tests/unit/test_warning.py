@@ -230,9 +230,7 @@ def test_a_stop_is_warned_before_closing(closing: datetime, before: Cause, why: 
     assert chair.outcome is Outcome.WARNED
 
 
-@pytest.mark.parametrize(
-    ("at", "end"), [((3, 0, 0), (3, 10)), ((3, 4, 59), (3, 10)), ((3, 5, 0), (3, 15)), ((23, 58, 1), (24, 5))]
-)
+@cases("at, end", ((3, 0, 0), (3, 10)), ((3, 4, 59), (3, 10)), ((3, 5, 0), (3, 15)), ((23, 58, 1), (24, 5)))
 def test_a_date_is_said_to_five_minutes(at: tuple[int, int, int], end: tuple[int, int]) -> None:
     day = NOW.replace(hour=0)
     moment = day.replace(hour=at[0], minute=at[1], second=at[2], microsecond=7)
@@ -241,7 +239,7 @@ def test_a_date_is_said_to_five_minutes(at: tuple[int, int, int], end: tuple[int
 
 
 def test_only_findings_are_warned_about() -> None:
-    with pytest.raises(TypeError, match="lamp is no finding"):
+    with pytest.raises(TypeError, match="lamp is not a finding"):
         finding_of(result("lamp", USED))
 
 

@@ -182,9 +182,7 @@ def test_who_cannot_be_messaged_has_twice_the_grace_and_the_others_are(slack: Sl
     assert "Mon 12 Oct" in slack.posts[0][2]
 
 
-@pytest.mark.parametrize(
-    ("failed", "opened"), [(refusal("user_disabled"), 2), (refusal("missing_scope"), 1), (DEAD, 1)]
-)
+@cases("failed, opened", (refusal("user_disabled"), 2), (refusal("missing_scope"), 1), (DEAD, 1))
 def test_a_refusal_about_one_person_stops_no_message(failed: SlackError, opened: int) -> None:
     slack = Slack(unopened={"U1": failed})
 
@@ -218,9 +216,7 @@ def test_where_the_next_would_fail_too_the_rest_of_a_channel_is_not_tried(failed
     assert problems == [f"2 warnings were not sent, so nothing is due: {failed}"]
 
 
-@pytest.mark.parametrize(
-    ("failed", "reached"), [(refusal("not_in_channel"), ["pot", "jug"]), (DEAD, list[str]())]
-)
+@cases("failed, reached", (refusal("not_in_channel"), ["pot", "jug"]), (DEAD, list[str]()))
 def test_a_refused_message_goes_to_no_other_channel(failed: SlackError, reached: list[str]) -> None:
     slack = Slack(refuses=lambda channel, _: failed if channel == "#a" else None)
     routes = {"lamp": "#a", "sofa": "#a", "pot": "#b", "jug": "#c"}

@@ -89,9 +89,7 @@ def test_what_a_webhook_did_not_take_is_an_error(client: type[Client], answer: A
         Webhook(HOOK, TIME).post(HELLO, deadline=9)
 
 
-@pytest.mark.parametrize(
-    ("answer", "arrived"), [(answered(200), True), (answered(404), False), (TimeoutError(), False)]
-)
+@cases("answer, arrived", (answered(200), True), (answered(404), False), (TimeoutError(), False))
 def test_only_the_presser_sees_a_reply(client: type[Client], answer: Any, *, arrived: bool) -> None:
     client.answer = answer
 

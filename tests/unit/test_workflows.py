@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from narrowing import not_none
+
 ROOT = Path(__file__).parent.parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
@@ -58,8 +60,7 @@ def test_they_run_what_make_has(path: Path) -> None:
 
 
 def test_every_part_of_the_check_runs_before_a_commit() -> None:
-    parts = re.search(r"^check: (.+) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    parts = not_none(re.search(r"^check: (.+) ##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     hooks = re.findall(r"entry: make ([\w-]+)", (ROOT / ".pre-commit-config.yaml").read_text())
 
-    assert parts is not None
     assert hooks == parts[1].split()

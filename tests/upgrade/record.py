@@ -15,6 +15,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from conftest import DAY, HOUR, MINUTE
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
@@ -35,7 +36,6 @@ from upgrade.world import (
 )
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 READS = re.compile("Describe|List|Get|Head|Search|Batch|Lookup|Query|Scan|Invoke")
 OURS = {"dynamodb", "kms", "secretsmanager"}
 ROLE = "arn:aws:iam::123456789012:role/ml"

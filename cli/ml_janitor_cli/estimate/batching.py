@@ -48,16 +48,16 @@ BATCH_ADVICE = (
 def batching(
     ctx: typer.Context,
     *,
-    one_ms: Annotated[float | None, edge.option("MS", "Measured, of one request alone.", "--one-ms")] = None,
+    one_ms: Annotated[float | None, edge.option("MS", "Measured latency of one request.", "--one-ms")] = None,
     batch: Annotated[int | None, edge.option("N", "Requests of a batch.")] = None,
-    batch_ms: Annotated[float | None, edge.option("MS", "Measured, of that batch.")] = None,
+    batch_ms: Annotated[float | None, edge.option("MS", "Measured latency of that batch.")] = None,
     instance: InstanceOption = None,
     price: PriceOption = None,
     rate: Annotated[
         float | None, edge.option("N", "Requests a second: count instances and dollars a month.")
     ] = None,
-    cache_hits: Annotated[float, edge.option("SHARE", "That a cache answers.")] = 0.0,
-    quantised: Annotated[float, edge.option("TIMES", "How many times as fast the quantised model is.")] = 1.0,
+    cache_hits: Annotated[float, edge.option("SHARE", "Share of requests that a cache answers.")] = 0.0,
+    quantised: Annotated[float, edge.option("TIMES", "Speed of the quantised model, as a multiple.")] = 1.0,
     measure: Annotated[
         str | None, edge.option("ENDPOINT", "Ask this endpoint, after saying what that costs.")
     ] = None,
@@ -65,12 +65,10 @@ def batching(
     batch_payload: Annotated[
         Path | None, edge.option("FILE", "--batch requests at once, in its own format.")
     ] = None,
-    requests: Annotated[int, edge.option("N", "To send in all, 200 at most.")] = 60,
-    network_ms: Annotated[
-        float, edge.option("MS", "Of each latency, on the way and not in the model.")
-    ] = 0.0,
+    requests: Annotated[int, edge.option("N", "Requests to send in all, 200 at most.")] = 60,
+    network_ms: Annotated[float, edge.option("MS", "Part of each latency that the network takes.")] = 0.0,
     content_type: Annotated[
-        str | None, edge.option("TYPE", "Of the payloads; else by the file's name.")
+        str | None, edge.option("TYPE", "Content type of the payloads; else by the file's name.")
     ] = None,
     component: Annotated[str | None, edge.option("NAME", "The inference component to ask.")] = None,
     yes: Annotated[bool, edge.flag("--yes", "Send the requests without asking.")] = False,
@@ -449,7 +447,7 @@ def measure_requests(
     """
     Measure how long each request takes from here, the answer read. The first of each payload warms up.
 
-    Raises FailedError at the first request that fails; none is tried again, because a retry is no latency.
+    Raises FailedError at the first request that fails; none is tried again, because a retry is not a latency.
     """
     config = Config(
         user_agent_extra=USER_AGENT,

@@ -447,35 +447,37 @@ def _estimate() -> None:
 @estimate.command()
 def training(
     *,
-    hours: Annotated[float, edge.option("HOURS", "How long the job computes, undisturbed.")],
+    hours: Annotated[float, edge.option("HOURS", "Time that the job computes, undisturbed.")],
     instance: InstanceOption = None,
     price: PriceOption = None,
-    instances: Annotated[int, edge.option("N", "How many instances.")] = 1,
+    instances: Annotated[int, edge.option("N", "Number of instances.")] = 1,
     gpu: Annotated[str | None, edge.option("NAME", f"Instead of an instance: {GPU_CHOICES}.")] = None,
-    gpus: Annotated[int, edge.option("N", "How many of it in all.")] = 1,
+    gpus: Annotated[int, edge.option("N", "Number of GPUs in all.")] = 1,
     discount: Annotated[
-        float, edge.option("SHARE", "Spot's, off on demand, from 0 to 1.")
+        float, edge.option("SHARE", "Discount of spot, from 0 to 1.")
     ] = SPOT_DEFAULTS.discount,
     interruptions: Annotated[
-        float, edge.option("N", "Of spot, in an hour.")
+        float, edge.option("N", "Interruptions of spot in an hour.")
     ] = SPOT_DEFAULTS.interruptions_per_hour,
-    restart: Annotated[float, edge.option("MINUTES", "Until it computes again.")] = SPOT_DEFAULTS.restart
+    restart: Annotated[float, edge.option("MINUTES", "Time until it computes again.")] = SPOT_DEFAULTS.restart
     / MINUTE,
-    save: Annotated[float, edge.option("MINUTES", "That a checkpoint takes.")] = SPOT_DEFAULTS.checkpoint
+    save: Annotated[float, edge.option("MINUTES", "Time that a checkpoint takes.")] = SPOT_DEFAULTS.checkpoint
     / MINUTE,
-    checkpoints: Annotated[bool, typer.Option(help="Whether it resumes from checkpoints in S3.")] = True,
+    checkpoints: Annotated[bool, typer.Option(help="It resumes from checkpoints in S3.")] = True,
     interruption: Annotated[
-        Interruption, typer.Option(help="What one costs those who wait.")
+        Interruption, typer.Option(help="Cost of an interruption to those who wait.")
     ] = Interruption.LOW,
-    jobs_a_week: Annotated[float, edge.option("N", "How many such jobs run.")] = 1.0,
-    storage_gb: Annotated[float, edge.option("GB", "Of each instance's volume.")] = 30.0,
-    storage_price: Annotated[float, edge.option("USD", "A GB-month of it, in us-east-1.")] = 0.14,
+    jobs_a_week: Annotated[float, edge.option("N", "Such jobs in a week.")] = 1.0,
+    storage_gb: Annotated[float, edge.option("GB", "Size of each instance's volume.")] = 30.0,
+    storage_price: Annotated[
+        float, edge.option("USD", "Price of a GB-month of the volume (us-east-1).")
+    ] = 0.14,
     commitment_discount: Annotated[
-        float | None, edge.option("SHARE", "Of a Savings Plan, from 0 to 1; else unknown.")
+        float | None, edge.option("SHARE", "Discount of a Savings Plan, from 0 to 1; else unknown.")
     ] = None,
-    data_gb: Annotated[float, edge.option("GB", "That a job on another cloud fetches from AWS.")] = 0.0,
+    data_gb: Annotated[float, edge.option("GB", "Data that a job on another cloud fetches from AWS.")] = 0.0,
     egress_price: Annotated[
-        float, edge.option("USD", "A GB of it (first 10 TB a month, April 2026).")
+        float, edge.option("USD", "Price of a GB of that data (first 10 TB a month, April 2026).")
     ] = 0.09,
     as_json: edge.Json = False,
 ) -> int:
@@ -570,27 +572,37 @@ for _other in (inference, storage, batching):
 @estimate.command()
 def distillation(
     *,
-    teacher: Annotated[float | None, edge.option("USD", "1,000 requests of the larger model.")] = None,
-    student: Annotated[float | None, edge.option("USD", "1,000 requests of the smaller one.")] = None,
+    teacher: Annotated[
+        float | None, edge.option("USD", "Price of 1,000 requests of the larger model.")
+    ] = None,
+    student: Annotated[
+        float | None, edge.option("USD", "Price of 1,000 requests of the smaller model.")
+    ] = None,
     requests: Annotated[float | None, edge.option("N", "Requests a month.")] = None,
     teacher_ms: Annotated[
-        float | None, edge.option("MS", "Instead of dollars: a request of the larger.")
+        float | None, edge.option("MS", "Latency of the larger model, instead of dollars.")
     ] = None,
-    student_ms: Annotated[float | None, edge.option("MS", "And of the smaller.")] = None,
-    rate: Annotated[float | None, edge.option("N", "With them: requests a second.")] = None,
-    teacher_instance: Annotated[str | None, edge.option("TYPE", "Of the larger.")] = None,
+    student_ms: Annotated[float | None, edge.option("MS", "Latency of the smaller model.")] = None,
+    rate: Annotated[float | None, edge.option("N", "Requests a second, with latencies.")] = None,
+    teacher_instance: Annotated[str | None, edge.option("TYPE", "Instance of the larger model.")] = None,
     student_instance: Annotated[
-        str | None, edge.option("TYPE", "Of the smaller; else as the larger.")
+        str | None, edge.option("TYPE", "Instance of the smaller model; else the same.")
     ] = None,
-    teacher_price: Annotated[float | None, edge.option("USD", "An hour of its instance.")] = None,
-    student_price: Annotated[float | None, edge.option("USD", "An hour of its instance.")] = None,
-    once: Annotated[float, edge.option("USD", "What making it costs.")],
-    loss: Annotated[float | None, edge.option("POINTS", "Of accuracy that it loses.")] = None,
+    teacher_price: Annotated[
+        float | None, edge.option("USD", "Price of an hour of --teacher-instance.")
+    ] = None,
+    student_price: Annotated[
+        float | None, edge.option("USD", "Price of an hour of --student-instance.")
+    ] = None,
+    once: Annotated[float, edge.option("USD", "Cost of making the smaller model.")],
+    loss: Annotated[float | None, edge.option("POINTS", "Accuracy that the smaller model loses.")] = None,
     teacher_accuracy: Annotated[
-        float | None, edge.option("PERCENT", "Instead of --loss: of the larger.")
+        float | None, edge.option("PERCENT", "Accuracy of the larger model, instead of --loss.")
     ] = None,
-    student_accuracy: Annotated[float | None, edge.option("PERCENT", "And of the smaller.")] = None,
-    allowed: Annotated[float, edge.option("POINTS", "Of accuracy that may be lost.")] = 1.0,
+    student_accuracy: Annotated[
+        float | None, edge.option("PERCENT", "Accuracy of the smaller model.")
+    ] = None,
+    allowed: Annotated[float, edge.option("POINTS", "Accuracy that may be lost.")] = 1.0,
     as_json: edge.Json = False,
 ) -> int:
     """
@@ -601,8 +613,8 @@ def distillation(
     \b
     Examples:
       janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
-      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 --teacher-instance ml.g5.xlarge
-        --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
+      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 \\
+        --teacher-instance ml.g5.xlarge --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
     """  # noqa: D301 - \b keeps the lines below it as they are
     if (loss is None) == (teacher_accuracy is None or student_accuracy is None):
         raise edge.CommandRefusedError("give --loss, or --teacher-accuracy and --student-accuracy")
@@ -700,7 +712,7 @@ def reservation(
         ),
     ],
     *,
-    discount: Annotated[float, edge.option("SHARE", "Of the Savings Plan, from 0 to 1.")],
+    discount: Annotated[float, edge.option("SHARE", "Discount of the Savings Plan, from 0 to 1.")],
     as_json: edge.Json = False,
 ) -> int:
     """

@@ -86,7 +86,7 @@ class Estimate:
 
 def check_finite(*numbers: float) -> None:
     """Refuse numbers typed as "nan" or "inf". Raises CommandRefusedError."""
-    require(all(map(math.isfinite, numbers)), "nan and inf are no numbers to compute with")
+    require(all(map(math.isfinite, numbers)), "nan and inf cannot be computed with")
 
 
 def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument
@@ -151,7 +151,7 @@ def parse_numbers(text: str, where: str) -> list[float]:
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise edge.CommandRefusedError(f"{where} has something that is no number: {error}") from error
+        raise edge.CommandRefusedError(f"{where} has something that is not a number: {error}") from error
     if not all(map(math.isfinite, found)):
         raise edge.CommandRefusedError(f"{where} has a number without an end")
     return found

@@ -82,21 +82,22 @@ def inference(
         str | None, edge.option("NAME", "Read its use of two weeks; options win over it.")
     ] = None,
     requests: Annotated[float | None, edge.option("N", "Requests a month.")] = None,
-    milliseconds: Annotated[float | None, edge.option("MS", "How long each takes.", "--ms")] = None,
+    milliseconds: Annotated[float | None, edge.option("MS", "Time that each takes.", "--ms")] = None,
     instance: InstanceOption = None,
     price: PriceOption = None,
     instances: Annotated[
-        str | None, edge.option("N[,N...]", "How many: one number, or one for each hour of a day; else 1.")
+        str | None, edge.option("N[,N...]", "One number, or one for each hour of a day; else 1.")
     ] = None,
     memory: Annotated[
-        int | None, edge.option("GB", f"That serverless inference needs; else {DEFAULT_MEMORY_GB}.")
+        int | None, edge.option("GB", f"Memory for serverless inference (default {DEFAULT_MEMORY_GB}).")
     ] = None,
     gb_second_price: Annotated[
-        float | None, edge.option("USD", f"Serverless; else {SERVERLESS_GB_SECOND_USD:f} (us-east-1, 2026).")
+        float | None,
+        edge.option("USD", f"Price for serverless; else {SERVERLESS_GB_SECOND_USD:f} (us-east-1, 2026)."),
     ] = None,
-    payload_kb: Annotated[float, edge.option("KB", "Of a request and its response.")] = 0.0,
+    payload_kb: Annotated[float, edge.option("KB", "Size of a request and its response.")] = 0.0,
     transfer_price: Annotated[
-        float, edge.option("USD", "Serverless, a GB of it (price list, 2026).")
+        float, edge.option("USD", "Price of a GB, for serverless (price list, 2026).")
     ] = 0.016,
     latency: Annotated[
         float | None, edge.option("SECONDS", f"Allowed to the first request; else {DEFAULT_LATENCY:g}.")
@@ -105,7 +106,7 @@ def inference(
         float | None, edge.option("SECONDS", f"Until a model answers; else {DEFAULT_COLD_START:g}.")
     ] = None,
     slower: Annotated[
-        float | None, edge.option("TIMES", "As long a request takes on serverless; else 1.")
+        float | None, edge.option("TIMES", "Requests take this many times longer on serverless.")
     ] = None,
     region: RegionOption = None,
     profile: edge.Profile = None,

@@ -15,7 +15,7 @@ import typer
 from ml_janitor.aws.prices import PRICE_TABLE_REGION
 from ml_janitor.aws.storage import FROM_STORAGE_TABLE, StoragePrices
 from ml_janitor.config.values import suggest_nearest
-from ml_janitor.core.model import Kept, NotRead, Value
+from ml_janitor.core.model import Kept, Value
 from ml_janitor.core.text import format_size
 from ml_janitor.core.tiering import (
     DAYS_PER_MONTH,
@@ -37,7 +37,7 @@ from ml_janitor.core.tiering import (
     worthwhile_transitions,
 )
 from ml_janitor.detectors.storage_tiering.reading import BUCKET_KIND, TieringBucket
-from ml_janitor.detectors.storage_tiering.rule import StorageTiering, parse_policies
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering, TieringPlan, parse_policies
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate.estimates import (
     Estimate,
@@ -63,20 +63,20 @@ def storage(
     ctx: typer.Context,
     profile: Annotated[
         str | None,
-        edge.argument("[FILE]", f"CSV with a head of {', '.join(PROFILE_COLUMNS)}; the last two may lack."),
+        edge.argument("[FILE]", f"CSV with {', '.join(PROFILE_COLUMNS)}; the last two are optional."),
     ] = None,
     *,
     bucket: Annotated[
-        str | None, edge.option("NAME", "Instead: what storage-tiering proposes for it.")
+        str | None, edge.option("NAME", "A bucket instead of FILE, with the rules of storage-tiering.")
     ] = None,
-    gb: Annotated[float | None, edge.option("GB", "Instead: so much, all of one age.")] = None,
-    objects: Annotated[float, edge.option("N", "In how many objects.")] = 1.0,
-    age: Annotated[float, edge.option("DAYS", "How old they are.")] = 180.0,
-    reads: Annotated[float, edge.option("TIMES", "Each is read in a month.")] = 0.0,
+    gb: Annotated[float | None, edge.option("GB", "Size instead of FILE, all of one age.")] = None,
+    objects: Annotated[float, edge.option("N", "Number of objects.")] = 1.0,
+    age: Annotated[float, edge.option("DAYS", "Age of the objects.")] = 180.0,
+    reads: Annotated[float, edge.option("TIMES", "Reads of each object in a month.")] = 0.0,
     rule: Annotated[
-        str, edge.option("RULE", "Classes and ages, as policies of storage-tiering have them.")
+        str, edge.option("RULE", "Classes and ages, as in a policy of storage-tiering.")
     ] = DEFAULT_RULE,
-    months: Annotated[float, edge.option("N", "To look ahead.")] = 12.0,
+    months: Annotated[float, edge.option("N", "Months to look ahead.")] = 12.0,
     small_too: Annotated[
         bool, typer.Option(help="Move objects below 128 KB to archives, as a bucket may be set.")
     ] = False,
@@ -169,40 +169,66 @@ def read_cohorts(text: str, where: str) -> list[ObjectCohort]:
             reads = float(row.get("reads_a_month") or 0)
             found.append(make_cohort(age=age, gb=gb, objects=objects, reads=reads, held=held))
         except (ValueError, edge.CommandRefusedError) as error:
-            why = "something is no number" if isinstance(error, ValueError) else error
+            why = "something is not a number" if isinstance(error, ValueError) else error
             raise edge.CommandRefusedError(f"{where}, row {number}: {why}") from error
     return found
 
 
+LEAST_ASKED_GB = 1.0
+"""Gigabytes below which even a bucket that somebody asks for is not looked at."""
+
+
 def estimate_bucket_by_name(at: EstimateAccount, name: str) -> Estimate:
-    """Estimate the rules that storage-tiering proposes for the bucket *name*."""
-    rule = at.detector(StorageTiering)
+    """Estimate the rules that storage-tiering proposes for the bucket *name*, also if it is a small one."""
+    rule = replace(at.detector(StorageTiering), min_gb=LEAST_ASKED_GB)
     target = at.target(name, BUCKET_KIND)
     with show_progress(f"reading {name}"), edge.one_line_errors(name):
-        found = rule.look(at.aws, target, at.now)
-    if found is None:
+        parts = tuple(rule.find_parts(at.aws, at.now, target.name))
+    if not parts:
         raise edge.CommandRefusedError(
             f"no bucket in {at.aws.region} is called {name}; --region says where else to look"
         )
-    return estimate_judged_bucket(rule, found, at.now)
+    return estimate_judged_bucket(rule, parts, at.now)
 
 
-def estimate_judged_bucket(rule: StorageTiering, found: TieringBucket, now: datetime) -> Estimate:
-    """Estimate the rules for a bucket that was read. Raises FailedError if it cannot be judged."""
-    verdict = rule.decide(found, now)
-    kept = isinstance(verdict, Kept)
-    if isinstance(verdict, Kept) and verdict.unknown:
-        raise edge.FailedError(f"what {found.name} would save is not known: {verdict.reason}")
-    plans = () if kept else rule.plans(found, now).found
+def estimate_judged_bucket(rule: StorageTiering, parts: Sequence[TieringBucket], now: datetime) -> Estimate:
+    """
+    Estimate the rules for a bucket that was read, with its deletions. Raises FailedError if it cannot be
+    judged.
+    """
+    found, verdicts = parts[0], [rule.decide(part, now) for part in parts]
+    for verdict in verdicts:
+        if isinstance(verdict, Kept) and verdict.unknown:
+            raise edge.FailedError(f"what {found.name} would save is not known: {verdict.reason}")
+    kept = "; ".join(verdict.reason for verdict in verdicts if isinstance(verdict, Kept))
+    judged = zip(parts, verdicts, strict=True)
+    plans = [
+        plan
+        for part, verdict in judged
+        if not isinstance(verdict, Kept)
+        for plan in rule.plans(part, now).found
+    ]
     root = found.root.value if isinstance(found.root, Value) else None
     return estimate_bucket_rules(
-        [(plan.rule.prefix, plan.words, plan.saving) for plan in plans],
+        [
+            (plan.rule.prefix, f"{plan.words}; the folder's other rule saves more", TieringSaving())
+            if _is_counted_elsewhere(plan, plans)
+            else (plan.rule.prefix, plan.words, plan.saving)
+            for plan in plans
+        ],
         None if root is None else [*root.cohorts(), *root.noncurrent()],
         found.rates,
-        kept=verdict.reason if kept else None,
-        hint="--set storage-tiering.min_gb=1 looks at smaller ones too"
-        if isinstance(found.root, NotRead)
-        else None,
+        kept=None if plans else kept,
+    )
+
+
+def _is_counted_elsewhere(plan: TieringPlan, plans: Sequence[TieringPlan]) -> bool:
+    """Return whether the folder's other rule saves more on the same objects."""
+    return any(
+        bool(plan.saving and other.saving and other.saving.month > plan.saving.month)
+        and other.rule.prefix == plan.rule.prefix
+        and (other.rule.expire_after or plan.rule.expire_after) is not None
+        for other in plans
     )
 
 
@@ -305,7 +331,7 @@ def estimate_storage(
     best = min(at_once, key=lambda name: at_once[name])
     reasons = [
         _payback(now),
-        f"Of classes that are read at once, {best} costs least: ${at_once[best]:,.2f} in {months:g} months.",
+        f"{best} costs least of classes that are read at once: ${at_once[best]:,.2f} in {months:g} months.",
     ]
     if small:
         reasons.append(
@@ -338,13 +364,11 @@ def estimate_bucket_rules(
     rates: RateTable,
     *,
     kept: str | None = None,
-    hint: str | None = None,
 ) -> Estimate:
     """
     Estimate the rules for a bucket: of each its folder, its effect in words, and its *Saving* if known.
 
-    *held* is everything that the bucket holds, if it was listed; *kept* is why there are no rules, and *hint*
-    what somebody could try then.
+    *held* is everything that the bucket holds, if it was listed; *kept* is why there are no rules.
     """
     total = sum((own for _, _, own in found if own is not None), TieringSaving())
     known = held is not None and all(cohort.held in rates for cohort in held)
@@ -362,7 +386,7 @@ def estimate_bucket_rules(
         (now, *figures) if kept is None else (now,),
         advice if kept is None else f"Leave it as it is: {kept}.",
         STORAGE_EXCLUSIONS,
-        (f"{hint}.",) if hint else (_payback(total),) if found else (),
+        (_payback(total),) if found else (),
         tuple(
             (
                 Word("folder", "folder", folder or "the whole bucket"),
@@ -448,7 +472,7 @@ def _days(found: TieringSaving) -> float:
 
 def _payback(found: TieringSaving) -> str:
     if found.month <= 0:
-        return "What moves now saves nothing." if found.moved else "Nothing is old enough to move now."
+        return "Moving now saves nothing." if found.moved else "Nothing is old enough to move now."
     if (days := _days(found)) < 1:
         return "The fees are back within a day."
     return f"The fees are back after {days:,.0f} days; until then, leaving it costs less."

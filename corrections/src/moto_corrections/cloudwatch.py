@@ -131,7 +131,7 @@ def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]
     """Publish whole series at once: a thousand endpoints' week in one request.
 
     Each is {"metric", "dimensions": {name: value}, "start", "step" (seconds), "values"}; null
-    leaves a gap. Of *samples* datapoints to each value, SampleCount counts as many; a list says how many
+    leaves a gap. *samples* is the number of datapoints of each value, for SampleCount; a list says how many
     datapoints each value stands for.
     """
     metrics = state.at(Metrics, account, region)

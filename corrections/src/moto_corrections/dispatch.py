@@ -34,7 +34,7 @@ def picked(self: serialize.AttributePicker, context: serialize.AttributePickerCo
     """
     Return one member of an answer, by the first of its names that is there.
 
-    Which names it may go by depends on its shape, and on whose member it is: for a plain dict on
+    Its names depend on its shape and on its structure: for a plain dict on
     nothing else. DynamoDB's values are dicts with one of ten members, which were all asked for by
     all of their names.
     """

@@ -5,8 +5,8 @@ And which inventories and request metrics a bucket has configured.
 
 moto knows the conditions of PutObject and of one DeleteObject only. User guide, "How to perform
 conditional deletes": evaluations "only apply to the current version of the object"; `*` asks whether it
-exists; DeleteObjects takes an ETag for each key and tells of each in its answer. "How to prevent object
-overwrites with conditional writes" has those of CopyObject.
+exists; DeleteObjects takes an ETag for each key and tells of each in its answer. The page "How to
+prevent object overwrites with conditional writes" has those of CopyObject.
 """
 
 from __future__ import annotations
@@ -207,8 +207,8 @@ def _expiration(rules: Any, current: Any) -> str | None:
     """
     Return the x-amz-expiration header of *current*: the rule that expires it first, and when.
 
-    User guide, "Expiring objects": the days are added to its date, and rounded to the next midnight UTC. Of
-    rules, those with a prefix or none are known here.
+    User guide, "Expiring objects": the days are added to its date, and rounded to the next midnight UTC.
+    Only rules with a prefix or none are known here.
     """
     found = []
     for rule in rules or ():
@@ -254,7 +254,7 @@ def born(self: Any, *args: Any, **members: Any) -> None:
     Make a key as moto does; under a KMS key its ETag differs from put to put, also for equal bytes.
 
     "Objects ... encrypted by SSE-C or SSE-KMS have ETags that are not an MD5 digest of their object
-    data" (API reference of Object). That of a multipart upload goes on ending in the number of parts.
+    data" (API reference of Object). A multipart upload's ETag still ends in the number of parts.
     """
     _moto_key(self, *args, **members)
     for look in _at_birth:

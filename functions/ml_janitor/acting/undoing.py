@@ -219,8 +219,7 @@ class Undoing:
         request = self.check_request(action, request)
         try:
             return self.actions.begin_undo(action, request, self.clock(), by=by, again=again)
-        except UnverifiedError as unverified:
-            self.actions.refused(action, unverified.cause)
+        except UnverifiedError as unverified:  # the record changed since it was read
             raise CannotUndoError(action.target.name, unverified.cause, final=True) from unverified
 
     def _snooze(self, action: Action, by: str, reverted_arn: str) -> None:

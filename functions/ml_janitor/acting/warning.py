@@ -100,7 +100,7 @@ class WarningTransport(Protocol):
         Warn about each of *warnings*, and tell their owners, with the dates of *deliveries*.
 
         *deliveries* gets each message as soon as Slack took it. Return a line for each warning that did not
-        arrive in the channel; an owner without a message is no failure.
+        arrive in the channel; an owner without a message is not a failure.
         """
 
 
@@ -180,5 +180,5 @@ def round_due_date(at: datetime) -> datetime:
 def finding_of(result: Result) -> Finding:
     """Return the verdict of a result that was warned about."""
     if not isinstance(result.verdict, Finding):
-        raise TypeError(f"{result.target.name} is no finding")
+        raise TypeError(f"{result.target.name} is not a finding")
     return result.verdict

@@ -282,7 +282,7 @@ def log_event_pages(
     """
     Yield the times of the events of *stream* in pages: the newest page first, or all *since* then in order.
 
-    An empty page is no end: "partially full or empty pages don't necessarily mean that pagination is
+    An empty page is not the end: "partially full or empty pages don't necessarily mean that pagination is
     finished", only a token that comes back unchanged does (API reference of GetLogEvents). Pages are
     cut by time too, so those of a stream that fell silent long ago begin with empty ones
     (https://github.com/boto/boto3/issues/3718).
@@ -406,7 +406,7 @@ def _event(entry: EventTypeDef) -> TrailEvent:
     try:
         detail = json.loads(entry["CloudTrailEvent"])
     except ValueError as error:
-        raise ReadError(f"event {entry.get('EventId')} is no JSON: {error}") from error
+        raise ReadError(f"event {entry.get('EventId')} is not JSON: {error}") from error
     return TrailEvent(
         name=entry["EventName"],
         at=entry["EventTime"].astimezone(UTC),

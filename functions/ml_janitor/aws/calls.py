@@ -243,6 +243,10 @@ class Listing[T]:
 
 
 POLICY_DENIAL = "explicit deny in a resource-based policy"
+"""
+A part of AWS's message, which no code of an error tells (IAM User Guide, "Troubleshoot access denied error
+messages"). It only adds advice.
+"""
 LEDGER_CALLS = {"DeleteItem", "GenerateMac", "PutItem", "UpdateItem", "VerifyMac"}
 """The calls that the policies of the ledger's table and of the signing keys deny."""
 

@@ -501,7 +501,7 @@ class EventHistory:
         """
         Yield all resources of a *kind* that were deleted, with the tags of their creation.
 
-        Of those made before CloudTrail's memory, only endpoints are known by more than their names.
+        Before CloudTrail's memory, only endpoints are known by more than their names.
         """
         names = {
             str(request_member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]
@@ -662,7 +662,7 @@ def without_region(usage_type: str) -> str:
 
 
 def transfer_regions(usage_type: str) -> tuple[str, str] | None:
-    """Return the regions that bytes leave and reach, or None if *usage_type* is no transfer between two."""
+    """Return the regions that bytes leave and reach, or None if *usage_type* is not such a transfer."""
     if (found := REGION_TRANSFER.fullmatch(usage_type)) is None:
         return None
     return REGION_CODES.get(found[1], found[1]), REGION_CODES.get(found[2], found[2])

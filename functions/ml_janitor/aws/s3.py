@@ -193,7 +193,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise ReadError(f"{uri!r} is no s3:// address")
+        raise ReadError(f"{uri!r} is not an s3:// address")
     return bucket, key
 
 

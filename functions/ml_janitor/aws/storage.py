@@ -406,7 +406,7 @@ def _parsed(text: bytes) -> LifecycleElement:
     try:
         parser.Parse(text, True)
     except expat.ExpatError as error:
-        raise UnchangeableError(f"its lifecycle configuration is no XML: {error}") from error
+        raise UnchangeableError(f"its lifecycle configuration is not XML: {error}") from error
     (root,) = tree.done
     return root
 
@@ -447,7 +447,7 @@ class _Tree:
         closes = self._text.index(b">", self._parser.CurrentByteIndex) + 1
         text = "" if element_open.known else element_open.text
         if name in NUMBER_ELEMENTS and not text.isdecimal():
-            raise UnchangeableError(f"its lifecycle configuration has {name} that are no number")
+            raise UnchangeableError(f"its lifecycle configuration has {name} that is not a number")
         element = LifecycleElement(name, text, tuple(element_open.children), element_open.begins, closes)
         (self._open[-1].children if self._open else self.done).append(element)
 

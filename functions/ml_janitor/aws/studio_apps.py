@@ -21,7 +21,17 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import APP, list_kind
 from ml_janitor.aws.tags import Arn, target_in
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    NotRead,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    map_signal,
+)
 from ml_janitor.core.ownership import MANAGER_KEYS, NEGATIONS, managing_tool, normalised_key
 from ml_janitor.core.text import format_iso
 
@@ -97,10 +107,24 @@ class StudioApp(Candidate):
     def wrote(self, written: Mapping[str, datetime]) -> StudioApp:
         """
         Return the app with the time of its last log line, if its stream is among
-        those lately *written*.
+        those lately *written* (in lower case).
         """
-        at = None if self.type == CANVAS else written.get(self.stream)
+        at = None if self.type == CANVAS else written.get(self.stream.lower())
         return self if at is None else replace(self, log=Value(at, activity.DESCRIBE_LOG_STREAMS, at))
+
+
+def read_written_streams(aws: Aws, since: datetime) -> Signal[dict[str, datetime]]:
+    """
+    Return the log streams of apps written at or after *since*, in lower case, with the time of their newest
+    line.
+
+    A space has a stream for each spelling of its name in capitals and small letters.
+    """
+    active = activity.active_streams(aws, STUDIO_LOG_GROUP, since)
+    return map_signal(
+        active,
+        lambda found: {stream.lower(): found[stream] for stream in sorted(found, key=found.__getitem__)},
+    )
 
 
 def list_apps(aws: Aws, **only: str) -> Listing[StudioApp]:
@@ -137,8 +161,8 @@ def find_app_again(aws: Aws, target: Target) -> StudioApp | None:
     Return the app *target* as it is listed now, or None if it is gone.
 
     An ARN does not tell a user profile from a space, and may have lost its capitals, so the janitor lists
-    the domain's apps. Of several apps with the ARN, the app of that creation time is meant, else the
-    newest existing app. Raises ReadError.
+    the domain's apps. If several apps have the ARN, the app of that creation time is
+    meant, else the newest existing app. Raises ReadError.
     """
     domain = Arn.parse(target.arn).name.partition("/")[0]
     every = list_apps(aws, DomainIdEquals=domain)

@@ -9,6 +9,7 @@ janitor also lists jobs of the last day.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -396,26 +397,37 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
         by_traits.setdefault(job.traits, []).append(job)
     discounts = _spot_discounts(read)
     homeless = {traits._replace(pipeline="") for traits in by_traits if traits.pipeline is None}
-    named = set[str]()
+    named = Counter(map(_called, by_traits))
     for traits, jobs in sorted(by_traits.items(), key=lambda family: (-len(family[1]), family[0][2:])):
-        newest, name = jobs[0], f"{traits.name}-*"
-        if traits.pipeline:
-            name += f"~{traits.pipeline}"
-        if name in named:  # a namesake that does something else
-            name += f"~{sha256(repr(traits).encode()).hexdigest()[:8]}"
-        named.add(name)
+        newest, name = jobs[0], _called(traits)
+        name, arn = named_family(newest.target, name, repr(traits), alone=named[name] == 1)
         why = unread.get(traits.name) or (found.error if not found.unread else unread.get(""))
         if why is None and traits._replace(pipeline="") in homeless:
             why = unknown
-        whole = newest.target.arn.removesuffix(newest.target.name) + name
         yield JobFamily(
-            target=target_in(aws, whole, name, TRAINING_JOB.type, None, tags=newest.target.tags),
+            target=target_in(aws, arn, name, TRAINING_JOB.type, None, tags=newest.target.tags),
             jobs=tuple(jobs),
             price=aws.prices.hourly(aws.region, "Training", newest.instance),
             unread=why,
             discount=discounts.get(traits.instances),
         )
     found.check()
+
+
+def _called(traits: JobTraits) -> str:
+    """Return the name of a family, which other families may share."""
+    return f"{traits.name}-*{f'~{traits.pipeline}' if traits.pipeline else ''}"
+
+
+def named_family(newest: Target, name: str, makes: str, *, alone: bool) -> tuple[str, str]:
+    """
+    Return the name and the ARN of the family of the job *newest*.
+
+    The ARN always ends in a digest of what *makes* the family, so that a hold stays with it. The name has the
+    digest unless the family is *alone* with its *name*.
+    """
+    whole = f"{name}~{sha256(makes.encode()).hexdigest()[:8]}"
+    return name if alone else whole, newest.arn.removesuffix(newest.name) + whole
 
 
 def _spot_discounts(jobs: Iterable[PastJob]) -> dict[str, float]:

@@ -382,7 +382,7 @@ class ChangePart:
 
     *change* = *usd_after* - *usd_before* = *quantity_effect* + *price_effect*, exactly. The quantity effect
     is at the price of before; if there was no use before or is none after, all of it is quantity.
-    A change of up to *usual* dollars is no news. *usage_jumped* tells that its usage type as a whole moved
+    A change of up to *usual* dollars is not news. *usage_jumped* tells that its usage type as a whole moved
     in its direction by more than usual. *since* is the day from which a line that jumped costs more or less.
     """
 
@@ -497,7 +497,7 @@ class Mover:
 
     @property
     def ordinary(self) -> bool:
-        """Return whether it is no news: no finding, and on a line that moved no more than usual."""
+        """Return whether it is not news: not a finding, and on a line that moved no more than usual."""
         if self.cause in {MoverCause.FINDING, MoverCause.TAG}:
             return False
         return not self.part.jumped or (self.usd * self.part.change <= 0 and abs(self.usd) <= self.part.usual)
@@ -514,7 +514,7 @@ class Movement:
 
     *tag* is the tag that divides its parts, by its name in the settings; "" if no tag could be read.
     *ended_credits* are credits of the span before that have ended, by the dollars that they took
-    off: they are in no total here.
+    off; totals leave them out.
     """
 
     comparison: SpanComparison
@@ -535,7 +535,7 @@ class Movement:
 
     @property
     def news(self) -> tuple[Mover, ...]:
-        """Return the movers that are no ordinary change."""
+        """Return the movers that are not ordinary changes."""
         return tuple(mover for mover in self.movers if not mover.ordinary)
 
     @property

@@ -44,6 +44,7 @@ from ml_janitor.bill.model import (
     SpanComparison,
     settled_end,
 )
+from ml_janitor.config.sections import bill_pages, bill_tags
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.text import shorten_list
 from ml_janitor.engine.detector import Grant, allow
@@ -54,10 +55,15 @@ if TYPE_CHECKING:
 
 # --- requests -------------------------------------------------------------------------------------
 
+COMPARED_DAYS = 30
+"""Days that a report explains, against as many before them: about a month, and whole weeks but two days."""
+
+SETTLING_DAYS = 2
+"""Days until a day's charges are compared: AWS updates them once a day at least (Cost Explorer guide)."""
+
 BILL_DAYS = 65
 """Days of a bill that are read: the month to date, and the whole month before it."""
 
-METRIC_SETTINGS = {"unblended": CostMetric.UNBLENDED, "amortized": CostMetric.AMORTIZED, "auto": None}
 
 EVERY_READ = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
 CHECK_SERVICES, CHECK_TAGS, CHECK_CHOSEN_TAGS = map(
@@ -102,11 +108,6 @@ class BillRequest:
         return self.accounts.where if self.accounts else ()
 
 
-def bill_tags(section: BillSection) -> Mapping[str, str]:
-    """Return the cost allocation tags by their names, without those that are set to ""."""
-    return {name: key for name, key in section.tags.items() if key}
-
-
 def chosen_tags(section: BillSection) -> frozenset[str]:
     """Return the keys of tags that differ from the defaults: somebody expects them to be used."""
     default = type(section)().tags
@@ -139,17 +140,16 @@ def bill_request(
     Tags with a budget are read before others. *shown*, *check_tags* and *accounts* are as in `BillRequest`.
     """
     return BillRequest(
-        days=max(BILL_DAYS, 2 * max(days or section.days, 31) + section.settling_days),
+        days=max(BILL_DAYS, 2 * max(days or COMPARED_DAYS, 31) + SETTLING_DAYS),
         tags=bill_tags(section),
         services=tuple(section.services),
         check_tags=check_tags,
         chosen=chosen_tags(section),
         shown=tuple(shown),
         first=tuple(part.partition("=")[0] for part in section.budgets),
-        metric=METRIC_SETTINGS[section.metric],
         accounts=accounts,
-        span=days or section.days,
-        settling_days=section.settling_days,
+        span=days or COMPARED_DAYS,
+        settling_days=SETTLING_DAYS,
     )
 
 
@@ -160,13 +160,8 @@ def bill_reads(section: BillSection) -> tuple[Grant, ...]:
 
 def cost_explorer_reads(section: BillSection) -> tuple[Grant, ...]:
     """Return its permissions for Cost Explorer: of the checks, only those that the settings need."""
-    weekly = bool(section.weekly_table)
-    checks = [
-        (bool(section.services), CHECK_SERVICES),
-        (weekly, CHECK_TAGS),
-        (weekly and bool(chosen_tags(section)), CHECK_CHOSEN_TAGS),
-    ]
-    return (*EVERY_READ, *(grant for needed, grant in checks if needed))
+    checks = [(section.services, CHECK_SERVICES), (chosen_tags(section), CHECK_CHOSEN_TAGS)]
+    return (*EVERY_READ, CHECK_TAGS, *(grant for needed, grant in checks if needed))
 
 
 def request_warnings(settings: Settings) -> list[str]:
@@ -174,16 +169,14 @@ def request_warnings(settings: Settings) -> list[str]:
     Return a warning if a reading may request fewer pages than it has parts: the
     last tags are never read.
     """
-    section, named = settings.bill, len(bill_tags(settings.bill))
-    besides = 3  # services, record types, forecast
-    if settings.organization.used:
-        besides += 2  # accounts, and movements of some
-    if not section.enabled or section.max_requests >= named + besides:
+    section = settings.bill
+    pages = bill_pages(section, in_organization=settings.organization.used)
+    if not section.enabled or section.max_requests >= pages:
         return []
     warned = (
-        f"bill.max_requests = {section.max_requests}: a reading asks for {named + besides} pages at least, "
-        f"one by each of {named} tags and {besides} besides, so the last tags are never read; set it to "
-        f"{named + besides} or more, as each page that is full has another"
+        f"bill.max_requests = {section.max_requests}: a reading asks for {pages} pages at least, one by each "
+        f"tag and {pages - len(bill_tags(section))} besides, so the last tags are never read; delete it, or "
+        f"set it to {pages} or more, as each page that is full has another"
     )
     return [warned]
 
@@ -248,8 +241,8 @@ class BillQuestion:
 def bill_question(section: BillSection, *, days: int = 0, against: DaySpan | None = None) -> BillQuestion:
     """Return the comparison to make: the last *days*, *against* a span or the days right before them."""
     return BillQuestion(
-        days=days or section.days,
-        settling_days=section.settling_days,
+        days=days or COMPARED_DAYS,
+        settling_days=SETTLING_DAYS,
         tags=tuple(bill_tags(section)),
         against=against,
     )

@@ -223,7 +223,7 @@ def check_event[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
         message = first["msg"].removeprefix("Value error, ")
-        raise InvalidInputError(f"the event makes no sense: {where}: {message}") from None
+        raise InvalidInputError(f"invalid event: {where}: {message}") from None
 
 
 def parse_event[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
@@ -232,7 +232,5 @@ def parse_event[E: DigestEvent](event: dict[str, Any], model: type[E], now: date
     for name in ("time", "started"):
         at: datetime | None = getattr(asked, name, None)
         if at is not None and at - now > CLOCK_SKEW:
-            raise InvalidInputError(
-                f"the event makes no sense: {name}: {at:%Y-%m-%dT%H:%M:%SZ} is yet to come"
-            )
+            raise InvalidInputError(f"invalid event: {name}: {at:%Y-%m-%dT%H:%M:%SZ} is yet to come")
     return asked

@@ -109,6 +109,11 @@ def hours_of_week(schedule: str, time_zone: str) -> list[datetime]:
     return [sunday + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in hours]
 
 
+def first_weekday(schedule: str) -> int:
+    """Return the first day of a week (0 is Monday) on which *schedule* runs: Monday, if it names no days."""
+    return min((run.weekday() for run in hours_of_week(schedule, "UTC")), default=0)
+
+
 def schedules_overlap(schedule: str, other: str, span: timedelta) -> bool:
     """
     Return whether runs of two schedules in one time zone may overlap, if each takes up to *span*.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from dataclasses import Field as DataclassField
 from datetime import timedelta
@@ -23,9 +23,9 @@ from ml_janitor.config.values import (
     format_toml,
     suggest_nearest,
 )
-from ml_janitor.core.model import Change, Mode, Target
+from ml_janitor.core.model import Mode, Target
 from ml_janitor.core.ownership import normalised_key, team_of
-from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.detector import Constant, Detector
 
 # --- routes to Slack channels ---------------------------------------------------------------------
 #
@@ -112,7 +112,7 @@ def check_routes(
         kind, colon, name = key.partition(":")
         if not colon or kind not in {TEAM_ROUTE, ACCOUNT_ROUTE} or not normalised_key(name):
             raise InvalidInputError(
-                f'{where}: "{key}" is no route; expected "team:NAME", with the value of the team tag, or '
+                f'{where}: "{key}" is not a route; expected "team:NAME", with the value of the team tag, or '
                 f'"account:123456789012"{suggest_nearest(kind, [TEAM_ROUTE, ACCOUNT_ROUTE])}'
             )
         if (twin := seen.setdefault((kind, normalised_key(name)), key)) != key:
@@ -152,6 +152,9 @@ class JanitorSection(BaseModel):
     model_config = STRICT_MODEL
 
     regions: list[Annotated[str, values.REGION_CHECK]] = []
+    tags: Annotated[dict[str, Annotated[str, values.TAG_VALUE_CHECK]], values.TAG_KEYS_CHECK] = {
+        "managed-by": "ml-janitor"
+    }
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]
@@ -199,26 +202,21 @@ class BillSection(BaseModel):
 
     *max_requests* is the most pages of Cost Explorer for one reading, each of which costs a cent. *tags*
     are cost allocation tags by their names here, the most important first; "" removes a tag. *services*
-    are the only services that count, as Cost Explorer spells them. *chargeback* is the tag for charging
-    costs to teams. With *enabled*, a function reads the bill each morning, on *schedule*; on the day
-    *weekly_table* its message has the table by the first tag, and the function checks the names of tags
-    instead of reading the last two. *monthly_budget* is in dollars, 0 for none; *budgets* are those of
-    parts, by tag and value ("project=churn"). *anomaly_monitor* is "off", "create", or the ARN of an
-    existing monitor.
+    are the only services that count, as Cost Explorer spells them. With *enabled*, a function reads the
+    bill each morning, on *schedule*; once a week its message has the table by the first tag, and the
+    function checks the names of tags instead of reading the last two. *monthly_budget* is in dollars, 0 for
+    none; *budgets* are those of parts, by tag and value ("project=churn"). *anomaly_monitor* is "off",
+    "create", or the ARN of an existing monitor.
     """
 
     model_config = STRICT_MODEL
 
     enabled: bool = False
     schedule: values.ScheduleExpression = "cron(30 6 * * ? *)"
-    weekly_table: values.Weekday = "Mon"
     monthly_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     budgets: dict[str, Annotated[float, values.FINITE_CHECK, values.BUDGET_CHECK]] = {}
     anomaly_monitor: Annotated[str, values.ANOMALY_MONITOR_CHECK] = "off"
     max_requests: Annotated[int, values.accept_range(1, 100)] = 8
-    settling_days: Annotated[int, values.accept_range(0, 14)] = 2
-    days: Annotated[int, values.accept_range(1, 180)] = 30
-    metric: Annotated[str, values.METRIC_CHECK] = "auto"
     tags: dict[str, str] = {
         "project": "project",
         "owner": "owner",
@@ -227,32 +225,19 @@ class BillSection(BaseModel):
         "cost-center": "cost-center",
     }
     services: list[str] = []
-    chargeback: str = "cost-center"
 
 
-class PlanSection(BaseModel):
-    """
-    `[plan]`: the order of work.
+def bill_tags(section: BillSection) -> Mapping[str, str]:
+    """Return the cost allocation tags by their names, without those that are set to ""."""
+    return {name: key for name, key in section.tags.items() if key}
 
-    *hours* are estimated working hours for one change of each kind: findings are ordered by the
-    dollars a month that they save per hour of work. On the day *weekly_advice* the digest also has the best
-    findings.
-    """
 
-    model_config = STRICT_MODEL
-
-    hours: dict[str, Annotated[float, values.FINITE_CHECK, values.WORK_HOURS_CHECK]] = {
-        Change.END.value: 0.25,
-        Change.DELETE_DATA.value: 0.5,
-        Change.LIFECYCLE.value: 2,
-        Change.SPOT.value: 4,
-        Change.RESIZE.value: 2,
-        Change.REPLACE.value: 8,
-        Change.COMMIT.value: 3,
-        Change.LIMIT.value: 0.5,
-        Change.TAG.value: 0.1,
-    }
-    weekly_advice: values.Weekday = "Mon"
+def bill_pages(section: BillSection, *, in_organization: bool) -> int:
+    """Return the pages of Cost Explorer that one reading asks for at least."""
+    besides = 3  # services, record types, forecast
+    if in_organization:
+        besides += 2  # accounts, and movements of some
+    return len(bill_tags(section)) + besides
 
 
 class OrganizationSection(BaseModel):
@@ -261,14 +246,13 @@ class OrganizationSection(BaseModel):
 
     They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*;
     accounts in *without* are left out of the last two. *regions* are the swept regions, every enabled one
-    if empty. Each account grants roles to *callers*, roles and users of *janitor_account*, who send
+    if empty. Each account grants roles to *callers*, roles and users of the janitor's account, who send
     *external_id*. The functions sweep *at_once* accounts side by side.
     """
 
     model_config = STRICT_MODEL
 
     id: Annotated[str, values.ORGANIZATION_CHECK] = ""
-    janitor_account: Annotated[str, values.ACCOUNT_CHECK] = ""
     external_id: Annotated[str, values.EXTERNAL_ID_CHECK] = ""
     callers: list[Annotated[str, values.PRINCIPAL_CHECK]] = []
     accounts: list[Annotated[str, values.ACCOUNT_CHECK]] = []
@@ -282,6 +266,11 @@ class OrganizationSection(BaseModel):
     def used(self) -> bool:
         """Return whether there are other accounts to sweep than the session's own."""
         return bool(self.accounts or self.units or self.all_accounts)
+
+    @property
+    def janitor_account(self) -> str:
+        """Return the account that the janitor is in, that of *callers*; "" without any."""
+        return self.callers[0].split(":")[4] if self.callers else ""
 
 
 class PoliciesSection(BaseModel):
@@ -329,7 +318,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "janitor": JanitorSection,
     "slack": SlackSection,
     "bill": BillSection,
-    "plan": PlanSection,
     "policies": PoliciesSection,
     "organization": OrganizationSection,
 }
@@ -344,14 +332,20 @@ def accounts_of(places: Iterable[str]) -> list[str]:
     return sorted({place.partition("/")[0] for place in places})
 
 
+def tunable_fields(detector: type[Detector[Any]]) -> Iterator[tuple[DataclassField[Any], Any]]:
+    """Yield the fields of *detector* that an operator may set under its name, with their types."""
+    hints = typing.get_type_hints(detector, include_extras=True)
+    for each in fields(detector):
+        hint = hints[each.name]
+        if each.name not in JANITOR_FIELDS and typing.get_origin(hint) is not Constant:
+            yield each, hint
+
+
 @cache
 def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
     """Return the model of `[detectors.NAME]`: the common keys and the detector's own fields."""
-    hints = typing.get_type_hints(detector, include_extras=True)
     own: dict[str, Any] = {
-        field.name: (_accepts(hints[field.name]), _default(field))
-        for field in fields(detector)
-        if field.name not in JANITOR_FIELDS
+        field.name: (_accepts(hint), _default(field)) for field, hint in tunable_fields(detector)
     }
     return create_model(f"{detector.__name__}Section", __base__=DetectorSection, **own)
 

@@ -23,18 +23,25 @@ from ml_janitor.config.sections import (
     DetectorSection,
     JanitorSection,
     OrganizationSection,
-    PlanSection,
     PoliciesSection,
     Routes,
     SlackSection,
     accounts_of,
+    bill_pages,
     check_routes,
     section_model,
     validate_section,
 )
-from ml_janitor.config.values import InvalidInputError, check_globs, check_keys, layer_tables, suggest_nearest
+from ml_janitor.config.values import (
+    InvalidInputError,
+    check_globs,
+    check_keys,
+    drop_removed,
+    layer_tables,
+    suggest_nearest,
+)
 from ml_janitor.core.durations import HOUR, WEEKDAYS, WorkingHours
-from ml_janitor.core.model import Change, Confidence, Mode
+from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import MANAGER_KEYS, Exemptions, ManagerPolicy, normalised_key
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_notebooks import CLOSING_NOTICE
@@ -62,16 +69,20 @@ def _fields_set(section: BaseModel, kind: type) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
-    """All settings of an operator, read and checked, for the detectors of one *registry*."""
+    """
+    All settings of an operator, read and checked, for the detectors of one *registry*.
+
+    *ignored* are the names of settings that an earlier version had.
+    """
 
     janitor: JanitorSection
     slack: SlackSection
     bill: BillSection
-    plan: PlanSection
     policies: PoliciesSection
     organization: OrganizationSection
     sections: Mapping[str, DetectorSection]
     registry: DetectorRegistry
+    ignored: Sequence[str] = ()
 
     @classmethod
     def load(
@@ -82,21 +93,30 @@ class Settings:
         base: Mapping[str, Any] | None = None,
         registry: DetectorRegistry = DETECTORS,
         bundled: bool = False,
+        deploying: bool = False,
     ) -> Settings:
         """
         Load settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
         Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
-        tunables again only when it is built. Raises InvalidInputError.
+        tunables again only when it is built. *deploying* checks also what a deployment needs.
+
+        Raises InvalidInputError.
         """
         tables = layer_tables(files, base or {}, overrides, sections=SECTIONS)
-        return cls.parse(tables, registry=registry, bundled=bundled)
+        return cls.parse(tables, registry=registry, bundled=bundled, deploying=deploying)
 
     @classmethod
     def parse(
-        cls, tables: Mapping[str, Any], *, registry: DetectorRegistry = DETECTORS, bundled: bool = False
+        cls,
+        tables: Mapping[str, Any],
+        *,
+        registry: DetectorRegistry = DETECTORS,
+        bundled: bool = False,
+        deploying: bool = False,
     ) -> Settings:
         """Parse settings from the tables of a TOML document. Raises InvalidInputError."""
+        tables, ignored = drop_removed(tables)
         check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys(
             "detectors", tables.get("detectors", {}), [detector_type.name for detector_type in registry]
@@ -112,13 +132,17 @@ class Settings:
             )
             for detector_type in registry
         }
-        settings = cls(**whole, sections=sections, registry=registry)
-        janitor, organization = settings.janitor, settings.organization
+        bill, organization = whole["bill"], whole["organization"]
+        if "max_requests" not in bill.model_fields_set:
+            pages = bill_pages(bill, in_organization=organization.used)
+            whole["bill"] = bill.model_copy(update={"max_requests": max(bill.max_requests, pages)})
+        settings = cls(**whole, sections=sections, registry=registry, ignored=ignored)
+        janitor = settings.janitor
         check_budgets(settings.bill)
-        check_keys("plan.hours", settings.plan.hours, list(Change))
         check_globs(janitor.ignore, "janitor.ignore", registry)
-        check_network(janitor)
         check_accounts(organization)
+        if missing := [*missing_settings(settings), *(arming_refusals(settings) if deploying else ())]:
+            raise InvalidInputError("; ".join(missing))
         check_routes(
             settings.slack.routes,
             channel=janitor.slack_channel,
@@ -129,16 +153,7 @@ class Settings:
         for detector in registry:
             if not bundled:
                 settings.detector(detector)
-            settings.check_arms(detector)
         return settings
-
-    def check_arms(self, detector: type[Detector[Any]]) -> None:
-        """Refuse a detector that is armed for nowhere. Raises InvalidInputError."""
-        if self.mode(detector.name) is Mode.ACT and self.arming(detector).act_in == ():
-            raise InvalidInputError(
-                f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
-                'for example act_in = ["123456789012/eu-west-1"]'
-            )
 
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
         """Return *detector* with its tunables set. Raises InvalidInputError if it refuses them."""
@@ -194,18 +209,13 @@ class Settings:
             for detector in self.registry
             if detector.cleanup
         }
-        return RunPolicy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
+        return RunPolicy(exemptions, tuple(section.owner_tags), arming)
 
     @property
     def hold_time(self) -> timedelta | None:
         """The time for which a press of *Keep* holds a resource; None is for good."""
         days = self.janitor.hold_days
         return timedelta(days=days) if isinstance(days, int) else None
-
-    @property
-    def hours(self) -> Mapping[Change, float]:
-        """Return the estimated working hours of each kind of change."""
-        return {Change(kind): hours for kind, hours in (PlanSection().hours | self.plan.hours).items()}
 
     @property
     def managers(self) -> ManagerPolicy:
@@ -345,20 +355,40 @@ def check_budgets(bill: BillSection) -> None:
         name, equals, value = part.partition("=")
         if not equals or not value or name not in known:
             raise InvalidInputError(
-                f'bill.budgets: "{part}" is no part of a bill; expected one of tags in [bill] and a value, '
+                f'bill.budgets: "{part}" is not a part of a bill; expected a tag of [bill] and a value, '
                 f'such as "{next(iter(known), "project")}=churn"{suggest_nearest(name, known)}'
             )
 
 
-def check_network(section: JanitorSection) -> None:
-    """Refuse subnets and security groups that make no network for a function. Raises InvalidInputError."""
-    if bool(section.subnets) != bool(section.security_groups):
-        given, missing = "subnets", "security_groups"
-        if not section.subnets:
-            given, missing = missing, given
-        raise InvalidInputError(
-            f"janitor.{given} needs {missing} too: a function is in a VPC with both, or in none with neither"
+def missing_settings(settings: Settings) -> list[str]:
+    """Return one line for each setting that another one needs."""
+    janitor, organization = settings.janitor, settings.organization
+    missing = []
+    if janitor.slack_channel and not janitor.slack_secret:
+        missing.append(
+            "janitor.slack_channel needs slack_secret too, the name of the secret with the bot token: "
+            'slack_secret = "ml-janitor/slack"'
         )
+    if bool(janitor.subnets) != bool(janitor.security_groups):
+        given, other = ("subnets", "security_groups")[:: 1 if janitor.subnets else -1]
+        missing.append(
+            f"janitor.{given} needs {other} too: a function is in a VPC with both, or in none with neither"
+        )
+    found = bool(organization.units or organization.all_accounts)
+    needed = ["external_id", "callers", *(["id"] if found else [])] if organization.used else []
+    if absent := [name for name in needed if not getattr(organization, name)]:
+        kind = next(name for name in ("accounts", "units", "all_accounts") if getattr(organization, name))
+        missing.append(
+            f"organization.{kind} needs {' and '.join(absent)} too: the roles of the accounts trust exactly "
+            "whom these name"
+        )
+    missing += [
+        f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
+        'for example act_in = ["123456789012/eu-west-1"]'
+        for detector in settings.registry
+        if settings.mode(detector.name) is Mode.ACT and settings.arming(detector).act_in == ()
+    ]
+    return missing
 
 
 def check_accounts(section: OrganizationSection) -> None:
@@ -366,18 +396,14 @@ def check_accounts(section: OrganizationSection) -> None:
     found = bool(section.units or section.all_accounts)
     kinds = {"accounts": section.accounts, "units": section.units, "all_accounts": section.all_accounts}
     given = [name for name, value in kinds.items() if value]
-    needed = ["janitor_account", "external_id", "callers", *(["id"] if found else [])]
-    missing = [name for name in needed if not getattr(section, name)]
     strange = [caller for caller in section.callers if caller.split(":")[4] != section.janitor_account]
     wrong = ""
     if section.without and not found:
         wrong = "without needs units or all_accounts: it leaves accounts out of those"
     elif len(given) > 1:
         wrong = f"{given[0]} and {given[1]} exclude each other: name accounts, units, or all of them"
-    elif given and missing:
-        wrong = f"{given[0]} needs {missing[0]} too: the roles of the accounts trust exactly whom it names"
     elif given and strange:
-        wrong = f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
+        wrong = f"callers: {strange[0]} is not in account {section.janitor_account}, as the first of them is"
     if wrong:
         raise InvalidInputError(f"organization.{wrong}")
 
@@ -399,12 +425,31 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
     ]
 
 
+def tag_warnings(settings: Settings) -> list[str]:
+    """Return one line that names the required tags that the janitor's own stack lacks, if there are any."""
+    required = getattr(settings.sections.get("untagged-resources"), "required", ())
+    own = {normalised_key(key) for key, value in settings.janitor.tags.items() if value}
+    missing = [tag for tag in required if normalised_key(tag) not in own]
+    if not missing:
+        return []
+    example = ", ".join(f'{tag} = "..."' for tag in missing)
+    return [f"janitor.tags: this stack lacks tags that every resource needs; add {example}"]
+
+
+def ignored_warnings(settings: Settings) -> list[str]:
+    """Return one line that names all settings of earlier versions, if there are any."""
+    if not settings.ignored:
+        return []
+    named = ", ".join(settings.ignored)
+    return [f"ignored, because version 0.2.0 has no such setting: {named}. Delete them: 0.4 refuses them"]
+
+
 def undo_role_warnings(settings: Settings, *, account: str = "", partition: str = "") -> list[str]:
     """
     Return warnings about `undo_roles` in *account* and *partition*, as far as these are known.
 
-    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own
-    roles. In an organization, roles of any account that `act_in` names are no fault.
+    Several deployments may share one janitor.toml: roles of other accounts are fine beside its own.
+    In an organization, so are roles of any account that `act_in` names.
     """
     roles = settings.janitor.undo_roles
     every = [role for role in roles if not role.partition(":role/")[2].strip("*?/")]
@@ -437,9 +482,9 @@ def home_refusals(settings: Settings, account: str) -> list[str]:
     if not settings.organization.used or account in {"", home}:
         return []
     refused = (
-        f"organization.janitor_account is {home}, and this deployment is in {account}: the roles of the "
-        f"accounts trust functions of {home} alone, so deploy it there, or set janitor_account and update "
-        "the roles"
+        f"organization.callers are in account {home}, and this deployment is in {account}: the roles of the "
+        f"accounts trust functions of {home} alone, so deploy it there, or name callers of {account} and "
+        "update the roles"
     )
     return [refused]
 
@@ -455,7 +500,7 @@ def arming_refusals(settings: Settings) -> list[str]:
     refused = []
     if armed and not settings.janitor.ledger_writers:
         acts_in = accounts_of(settings.sections[armed[0].name].act_in)
-        home = settings.organization.janitor_account or acts_in[0]
+        home = settings.organization.janitor_account or next(iter(acts_in), "123456789012")
         refused.append(
             f"detectors.{armed[0].name} is armed, so set janitor.ledger_writers, the roles of those who use "
             f'janitor keep, undo or sweep --act: ledger_writers = ["arn:aws:iam::{home}:role/ROLE"]. Only '

@@ -118,10 +118,92 @@ def parse_toml_value(text: str) -> Any:
     return parsed["value"] if set(parsed) == {"value"} else text
 
 
+# --- settings that went ---------------------------------------------------------------------------
+
 REMOVED_SETTINGS = {
-    "plan.aws_opinions": "delete it; AWS's console shows its recommendations, under Cost Optimization Hub",
+    "": "plan",
+    "bill": "chargeback days metric settling_days weekly_table",
+    "organization": "janitor_account",
+    "detectors.commitments": "max_requests min_saving min_utilization window",
+    "detectors.cross-region-traffic": "max_requests min_saving window",
+    "detectors.duplicate-artifacts": "inventory_from inventory_usd_per_tb",
+    "detectors.forgotten-leftovers": "patience",
+    "detectors.generous-runtime-limits": "beyond headroom min_jobs window",
+    "detectors.generous-warm-pools": "headroom min_pools min_saving window",
+    "detectors.idle-clusters": "idle_for proposed",
+    "detectors.oversized-endpoints": "headroom min_instances min_saving",
+    "detectors.recomputed-datasets": "min_runs min_saving window",
+    "detectors.serverless-candidates": (
+        "cold_start headroom latency latency_outside_production min_saving slower"
+    ),
+    "detectors.spot-training": (
+        "checkpoint discount interruptions_per_hour min_jobs min_saving restart window"
+    ),
+    "detectors.studio-without-idle-shutdown": "longest proposed_minutes",
+    "detectors.unused-mlflow-servers": "idle_for",
+    "detectors.unused-serving-resources": "min_age",
+    "detectors.unused-training-plans": "unused_for",
+    "detectors.unused-volumes": "unused_for",
 }
-"""What to do about each setting that an earlier version had."""
+"""Settings of version 0.1 that are ignored with a warning, by their tables. Version 0.4 refuses them."""
+
+AT_MOST, AT_LEAST = "at most", "at least"
+
+FIXED_SETTINGS: Mapping[str, tuple[str, Any]] = {
+    "detectors.duplicate-artifacts.compare_up_to": (AT_LEAST, 20 * 1024**3),
+    "detectors.duplicate-artifacts.inventory_max_age": (AT_LEAST, "2d"),
+    "detectors.forgotten-leftovers.min_gb": (AT_MOST, 1.0),
+    "detectors.hung-training-jobs.grace_pool": (AT_MOST, "15m"),
+    "detectors.hung-training-jobs.overrun": (AT_MOST, "1h"),
+    "detectors.hung-training-jobs.pool_patience": (AT_MOST, "1h"),
+    "detectors.hung-training-jobs.silence_without_rhythm": (AT_MOST, "1d"),
+    "detectors.hung-training-jobs.times_longest_pause": (AT_MOST, 3),
+    "detectors.idle-notebooks.grace_outside_hours": (AT_MOST, "1h"),
+    "detectors.storage-tiering.min_gb": (AT_MOST, 50.0),
+    "detectors.storage-tiering.payback": (AT_LEAST, "180d"),
+    "detectors.storage-tiering.read_tags_up_to": (AT_LEAST, 1000),
+    "detectors.storage-tiering.uploads": (AT_MOST, "7d"),
+    "detectors.untagged-resources.recent": (AT_LEAST, "7d"),
+}
+"""
+Settings of version 0.1 with the values that hold now.
+
+A file that restricted a detector further is refused: ignoring it would widen what is acted on.
+"""
+
+
+def drop_removed(tables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return *tables* without the settings that went, and their names. Raises InvalidInputError."""
+    rows = [f"{table}.{key}".lstrip(".") for table, keys in REMOVED_SETTINGS.items() for key in keys.split()]
+    left: dict[str, Any] = {}
+    lay_over(left, tables)
+    dropped = []
+    for name in [*rows, *FIXED_SETTINGS]:
+        *path, key = name.split(".")
+        table: Any = left
+        for part in path:
+            table = table.get(part) if isinstance(table, dict) else None
+        if isinstance(table, dict) and key in table:
+            _check_fixed(name, table.pop(key))
+            dropped.append(name)
+    return left, dropped
+
+
+def _check_fixed(name: str, value: Any) -> None:
+    """Refuse a *value* that restricted a detector further than what holds now. Raises InvalidInputError."""
+    bound, now = FIXED_SETTINGS.get(name, ("", None))
+    if not bound:
+        return
+    try:
+        given, fixed = (parse_duration(each) if isinstance(now, str) else each for each in (value, now))
+        fits = given <= fixed if bound == AT_MOST else given >= fixed
+    except (TypeError, ValueError, AttributeError):
+        fits = False
+    if not fits:
+        raise InvalidInputError(
+            f"{name} was removed and is always {format_toml(now)} now, which finds more than your "
+            f"{format_toml(value)}: delete it to accept that"
+        )
 
 
 def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
@@ -130,8 +212,6 @@ def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, 
         raise InvalidInputError(f"{where}: expected a table, got {format_toml(table)}")
     prefix = f"{where}." if where else ""
     for key in table:
-        if removed := REMOVED_SETTINGS.get(prefix + key):
-            raise InvalidInputError(f"{prefix}{key} was removed: {removed}")
         if key not in known:
             raise InvalidInputError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
     return table
@@ -255,9 +335,6 @@ def _similar(glob: str, kinds: Sequence[str]) -> Iterator[str]:
 
 # --- validators -----------------------------------------------------------------------------------
 
-COST_METRICS = ("auto", "unblended", "amortized")
-"""Cost as charged, or with commitments spread over their days; auto means amortized once there are any."""
-
 LONGEST_KEEP_ALIVE = timedelta(hours=6)
 """KeepAlivePeriodInSeconds is at most 21,600 (SageMaker API reference, ResourceConfig)."""
 
@@ -265,6 +342,9 @@ LONGEST_MAX_RUNTIME = timedelta(days=28)
 """MaxRuntimeInSeconds of a training job is at most 28 days (SageMaker API reference, StoppingCondition)."""
 
 LONGEST_HOLD_DAYS = 3650
+
+MOST_STACK_TAGS = 50
+"""Tags of a stack (CloudFormation API reference, CreateStack)."""
 
 IAM_ARN = r"arn:aws[a-z-]*:iam::"
 ACCOUNT_ID = r"\d{12}"
@@ -360,12 +440,10 @@ HOLD_DAYS_CHECK = accept_if(
     f'a number of days from 1 to {LONGEST_HOLD_DAYS}, or "forever"',
 )
 BUDGET_CHECK = accept_if(lambda value: value > 0, "dollars a month, more than 0")
-WORK_HOURS_CHECK = accept_if(lambda value: 0 < value <= 1000, "hours of work, more than 0 and at most 1000")
 FINITE_CHECK = Field(allow_inf_nan=False)
 
 MODE_CHECK = accept_values(set(Mode), '"dry-run" or "act"')
 CONFIDENCE_CHECK = accept_values(set(Confidence), '"proven" or "likely"')
-METRIC_CHECK = accept_values(COST_METRICS, '"auto", "unblended" or "amortized"')
 
 ACCOUNT_CHECK = accept_pattern(f"{ACCOUNT_ID}|", 'an account such as "123456789012"')
 PLACE_CHECK = accept_pattern(
@@ -428,6 +506,14 @@ KMS_KEY_CHECK = accept_pattern(
 ANOMALY_MONITOR_CHECK = accept_pattern(
     rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT_ID}:anomalymonitor/[\w-]+",
     '"off", "create" or the ARN of an anomaly monitor',
+)
+TAG_VALUE_CHECK = accept_pattern(r"[\w\s.:/=+@-]{0,256}", "the value of a tag, of at most 256 characters")
+TAG_KEYS_CHECK = accept_if(
+    lambda tags: (
+        len(tags) <= MOST_STACK_TAGS
+        and all(re.fullmatch(r"(?!(?i:aws:))[\w\s.:/=+@-]{1,128}", key) for key in tags)
+    ),
+    f"at most {MOST_STACK_TAGS} tags, whose keys have at most 128 characters and do not begin with aws:",
 )
 INSTANCE_TYPE_CHECK = accept_pattern(
     r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?",

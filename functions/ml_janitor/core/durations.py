@@ -36,7 +36,7 @@ def parse_duration(text: str) -> timedelta:
     """
     parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", text.strip())
     if not parts or not any(parts.groups()):
-        raise ValueError(f"{text!r} is no duration; write it like 7d, 6h or 90m")
+        raise ValueError(f"{text!r} is not a duration; write it like 7d, 6h or 90m")
     counted = zip(parts.groups(), DURATION_UNITS.values(), strict=True)
     try:
         span = sum((int(count) * unit for count, unit in counted if count), timedelta())
@@ -93,7 +93,7 @@ class WorkingHours:
             or form[2] not in WEEKDAYS
             or not int(form[3]) < int(form[4]) <= 24
         ):
-            raise ValueError(f"{text!r} are no working hours; write them like Mon-Fri 08-20")
+            raise ValueError(f"{text!r} are not working hours; write them like Mon-Fri 08-20")
         first, last = (
             WEEKDAYS.index(form[1]),
             WEEKDAYS.index(form[2]),
@@ -114,7 +114,7 @@ class WorkingHours:
 
     def well_into_anywhere(self, at: datetime, lead: timedelta) -> datetime:
         """
-        Return a moment that is no sooner than `well_into` in any time zone, for an unknown time zone.
+        Return a moment that is not before `well_into` in any time zone, for an unknown time zone.
 
         The clock of the last zone at *at* + 26 hours shows no less than the clock of any zone at *at*.
         """

@@ -141,7 +141,7 @@ class Cost:
 
     @classmethod
     def exposed(cls, usd: Decimal | None, source: str = "") -> Cost:
-        """Return the cost of one possible accident: it is no saving, and part of no sum."""
+        """Return the cost of one possible accident: sums leave it out."""
         return cls(exposure_usd=usd, source=source)
 
     @property
@@ -225,6 +225,20 @@ class Change(StrEnum):
     def ends(self) -> bool:
         """Return whether the resource is gone after it, so that no other change is possible."""
         return self in {Change.END, Change.DELETE_DATA}
+
+
+WORK_HOURS = {
+    Change.END: 0.25,
+    Change.DELETE_DATA: 0.5,
+    Change.LIFECYCLE: 2,
+    Change.SPOT: 4,
+    Change.RESIZE: 2,
+    Change.REPLACE: 8,
+    Change.COMMIT: 3,
+    Change.LIMIT: 0.5,
+    Change.TAG: 0.1,
+}
+"""Rough estimates of working hours for each kind of change: they order advice, and divide it into weeks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,8 @@ The tag that Amazon Bedrock Marketplace puts on an endpoint of one of its models
 """
 PROJECT_TAG = "sagemaker:project-name"
 """The tag of a Studio project's resources: a CloudFormation template made them, and pipelines use them."""
+_UNIFIED_STUDIO_TAG = "amazondatazoneproject"
+"""The tag, in lower case, of what SageMaker Unified Studio made for a project, such as domains and spaces."""
 
 STAGE_KEYS = frozenset({"environment", "env", "stage"})
 PRODUCTION_WORD = re.compile(r"(production|prod|prd|live)\d*")
@@ -175,6 +177,8 @@ def _of_aws(key: str, value: str) -> str | None:
         return "CloudFormation"
     if key == PROJECT_TAG and value:
         return f"SageMaker project {value}"
+    if key == _UNIFIED_STUDIO_TAG and value:
+        return f"SageMaker Unified Studio project {value}"
     return "Bedrock Marketplace" if key == BEDROCK_TAG and value.lower() == "registered" else None
 
 
@@ -282,7 +286,7 @@ def _until(value: str, today: date) -> str | None:
     try:
         last_day = date.fromisoformat(value.strip())
     except ValueError:
-        return ", which is no date (YYYY-MM-DD), so it is kept"
+        return ", which is not a date (YYYY-MM-DD), so it is kept"
     return "" if today <= last_day else None
 
 

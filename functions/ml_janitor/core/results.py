@@ -311,8 +311,14 @@ class Sweep:
 
     @property
     def share_base(self) -> int:
-        """Return the number of resources that `max_share` is a share of."""
-        return max(self.looked_at, self.looked_through)
+        """
+        Return the number of resources that `max_share` is a share of.
+
+        A part that is judged beside its whole is not another resource.
+        """
+        arns = {result.target.arn for result in self.results}
+        parts = sum(not arns.isdisjoint(result.wholes) for result in self.results)
+        return max(self.looked_at - parts, self.looked_through)
 
     @property
     def found(self) -> int:

@@ -9,9 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
-
-from annotated_types import Interval
 
 from ml_janitor.aws import runs
 from ml_janitor.aws.client import Aws
@@ -50,7 +47,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import format_usd, quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _UNSETTLED_TIME = timedelta(days=2)
 """Time in which Cost Explorer may still change its hours much: hours are judged until then."""
@@ -95,10 +92,10 @@ class Commitments(Detector[SteadyUse]):
         *(allow(action) for action in (GET_UTILIZATION, GET_PRODUCTS)),
     )
 
-    window: timedelta = timedelta(days=30)
-    min_utilization: Annotated[float, Interval(ge=0, le=1)] = 0.95
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
-    max_requests: Annotated[int, Interval(ge=2, le=8)] = 8
+    window: Constant[timedelta] = timedelta(days=30)
+    min_utilization: Constant[float] = 0.95  # below, what is owned is too much already
+    min_saving: Constant[float] = LEAST_SAVING_USD
+    max_requests: Constant[int] = 8  # a cent each
 
     def find(self, aws: Aws, now: datetime) -> Iterator[SteadyUse | SweepNote]:
         """Yield the hourly use, with the rates at which a plan covers it and the owned plans."""

@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import cost_explorer, s3, storage
 from ml_janitor.aws.calls import ReadError, read_signal
@@ -44,7 +42,14 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import GB
-from ml_janitor.engine.detector import OWN_ACCOUNT, Detector, allow, in_own_buckets
+from ml_janitor.engine.detector import (
+    LEAST_SAVING_USD,
+    OWN_ACCOUNT,
+    Constant,
+    Detector,
+    allow,
+    in_own_buckets,
+)
 
 # --- possible causes ------------------------------------------------------------------------------
 
@@ -323,9 +328,9 @@ class CrossRegionTraffic(Detector[TrafficLine]):
         allow("s3:ListBucket", on="arn:aws:s3:::*"),  # a shared account may own what is read
     )
 
-    window: timedelta = timedelta(days=30)
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
-    max_requests: Annotated[int, Interval(ge=1, le=20)] = 3
+    window: Constant[timedelta] = timedelta(days=30)
+    min_saving: Constant[float] = LEAST_SAVING_USD
+    max_requests: Constant[int] = 3  # a cent each
 
     def find(self, aws: Aws, now: datetime) -> Iterator[TrafficLine | SweepNote]:
         """Yield the lines that leave this region, with possible causes where a line costs enough."""
@@ -338,7 +343,7 @@ class CrossRegionTraffic(Detector[TrafficLine]):
             if not line.to:
                 return tuple(find_vpcs_without_gateway(aws))
             if line.to not in REGION_CODES.values():
-                raise ReadError(f"{line.to} is no region that is known here")
+                raise ReadError(f"{line.to} is not a region that is known here")
             for name in {aws.region, line.to} - programs.keys():
                 programs[name] = list_programs(aws.at(name), now - self.window, now)
             return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))

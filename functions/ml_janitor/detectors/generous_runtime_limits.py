@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
-
-from annotated_types import Interval
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import SEARCH
@@ -17,7 +14,7 @@ from ml_janitor.aws.training_jobs import JobFamily, read_longest_older_run
 from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import Absent, Change, Confidence, Cost, Evidence, Finding, Rule, Value, Verdict
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.detector import FamilyAdviser
+from ml_janitor.engine.detector import Constant, FamilyAdviser
 
 
 def _hours(span: timedelta) -> str:
@@ -38,9 +35,9 @@ class GenerousRuntimeLimits(FamilyAdviser):
     schedule = "cron(40 5 ? * MON *)"
     asks_for = Change.LIMIT
 
-    min_jobs: int = 3
-    headroom: Annotated[float, Interval(ge=1)] = 2.0
-    beyond: timedelta = timedelta(hours=6)
+    min_jobs: Constant[int] = 3  # fewer are no family to speak of
+    headroom: Constant[float] = 2.0  # times the longest run
+    beyond: Constant[timedelta] = timedelta(hours=6)  # a smaller gap costs less than the change
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family; for families that would get advice, one search asks for older, longer runs."""
@@ -52,7 +49,7 @@ class GenerousRuntimeLimits(FamilyAdviser):
                 yield family
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
-        """Compare the newest job's limit with the longest run. The cost of a possible hang is no saving."""
+        """Compare the newest job's limit with the longest run. A possible hang saves nothing."""
         rule, newest = Rule(), candidate.newest
         longest = max(job.ran for job in candidate.jobs)
         if isinstance(candidate.older, Value):

@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
-
-from annotated_types import Interval
 
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.durations import HOUR, MINUTE, format_age
 from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Verdict
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.detector import FamilyAdviser
+from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, FamilyAdviser
 
 
 @dataclass(frozen=True)
@@ -31,9 +28,9 @@ class GenerousWarmPools(FamilyAdviser):
     schedule = "cron(45 5 ? * MON *)"
     asks_for = Change.LIMIT
 
-    min_pools: int = 3
-    headroom: Annotated[float, Interval(ge=1)] = 1.5
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    min_pools: Constant[int] = 3  # fewer show no habit
+    headroom: Constant[float] = 1.5  # times the longest wait
+    min_saving: Constant[float] = LEAST_SAVING_USD
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare the billed time of pools with the longest wait after which a pool was used again."""

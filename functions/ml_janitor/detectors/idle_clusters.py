@@ -35,7 +35,7 @@ from ml_janitor.core.model import (
     map_signal,
 )
 from ml_janitor.core.text import format_usd, quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 _EMR = "elasticmapreduce"
 _LIST_CLUSTERS, _DESCRIBE_CLUSTER = f"{_EMR}:ListClusters", f"{_EMR}:DescribeCluster"
@@ -97,8 +97,8 @@ class IdleClusters(Detector[ComputeCluster]):
         *(allow(action) for action in (tags.GET_RESOURCES, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
-    idle_for: timedelta = timedelta(days=1)
-    proposed: timedelta = timedelta(hours=1)
+    idle_for: Constant[timedelta] = timedelta(days=1)
+    proposed: Constant[timedelta] = timedelta(hours=1)
 
     @classmethod
     def judges(cls, arn: Arn) -> bool:

@@ -41,6 +41,7 @@ from ml_janitor.core.text import format_iso
 from ml_janitor.engine.detector import (
     CannotActError,
     Cleanup,
+    Constant,
     Detector,
     Grant,
     NotFinishedError,
@@ -467,8 +468,8 @@ def check_stop_entries(entries: Iterable[str]) -> None:
         key, equals, value = entry.partition("=")
         if not (key.strip() and value.strip() if equals else _NOTEBOOK_GLOB.fullmatch(entry)):
             raise ValueError(
-                f'stop_outside_hours: "{entry}" is no tag such as "schedule=office-hours", and no glob over '
-                'names such as "team-a-*"'
+                f'stop_outside_hours: "{entry}" is neither a tag such as "schedule=office-hours" nor a glob '
+                'over names such as "team-a-*"'
             )
 
 
@@ -562,7 +563,7 @@ class IdleNotebooks(Detector[Notebook]):
 
     patience: timedelta = timedelta(hours=12)
     patience_outside_hours: timedelta = timedelta(hours=2)
-    grace_outside_hours: timedelta = timedelta(hours=1)
+    grace_outside_hours: Constant[timedelta] = timedelta(hours=1)
     stop_outside_hours: tuple[str, ...] = ()
     working_hours: WorkingHours = field(default_factory=WorkingHours)
     read_logs: bool = True

@@ -500,6 +500,8 @@ class IdleStudioApps(Detector[StudioApp]):
         if app is None or _never_stopped(app) is not None:
             return app
         (app,) = studio_apps.describe_apps(aws, [app])
+        written = studio_apps.read_written_streams(aws, now - self._allowed(app))
+        app = app.wrote(written.value) if isinstance(written, Value) else app
         return self._signs_of(aws, [studio_apps.read_app_tags(aws, app)], now)[0]
 
     def _read(self, aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
@@ -510,8 +512,8 @@ class IdleStudioApps(Detector[StudioApp]):
         if not apps:
             return []
         since = now - max(self._allowed(app) for app in apps)
-        active = activity.active_streams(aws, studio_apps.STUDIO_LOG_GROUP, since)
-        apps = [app.wrote(active.value) for app in apps] if isinstance(active, Value) else list(apps)
+        written = studio_apps.read_written_streams(aws, since)
+        apps = [app.wrote(written.value) for app in apps] if isinstance(written, Value) else list(apps)
         read = studio_apps.describe_apps(aws, self._open(apps, now))
         return studio_apps.merge_apps(apps, self._signs_of(aws, read, now))
 

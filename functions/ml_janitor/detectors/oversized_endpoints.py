@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import endpoints, tags
 from ml_janitor.aws.activity import GET_METRIC_DATA
@@ -41,7 +39,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.ownership import production_environment
 from ml_janitor.core.text import format_usd, quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _HOURS_PER_WEEK = 168
 _LEAST_QUIET_HOURS = 40
@@ -90,9 +88,9 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         ),
     )
 
-    headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
-    min_instances: Annotated[int, Interval(ge=1)] = 2
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    headroom: Constant[float] = 0.3  # room above every peak
+    min_instances: Constant[int] = 2  # in two zones (SageMaker developer guide, best practices)
+    min_saving: Constant[float] = LEAST_SAVING_USD
 
     def find(self, aws: Aws, now: datetime) -> Iterator[LoadedEndpoint]:
         """Yield the load of every endpoint, with Inference Recommender's results for its models."""

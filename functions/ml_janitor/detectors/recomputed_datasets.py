@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
-
-from annotated_types import Interval
+from typing import Any, NamedTuple
 
 from ml_janitor.aws import s3, tags
 from ml_janitor.aws.calls import Listing, ReadError, as_signal
@@ -29,6 +26,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe_resource,
     texts_in,
 )
+from ml_janitor.aws.training_jobs import named_family
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import (
@@ -49,7 +47,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import escape_text, format_time, format_usd
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _JOB_COMPONENTS: Mapping[SageMakerKind, PricedComponent] = {
     PROCESSING_JOB: "Processing",
@@ -160,9 +158,9 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
         allow(GET_PRODUCTS),
     )
 
-    window: timedelta = timedelta(days=30)
-    min_runs: Annotated[int, Interval(ge=2)] = 3
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    window: Constant[timedelta] = timedelta(days=30)
+    min_runs: Constant[int] = 3  # two may be a retry
+    min_saving: Constant[float] = LEAST_SAVING_USD
 
     def find(self, aws: Aws, now: datetime) -> Iterator[RepeatedJobs]:
         """Describe jobs completed within *window*; list the inputs of jobs that share a recipe."""
@@ -191,14 +189,12 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
                     )
         groups = sorted(alike.items(), key=lambda group: (-len(group[1]), group[0][1]))
         latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
-        book, named = tags.read_tags_of(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
-        for ((kind, recipe), jobs), newest in zip(groups, latest, strict=True):
+        book = tags.read_tags_of(aws, [job.target.arn for job in latest])
+        called = [(job.kind, f"{family_name(job.target.name)}-*") for job in latest]
+        named = Counter(called)
+        for ((kind, recipe), jobs), newest, call in zip(groups, latest, called, strict=True):
             own = newest.target
-            name = f"{family_name(own.name)}-*"
-            if (kind.type, name) in named:  # another name's namesake, which does something else
-                name += f"~{sha256(recipe.encode()).hexdigest()[:8]}"
-            named.add((kind.type, name))
-            arn = own.arn.removesuffix(own.name) + name
+            name, arn = named_family(own, call[1], recipe, alone=named[call] == 1)
             yield RepeatedJobs(
                 target=replace(own, arn=arn, name=name, created=None, tags=book.of(own.arn)),
                 runs=tuple(sorted(job.run for job in jobs)),
@@ -243,8 +239,8 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             Confidence.LIKELY,
             action=("" if candidate.piped else "make it a step of a pipeline, and ")
             + "set CacheConfig (Enabled=true, ExpireAfter as long as its inputs stay the same) in the step;"
-            " caching compares addresses and not objects, so give new data a new prefix. What several"
-            " jobs need belongs in a feature store",
+            " caching compares addresses and not objects, so give new data a new prefix. Put what several"
+            " jobs need into a feature store",
             cost=Cost.saving(monthly, candidate.price.source),
             to_prove="versions of its inputs, and EnableNetworkIsolation=true: then it reads nothing else",
             noun="recomputed dataset",

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import activity, endpoints, tags
 from ml_janitor.aws.activity import GET_METRIC_DATA, LIST_METRICS, Metric
@@ -47,7 +45,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.ownership import production_environment
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _LATENCY_TAG = "janitor:latency"
 MOST_SERVERLESS_GB, MOST_SERVERLESS_REQUESTS = 6, 200
@@ -87,12 +85,12 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
         *(allow(action) for action in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
-    latency: Annotated[float, Interval(gt=0)] = 1.0
-    latency_outside_production: Annotated[float, Interval(gt=0)] = 60.0
-    cold_start: Annotated[float, Interval(ge=0)] = 10.0
-    slower: Annotated[float, Interval(ge=1)] = 1.5
-    headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
-    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    latency: Constant[float] = 1.0  # seconds that production may take
+    latency_outside_production: Constant[float] = 60.0  # seconds: SageMaker ends a request after 60
+    cold_start: Constant[float] = 10.0  # seconds, assumed where no serverless endpoint was measured
+    slower: Constant[float] = 1.5  # times as long a request takes, assumed: fewer cores
+    headroom: Constant[float] = 0.3  # room above every peak
+    min_saving: Constant[float] = LEAST_SAVING_USD
 
     def look(self, aws: Aws, target: Target, now: datetime) -> LoadedEndpoint | None:
         for candidate in self.find(aws, now, target.name):

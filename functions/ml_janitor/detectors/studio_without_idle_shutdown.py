@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import Listing
@@ -39,7 +37,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 _PLACE_KINDS = (DOMAIN, USER_PROFILE, SPACE)
 _NAME_MEMBERS = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}
@@ -104,8 +102,8 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
         allow(tags.GET_RESOURCES),
     )
 
-    longest: timedelta = timedelta(days=1)
-    proposed_minutes: Annotated[int, Interval(ge=60, le=_LONGEST_MINUTES)] = 120
+    longest: Constant[timedelta] = timedelta(days=1)  # twelve times what is proposed
+    proposed_minutes: Constant[int] = 120  # as idle-studio-apps, twice as soon
 
     def find(self, aws: Aws, now: datetime) -> Iterator[ShutdownPlace]:
         """Yield every domain, user profile and space, each described once."""

@@ -31,7 +31,7 @@ from ml_janitor.core.model import (
     map_signal,
 )
 from ml_janitor.core.text import quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 _CALLS_OF_USERS = ("CreatePresignedMlflowTrackingServerUrl", "StartMlflowTrackingServer")
 """Calls by which somebody opens a server's pages, or turns a server on."""
@@ -64,8 +64,8 @@ class UnusedMlflowServers(Detector[MlflowServer]):
     """
     Finds MLflow tracking servers that nobody opened and that stored nothing for two weeks.
 
-    A server is billed for every hour that it is on. Whether clients only log metrics to it, AWS tells nobody:
-    it is stopped by a person.
+    A server is billed for every hour that it is on. AWS does not tell whether
+    clients only log metrics to it, so a person stops it.
     """
 
     name = "unused-mlflow-servers"
@@ -80,7 +80,7 @@ class UnusedMlflowServers(Detector[MlflowServer]):
         allow(tags.LIST_TAGS, on=MLFLOW_SERVER.every),
     )
 
-    idle_for: timedelta = timedelta(days=14)
+    idle_for: Constant[timedelta] = timedelta(days=14)
 
     def __post_init__(self) -> None:
         if self.idle_for > EVENT_RETENTION:

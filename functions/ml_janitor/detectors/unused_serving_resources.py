@@ -30,7 +30,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import format_size
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 # --- users of models and configurations -----------------------------------------------------------
 
@@ -222,7 +222,7 @@ class UnusedServingResources(Detector[ServingResource]):
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
     )
 
-    min_age: timedelta = timedelta(days=90)
+    min_age: Constant[timedelta] = timedelta(days=90)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[ServingResource]:
         """Describe all possible users, but no job that ended: Search knows a model's last transform job."""

@@ -41,7 +41,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
 _USERS_BY_PLAN: Mapping[str, tuple[SageMakerKind, str]] = {
     "training-job": (TRAINING_JOB, "TrainingPlanArnEquals"),
@@ -108,7 +108,7 @@ class UnusedTrainingPlans(Detector[TrainingPlan]):
         allow(tags.LIST_TAGS, on=TRAINING_PLAN.every),
     )
 
-    unused_for: timedelta = timedelta(days=1)
+    unused_for: Constant[timedelta] = timedelta(days=1)  # time to start the first job
 
     def find(self, aws: Aws, now: datetime) -> Iterator[TrainingPlan]:
         """Yield every plan; those that may be unused also with a resource that names them."""
@@ -243,7 +243,7 @@ def _endpoint_on(plan: str, endpoints: DescribedResources) -> Signal[str]:
     """
     Return an endpoint that names *plan* as its reservation.
 
-    Reservations that are no training plan may be shares of one, and an endpoint that is being created
+    Reservations that are not training plans may be shares of one, and an endpoint that is being created
     names nothing yet: in both cases nobody can tell.
     """
     unclear = None if endpoints.error is None else Unreadable(endpoints.error, ENDPOINT.lists)

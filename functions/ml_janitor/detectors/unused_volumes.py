@@ -12,6 +12,7 @@ from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe_resource, list_kind
+from ml_janitor.aws.studio_apps import STUDIO_LOG_GROUP, read_written_streams
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
     Absent,
@@ -29,9 +30,8 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import quote_shell
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Constant, Detector, allow
 
-_STUDIO_LOGS = "/aws/sagemaker/studio"
 _STOPPED_STATUS = "Stopped"
 
 
@@ -68,11 +68,11 @@ class UnusedVolumes(Detector[UnusedVolume]):
         *(allow(kind.lists) for kind in (NOTEBOOK, SPACE, APP)),
         allow(NOTEBOOK.describes, on=NOTEBOOK.every),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
-        allow(activity.DESCRIBE_LOG_STREAMS, on=f"log-group:{_STUDIO_LOGS}:*"),
+        allow(activity.DESCRIBE_LOG_STREAMS, on=f"log-group:{STUDIO_LOG_GROUP}:*"),
         *(allow(action) for action in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
-    unused_for: timedelta = timedelta(days=30)
+    unused_for: Constant[timedelta] = timedelta(days=30)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[UnusedVolume]:
         """
@@ -113,7 +113,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
             ),
         )
         running, price = dict(apps.items), aws.prices.volume(aws.region, "Studio")
-        active = activity.active_streams(aws, _STUDIO_LOGS, since)
+        written = read_written_streams(aws, since)
         for target, entry, changed in spaces.items:
             place = entry["DomainId"], entry["SpaceName"]
             app: Signal[str] = Value(running[place], APP.lists) if place in running else Absent(APP.lists)
@@ -126,7 +126,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
                 size=_of_space(entry),
                 price=price,
                 app=app,
-                wrote=_newest(active, "/".join(place)),
+                wrote=_newest(written, "/".join(place)),
             )
         Listing[Any].merged((notebooks, spaces, apps)).check()
 
@@ -203,12 +203,12 @@ def _of_space(entry: dict[str, Any]) -> Signal[int]:
     return Absent(SPACE.lists) if size is None else Value(size, SPACE.lists)
 
 
-def _newest(active: Signal[dict[str, datetime]], place: str) -> Signal[datetime]:
-    """Return when an app in the space *place* wrote last, by the *active* streams."""
-    if not isinstance(active, Value):
-        return active
-    times = [at for stream, at in active.value.items() if stream.startswith(f"{place}/")]
-    return Value(max(times), active.source, max(times)) if times else Absent(active.source)
+def _newest(written: Signal[dict[str, datetime]], place: str) -> Signal[datetime]:
+    """Return when an app in the space *place* wrote last, by the streams *written*."""
+    if not isinstance(written, Value):
+        return written
+    times = [at for stream, at in written.value.items() if stream.startswith(f"{place.lower()}/")]
+    return Value(max(times), written.source, max(times)) if times else Absent(written.source)
 
 
 def _above(

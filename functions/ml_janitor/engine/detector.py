@@ -30,6 +30,12 @@ KIND_SERVICES = {
 }  # fmt: skip
 """The service of the resource types in `Detector.kinds`, where it is not SageMaker."""
 
+type Constant[T] = T
+"""A field of a detector that no operator sets: tests vary it, janitor.toml does not."""
+
+LEAST_SAVING_USD = 10.0
+"""Dollars a month below which advice costs more of a person's time than it saves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -405,7 +411,7 @@ class FamilyAdviser(Detector[JobFamily]):
     kinds = (TRAINING_JOB.type,)
     reads = (*(allow(action, on=resource) for action, resource in FAMILY_CALLS), allow(GET_PRODUCTS))
 
-    window: timedelta = timedelta(days=60)
+    window: Constant[timedelta] = timedelta(days=60)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
@@ -414,12 +420,10 @@ class FamilyAdviser(Detector[JobFamily]):
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
         """Read the family *target*, or the family of the job *target*; None if it completed no job."""
         arn = target.arn.lower()
-        return next(
-            (
-                job_family
-                for job_family in self.find(aws, now)
-                if arn
-                in {job_family.target.arn.lower(), *(job.target.arn.lower() for job in job_family.jobs)}
-            ),
-            None,
-        )
+
+        def arns(family: JobFamily) -> Iterator[str]:
+            yield from (family.target.arn, family.target.arn.rpartition("~")[0])
+            yield from (job.target.arn for job in family.jobs)
+
+        families = self.find(aws, now)
+        return next((family for family in families if arn in map(str.lower, arns(family))), None)

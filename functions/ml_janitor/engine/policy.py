@@ -9,7 +9,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.durations import DAYS_PER_YEAR, WorkingHours
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Mode, Target, Value
+from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target, Value
 from ml_janitor.core.ownership import Exemptions, ManagerPolicy, normalised_key, production_environment
 from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.core.text import person_name
@@ -208,7 +208,7 @@ class Arming:
 
         A finding's schedule decides. A likely finding waits for `grace_likely` at least, and for two
         hours of a working day. With business days only, it moves to the same hour of the next day that is
-        no weekend and no holiday in the operator's time zone.
+        a working day in the operator's time zone.
         """
         likely = finding.confidence is not Confidence.PROVEN and finding.schedule is None
         grace = self.grace if finding.grace is None else finding.grace
@@ -231,7 +231,7 @@ class Arming:
         """
         Return the first moment from *at* on that is two hours into a working day.
 
-        Without a set time zone, UTC is no guess to act on: the moment is late enough in any time zone.
+        Without a set time zone, UTC would be a guess: the moment is late enough in any time zone.
         """
         hours = self.working_hours
         return (hours.well_into if self.time_zone_set else hours.well_into_anywhere)(at, AFTER_OPENING)
@@ -286,7 +286,6 @@ class RunPolicy:
     holds: Mapping[str, Sequence[Hold]] = field(default_factory=dict)
     needed: Mapping[str, str] | None = None
     needed_unread: str | None = None
-    hours: Mapping[Change, float] = field(default_factory=dict)
     named: frozenset[str] | None = None
 
     def dry(self) -> RunPolicy:

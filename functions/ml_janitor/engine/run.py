@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry, error_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import Arn, target_in
-from ml_janitor.core.model import Candidate, Change, Finding, Kept, Rule, SweepNote, Target, Verdict
+from ml_janitor.core.model import (
+    WORK_HOURS,
+    Candidate,
+    Change,
+    Finding,
+    Kept,
+    Rule,
+    SweepNote,
+    Target,
+    Verdict,
+)
 from ml_janitor.core.money import claim_of, claimed_resources, count_once, rank_by_cost
 from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep, make_cause
@@ -246,7 +256,7 @@ def make_result(detector: Detector[Any], candidate: Candidate, verdict: Verdict,
         owner=policy.owner(target),
         cause=why,
         change=detector.asks_for,
-        hours=policy.hours.get(detector.asks_for, 1.0),
+        hours=WORK_HOURS[detector.asks_for],
         parts=tuple(other.arn for other in along),
         wholes=tuple(other.arn for other in candidate.belongs_to),
     )
@@ -278,7 +288,7 @@ def judge_candidate(
         return verdict
     bound = related_targets(candidate)
     for relation, other in bound:
-        if (why := policy.keeps(other, now)) is not None:
+        if (why := policy.keeps(other, now, detector.name)) is not None:
             return keep_finding(verdict, f"{relation}, which is {why}")
     needed = detector.may_be_needed(candidate) if policy.needed is None else None  # unknown without a ledger
     if (why := policy.unreadable(candidate.target) or needed) is not None:

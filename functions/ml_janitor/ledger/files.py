@@ -29,7 +29,7 @@ DESCRIPTIONS_KEY = "descriptions"
 """The folder of kept descriptions, and the beginning of the items that name their files."""
 
 _LATEST_KEY = "latest"
-CONTENT_TYPES = {"json": "application/json", "gz": "application/gzip"}
+FILE_TYPES = {"json": "application/json", "gz": "application/gzip"}
 """The types of files by their ending."""
 
 _MISSING_CODES = frozenset({"AccessDenied", "NoSuchKey"})
@@ -39,7 +39,7 @@ _MISSING_CODES = frozenset({"AccessDenied", "NoSuchKey"})
 def put_hashed(client: S3Client, bucket: str, start: str, body: bytes, ending: str = "json") -> str:
     """Put *body* into *bucket*; return its key, which is *start* with the hash of *body* and *ending*."""
     key = f"{start}.{sha256(body).hexdigest()}.{ending}"
-    client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=CONTENT_TYPES[ending])
+    client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=FILE_TYPES[ending])
     return key
 
 

@@ -279,7 +279,7 @@ class RunLists:
         """
         Put the lists of the run of *time*, unless it has lists; return the key of the *listed* accounts.
 
-        Of two attempts at the same run, the lists of the first count.
+        The first of two attempts at the same run has the lists that count.
         """
         start = f"{ORGANIZATION_KEY}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}"
         keys = {

@@ -160,8 +160,8 @@ class Holds:
     The holds in *table*.
 
     A hold is for ARN + creation time: a re-created resource with the old name has no
-    holds. A snooze does not shorten a keep: the table stores both. Of two holds of one
-    kind the longer wins, in whatever order they arrive.
+    holds. A snooze does not shorten a keep: the table stores both. The longer of two
+    holds of one kind wins, in whatever order they arrive.
     """
 
     def __init__(self, table: Table) -> None:

@@ -156,7 +156,7 @@ class Table:
 
         *set_to* replaces, *at_first* only fills missing attributes, *add* puts members into sets, *remove*
         names the attributes to delete. Raises ConditionFailedError where condition *only_if* does not hold.
-        If the write is *signed* and its own first answer was lost, that is no error.
+        A *signed* write whose own first answer was lost succeeds.
         """
         mark = _mark() if signed else {}
         set_to = {**set_to, **mark}

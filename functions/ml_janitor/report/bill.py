@@ -414,7 +414,7 @@ def _resources(gap: BillGap, region: str) -> str:
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
     where = f" in {region}" if region else ""
     if gap.reading is BillReading.REQUESTS:
-        called = f"How often endpoints{where} were called is not all known"
+        called = f"Some calls of endpoints{where} are not known"
         return f"{called}, so what a request cost is not either: {escape_text(gap.detail)}."
     return f"What ran{where} is not all known, so less is explained: {escape_text(gap.detail)}."
 
@@ -579,7 +579,7 @@ def _document(report: BillReport, by: str, max_requests: int) -> HeadingBlock:
             )
         blocks.append(FigureBlock(Rank.FULL, "Cost of this reading", reading_price(report)))
     if gaps := tuple(_gap_notes(report.bill.gaps, max_requests, least)):
-        blocks += [HeadingBlock(gaps[0].rank, "What is missing", "", gaps)] if report.bill.charges else gaps
+        blocks += [HeadingBlock(gaps[0].rank, "Missing data", "", gaps)] if report.bill.charges else gaps
     return HeadingBlock(
         Rank.FIRST, f"Bill of {bill_scope(report.bill)}", bill_headline(report), tuple(blocks)
     )
@@ -685,7 +685,7 @@ def _movements(report: BillReport) -> Iterator[HeadingBlock]:
 
 
 def mover_news(movement: Movement) -> list[Mover]:
-    """Return the movers that are no ordinary change and change the total, the largest first."""
+    """Return the movers that are not ordinary and change the total, the largest first."""
     return [mover for mover in movement.news if mover.cause is not MoverCause.TAG]
 
 

@@ -1,4 +1,4 @@
-"""The bill for programs: one JSON document, described by the JSON Schema beside this file, and a CSV."""
+"""The bill for programs: one JSON document, described by docs/schemas/bill.json, and a CSV."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _values(report: BillReport, by: str) -> dict[str, Any]:
     bill, main = report.bill, report.main
     found = bill.forecast
     return {
-        "version": BILL_VERSION,
+        "schema_version": BILL_VERSION,
         "time": iso_time(bill.time),
         "account": bill.account,
         "metric": bill.metric.value,

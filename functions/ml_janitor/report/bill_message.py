@@ -42,7 +42,7 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Pictur
     paragraphs = list(message.paragraphs)
     if saved:
         paragraphs.append(f"*Saved so far this month:* {format_usd(saved)}")
-    blocks = [header_block("What AWS charged")]
+    blocks = [header_block("AWS charges")]
     for paragraph in paragraphs:
         if fits_message([*blocks, section_block(paragraph)]):
             blocks.append(section_block(paragraph))

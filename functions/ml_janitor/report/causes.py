@@ -57,7 +57,7 @@ CAUSE_TEXTS = {
     "of its name",
     CauseCode.MANAGED: "{0} manages it",
     CauseCode.PERHAPS_MANAGED: (
-        "{0} manages it, its tag managed-by says; if that is no tool, name your tools in janitor.toml: "
+        "{0} manages it, its tag managed-by says; if it is not a tool, name your tools in janitor.toml: "
         "tools = [...]"
     ),
     CauseCode.PRODUCTION: "it serves {0}",

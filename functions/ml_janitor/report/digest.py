@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.core.durations import format_age
+from ml_janitor.core.model import WORK_HOURS
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import format_local_time, format_time, format_usd, shorten_list
 from ml_janitor.ledger.latest import LastSweep
@@ -41,7 +42,6 @@ from ml_janitor.report.warnings import (
 )
 
 if TYPE_CHECKING:
-    from ml_janitor.core.model import Change
     from ml_janitor.engine.policy import Hold
     from ml_janitor.ledger.findings import Entry
 
@@ -306,7 +306,7 @@ ADVICE_BUTTONS = (Button.LATER, Button.NOT_FOR_US)
 
 
 def advice_blocks(
-    ranked: Sequence[tuple[Entry, Decimal]], hours: Mapping[Change, float], *, several: bool, buttons: bool
+    ranked: Sequence[tuple[Entry, Decimal]], *, several: bool, buttons: bool
 ) -> Iterator[Block]:
     """
     Build the paragraphs about the best of the *ranked* findings, each with what it would save a month.
@@ -324,7 +324,7 @@ def advice_blocks(
         once = f", {format_usd(entry.once_usd)} once" if entry.once_usd else ""
         where = f" in {entry.account}, {entry.region}" if several else ""
         what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}{where}"
-        work = format_age(timedelta(hours=hours[entry.claim.change]))
+        work = format_age(timedelta(hours=WORK_HOURS[entry.claim.change]))
         yield section_block(
             f"*{format_usd(usd)} a month{once}*: {what}, {owner_in_message(entry.owner)}, about {work} of "
             f"work\n{as_sentence(prose(entry.action, 600))}"

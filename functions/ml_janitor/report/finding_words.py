@@ -79,7 +79,7 @@ def work_text(result: Result) -> str:
 
 
 def payback_and_risk(cost: Cost | None) -> list[str]:
-    """List amounts in no sum: when a change pays back its one-time cost, and the cost of one accident."""
+    """List what sums leave out: when a change pays back its one-time cost, and the cost of an accident."""
     payback, exposure = (cost.payback, cost.exposure_usd) if cost else (None, None)
     return [
         *([f"paid back in {format_age(payback)}"] if payback else []),

@@ -238,8 +238,8 @@ def sum_charts(
     left: Sequence[Result], *, accounts: bool
 ) -> list[tuple[str, list[ChartBar], list[ChartBar], NameCounts]]:
     """
-    Return sums by kind, owner and account: the title, dollars a month, dollars so far, and findings in no
-    sum.
+    Return sums by kind, owner and account: the title, dollars a month, dollars so far, and findings
+    without a price.
     """
     counted = [
         (result, result.counted) for result in left if result.counted is not None and not is_uncounted(result)
@@ -382,7 +382,7 @@ def is_uncounted(result: Result) -> bool:
 
 
 def count_unpriced(names: Iterable[str]) -> NameCounts:
-    """Count the findings in no sum by name; past `BARS` names the rest are put together."""
+    """Count the findings without a price by name; past `BARS` names the rest are put together."""
     counts = Counter(escape_text(name) for name in names).most_common()
     if len(counts) > OWNER_BARS:
         rest = counts[OWNER_BARS - 1 :]

@@ -1,4 +1,4 @@
-"""The report for programs: one JSON document, described by the JSON Schema beside this file."""
+"""The report for programs: one JSON document, described by the JSON Schema docs/schemas/report.json."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report_document(report: Report, *, every: bool = False, plan: bool = False) 
     """Return *report* as plain JSON values: findings and unknowns, all else if *every*, and its *plan*."""
     totals = Totals.of(report.results)
     return {
-        "version": REPORT_VERSION,
+        "schema_version": REPORT_VERSION,
         "time": iso_time(report.time),
         "account": report.account,
         "totals": {

@@ -35,7 +35,7 @@ class Week:
     """
     One week: its *changes*, the most urgent first, and how much less a month costs *by_then*.
 
-    *instead* is how many more findings are about the same resources, and in no sum. *advice* has other work,
+    *instead* is how many more findings are about the same resources, and left out. *advice* has other work,
     in sentences. *accounts* is whether the report is about several.
     """
 
@@ -117,7 +117,7 @@ def lines_below_week(week: Week) -> list[str]:
     rest = week.changes[CHANGES_SHOWN:]
     sums = sums_text(Totals.of(rest))
     more = f"and {count_noun(len(rest), 'more change')}{f': {sums}' if sums else ''}" if rest else ""
-    same = "about resources that another change is planned for, in no sum"
+    same = "about resources that another change is planned for, not counted again"
     instead = f"and {count_noun(week.instead, 'more finding')} {same}" if week.instead else ""
     return [text for text in (more, instead, *week.advice) if text]
 

@@ -33,9 +33,8 @@ from ml_janitor.bill.report import (
     moved_places,
     moved_usage_types,
 )
-from ml_janitor.config.schedules import runs_within
+from ml_janitor.config.schedules import first_weekday, runs_within
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.durations import WEEKDAYS
 from ml_janitor.core.results import Cause
 from ml_janitor.core.text import format_usd, shorten_list
 from ml_janitor.engine.run import Failures
@@ -269,7 +268,7 @@ class BillRun:
     # --- when ---------------------------------------------------------------------------------
 
     def _table_day(self, now: datetime) -> bool:
-        return WEEKDAYS[self._local(now).weekday()] == self.settings.bill.weekly_table
+        return self._local(now).weekday() == first_weekday(self.settings.bill.schedule)
 
     def _digest_is_due(self, now: datetime) -> bool:
         section = self.settings.janitor

@@ -242,7 +242,10 @@ class Invocation:
         from ml_janitor.slack.ingress import parse_signing_secret
 
         if not (name := self.settings.janitor.slack_signing_secret):
-            raise InvalidInputError("janitor.slack_signing_secret has to name the secret that signs presses")
+            raise InvalidInputError(
+                "no secret verifies presses: set slack_signing_secret in [janitor] of janitor.toml "
+                "(janitor docs slack says how)"
+            )
         return parse_signing_secret(
             self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name
         )
@@ -273,7 +276,7 @@ class Invocation:
             return listed_place(asked, lists.listed(name, asked.time), home=self.home)
         if (last := self.runs.last(name)) is None:
             raise InvalidInputError(
-                f"the event makes no sense: time: without it, the accounts of the latest run of {name} are "
+                f"invalid event: time: without it, the accounts of the latest run of {name} are "
                 "looked at, and there was none"
             )
         return listed_place(asked, lists.accounts(name, last.time), home=self.home)
@@ -372,7 +375,7 @@ def own_place(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Swee
     """
     if asked.account not in {None, home}:
         raise InvalidInputError(
-            f"the event makes no sense: account: {asked.account} is not {home}, where this function is, and "
+            f"invalid event: account: {asked.account} is not {home}, where this function is, and "
             "janitor.toml has no [organization]"
         )
     return SweepPlace(home, asked.within(regions))
@@ -389,13 +392,11 @@ def listed_place(asked: SweepEvent, listed: Iterable[RunAccount], *, home: str) 
     item = next((item for item in listed if item.account == account), None)
     if item is None:
         other = "" if asked.looks_at else "; give an account that is"
-        raise InvalidInputError(
-            f"the event makes no sense: account: {account} is not in the list of its run{other}"
-        )
+        raise InvalidInputError(f"invalid event: account: {account} is not in the list of its run{other}")
     wanted = asked.within(item.regions)
     if beyond := [region for region in wanted if region not in item.regions]:
         raise InvalidInputError(
-            f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
+            f"invalid event: regions: {', '.join(beyond)} of {account} not in the list of its run"
         )
     return SweepPlace(account, wanted)
 

@@ -16,10 +16,10 @@ from ml_janitor.acting.savings import sum_savings
 from ml_janitor.acting.undoing import find_unreachable_undos, undo_wording
 from ml_janitor.aws.calls import READ_THREADS, ReadError
 from ml_janitor.aws.tags import Arn
-from ml_janitor.config.schedules import overdue_after, schedule_period
+from ml_janitor.config.schedules import first_weekday, overdue_after, schedule_period
 from ml_janitor.config.sections import NO_ROUTES, Routes
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import HOURS_PER_MONTH, Mode, Unreadable, Value
+from ml_janitor.core.model import HOURS_PER_MONTH, WORK_HOURS, Mode, Unreadable, Value
 from ml_janitor.core.money import NO_USD, Totals, find_overlaps, rank_by_cost
 from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Report, Result, Sweep
 from ml_janitor.core.text import format_local_time, format_usd, shorten_list
@@ -309,12 +309,12 @@ class DailyDigest:
         """
         Return the findings that save money and the savings a month; the most for an hour of work come first.
 
-        Held findings and those of armed detectors are left out. There are none on another day than that of
-        the settings, and none after the first digest of that day.
+        Held findings and those of armed detectors are left out. There are none but
+        in the first digest of a week.
         """
         zone, last = ZoneInfo(self.settings.janitor.time_zone), self.ledger.latest.digest(self.account)
         today = now.astimezone(zone)
-        if f"{today:%a}" != self.settings.plan.weekly_advice:
+        if today.weekday() != first_weekday(self.settings.janitor.digest_schedule):
             return []
         if last is not None and last.astimezone(zone).date() >= today.date():
             return []
@@ -337,9 +337,8 @@ class DailyDigest:
             if (usd := entry.claim.monthly_usd if overlap is None else overlap.monthly_usd)
             and self.settings.mode(entry.detector) is not Mode.ACT
         ]
-        hours = self.settings.hours
         return sorted(
-            saving, key=lambda pair: (-pair[1] / Decimal(str(hours[pair[0].claim.change])), pair[0].key)
+            saving, key=lambda pair: (-pair[1] / Decimal(str(WORK_HOURS[pair[0].claim.change])), pair[0].key)
         )
 
     def _advice_blocks(self, ranked: Sequence[tuple[Entry, Decimal]], announcer: Announcer) -> list[Block]:
@@ -347,7 +346,7 @@ class DailyDigest:
             return []
         several = self.settings.organization.used
         buttons = self._has_buttons(announcer)
-        return list(advice_blocks(ranked, self.settings.hours, several=several, buttons=buttons))
+        return list(advice_blocks(ranked, several=several, buttons=buttons))
 
     def _keep_blocks(self, ending: Sequence[tuple[str, str, Hold]], announcer: Announcer) -> Iterator[Block]:
         several, zone = self.settings.organization.used, self.settings.janitor.time_zone
@@ -590,7 +589,7 @@ class OrganizationReader:
     """
     A reader of the ledger over all accounts.
 
-    Of 1,000 accounts, 17 regions and 18 detectors these are 306,000 sweeps in 3,060 requests; findings are
+    1,000 accounts, 17 regions and 18 detectors have 306,000 sweeps in 3,060 requests; findings are
     read only where something was found. *sleep* waits where DynamoDB has no room for a batch.
     """
 

@@ -48,7 +48,7 @@ class WrongAnswersError(RuntimeError):
 
 
 class ModelCrashedError(RuntimeError):
-    """The model ended by something that is no Exception, such as SystemExit: see its cause."""
+    """The model ended by something that is not an Exception, such as SystemExit: see its cause."""
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Batcher(Generic[Req, Res]):
     is of a request, in seconds, from its call to its answer. A request of higher *priority* goes first,
     but each *ageing* seconds of waiting count as one level. Requests of one batch share the value of
     *bucket*. A batch whose model raises fails; with *bisect* it is halved and computed again until only
-    the requests at fault fail. *executor* runs a model that is no coroutine function; by default, a
+    the requests at fault fail. *executor* runs a model that is not a coroutine function; by default, a
     thread of its own.
     """
 

@@ -3,9 +3,9 @@ Checkpoints that are whole or are not there: directories whose manifest is writt
 
 A checkpoint is written under a hidden name. Its files are flushed to the disk, then its manifest with their
 sizes and SHA-256, then the directory gets its name and its parent is flushed. A process that is killed at any
-moment leaves a hidden directory, which the next one removes, or a whole checkpoint. What can still be torn is
-what something else copied (SageMaker uploads a checkpoint directory file by file) or a disk lost: such a
-checkpoint is passed over with a warning, and an older one is used.
+moment leaves a hidden directory, which the next one removes, or a whole checkpoint. A copy
+(SageMaker uploads a checkpoint directory file by file) or a disk may still damage a checkpoint: it is passed
+over with a warning, and an older checkpoint is used.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class S3Copies:
         scheme, _, rest = uri.partition("://")
         self._bucket, _, prefix = rest.partition("/")
         if scheme != "s3" or not self._bucket or not prefix.strip("/"):
-            raise ValueError(f"{uri!r} is no s3://bucket/prefix")
+            raise ValueError(f"{uri!r} is not like s3://bucket/prefix")
         if keep < 1:
             raise ValueError(f"keep is {keep}: at least one checkpoint has to be kept")
         self._prefix = prefix.strip("/") + "/"

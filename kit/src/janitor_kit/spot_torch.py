@@ -249,7 +249,7 @@ def refuse_sharded(name: str, part: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a hyperparameter as a plain value; what is no number and no text, as its class."""
+    """Return a hyperparameter as a plain value; other than numbers and texts, as its class."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return value.item()
     if isinstance(value, (list, tuple)):

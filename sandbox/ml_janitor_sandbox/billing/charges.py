@@ -35,8 +35,8 @@ class Charge:
     One line of the bill: *hourly* units at a *price* each, in every hour from *start* until *end*.
 
     *amortized* is the price of a unit where commitments are spread over their days; else it is the same.
-    *tags* are those of the resource. What is *posted* at a time, as a late correction is, is visible from
-    then on; everything else hour by hour, after the lag.
+    *tags* are those of the resource. A charge that is *posted* at a time, such as a late
+    correction, is visible from then on; everything else hour by hour, after the lag.
     """
 
     service: str

@@ -3,7 +3,7 @@ The table of the case study: what each row is charged, and what the findings of 
 
 "After the cure" is what the last span was billed less what each finding would have saved of it: a month's
 saving for the hours of the span, no more than its resource was billed; all of that where what is ended has
-no saving a month, like a job that hangs. What findings share is counted once, as the audit itself counts it.
+no saving a month, like a job that hangs. Shared savings count once, as the audit itself counts it.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Days:
         """
         Log that Jupyter runs, wherever a notebook instance was started.
 
-        Those that run with the start script publish for how long they have been idle.
+        Notebooks with the start script publish their idle time.
         """
         listed = Actor(self.url).call(
             "", "sagemaker", "list_notebook_instances", MaxResults=100, StatusEquals="InService"

@@ -46,10 +46,10 @@ class Notebook(Row):
     One notebook instance, made *age* days ago, *started* last then, and *stopped* since or not.
 
     Before it was started last it had been on for so many *hours* of each working day, and so only shows on
-    the bill. What was neither started nor stopped is on since it was made.
+    the bill. A notebook that was neither started nor stopped is on since it was made.
     *worked* is the last line in its log, and *opened* the last time that someone asked for its URL
-    (by default a few hours before). The log's index *lags* so many hours behind. One that *publishes* its
-    idle time has the start script of docs/notebook-activity.
+    (by default a few hours before). The log's index *lags* so many hours behind. A notebook that
+    *publishes* its idle time has the start script of docs/notebook-activity.
     """
 
     resource: ClassVar[str] = "notebook-instance"

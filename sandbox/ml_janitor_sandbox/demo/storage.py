@@ -34,8 +34,8 @@ class Bucket(Row):
     """
     A bucket, created *age* days ago.
 
-    Requests to what begins with *counted* are counted, of which so many bytes are *read* a day. What it holds
-    is deleted after so many days, if it *expires*.
+    Requests to what begins with *counted* are counted, of which so many bytes are *read* a day. A bucket
+    that *expires* deletes objects after so many days.
     """
 
     age: float

@@ -38,7 +38,7 @@ class Traffic:
     """
     Requests to one variant or component: *peak* in the busiest hour, until so many days *ended* ago.
 
-    *bursts* are single busy hours instead, as (days ago, requests). What is not *published* leaves
+    *bursts* are single busy hours instead, as (days ago, requests). Without *published* there is
     no datapoint at all, not even zeros.
     """
 

@@ -99,8 +99,7 @@ def _limits(call: Call) -> dict[str, Values]:
     Return what a job asks for, under the condition keys of its action; a key without a member is absent.
 
     Service authorization reference of SageMaker: InstanceTypes is "the list of all instance types associated
-    with the resource in the request". Whether AWS fills in a default for what a request leaves out is not
-    documented.
+    with the resource in the request". AWS does not document whether it fills in defaults.
     """
     given = call.params
     match call.operation:

@@ -157,7 +157,7 @@ def _keys(call: Call) -> list[str]:
 
 @_on("iam", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies")
 def _roles(call: Call) -> list[str]:
-    """List the role's whole ARN: its path is no part of its name."""
+    """List the role's whole ARN: its path is not part of its name."""
     name = call.params["RoleName"]
     found = {role.name: role for role in backend("iam", call.account, call.region).roles.values()}.get(name)
     return [found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"]

@@ -180,7 +180,7 @@ def respond(space: Workspace, path: str, given: Mapping[str, Any]) -> None:
     Take an app's answer to a press: in place of the message, beside it, or to the one who pressed.
 
     RefusedError has Slack's word for a URL that it does not know, or no longer takes. An ephemeral answer
-    is kept apart: nobody else sees it, and it is no message that could be changed.
+    is kept apart: nobody else sees it, and it cannot be changed.
     """
     url = space.response_urls.get(path)
     if url is None:

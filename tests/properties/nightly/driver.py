@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, MINUTE, REGION
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.limits import LeaseTakenError
 from properties.nightly.people import People
 from properties.nightly.wire import KINDS, PLACES, Mishap
 from standin import HOUR
-
-MINUTE = timedelta(minutes=1)
 
 
 class Driver(People):

@@ -16,6 +16,7 @@ from typing import Any
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.core.model import Target
+from narrowing import not_none
 from properties.nightly.store import Identity, Item, ItemStore
 from properties.nightly.truth import Truth
 
@@ -293,13 +294,12 @@ class Oracle(Truth):
         return f"is {state}"
 
     def _unwarned(self, meant: Identity, now: datetime) -> str | None:
-        assert self.run is not None
         warned = self.warnings.get(meant)
         if meant in self.unfinished:
             return None  # judged when it was begun
         if warned is None:
             return "nobody was warned about"
-        if warned.lapsed(self.run.now):
+        if warned.lapsed(not_none(self.run).now):
             return f"was warned about {warned.at}, and not found since {warned.seen}"
         return None if warned.hurried else self._too_soon(warned, now)
 
@@ -314,17 +314,15 @@ class Oracle(Truth):
         return None
 
     def _unseen(self, meant: Identity, now: datetime) -> str | None:
-        assert self.run is not None
-        steps, at = self.run.looked.get(meant[0], (-1, now))
+        steps, at = not_none(self.run).looked.get(meant[0], (-1, now))
         if steps != self.steps or at != now:
             return "was not looked at again in the moment before"
         return None
 
     def _beyond(self, meant: Identity, now: datetime) -> str | None:
-        assert self.run is not None
         operator = self.operator()
         for taken, most, what in (
-            (self.in_sweep.setdefault(self.run.event, set()), operator.max_actions, "sweep"),
+            (self.in_sweep.setdefault(not_none(self.run).event, set()), operator.max_actions, "sweep"),
             (self.in_night.setdefault((now - NOON).date(), set()), operator.at_most, "night"),
         ):
             if meant in taken:
@@ -336,10 +334,9 @@ class Oracle(Truth):
 
     def _smells(self, meant: Identity) -> str | None:
         """Whether so much of everything is waste, due or not, that somebody has to look first."""
-        assert self.run is not None
         if not self.deletes or meant in self.unfinished or self._looked_at(meant):
             return None
-        states = self.run.states
+        states = not_none(self.run).states
         unseen = [one for one, state in states.items() if state == "waste" and self._counts(one)]
         if len(unseen) <= SMALL or len(unseen) * 100 <= self.operator().max_share * len(states):
             return None

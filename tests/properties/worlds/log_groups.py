@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from conftest import REGION
 from properties.worlds.base import ACCOUNT, DAY, EXEMPT, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
 
 DETECTOR = "forgotten-leftovers"
 RETENTION = 90 * DAY
 GB = 2**30
-REGION = "us-east-1"
 
 
 @dataclass(frozen=True, kw_only=True)

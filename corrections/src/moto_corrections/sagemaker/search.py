@@ -158,7 +158,7 @@ COMPARISONS: Mapping[str | None, Callable[[Any, Any], bool]] = {
 
 
 def _compare(found: Any, values: list[str], how: Callable[[Any, Any], bool]) -> bool:
-    """Compare as what was found is: a time, a number or a text. What is not there compares with nothing."""
+    """Compare as what was found is: a time, a number or a text. A missing value compares with nothing."""
     if found is None:
         return False
     kind: Any = type(found) if isinstance(found, bool | int | float | dt.datetime) else str

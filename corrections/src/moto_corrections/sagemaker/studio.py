@@ -30,7 +30,7 @@ def studio_kind(noun: str, *key: str) -> Kind:
     Declare a kind of Studio's: its status member is `Status`, and it is stored by its *key*, as in its ARN.
 
     So `override` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
-    one name are two resources, as on AWS. What is missing is no ValidationException.
+    one name are two resources, as on AWS. A missing resource is not a ValidationException.
     """
     return kind(
         noun,

@@ -107,7 +107,7 @@ class BucketIndex:
     The artifacts in one bucket, and facts about their folders from the listing.
 
     *mixed* are folders with an object that is neither artifact nor note; *models* are folders
-    with a model's index. *weights* counts, by folder, the artifacts of any size that are no
+    with a model's index. *weights* counts, by folder, the artifacts of any size that are not
     archives; *objects* counts all objects, *looked_through* the artifacts among them. *error* says
     where the listing broke off. *stale* says how old the listing is, if it is too old to prove anything.
     """
@@ -236,8 +236,8 @@ def read_model_folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[A
 
 def find_object(aws: Aws, bucket: str, key: str) -> StoredObject | None:
     """
-    Return one object as it is now; None if it is gone. Of all keys with its
-    beginning, its own comes first.
+    Return one object as it is now; None if it is gone. Its own key is
+    the first of all keys with its beginning.
     """
     found = page_objects(aws.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1))
     return stored_object(bucket, found[0]) if found and found[0]["Key"] == key else None
@@ -261,7 +261,7 @@ def is_whole_model(key: str) -> bool:
 
 
 def may_belong_to_model(file: str) -> bool:
-    """Return whether *file* may belong to the model beside it: it is no folder's marker and no note."""
+    """Return whether *file* may belong to the model beside it: it is neither a folder's marker nor a note."""
     return bool(file) and not _NOTE_NAME.fullmatch(file)
 
 
@@ -315,8 +315,8 @@ def find_candidates(
     """
     Return the artifacts of *streams*, which are in `artifact_order`, that share their size with another.
 
-    With *only*, return the artifacts of these sizes, alone or not. Of more than *most*, the largest are
-    taken: all of a size, or none. Nothing else stays in memory.
+    With *only*, return the artifacts of these sizes, alone or not. At most *most* are taken, the
+    largest: all of a size, or none. Nothing else stays in memory.
     """
     found: list[StoredObject] = []
     left_out = 0

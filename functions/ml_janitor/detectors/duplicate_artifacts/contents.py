@@ -148,8 +148,8 @@ def compare_contents(a: ObjectContents, b: ObjectContents) -> ContentMatch:
     One difference in a fact that must be equal disproves it. Equal SHA-256 or SHA-512 of the whole, or all
     bytes read, prove it. CRCs, MD5 and checksums of parts make it likely; else it is unknown. Unequal
     checksums of parts say nothing: the parts may have been cut differently.
-    If only the listing of either is known, an equal ETag makes it likely. An unequal ETag is no disproof, but
-    a caller that may not read contents gets no better answer: the two count as different.
+    If only the listing of either is known, an equal ETag makes it likely. An unequal ETag does not
+    disprove it, but a caller that may not read contents gets no better answer: the two count as different.
     """
     if not (a.allowed and b.allowed):
         same = (a.size, a.etag) == (b.size, b.etag)
@@ -321,7 +321,7 @@ def _odd(answer: Mapping[str, Any]) -> str | None:
     if answer.get("MissingMeta"):
         return "metadata that S3 does not tell"
     if answer.get("ExpiresString") and "Expires" not in answer:
-        return "an Expires header that is no date"
+        return "an Expires header that is not a date"
     if answer.get("ReplicationStatus"):
         return "a replica in another bucket, where deleting it may be repeated"
     return None
@@ -376,7 +376,7 @@ class ContentComparison:
         """
         Return the *objects* that may be the same bytes as another, but are not known to be, in groups.
 
-        Of objects already proven equal, one stands for all: a reading of it holds for the rest.
+        One object stands for all that are proven equal: a reading of it holds for the rest.
         """
         firsts = [equal[0] for equal in self._share(objects)]
         cells = connected_groups(firsts, lambda a, b: self._alike(a, b) is not Likeness.DIFFERENT)

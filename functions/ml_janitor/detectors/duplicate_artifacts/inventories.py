@@ -45,7 +45,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 )
 from ml_janitor.detectors.duplicate_artifacts.copies import left_out_notice
 from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET_NAME, via_s3_conditions
-from ml_janitor.engine.detector import Grant, allow, implied_grant, in_own_buckets
+from ml_janitor.engine.detector import Grant, allow, implied_grant
 
 # --- settings and permissions ---------------------------------------------------------------------
 
@@ -131,14 +131,9 @@ def _one(bucket: str, table: Mapping[str, str]) -> Inventory:
     return Inventory(bucket=bucket, **table)
 
 
-def inventory_grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[Grant, ...]:
-    """
-    Return the permissions to query *inventories* alone: their work groups, tables, files and answers.
-
-    With *look*, also to ask any bucket for its inventories.
-    """
-    every = ("s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration") if look else ()
-    found = dict.fromkeys(in_own_buckets(allow(action, on="arn:aws:s3:::*") for action in every))
+def inventory_grants(inventories: Sequence[Inventory]) -> tuple[Grant, ...]:
+    """Return the permissions to query *inventories* alone: their work groups, tables, files and answers."""
+    found = dict[Grant, None]()
     for inventory in inventories:
         table = _live_table(inventory) if inventory.live else _files(inventory)
         found |= dict.fromkeys((*_athena(inventory), *table, *_answers(inventory)))
@@ -323,7 +318,7 @@ def _check_filter(aws: Aws, inventory: Inventory, prefix: str) -> None:
     try:
         answer: Any = aws.s3.get_bucket_inventory_configuration(Bucket=inventory.bucket, Id=name)
     except Exception as error:
-        if not is_refusal(error, _NO_INVENTORY):
+        if not is_refusal(error, ("NoSuchConfiguration",)):
             raise
         raise ReadError(
             f"{inventory.bucket} has no inventory configuration {name}, so S3 delivers nothing new: set "
@@ -460,47 +455,6 @@ def _live(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
             f"(BytesScannedCutoffPerQuery) of work group {inventory.workgroup}"
         )
     return InventoryDelivery(inventory=inventory, at=now, most=most)
-
-
-_NO_INVENTORY = ("MetadataConfigurationNotFound", "NoSuchConfiguration")
-
-
-def suggest_inventory(aws: Aws, bucket: str) -> str | None:
-    """
-    Return the setting that names an inventory of *bucket*, the live table
-    first; None without an inventory.
-    """
-    output = 'workgroup = "primary", output = "s3://BUCKET/FOLDER/"'
-
-    def live() -> str | None:
-        found: Any = aws.s3.get_bucket_metadata_configuration(Bucket=bucket)
-        result = found["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
-        table = result.get("InventoryTableConfigurationResult", {})
-        if table.get("ConfigurationState") != "ENABLED":
-            return None
-        name = f"{LIVE_CATALOG}.{result['DestinationResult']['TableNamespace']}.{table['TableName']}"
-        return f'table = "{name}", {output}'
-
-    def delivered() -> str | None:
-        listed = aws.s3.list_bucket_inventory_configurations(Bucket=bucket)
-        for configuration in listed.get("InventoryConfigurationList", ()):
-            to = configuration["Destination"]["S3BucketDestination"]
-            fields = set(configuration.get("OptionalFields", ()))
-            whole = not configuration.get("Filter", {}).get("Prefix")
-            usable = configuration["IsEnabled"] and to["Format"] == _PARQUET and {"Size", "ETag"} <= fields
-            if usable and whole:
-                prefix = f"{to['Prefix'].rstrip('/')}/" if to.get("Prefix") else ""
-                place = f"s3://{to['Bucket'].rpartition(':')[2]}/{prefix}{bucket}/{configuration['Id']}/"
-                return f'table = "DATABASE.TABLE", location = "{place}", {output}'
-        return None
-
-    for read in (live, delivered):
-        match read_signal(read, source="s3:ListBucketInventoryConfigurations", absent=_NO_INVENTORY):
-            case Value(str() as setting):
-                return f'inventories."{bucket}" = {{ {setting} }}'
-            case _:
-                pass
-    return None
 
 
 # --- SQL ------------------------------------------------------------------------------------------
@@ -817,16 +771,12 @@ class InventorySettings:
     """
     The inventories to read, the age up to which they prove anything, and the
     price limit of each in US dollars.
-
-    The detector asks a bucket of *look_from* objects or more for its
-    inventories, if none is set; 0 stands for never.
     """
 
     inventories: tuple[Inventory, ...] = ()
-    max_age: timedelta = timedelta(hours=48)
+    max_age: timedelta = timedelta(hours=48)  # the first delivery takes so long (S3 user guide)
     max_usd: float = 1.0
     usd_per_tb: float = USD_PER_TB_SCANNED
-    look_from: int = 0
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -930,20 +880,6 @@ def read_inventories(
     return known
 
 
-def suggest_inventories(aws: Aws, asking: InventorySettings, shelves: Sequence[BucketIndex]) -> list[str]:
-    """Return settings to copy for large buckets that were listed although they have an inventory."""
-    large = [shelf for shelf in shelves if asking.look_from and shelf.objects >= asking.look_from]
-    return [
-        f"{shelf.bucket} holds {shelf.objects:,} objects and has an inventory, which Athena can read. "
-        "To have that done, make its table (see the page of duplicate-artifacts) and set, in "
-        f"detectors.duplicate-artifacts: {setting}"
-        for shelf, setting in zip(
-            large, aws.map(lambda shelf: suggest_inventory(aws, shelf.bucket), large), strict=True
-        )
-        if setting
-    ]
-
-
 def read_inventory(
     aws: Aws,
     inventory: Inventory,
@@ -1032,9 +968,7 @@ def _check_emptiness(named: int, stale: str | None) -> None:
             "delivery is read as soon as it is there"
         )
     if stale is not None:
-        raise ReadError(
-            f"{stale}, older than inventory_max_age, so it does not show that there are no copies"
-        )
+        raise ReadError(f"{stale}, older than two days, so it does not show that there are no copies")
 
 
 def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[StoredObject]:

@@ -15,7 +15,7 @@ from ml_janitor.aws.calls import Listing, read_signal, required_value
 from ml_janitor.aws.client import Aws, FileChangedError
 from ml_janitor.aws.locations import is_under
 from ml_janitor.aws.references import REFERENCE_CALLS, ObjectUses, References
-from ml_janitor.aws.s3 import LIST_OBJECTS, USD_PER_TB_SCANNED
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.model import (
     Absent,
     Change,
@@ -74,6 +74,7 @@ from ml_janitor.detectors.duplicate_artifacts.inventories import InventorySettin
 from ml_janitor.engine.detector import (
     Cleanup,
     Condition,
+    Constant,
     Detector,
     Grant,
     Steps,
@@ -191,7 +192,6 @@ class ArtifactSurvey:
         asking, names = self.where.asking, self.where.names
         few = {name: region for name, region in places.items() if asking.of(name) is None}
         self._listing = read = list_buckets(self.aws, few, names, self.now, only=sizes)
-        self._noticed += inventories.suggest_inventories(self.aws, asking, list(read.shelves.values()))
         known = inventories.read_inventories(
             self.aws,
             asking,
@@ -450,16 +450,13 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
     min_size: int = 1024**2
     buckets: tuple[str, ...] = ()
     read_contents_in: tuple[str, ...] = ()
-    compare_up_to: int = 20 * 1024**3
+    compare_up_to: Constant[int] = 20 * 1024**3  # bytes that one sweep reads
     act_on_prefixes: tuple[str, ...] = ()
     undo_prefixes: tuple[str, ...] = ()
     allow_unversioned: bool = False
     act_on_needed_by: tuple[str, ...] = ()
     inventories: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
-    inventory_max_age: timedelta = timedelta(hours=48)
     inventory_max_usd: float = 1.0
-    inventory_usd_per_tb: float = USD_PER_TB_SCANNED
-    inventory_from: int = 0
 
     def __post_init__(self) -> None:
         prefixes.check_prefixes(self.act_on_prefixes)
@@ -474,9 +471,7 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         The permissions to list everywhere, and to read the contents and
         inventories that the settings name.
         """
-        asked = inventories.inventory_grants(
-            inventories.inventories_in(self.inventories), look=self.inventory_from > 0
-        )
+        asked = inventories.inventory_grants(inventories.inventories_in(self.inventories))
         return (*_LISTING_GRANTS, *prefixes.contents_grants(self.contents_in), *asked)
 
     @property
@@ -557,7 +552,7 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         rule.saw(*copy_evidence(candidate))
         if not self._names.fit(artifact.key, artifact.size):
             return rule.kept(
-                f"by name and size it is no model artifact of {format_size(self.min_size)} or more"
+                f"by name and size it is not a model artifact of {format_size(self.min_size)} or more"
             )
         if (why := why_unread(candidate)) is not None:
             return rule.unknown(why)
@@ -652,9 +647,6 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
             compare_up_to=self.compare_up_to,
             asking=InventorySettings(
                 inventories=inventories.inventories_in(self.inventories),
-                look_from=self.inventory_from,
-                max_age=self.inventory_max_age,
                 max_usd=self.inventory_max_usd,
-                usd_per_tb=self.inventory_usd_per_tb,
             ),
         )

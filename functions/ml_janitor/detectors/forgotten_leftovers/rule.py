@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import references, tags
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
@@ -21,7 +19,7 @@ from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_reposito
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.image_repositories import ImageRepository
 from ml_janitor.detectors.forgotten_leftovers.log_groups import ALLOWED_RETENTIONS, GrowingLogGroup
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow
+from ml_janitor.engine.detector import Cleanup, Constant, Detector, Grant, Steps, allow
 
 _LEAST_PATIENCE = timedelta(days=118)
 """
@@ -66,8 +64,8 @@ class ForgottenLeftovers(Detector[Leftover]):
     )
 
     retention: timedelta = timedelta(days=90)
-    patience: timedelta = timedelta(days=120)
-    min_gb: Annotated[float, Interval(ge=0)] = 1.0
+    patience: Constant[timedelta] = timedelta(days=120)
+    min_gb: Constant[float] = 1.0
     repositories: tuple[str, ...] = ()
     act_on_groups: tuple[str, ...] = ("/aws/sagemaker/*",)
 

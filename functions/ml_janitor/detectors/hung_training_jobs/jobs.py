@@ -77,7 +77,7 @@ def load_span(
         return Absent(GET_METRIC_DATA)
     values = [value for _, value in within]
     if not all(map(math.isfinite, values)):
-        return Unreadable("GetMetricData: a value is no number", GET_METRIC_DATA)
+        return Unreadable("GetMetricData: a value is not a number", GET_METRIC_DATA)
     period = timedelta(seconds=LOAD_PERIOD)
     times = sorted({at for at, _ in within})
     holes = (later - before for before, later in pairwise([start, *times, end]))
@@ -291,7 +291,7 @@ class JobKind:
     phase in which it should move, *at_work* the same for a reader. *streams* is the part of a log stream's
     name after the job's name and a slash. *numbered* hosts are called algo-1, algo-2, ...; others have ids
     that only ListMetrics shows. *collective* is true if its hosts, or the GPUs of one, can wait for each
-    other. *action* is the proposed action. Objects whose keys contain one of *ignored* are no sign of life.
+    other. *action* is the proposed action. Objects whose keys contain one of *ignored* are not signs of life.
     """
 
     of: SageMakerKind

@@ -66,6 +66,7 @@ from ml_janitor.engine import detector
 from ml_janitor.engine.detector import (
     CannotActError,
     Cleanup,
+    Constant,
     Detector,
     Grant,
     NotFinishedError,
@@ -496,11 +497,11 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     acts = _ACT_GRANTS
 
     silence: timedelta = timedelta(hours=6)
-    times_longest_pause: int = 3
-    silence_without_rhythm: timedelta = timedelta(hours=24)
-    overrun: timedelta = timedelta(hours=1)
-    pool_patience: timedelta = timedelta(hours=1)
-    grace_pool: timedelta = timedelta(minutes=15)
+    times_longest_pause: Constant[int] = 3
+    silence_without_rhythm: Constant[timedelta] = timedelta(hours=24)
+    overrun: Constant[timedelta] = timedelta(hours=1)
+    pool_patience: Constant[timedelta] = timedelta(hours=1)
+    grace_pool: Constant[timedelta] = timedelta(minutes=15)  # a pool ends by itself after six hours at most
     undo_roles: tuple[str, ...] = ()
     read_logs: bool = True
 

@@ -291,7 +291,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
     def undoes(self) -> tuple[Grant, ...]:
         """
         The permissions to create it again. The undo passes a role only if the configuration has one and is
-        gone too, so a missing role is no reason to undo everything by hand.
+        gone too, so a missing role is not a reason to undo everything by hand.
         """
         return (*_UNDO_GRANTS, *pass_role_grants(self.undo_roles, source=_AUTHORIZATION))
 

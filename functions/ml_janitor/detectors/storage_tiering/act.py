@@ -31,6 +31,10 @@ _ABOVE_GLACIER = frozenset(TRANSITION_CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}
 """The classes that Intelligent-Tiering wins against."""
 
 
+DELETION_SUFFIX = "-deletes"
+"""The end of the ID of a rule that deletes; what is before it is the ID of the folder's rule that moves."""
+
+
 def find_rule_conflict(there: LifecycleConfiguration, rules: Sequence[LifecycleRule]) -> str | None:
     """Return why *rules* cannot stand beside the rules *there*, or None."""
     ids = [rule.id for rule in rules]
@@ -57,7 +61,8 @@ def _changed(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """Yield the effects of *found* that *rule* would change, where both cover one object."""
     if any(True for path in ("Transition/Date", "Expiration/Date") for _ in found.find(path)):
         yield "acts on a date, and the new one on some of the same objects"
-    yield from _moves(found, rule)
+    if rule.id != f"{found.first('ID')}{DELETION_SUFFIX}":  # else both are steps of one policy
+        yield from _moves(found, rule)
     yield from _expiry(found, rule)
     yield from _noncurrent(found, rule)
     aborts = _days(found, "AbortIncompleteMultipartUpload/DaysAfterInitiation")

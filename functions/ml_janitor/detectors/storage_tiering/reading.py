@@ -163,7 +163,7 @@ _INPUT_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
 
 _DESCRIBED_JOBS = (PROCESSING_JOB, TRANSFORM_JOB)
 _MOST_DESCRIBED = 200
-"""Jobs of each of these kinds that are described."""
+"""Jobs of each of these kinds that are described, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,28 @@ class JobInput:
     def of(self, folder: str) -> bool:
         """Return whether it may have read something in *folder*."""
         return self.path.startswith(folder) or folder.startswith(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class UndescribedJobs:
+    """The *number* of jobs of a kind, in *words*, whose inputs are unknown; the *newest* was created then."""
+
+    number: int
+    words: str
+    newest: datetime
+
+    @property
+    def note(self) -> str:
+        return (
+            f"the inputs of {self.number} {self.words}s are unknown: only the newest {_MOST_DESCRIBED} of"
+            f" {_READ_WINDOW.days} days are described"
+        )
+
+
+def find_undescribed_reader(undescribed: Iterable[UndescribedJobs], now: datetime) -> str | None:
+    """Return the jobs that may have read anything within `_LATELY`, in words; None if there are none."""
+    late = (jobs for jobs in undescribed if now - jobs.newest <= _LATELY)
+    return next((f"{jobs.note}, and some were created within {_LATELY.days} days" for jobs in late), None)
 
 
 def find_reading_job(inputs: Sequence[JobInput], folder: str, now: datetime) -> str | None:
@@ -283,21 +305,30 @@ def _counted(found: Mapping[str, MetricPair], now: datetime) -> Signal[tuple[Cou
     return Value(tuple(known), activity.GET_METRIC_DATA) if known else Absent(activity.GET_METRIC_DATA)
 
 
-def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput]:
+def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput | UndescribedJobs]:
     """
     Return the inputs in S3 of jobs created within `_READ_WINDOW`: of all training jobs, of the newest others.
 
-    Search returns the records of training jobs, 100 to a call. Each of the others takes a call.
+    It also returns how many jobs of the other kinds are older. Search returns the records of training jobs,
+    100 to a call. Each of the others takes a call.
     """
     begin = now - _READ_WINDOW
-    found = [search_training_jobs(aws, lambda job: list(_inputs(TRAINING_JOB, job)), now, since=begin)]
+    inputs = partial(_inputs, TRAINING_JOB)
+    found: list[Listing[list[JobInput | UndescribedJobs]]] = [
+        search_training_jobs(aws, lambda job: [*inputs(job)], now, since=begin)
+    ]
     for kind in _DESCRIBED_JOBS:
         jobs = list_targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
         newest = [job.name for job in jobs.items[:_MOST_DESCRIBED]]
         answers = aws.map(partial(describe_resource, aws, kind), newest)
-        read = tuple(list(_inputs(kind, answer.value)) for answer in answers if isinstance(answer, Value))
+        read: list[list[JobInput | UndescribedJobs]] = [
+            [*_inputs(kind, answer.value)] for answer in answers if isinstance(answer, Value)
+        ]
         unread = next((answer.error for answer in answers if isinstance(answer, Unreadable)), None)
-        found.append(Listing(read, jobs.error or unread))
+        older = [job.created for job in jobs.items[_MOST_DESCRIBED:] if job.created is not None]
+        if older:
+            read.append([UndescribedJobs(len(older), kind.words, max(older))])
+        found.append(Listing(tuple(read), jobs.error or unread))
     return Listing.joined(
         (source for listing in found for job in listing.items for source in job),
         (listing.error for listing in found),
@@ -322,6 +353,9 @@ _RECENT_MEASURES = timedelta(days=4)
 
 _MINIMUM_SIZE_MEMBER = "TransitionDefaultMinimumObjectSize"
 
+ALL_OBJECTS = "/*"
+"""The end of the ARN of all objects of a bucket, as in IAM's policies."""
+
 _REFERRING_PATHS = ("model/", "model-package/")
 """The paths of users that need an object although they may not be in use now."""
 
@@ -334,8 +368,12 @@ class TieringBucket(Candidate):
     The rest is read for buckets with enough bytes. *lifecycle* is the answer of
     GetBucketLifecycleConfiguration, *versioning* absent where no version was ever kept, *uploads* the start
     times of incomplete uploads, and *root* the contents. *counted* is the volume of reads, *inputs* are the
-    inputs of jobs. *unsearched* says why not all references were read, *gaps* why a resource in use may refer
-    to any object. *tagged* are tags by key, *proposed* the rules that would be added as of the reading.
+    inputs of jobs, *undescribed* the jobs whose inputs are unknown. *unsearched* says why not all references
+    were read, *gaps* why a resource in use may refer to any object. *tagged* are tags by key, *proposed* the
+    rules that would be added as of the reading.
+
+    Deletions are judged apart from all else, as a candidate that *deletes*: its target is the objects of
+    the bucket, and it belongs to the bucket.
     """
 
     stored: Signal[float]
@@ -347,16 +385,32 @@ class TieringBucket(Candidate):
     root: Signal[FolderContents] = field(default_factory=NotRead)
     counted: Signal[tuple[CountedReads, ...]] = field(default_factory=NotRead)
     inputs: tuple[JobInput, ...] = ()
+    undescribed: tuple[UndescribedJobs, ...] = ()
     unsearched: str | None = None
     gaps: tuple[str, ...] = ()
     tagged: Mapping[str, Signal[Tags]] = field(default_factory=dict, hash=False)
     proposed: tuple[LifecycleRule, ...] = ()
     rates: RateTable = field(default_factory=dict, hash=False)
     priced: str = ""
+    deletes: bool = False
 
     @property
     def name(self) -> str:
-        return self.target.name
+        """The bucket's name."""
+        return bucket_of(self.target)
+
+    @property
+    def arn(self) -> str:
+        """The bucket's ARN."""
+        return self.target.arn.removesuffix(ALL_OBJECTS)
+
+    @property
+    def deletions(self) -> TieringBucket:
+        """The candidate of what would be deleted in it."""
+        objects = replace(
+            self.target, arn=f"{self.target.arn}{ALL_OBJECTS}", name=f"{self.target.name}{ALL_OBJECTS}"
+        )
+        return replace(self, target=objects, belongs_to=(self.target,), deletes=True)
 
     @property
     def rules(self) -> Sequence[Mapping[str, Any]]:
@@ -368,6 +422,11 @@ class TieringBucket(Candidate):
         """The same rules as written."""
         found: Mapping[str, Any] = self.lifecycle.value if isinstance(self.lifecycle, Value) else {}
         return LifecycleConfiguration(found.get(LIFECYCLE_TEXT, b""), found.get(_MINIMUM_SIZE_MEMBER))
+
+
+def bucket_of(target: Target) -> str:
+    """Return the name of the bucket that *target* is, or whose objects it is."""
+    return target.name.removesuffix(ALL_OBJECTS)
 
 
 def list_measured_buckets(aws: Aws, now: datetime, only: str | None = None) -> Listing[TieringBucket]:
@@ -434,7 +493,10 @@ def read_tiering_buckets(aws: Aws, found: Sequence[TieringBucket], now: datetime
                 source=LIST_OBJECT_VERSIONS,
             ),
             counted=counted[name],
-            inputs=tuple(job for job in jobs.items if job.bucket == name),
+            inputs=tuple(job for job in jobs.items if isinstance(job, JobInput) and job.bucket == name),
+            undescribed=tuple(
+                jobs_left for jobs_left in jobs.items if isinstance(jobs_left, UndescribedJobs)
+            ),
             unsearched="; ".join(unread) or None,
             gaps=tuple(known.gaps),
             rates=prices.rates(),

@@ -10,15 +10,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Annotated, Any
-
-from annotated_types import Interval
+from typing import Any
 
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.references import REFERENCE_CALLS
-from ml_janitor.aws.tags import target_in
+from ml_janitor.aws.tags import Arn, target_in
 from ml_janitor.core.durations import parse_duration
 from ml_janitor.core.model import (
     Absent,
@@ -28,6 +26,9 @@ from ml_janitor.core.model import (
     Effect,
     Evidence,
     Rule,
+    Signal,
+    SweepNote,
+    Tags,
     Target,
     Unreadable,
     Value,
@@ -56,9 +57,19 @@ from ml_janitor.detectors.storage_tiering.reading import (
     FolderContents,
     TieringBucket,
     find_reading_job,
+    find_undescribed_reader,
     monthly_read_share,
 )
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, in_own_buckets
+from ml_janitor.engine.detector import (
+    Cleanup,
+    Constant,
+    Detector,
+    Grant,
+    Steps,
+    allow,
+    allow_each,
+    in_own_buckets,
+)
 
 # --- the operator's policies ----------------------------------------------------------------------
 
@@ -91,11 +102,6 @@ class TieringPolicy:
     name: str
     transitions: tuple[tuple[int, str], ...]
     expire: int | None
-
-    @property
-    def first(self) -> int:
-        """The age in days at which it first acts."""
-        return min([day for day, _ in self.transitions] + ([] if self.expire is None else [self.expire]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,9 @@ _ACTS_ON_OBJECTS = (
     "NoncurrentVersionTransition",
     "NoncurrentVersionExpiration",
 )
+_DELETING_MEMBERS = frozenset({"Expiration", "NoncurrentVersionExpiration"})
+_VERSIONS = "?versions/"
+"""The beginning of the addresses of old versions, after the bucket's ARN."""
 _ALL_SIZES = "varies_by_storage_class"
 """The setting of a bucket under which S3 moves small objects to archives."""
 
@@ -222,13 +231,14 @@ class ConsideredPlans:
 
 
 def plan_tiering(bucket: TieringBucket, limits: TieringLimits, now: datetime) -> ConsideredPlans:
-    """Return the proposals for *bucket*, as far as it was read."""
+    """Return the proposals for *bucket*, as far as it was read: deletions only, or all but deletions."""
     if not isinstance(bucket.root, Value) or STANDARD not in bucket.rates:
         return ConsideredPlans((), ())
     planner = _Planner(bucket, limits, now)
     planner.visit(bucket.root.value, None)
     found = sorted(planner.found, key=lambda plan: -(plan.saving.month if plan.saving else 0))[:_MOST_RULES]
-    return ConsideredPlans((*found, *planner.uploads()), tuple(planner.kept))
+    uploads = () if bucket.deletes else planner.uploads()
+    return ConsideredPlans((*found, *uploads), tuple(planner.kept))
 
 
 def planned_keys(found: Iterable[TieringPlan]) -> list[str]:
@@ -258,6 +268,8 @@ class _Planner:
         if policy is not None:
             if folder.size() + sum(cohort.size for cohort in folder.noncurrent()) < self.limits.least:
                 return
+            if self.bucket.deletes and policy.expire is None and not folder.noncurrent():
+                return
             why = self.standing(folder)
             if why is None:
                 self.plan(folder, policy)
@@ -276,6 +288,8 @@ class _Planner:
     def standing(self, folder: FolderContents) -> str | None:
         """Return why no rule may cover *folder* as a whole, or None: a filter cannot exempt a part of it."""
         for rule in filter(_moves_or_deletes, self.bucket.rules):
+            if self.is_own_other(rule, folder):
+                continue
             prefix = _prefix(rule)
             if prefix.startswith(folder.path) or folder.path.startswith(prefix):
                 return f"lifecycle rule {rule.get('ID', 'without a name')} applies already"
@@ -289,43 +303,84 @@ class _Planner:
                     return f"{key} is kept: {why}"
         return None
 
+    def is_own_other(self, rule: Mapping[str, Any], folder: FolderContents) -> bool:
+        """Return whether *rule* is the janitor's for *folder*, and does what is judged apart from this."""
+        own = self.rule_id(folder)
+        if self.bucket.deletes:
+            return rule.get("ID") == own and rule.keys().isdisjoint(_DELETING_MEMBERS)
+        return rule.get("ID") == f"{own}{act.DELETION_SUFFIX}"
+
     def exempt(self, key: str) -> str | None:
         """Return why the object *key* is kept, as far as its tags were read."""
         signal = self.bucket.tagged.get(key)
         if signal is None:
             return None
-        arn = f"{self.bucket.target.arn}/{key}"
+        arn = f"{self.bucket.arn}/{key}"
         return self.limits.exemptions.reason(replace(self.bucket.target, arn=arn, tags=signal), self.now)
 
     def plan(self, folder: FolderContents, policy: TieringPolicy) -> None:
         """Propose a rule for *folder*, or record why there is nothing to propose."""
-        standard = [cohort for cohort in folder.cohorts() if cohort.held == STANDARD]
-        old = sum(cohort.size for cohort in standard if cohort.age >= policy.first)
-        noncurrent = [cohort for cohort in folder.noncurrent() if cohort.age >= self.limits.noncurrent_days]
-        versions = sum(cohort.size for cohort in noncurrent)
-        if old < self.limits.least and versions < self.limits.least:
-            size = format_size(sum(cohort.size for cohort in standard))
-            self.keep(folder, f"of {size} in STANDARD, {format_size(old)} are {policy.first} days old")
+        (self.plan_deletion if self.bucket.deletes else self.plan_moves)(folder, policy)
+
+    def plan_moves(self, folder: FolderContents, policy: TieringPolicy) -> None:
+        if not policy.transitions:
+            self.keep(folder, f"policy {policy.name} moves nothing to another class")
             return
-        enough = old >= self.limits.least
-        moved = self.transitions(folder, policy) if enough else PayingTransitions()
-        read = find_reading_job(self.bucket.inputs, folder.path, self.now)
-        expire = policy.expire if enough and read is None else None
-        rule_id = (
-            RULE_ID_PREFIX + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
-        )
+        standard = [cohort for cohort in folder.cohorts() if cohort.held == STANDARD]
+        days = policy.transitions[0][0]
+        old = sum(cohort.size for cohort in standard if cohort.age >= days)
+        if old < self.limits.least:
+            size = format_size(sum(cohort.size for cohort in standard))
+            self.keep(folder, f"of {size} in STANDARD, {format_size(old)} are {days} days old")
+            return
+        moved = self.transitions(folder, policy)
+        if not moved.steps:
+            self.keep(folder, moved.why)
+            return
+        rule = LifecycleRule(id=self.rule_id(folder), prefix=folder.path, transitions=moved.steps)
+        self.propose(folder, policy, rule, moved)
+
+    def plan_deletion(self, folder: FolderContents, policy: TieringPolicy) -> None:
+        days, noncurrent = policy.expire, self.limits.noncurrent_days
+        versions = sum(cohort.size for cohort in folder.noncurrent() if cohort.age >= noncurrent)
+        old = sum(cohort.size for cohort in folder.cohorts() if days is not None and cohort.age >= days)
+        enough, read = old >= self.limits.least, find_reading_job(self.bucket.inputs, folder.path, self.now)
+        if read is None and not self.rarely_read(folder):
+            read = find_undescribed_reader(self.bucket.undescribed, self.now)
+        expire = days if enough and read is None else None
         hides = expire is not None and not isinstance(self.bucket.versioning, Absent)
-        ends = self.limits.noncurrent_days if hides or versions >= self.limits.least else None
-        if not moved.steps and expire is None and ends is None:
-            self.keep(folder, moved.why or read)
+        ends = noncurrent if hides or versions >= self.limits.least else None
+        if expire is None and ends is None:
+            few = [
+                f"of {format_size(folder.size())}, {format_size(old)} are {days} days old",
+                f"{format_size(versions)} of old versions were replaced {noncurrent} days ago or earlier",
+            ]
+            self.keep(folder, read if enough else few[days is None])
             return
         rule = LifecycleRule(
-            id=rule_id,
+            id=f"{self.rule_id(folder)}{act.DELETION_SUFFIX}",
             prefix=folder.path,
-            transitions=moved.steps,
             expire_after=expire,
             noncurrent_expire_after=ends,
         )
+        known = expire is None or self.rarely_read(folder)
+        self.propose(folder, policy, rule, PayingTransitions(reads_known=known), hides=hides)
+
+    def rule_id(self, folder: FolderContents) -> str:
+        """Return the ID of the rule that moves what is in *folder*."""
+        digest = hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()
+        return f"{RULE_ID_PREFIX}{digest[:12]}"
+
+    def propose(
+        self,
+        folder: FolderContents,
+        policy: TieringPolicy,
+        rule: LifecycleRule,
+        moved: PayingTransitions,
+        *,
+        hides: bool = False,
+    ) -> None:
+        """Propose *rule*, if it saves anything on enough bytes."""
         saved = self.saving(folder, rule, moved.reads)
         if saved.moved + saved.deleted < self.limits.least or saved.month <= 0:
             self.keep(folder, "what is old in it is in small objects, or cheap enough where it is")
@@ -337,20 +392,25 @@ class _Planner:
                 folder=folder,
                 saving=saved,
                 shares=self.shares(folder, rule, moved.reads),
-                reads_known=moved.reads_known and (expire is None or self.rarely_read(folder)),
+                reads_known=moved.reads_known,
             )
         )
 
     def shares(self, folder: FolderContents, rule: LifecycleRule, reads: Decimal) -> dict[str, Decimal]:
-        """Return the dollars a month that *rule* saves on the objects of each folder in *folder*."""
+        """
+        Return the dollars a month that *rule* saves on the objects of each folder in *folder*.
+
+        Old versions have addresses of their own: nothing else frees their bytes.
+        """
         found: dict[str, Decimal] = {}
         for inner in folder.all():
-            alone = replace(inner, inside={})
-            saved = self.saving(alone, rule, reads).month
-            if saved > 0:
-                arn = f"{self.bucket.target.arn}/{inner.path}"
-                deepest = inner.path.count("/") == FOLDER_DEPTH
-                found[arn if deepest else direct_objects_arn(arn)] = saved
+            objects, versions = replace(inner, inside={}, replaced={}), replace(inner, inside={}, held={})
+            for place, part in (("/", objects), (_VERSIONS, versions)):
+                saved = self.saving(part, rule, reads).month
+                if saved > 0:
+                    arn = f"{self.bucket.arn}{place}{inner.path}"
+                    deepest = inner.path.count("/") == FOLDER_DEPTH
+                    found[arn if deepest else direct_objects_arn(arn)] = saved
         return found
 
     def saving(self, folder: FolderContents, rule: LifecycleRule, reads: Decimal) -> TieringSaving:
@@ -389,7 +449,8 @@ class _Planner:
         if (lately := find_reading_job(self.bucket.inputs, folder.path, self.now)) is not None:
             return PayingTransitions(why=lately)
         number = sum(source.of(folder.path) for source in self.bucket.inputs) or "no"
-        unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
+        jobs = "described jobs" if self.bucket.undescribed else "jobs"
+        unknown = f"who reads it is unknown, so S3 finds it out ({number} {jobs} did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
 
@@ -469,8 +530,7 @@ class StorageTiering(Detector[TieringBucket]):
     """
     Finds buckets with old bytes in STANDARD, old versions, or incomplete uploads.
 
-    What is read decides into which class it may go, and where that is not known, S3 finds it out
-    (Intelligent-Tiering).
+    Reading decides the storage class. Where it is not known, S3 finds it out (Intelligent-Tiering).
     """
 
     name = "storage-tiering"
@@ -502,11 +562,11 @@ class StorageTiering(Detector[TieringBucket]):
 
     policies: Mapping[str, str] = field(default_factory=partial(dict, DEFAULT_TIERING_POLICIES), hash=False)
     folders: Mapping[str, str] = field(default_factory=partial(dict, DEFAULT_TIERING_FOLDERS), hash=False)
-    min_gb: Annotated[float, Interval(gt=0)] = 50.0
-    payback: timedelta = timedelta(days=180)
+    min_gb: Constant[float] = 50.0  # less saves under a dollar a month
+    payback: Constant[timedelta] = timedelta(days=180)  # a fee of a move that pays back later is a bet
     noncurrent: timedelta = timedelta(days=90)
-    uploads: timedelta = timedelta(days=7)
-    read_tags_up_to: Annotated[int, Interval(ge=0)] = 1000
+    uploads: Constant[timedelta] = timedelta(days=7)  # as in S3's example of a rule
+    read_tags_up_to: Constant[int] = 1000
     keep_tags: tuple[str, ...] = ("janitor:keep", "keep")
     keep_until_tag: str = "janitor:keep-until"
     act_on_buckets: tuple[str, ...] = ()
@@ -548,9 +608,9 @@ class StorageTiering(Detector[TieringBucket]):
         Return the setting without which the undo function could not write the
         bucket's rules; "" if it can.
         """
-        if target.name in self._undo_buckets:
+        if (name := reading.bucket_of(target)) in self._undo_buckets:
             return ""
-        return f'undo_buckets = ["{target.name}"] in detectors.{self.name}'
+        return f'undo_buckets = ["{name}"] in detectors.{self.name}'
 
     def never_acts(self) -> str | None:
         return None if self.act_on_buckets else "act_on_buckets is empty, so no bucket may be given rules"
@@ -560,22 +620,48 @@ class StorageTiering(Detector[TieringBucket]):
         """The least bytes of a bucket."""
         return int(self.min_gb * GB)
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> TieringBucket | None:
-        return next(self.find(aws, now, target.name), None)
+    @classmethod
+    def judges(cls, arn: Arn) -> bool:
+        """Return whether *arn* is a bucket, or all objects of a bucket."""
+        objects = arn.service == "s3" and arn.name.partition("/")[1:] == ("/", "*")
+        return objects or super().judges(arn)
 
-    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
-        """Yield every bucket; contents are listed only where CloudWatch counts enough bytes."""
+    def look(self, aws: Aws, target: Target, now: datetime) -> TieringBucket | None:
+        parts = self.find_parts(aws, now, reading.bucket_of(target))
+        return next((part for part in parts if part.target.arn == target.arn), None)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[TieringBucket | SweepNote]:
+        for part in self.find_parts(aws, now):
+            yield from (SweepNote(jobs.note) for jobs in part.undescribed)
+            yield part
+
+    def find_parts(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
+        """
+        Yield every bucket, or *only* that one, and its deletions where something in it could be deleted.
+
+        Contents are listed only where CloudWatch counts enough bytes.
+        """
         listing = reading.list_measured_buckets(aws, now, only)
         large = [bucket for bucket in listing.items if self._large(bucket)]
         yield from (bucket for bucket in listing.items if not self._large(bucket))
         for bucket in reading.read_tiering_buckets(aws, large, now):
-            keys = planned_keys(self.plans(bucket, now).found)
-            few = keys if len(keys) <= self.read_tags_up_to else []
-            tagged = reading.read_tags_of_keys(aws, bucket.name, few)
-            known = replace(bucket, tagged=tagged)
-            kept_with = tuple(self._objects(known, aws, now))
-            yield replace(known, takes_along=kept_with, proposed=self.proposed(known, now))
+            tagged: dict[str, Signal[Tags]] = {}
+            for part in (bucket, bucket.deletions):
+                keys = [key for key in planned_keys(self.plans(part, now).found) if key not in tagged]
+                few = keys if len(keys) <= self.read_tags_up_to else []
+                tagged |= reading.read_tags_of_keys(aws, bucket.name, few)
+            for part in (bucket, bucket.deletions):
+                known = replace(part, tagged=tagged)
+                if part.deletes and not self._may_delete(known, now):
+                    continue
+                kept_with = tuple(self._objects(known, aws, now))
+                yield replace(known, takes_along=kept_with, proposed=self.proposed(known, now))
         listing.check()
+
+    def _may_delete(self, candidate: TieringBucket, now: datetime) -> bool:
+        """Return whether something in it could be deleted, or that is unknown."""
+        considered = self.plans(candidate, now)
+        return bool(considered.found or considered.kept or not isinstance(candidate.root, Value))
 
     def _large(self, bucket: TieringBucket) -> bool:
         return isinstance(bucket.stored, Value) and bucket.stored.value >= self.least
@@ -585,7 +671,7 @@ class StorageTiering(Detector[TieringBucket]):
         for key in planned_keys(self.plans(bucket, now).found):
             signal = bucket.tagged.get(key)
             if isinstance(signal, Unreadable) or (isinstance(signal, Value) and signal.value):
-                arn = f"{bucket.target.arn}/{key}"
+                arn = f"{bucket.arn}/{key}"
                 yield target_in(aws, arn, f"s3://{bucket.name}/{key}", "object", None, tags=signal)
 
     @property
@@ -643,7 +729,7 @@ class StorageTiering(Detector[TieringBucket]):
             )
         )
         keys = planned_keys(found)
-        untagged = len(keys) - len(candidate.tagged)
+        untagged = sum(key not in candidate.tagged for key in keys)
         unsure = [plan for plan in found if not plan.reads_known]
         spared = None
         if untagged > 0:
@@ -678,7 +764,8 @@ class StorageTiering(Detector[TieringBucket]):
             if saved
             else Cost(),
             spared=spared,
-            noun="bucket of old objects",
+            noun="bucket of objects to delete" if candidate.deletes else "bucket of old objects",
+            lost=_versions_lost(added) if versions else None,
             to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
             if unsure
             else "that nobody needs an old version: their tags are not read"
@@ -700,6 +787,20 @@ class StorageTiering(Detector[TieringBucket]):
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return act.undo_rules_text(record)
+
+
+def _versions_lost(added: Iterable[LifecycleRule]) -> str:
+    """Return which objects and versions the rules *added* end for good, as `Finding.lost`."""
+    ended = []
+    for rule in added:
+        place = rule.prefix or "the whole bucket"
+        hidden = f"objects that the rule hid at {rule.expire_after} days, and " if rule.expire_after else ""
+        if rule.noncurrent_expire_after is not None:
+            days = rule.noncurrent_expire_after
+            ended.append(f"in {place}, {hidden}every version that was replaced or hidden for {days} days")
+        else:
+            ended.append(f"in {place}, objects that were {rule.expire_after} days old")
+    return f"what the rules deleted by then: {'; '.join(ended)}"
 
 
 def _unread(candidate: TieringBucket) -> str | None:

@@ -182,7 +182,7 @@ def read_used_locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
     """
     Return the buckets ("s3://NAME") and repositories that the records of one of `_SEARCHED_RECORDS` name.
 
-    Of training jobs, those in progress or created since *since* are read.
+    It reads training jobs in progress or created since *since*.
     """
     query: dict[str, Any] = {}
     if record == "TrainingJob":

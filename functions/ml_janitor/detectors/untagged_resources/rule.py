@@ -40,6 +40,7 @@ from ml_janitor.engine.detector import (
     CannotActError,
     Cleanup,
     Condition,
+    Constant,
     Detector,
     Grant,
     Steps,
@@ -421,7 +422,7 @@ class UntaggedResources(Detector[TaggedResource]):
     )
 
     required: tuple[str, ...] = ("team", "project", "environment", "cost-center", "owner", "managed-by")
-    recent: timedelta = timedelta(days=7)
+    recent: Constant[timedelta] = timedelta(days=7)
     fill_tags: Mapping[str, str] = field(default_factory=dict)
     fill_owner: bool = False
     owner_domain: str = ""
