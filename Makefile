@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-prose check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
-.PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
+.PHONY: bench measures names cost scale init synth deploy diff destroy lock dist clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -34,6 +34,11 @@ endif
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
+.venv/.cdk: .venv/.bootstrap requirements/cdk.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/cdk.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 .venv/.dev: .venv/.audit requirements/dev.txt requirements/runtime.txt requirements/emulator.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --require-hashes --target .venv/runtime -r requirements/runtime.txt
@@ -41,7 +46,7 @@ endif
 	for each in slack-types state-machines; do (cd tests/$$each && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent) || exit; done
 	@touch $@
 
-node_modules/.package-lock.json: .venv/.dev package.json package-lock.json
+node_modules/.package-lock.json: .venv/.cdk package.json package-lock.json
 	PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent
 	@touch $@
 
@@ -132,7 +137,7 @@ format: dev ## Format and mend what can be mended
 docs: dev ## Write the generated parts of README and docs again
 	$(NODE_ENV) $(BIN)/python docs/generate.py
 
-pictures: node_modules/.package-lock.json ## Make the pictures of README again, from the demo account
+pictures: dev node_modules/.package-lock.json ## Make the pictures of README again, from the demo account
 	$(BIN)/janitor sandbox -- $(BIN)/python docs/pictures.py
 
 prices: dev ## Write the dated table of prices again, from the Price List API or FILE=index.json
@@ -164,6 +169,9 @@ scale: dev ## Compute the nights of 1,000 accounts in 17 regions from what `make
 
 CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
 
+init: .venv/.cdk ## Write janitor.toml: asks for the Slack channel and the stack's tags
+	$(BIN)/janitor init
+
 synth: node_modules/.package-lock.json ## Make the CloudFormation template; needs no credentials
 	$(CDK) synth --quiet --strict
 
@@ -182,7 +190,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header 
 lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(LOCK) pyproject.toml --extra sandbox --python-version 3.12 -o requirements/audit.txt
 	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
-	$(LOCK) pyproject.toml --extra sandbox --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group cdk --python-version 3.12 -c requirements/audit.txt -o requirements/cdk.txt
+	$(LOCK) pyproject.toml --extra sandbox --extra mcp --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
 	echo c7n==0.9.53 | $(LOCK) - --python-version 3.12 -o requirements/custodian.txt
 	mkdir -p .build && echo torch >.build/excluded.txt
 	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt

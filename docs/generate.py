@@ -101,6 +101,7 @@ def pages_of_code() -> list[tuple[Path, str]]:
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "security.md": {"keys": signing_keys()},
         docs / "settings.md": {"settings": settings_reference()},
+        docs / "operating.md": {"endpoints": vpc_endpoints()},
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.COST_READS, *explaining.RESOURCE_READS]),
@@ -141,6 +142,60 @@ def settings_files() -> list[tuple[Path, str]]:
     """janitor.toml, which is what `janitor init` writes without an answer, and the schema for editors."""
     schema = json.dumps(settings.json_schema(), indent=1) + "\n"
     return [(ROOT / "janitor.toml", settings.short_file({})), (settings.SCHEMA, schema)]
+
+
+ENDPOINTS = {
+    "application-autoscaling": "`application-autoscaling`",
+    "athena": "`athena`",
+    "ce": "none: us-east-1 over a NAT",
+    "cloudtrail": "`cloudtrail`",
+    "cloudwatch": "`monitoring`",
+    "dynamodb": "`dynamodb`, a gateway",
+    "ec2": "`ec2`",
+    "ecr": "`ecr.api`",
+    "elasticmapreduce": "`elasticmapreduce`",
+    "kms": "`kms`",
+    "lambda": "`lambda`",
+    "logs": "`logs`",
+    "pricing": "none: us-east-1 over a NAT",
+    "s3": "`s3`, a gateway",
+    "sagemaker": "`sagemaker.api`",
+    "savingsplans": "none: us-east-1 over a NAT",
+    "secretsmanager": "`secretsmanager`",
+    "sts": "`sts`",
+    "tag": "`tagging`",
+}
+"""VPC endpoints by the prefix of actions (AWS PrivateLink guide, "AWS services that integrate")."""
+
+OWN_CALLS = {
+    "dynamodb": "every function: the ledger",
+    "kms": "what is armed, and buttons: signatures",
+    "lambda": "what is armed, and buttons",
+    "secretsmanager": "`slack_secret`",
+    "sts": "`[organization]`",
+}
+"""Services that functions call besides those that detectors declare."""
+
+MANY = 6
+
+
+def vpc_endpoints() -> str:
+    """Return the endpoints that a VPC needs, from the calls that detectors declare."""
+    users: dict[str, list[str]] = {}
+    for detector in DETECTORS:
+        settings_of = managed_policies.CONTENTS.get(detector.name, {}) | EXAMPLES.get(detector.name, {})
+        rule = detector(**settings_of)
+        called = (grant for grant in (*rule.reads, *rule.acts, *rule.undoes) if not grant.implied)
+        for service in {grant.action.partition(":")[0] for grant in called}:
+            users.setdefault(service, []).append(f"`{detector.name}`")
+    needed = {
+        service: f"{len(names)} detectors" if len(names) > MANY else ", ".join(names)
+        for service, names in users.items()
+    } | OWN_CALLS
+    if unknown := needed.keys() ^ ENDPOINTS.keys():
+        raise SystemExit(f"ENDPOINTS of docs/generate.py and the calls differ: {', '.join(sorted(unknown))}")
+    rows = [f"| {ENDPOINTS[service]} | `{service}` | {why} |" for service, why in sorted(needed.items())]
+    return "\n".join(["| endpoint | actions | needed by |", "| --- | --- | --- |", *rows])
 
 
 def settings_reference() -> str:

@@ -22,6 +22,7 @@ from types import CodeType, SimpleNamespace
 from typing import Any
 
 import naming
+import prose
 
 ROOT = naming.ROOT
 PACKAGE = ROOT / "functions" / "ml_janitor"
@@ -57,7 +58,7 @@ def house() -> Iterator[tuple[str, str]]:
     names, again = naming.definitions(code, naming.HOUSES[0]), naming.shared(product)
     yield "public names", f"{len(names):,}, of which {len(again):,} stand in several modules"
     yield "variables called `one`", f"{sum(1 for _ in naming.called_one(code)):,}"
-    yield "docstrings without a subject", f"{sum(1 for _ in naming.headless(code)):,}"
+    yield "lapses of language", f"{sum(1 for _ in prose.violations(code)):,}"
     yield "exception classes", str(sum(map(exceptions, product.values())))
 
 

@@ -19,6 +19,7 @@ from ml_janitor.config.settings import DetectorRegistry
 from ml_janitor.core.text import escape_text
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli import edge
+from ml_janitor_cli.assistant import mcp
 from ml_janitor_cli.audit import audit
 from ml_janitor_cli.bill import bill
 from ml_janitor_cli.doctor import doctor, format_setting
@@ -72,7 +73,19 @@ app = typer.Typer(
     context_settings=HELP_SETTINGS,
 )
 LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart, forget)
-for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, init, settings, doctor, docs):
+for _function in (
+    audit,
+    bill,
+    explain,
+    *LEDGER_COMMANDS,
+    replay,
+    detectors,
+    init,
+    settings,
+    doctor,
+    docs,
+    mcp,
+):
     app.command(context_settings=HELP_SETTINGS)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)
 app.add_typer(policies, name="policies", context_settings=HELP_SETTINGS)

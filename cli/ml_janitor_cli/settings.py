@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import available_timezones
@@ -17,7 +15,13 @@ from zoneinfo import available_timezones
 import typer
 from pydantic import BaseModel
 
-from ml_janitor.config.sections import SECTIONS, DetectorSection, JanitorSection, section_model
+from ml_janitor.config.sections import (
+    SECTIONS,
+    DetectorSection,
+    JanitorSection,
+    section_model,
+    validate_section,
+)
 from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
 from ml_janitor.config.values import InvalidInputError, suggest_nearest
 from ml_janitor.core.durations import format_duration
@@ -278,26 +282,22 @@ CREATE_SECRET = "janitor docs operating Deploying"  # noqa: S105 - a command
 
 
 def init(
-    ctx: typer.Context,
     file: Annotated[Path, edge.argument("FILE", "The file to write.")] = Path(SETTINGS_FILE),
     profile: edge.Profile = None,
 ) -> int:
     """
     Write a short janitor.toml, and ask for what this computer does not tell.
 
-    An empty answer leaves a setting out. Without a terminal, nothing is asked.
+    An empty answer leaves a setting out. Without a terminal, nothing is asked. An edited
+    file is never replaced.
     """
-    if file.exists():
+    if file.exists() and file.read_text("utf-8", "replace") != short_file({}):
         raise edge.CommandRefusedError(f"{file} exists: edit it, or name another: janitor init FILE")
     edge.check_outputs(files={"FILE": file}, json=False)
     answers = found_answers(profile)
     if sys.stdin.isatty():
         answers |= ask_answers(answers)
     text = short_file(answers)
-    try:
-        Settings.parse(tomllib.loads(text), registry=ctx.obj)
-    except InvalidInputError as error:
-        raise edge.CommandRefusedError(f"{error}; nothing was written") from error
     if why := edge.replace_file(file, text):
         raise edge.FailedError(f"{file} cannot be written: {why}")
     steps = ["janitor audit"]
@@ -317,31 +317,57 @@ def found_answers(profile: str | None) -> dict[str, Any]:
     return found
 
 
+LOCAL_TIME = Path("/etc/localtime")
+
+
 def local_time_zone() -> str:
-    """Return the time zone of this computer by its name, or "" if it has none."""
-    with suppress(OSError):
-        name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
-        if name in available_timezones():
-            return name
-    return ""
+    """Return the time zone of this computer, or "": UTC is a server's, and says nothing of working hours."""
+    name = str(LOCAL_TIME.resolve()).partition("zoneinfo/")[2]
+    place = "/" in name and not name.startswith("Etc/")
+    return name if place and name in available_timezones() else ""
 
 
 def ask_answers(found: Mapping[str, Any]) -> dict[str, Any]:
     """Ask for what was not *found*. Raises CommandRefusedError."""
     answers: dict[str, Any] = {}
-    if "regions" not in found and (regions := edge.ask_text("Regions to sweep, such as eu-west-1")):
-        answers["regions"] = re.split(r"[\s,]+", regions)
-    if "time_zone" not in found and (zone := edge.ask_text("Your time zone, such as Europe/Berlin")):
-        answers["time_zone"] = zone
-    if channel := edge.ask_text("The Slack channel to report to, such as #ml-costs (empty: none)"):
-        answers["slack_channel"] = channel
-        named = edge.ask_text(f"The name of its secret in Secrets Manager (empty: {SECRET_NAME})")
-        answers["slack_secret"] = named or SECRET_NAME
-    own = {
-        tag: edge.ask_text(f"The tag {tag} of the janitor's own stack (empty: none)") for tag in own_tags()
-    }
-    answers["tags"] = {tag: value for tag, value in own.items() if value}
-    return answers
+    if "regions" not in found:
+        answers["regions"] = ask_setting("regions", "Regions to sweep, such as eu-west-1", list_of_words)
+    if "time_zone" not in found:
+        answers["time_zone"] = ask_setting("time_zone", "Your time zone, such as Europe/Berlin")
+    answers["slack_channel"] = ask_setting(
+        "slack_channel", "The Slack channel to report to, such as #ml-costs (empty: none)"
+    )
+    if answers["slack_channel"]:
+        question = f"The name of its secret in Secrets Manager (empty: {SECRET_NAME})"
+        answers["slack_secret"] = ask_setting("slack_secret", question) or SECRET_NAME
+    for tag in own_tags():
+        question = f"The tag {tag} of the janitor's own stack (empty: none)"
+        answers["tags"] = answers.get("tags", {}) | (
+            ask_setting("tags", question, partial(one_tag, tag)) or {}
+        )
+    return {key: value for key, value in answers.items() if value}
+
+
+def ask_setting(key: str, question: str, read: Callable[[str], Any] = str) -> Any:
+    """Return the value of *key* of `[janitor]` that somebody typed, as often as it takes; None if empty."""
+    while text := edge.ask_text(question):
+        try:
+            validate_section(JanitorSection, {key: read(text)}, "janitor")
+        except InvalidInputError as error:
+            typer.echo(f"janitor: {escape_text(str(error))}", err=True)
+        else:
+            return read(text)
+    return None
+
+
+def list_of_words(text: str) -> list[str]:
+    """Return the words of *text*, between blanks or commas."""
+    return re.findall(r"[^\s,]+", text)
+
+
+def one_tag(key: str, value: str) -> dict[str, str]:
+    """Return the tag *key* with *value*."""
+    return {key: value}
 
 
 def own_tags() -> list[str]:

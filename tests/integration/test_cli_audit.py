@@ -433,4 +433,4 @@ def test_help_names_every_flag_of_the_audit(janitor: Janitor) -> None:
 
 
 def test_the_version_is_printed(janitor: Janitor) -> None:
-    assert janitor("--version").out == "janitor 0.1.0\n"
+    assert janitor("--version").out == "janitor 0.2.0\n"

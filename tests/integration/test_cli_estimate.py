@@ -178,6 +178,11 @@ def test_an_estimate_names_its_prices_and_what_it_leaves_out(janitor: Janitor) -
     ("distillation --teacher 1 --once 1 --loss 1", "give --teacher, --student and --requests, or"),
     ("distillation --teacher-ms 1 --student-ms 1 --rate 1 --once 1 --loss 1", "give --instance TYPE"),
     ("reservation nothing.txt --discount 0.3", "cannot be read"),
+    ("training --price 1 --hours 1 --read-discount", "--read-discount takes an instance"),
+    (
+        "training --instance ml.m5.large --hours 1 --read-discount --commitment-discount 0.1",
+        "and no discount besides",
+    ),
     ("distillation --teacher-ms 8 --student-ms 0 --rate 1 --teacher-price 1 --once 1 --loss 1", "some time"),
     ("distillation --teacher-ms 8 --rate 1 --once 1 --loss 1", "or --teacher-ms, --student-ms and --rate"),
     (
@@ -228,6 +233,32 @@ def test_an_endpoint_is_compared_by_its_own_use(janitor: Janitor, box: Control, 
     unread = janitor("estimate", "inference", "--endpoint", "fraud")
     assert (unread.status, unread.out, unread.err.count("\n")) == (1, "", 1)
     assert "its model could not be read" in unread.err
+
+
+def test_a_plans_discount_is_read_typed_or_unknown(janitor: Janitor, box: Control) -> None:
+    """Only with --read-discount anything is asked of AWS; each answer names where its discount comes from."""
+    asked = ("estimate", "training", "--instance", "ml.p3.8xlarge", "--hours", "10", "--storage-gb", "0")
+    Path("hours.txt").write_text("1.5\n" * 100)
+
+    read = janitor(*asked, "--read-discount", "--json").document
+    typed = janitor(*asked, "--commitment-discount", "0.2", "--json").document
+    assert read["committed_usd"] == pytest.approx(typed["committed_usd"])
+    assert "a commitment's discount of 20.0% in us-east-1, read 2026-10-06: savingsplans:Desc" in str(
+        read["prices"]
+    )
+    assert "a commitment's discount of 20.0%, as typed: an assumption" in str(typed["prices"])
+    assert box.calls()["savingsplans:DescribeSavingsPlansOfferingRates"] == 1
+    assert janitor(*asked, "--json").document["committed_usd"] is None
+    hosted = ("reservation", "hours.txt", "--read-discount", "--instance", "ml.g5.xlarge", "--json")
+    assert janitor("estimate", *hosted).document["break_even"] == pytest.approx(0.8)
+
+    unknown = janitor("estimate", "reservation", "hours.txt", "--read-discount", "--instance", "ml.x9.huge")
+    assert unknown.status == 1
+    assert "the discount of a plan is unknown: there is no rate or no price of ml.x9.huge" in unknown.err
+    box.fault("savingsplans", "DescribeSavingsPlansOfferingRates", "deny", times=0)
+    denied = janitor(*asked, "--read-discount")
+    assert (denied.status, "the discount of a plan is unknown: " in denied.err) == (1, True)
+    assert "give --discount SHARE" in refused(janitor("estimate", "reservation", "hours.txt"))
 
 
 def test_a_bucket_is_priced_as_proposed(janitor: Janitor, box: Control, session: boto3.Session) -> None:

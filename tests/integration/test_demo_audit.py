@@ -26,6 +26,7 @@ from ml_janitor_sandbox.demo import Known, case_study
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from ml_janitor_sandbox.server import Sandbox
 from properties.worlds import RARE
+from tables import cases
 
 HUNG = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/llm-pretrain-7b-0924"
 """In training on 4 ml.p3.8xlarge at $14.688 an hour for 264 hours."""
@@ -131,79 +132,30 @@ def test_the_job_that_started_it_all_has_its_price(report: Report) -> None:
 # --- advice -----------------------------------------------------------------------------------------
 
 
-def advice(report: Report, adviser: str) -> dict[str, Finding]:
-    """What an adviser finds, by the name of what it is about."""
-    return {
-        one.target.name: one.verdict
+@cases(
+    "adviser, monthly",
+    ("studio-without-idle-shutdown", {"meridian-research": None, "platform-dashboards": None}),
+    (
+        "oversized-endpoints",
+        {"query-spelling": 149, "support-intent": 149, "embedding-service": 149, "image-embeddings-v2": 75},
+    ),
+    ("serverless-candidates", {"moderation-staging": 84}),
+    ("unused-volumes", {"holiday-uplift": 7, "margin-guardrails": 7}),
+    ("recomputed-datasets", {"catalog-features-*": 3098, "session-features-*": 1009}),
+    ("cross-region-traffic", {"USE1-EUC1-AWS-Out-Bytes/GetObject": 2440}),
+    ("unused-serving-resources", {"account-risk": None}),  # what an endpoint was moved away from is kept
+)
+def test_advice_is_about_these_and_saves_so_much(
+    report: Report, adviser: str, monthly: dict[str, int | None]
+) -> None:
+    found = {
+        one.target.name: one.verdict.cost
         for one in report.findings
         if one.detector == adviser and isinstance(one.verdict, Finding)
     }
-
-
-def test_a_domain_and_a_space_have_no_idle_shutdown(report: Report) -> None:
-    found = advice(report, "studio-without-idle-shutdown")
-
-    assert found.keys() == {"meridian-research", "platform-dashboards"}
-    assert "update-domain --domain-id d-8990ed81acaf" in found["meridian-research"].action
-    assert {one.signal: one.value for one in found["platform-dashboards"].evidence}[
-        "idle shutdown of JupyterLab apps"
-    ] == "after 14 days"
-
-
-def test_four_endpoints_are_larger_than_their_peaks(report: Report) -> None:
-    found = advice(report, "oversized-endpoints")
-    saved = {
-        name: round(one.cost.monthly_usd) for name, one in found.items() if one.cost and one.cost.monthly_usd
-    }
-
-    assert saved == {
-        "query-spelling": 149,
-        "support-intent": 149,
-        "embedding-service": 149,
-        "image-embeddings-v2": 75,
-    }
-    assert "AllTraffic needs 2 ml.c5.xlarge instead of 3 ml.c5.xlarge" in found["query-spelling"].reason
-    assert "Inference Recommender" in {one.signal for one in found["support-intent"].evidence}
-
-
-def test_one_endpoint_would_cost_less_without_instances(report: Report) -> None:
-    found = advice(report, "serverless-candidates")
-
-    assert found.keys() == {"moderation-staging"}
-    assert "MemorySizeInMB=4096" in found["moderation-staging"].action
-
-
-def test_two_notebook_instances_have_been_stopped_for_a_month(report: Report) -> None:
-    found = advice(report, "unused-volumes")
-
-    assert found.keys() == {"holiday-uplift", "margin-guardrails"}
-    assert [round(one.cost.monthly_usd or 0) for one in found.values() if one.cost] == [7, 7]
-
-
-def test_two_datasets_are_computed_again(report: Report) -> None:
-    """The catalog's features each six days, and those of sessions daily, from an export three weeks old."""
-    found = advice(report, "recomputed-datasets")
-    saved = {name: round(one.cost.monthly_usd or 0) for name, one in found.items() if one.cost}
-
-    assert saved == {"catalog-features-*": 3098, "session-features-*": 1009}
-    assert "21 runs in 30 days had the same inputs" in found["session-features-*"].reason
-
-
-def test_an_endpoint_in_frankfurt_reads_the_catalog_in_virginia(report: Report) -> None:
-    (found,) = advice(report, "cross-region-traffic").values()
-
-    assert "model catalog-lookalikes-eu is given s3://meridian-ml-models/images/catalog/" in found.reason
-    assert found.cost
-    assert (round(found.cost.monthly_usd or 0), round(found.cost.once_usd or 0)) == (2440, 41)
-
-
-def test_what_an_endpoint_was_moved_away_from_is_kept(report: Report) -> None:
-    found = [one.target for one in report.findings if one.detector == "unused-serving-resources"]
-
-    assert {(one.kind, one.name) for one in found} == {
-        ("endpoint-config", "account-risk"),
-        ("model", "account-risk"),
-    }
+    assert {
+        name: cost and cost.monthly_usd and round(cost.monthly_usd) for name, cost in found.items()
+    } == monthly
 
 
 def test_the_account_is_charged_what_the_table_says(report: Report, charges: list[Any]) -> None:

@@ -142,15 +142,6 @@ def test_unread_is_not_found(box: Control, aws: Aws, service: str, operation: st
     assert set(findings(aws)) == left
 
 
-@cases("service, operation", ("ecr", "DescribeRepositories"), ("logs", "DescribeLogGroups"))
-@pytest.mark.usefixtures("account")
-def test_a_listing_that_breaks_off_is_an_error(box: Control, aws: Aws, service: str, operation: str) -> None:
-    box.fault(service, operation, "deny", times=0)
-
-    with pytest.raises(ReadError, match=f"{service}:{operation} broke off"):
-        list(RULE.find(aws, NOW))
-
-
 def test_all_bytes_that_arrived_within_the_retention_are_taken_off(account: Account, aws: Aws) -> None:
     """10 GB eighty days ago and 10 GB yesterday; those of a hundred days ago are not asked for."""
     where = {"LogGroupName": "/aws/sagemaker/TrainingJobs"}

@@ -15,7 +15,7 @@ from conftest import DAY, HOUR, MINUTE, NOW
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Target, Value
+from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import RunPolicy
@@ -228,21 +228,6 @@ def test_only_what_is_open_is_read(account: Account, aws: Aws) -> None:
         "sagemaker:ListTags": 1,
         "pricing:GetProducts": 2,
     }
-
-
-def test_looking_again_reads_the_same(account: Account, aws: Aws) -> None:
-    account.job("llama", tags={"owner": "maria"})
-    account.job("busy", silent=MINUTE, tags={"owner": "li"})
-    rule = HungTrainingJobs()
-    (found,) = [one for one in rule.find(aws, NOW) if one.target.name == "llama"]
-
-    again = rule.look(aws, target("llama"), NOW)
-    busy = rule.look(aws, target("busy"), NOW)
-
-    assert again == found
-    assert busy is not None
-    assert busy.target.tags == Value({"owner": "li"}, "sagemaker:ListTags")
-    assert isinstance(rule.decide(busy, NOW), Kept)
 
 
 def test_looking_at_what_is_gone_or_cannot_be_read(account: Account, aws: Aws) -> None:

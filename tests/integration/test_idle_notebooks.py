@@ -11,10 +11,9 @@ import boto3
 import pytest
 
 from conftest import DAY, HOUR, MINUTE, NOW
-from ml_janitor.aws.activity import look_up_events
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Target, Value
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.policy import RunPolicy
@@ -84,17 +83,6 @@ def test_supporting_signals_are_read_at_the_boundary(account: Account, aws: Aws,
     account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
 
     assert isinstance(only(swept(aws)).verdict, Kept)
-
-
-def test_another_stream_of_the_same_beginning_is_not_its_own(account: Account, aws: Aws) -> None:
-    account.notebook("churn")
-    account.notebook("churn-2", wrote=MINUTE)
-    account.box.logs(GROUP, "churn/LifecycleConfigOnStart", [(NOW - MINUTE, "started")])
-
-    verdicts = {result.target.name: result.verdict for result in swept(aws).results}
-
-    assert isinstance(verdicts["churn"], Finding)
-    assert isinstance(verdicts["churn-2"], Kept)
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -247,24 +235,6 @@ def test_a_name_that_lost_its_capitals_is_found_in_the_listing_by_its_arn(accoun
     assert (looked.target.name, looked.source) == ("Churn", "sagemaker:ListNotebookInstances")
 
 
-def test_one_that_is_gone_is_none(account: Account, aws: Aws) -> None:
-    account.notebook("churn")
-    target = target_of(aws)
-    account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
-    account.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
-
-    assert IdleNotebooks().look(aws, target, NOW) is None
-
-
-def test_one_that_cannot_be_described_is_not_gone(account: Account, aws: Aws) -> None:
-    account.notebook("churn")
-    target = target_of(aws)
-    account.box.fault("sagemaker", "DescribeNotebookInstance", "deny", times=0)
-
-    with pytest.raises(ReadError, match="AccessDenied"):
-        IdleNotebooks().look(aws, target, NOW)
-
-
 def test_one_that_is_neither_described_nor_listed_is_not_gone(account: Account, aws: Aws) -> None:
     account.notebook("churn")
     target = target_of(aws)
@@ -277,60 +247,3 @@ def test_one_that_is_neither_described_nor_listed_is_not_gone(account: Account, 
 
 
 # --- the event history ------------------------------------------------------------------------
-
-
-def test_the_history_is_read_in_full_pages(box: Control, aws: Aws) -> None:
-    box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(120))
-    box.cloudtrail([{"EventName": "CreateEndpoint", "EventTime": NOW}])
-    box.clear_calls()
-
-    history = look_up_events(aws, OPEN, NOW - 110 * MINUTE, NOW)
-
-    assert [event.at for event in history.items] == [NOW - n * MINUTE for n in range(111)]
-    assert history.error is None
-    assert box.calls() == {"cloudtrail:LookupEvents": 3}
-
-
-def test_an_event_says_who_asked_for_what(account: Account, aws: Aws) -> None:
-    account.notebook("churn")
-    account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
-
-    (event,) = look_up_events(aws, OPEN, NOW - HOUR, NOW).items
-
-    assert event.succeeded
-    assert event.user == "sandbox"
-    assert event.identity["userName"] == "sandbox"
-    assert "churn" in event.request.values()
-
-
-def test_a_history_that_breaks_off_keeps_what_it_read(box: Control, aws: Aws) -> None:
-    box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(60))
-    box.fault("cloudtrail", "LookupEvents", "break-page", times=0, skip=1)
-
-    history = look_up_events(aws, OPEN, NOW - HOUR, NOW)
-
-    assert len(history.items) == 50
-    assert history.error is not None
-
-
-def test_half_a_history_can_show_use_but_not_the_lack_of_it(account: Account, aws: Aws) -> None:
-    account.notebook("early")
-    account.notebook("late")
-    others = ({"EventName": OPEN, "EventTime": NOW - 30 * MINUTE} for _ in range(60))
-    account.box.cloudtrail(others)
-    account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="late")
-    account.box.fault("cloudtrail", "LookupEvents", "break-page", times=0, skip=1)
-
-    found = {one.target.name: one for one in IdleNotebooks().find(aws, NOW)}
-
-    assert isinstance(found["late"].opened, Value)
-    assert isinstance(found["early"].opened, Unreadable)
-
-
-def test_an_event_that_is_no_json_breaks_the_history_off(box: Control, aws: Aws) -> None:
-    box.cloudtrail([{"EventName": OPEN, "EventTime": NOW, "CloudTrailEvent": "{"}])
-
-    history = look_up_events(aws, OPEN, NOW - HOUR, NOW)
-
-    assert history.error is not None
-    assert "no JSON" in history.error

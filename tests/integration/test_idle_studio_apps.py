@@ -10,10 +10,9 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import StudioApp
-from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target, Unreadable
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
@@ -22,7 +21,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
 from standin import ARMED, Nights
-from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
+from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio
 from verdicts import only, shown, word
 
 OWNERS = RunPolicy(owner_tags=("owner",))
@@ -221,23 +220,6 @@ def looked(aws: Aws, target: Target) -> StudioApp:
     return not_none(IdleStudioApps().look(aws, target, NOW))
 
 
-def test_looking_again_reads_the_same_of_one_app(studio: Studio, aws: Aws) -> None:
-    studio.app(space="desk")
-    studio.sagemaker.add_tags(
-        ResourceArn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:space/{studio.domain}/desk",
-        Tags=spelled({"team": "x"}),
-    )
-    found = next(IdleStudioApps().find(aws, NOW))
-
-    again = looked(aws, found.target)
-
-    assert isinstance(IdleStudioApps().decide(again, NOW), Finding)
-    assert again.target.tags == Value({"team": "x"}, "sagemaker:ListTags")
-    assert again.target.key == found.target.key
-    assert (again.activity, again.log, again.shutdown) == (found.activity, found.log, found.shutdown)
-    assert (again.price, again.inherited) == (found.price, found.inherited)
-
-
 def test_an_arn_alone_is_enough_in_any_case(studio: Studio, aws: Aws) -> None:
     studio.space("Lab", "anna")
     studio.app(space="Lab")
@@ -278,26 +260,9 @@ def test_an_app_that_goes_while_it_is_looked_at_is_kept(studio: Studio, aws: Aws
     assert reason(only(swept(aws))) == "its status is Deleted, not InService"
 
 
-def test_a_sweep_and_looking_again_fail_if_the_listing_does(studio: Studio, aws: Aws) -> None:
-    studio.app(space="desk")
-    target = target_of(aws)
-    studio.box.fault("sagemaker", "ListApps", "deny", times=0)
-
-    assert "sagemaker:ListApps broke off after 0" in str(swept(aws).error)
-    with pytest.raises(ReadError, match="AccessDenied"):
-        IdleStudioApps().look(aws, target, NOW)
-
-
 def test_unreadable_tags_of_its_user_profile_are_unreadable_tags(studio: Studio, aws: Aws) -> None:
     studio.app(space="desk")
     target = target_of(aws)
     studio.box.fault("sagemaker", "ListTags", "deny", times=0, match="user-profile")
 
     assert isinstance(looked(aws, target).target.tags, Unreadable)
-
-
-def test_without_any_app_only_the_list_is_read(studio: Studio, aws: Aws) -> None:
-    studio.box.clear_calls()
-
-    assert swept(aws).looked_at == 0
-    assert studio.box.calls() == {"sagemaker:ListApps": 1}

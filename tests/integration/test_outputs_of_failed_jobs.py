@@ -19,7 +19,16 @@ from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
-from sagemaker_requests import ROLE, pipeline_request, training_request
+from sagemaker_requests import (
+    ROLE,
+    configure,
+    hosting,
+    package_request,
+    pipeline_request,
+    processing_request,
+    training_request,
+    transform_request,
+)
 from tables import cases
 
 BUCKET = "models"
@@ -91,28 +100,6 @@ def channel(uri: str) -> list[Any]:
 ARTIFACT = f"{FOLDER}/output/model.tar.gz"
 
 
-def processing_request(name: str, uri: str) -> dict[str, Any]:
-    ran = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
-    read = {"S3Uri": uri, "LocalPath": "/opt/ml/processing/in", "S3DataType": "S3Prefix"}
-    return {
-        "ProcessingJobName": name,
-        "RoleArn": ROLE,
-        "AppSpecification": {"ImageUri": "i"},
-        "ProcessingResources": {"ClusterConfig": ran},
-        "ProcessingInputs": [{"InputName": "in", "S3Input": read | {"S3InputMode": "File"}}],
-    }
-
-
-def transform_request(name: str, uri: str) -> dict[str, Any]:
-    return {
-        "TransformJobName": name,
-        "ModelName": "served",
-        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}},
-        "TransformOutput": {"S3OutputPath": f"{FOLDER}/made"},
-        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
-    }
-
-
 @cases(
     "user, uri, kept",
     ("model", ARTIFACT, "model m, which nothing serves"),
@@ -136,27 +123,23 @@ def test_whoever_uses_something_in_it_keeps_it(
         case "model":
             sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=named)
         case "package":
-            types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
-            sagemaker.create_model_package(
-                ModelPackageName="m", InferenceSpecification={"Containers": [named], **types}
-            )
+            sagemaker.create_model_package(**package_request(uri, ModelPackageName="m"))
         case "pipeline":
             sagemaker.create_pipeline(
                 **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"Uri": uri}}]}))
             )
         case "processing":
-            sagemaker.create_processing_job(**processing_request("prep", uri))
+            read = {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+            inputs = [{"InputName": "in", "S3Input": read}]
+            sagemaker.create_processing_job(**processing_request("prep", ProcessingInputs=inputs))
             account.box.patch("sagemaker", ["processing_jobs", "prep"], ProcessingJobStatus="Completed")
         case "transform":
             sagemaker.create_model(ModelName="served", ExecutionRoleArn=ROLE)
-            sagemaker.create_transform_job(**transform_request("score", uri))
+            made = f"{FOLDER}/made"
+            sagemaker.create_transform_job(**transform_request("score", "served", source=uri, out=made))
             account.box.patch("sagemaker", ["transform_jobs", "score"], TransformJobStatus="Completed")
         case "endpoint":
-            variant = {"VariantName": "all", "ModelName": "m", "InstanceType": "ml.m5.large"}
-            sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE)
-            sagemaker.create_endpoint_config(
-                EndpointConfigName=uri, ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-            )
+            configure(sagemaker, hosting(uri))
             sagemaker.create_endpoint(EndpointName="e", EndpointConfigName=uri)
             sagemaker.delete_endpoint_config(EndpointConfigName=uri)
     account.box.set_clock(NOW)
@@ -243,8 +226,7 @@ def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: py
 
 
 def test_a_pipeline_that_cannot_be_described_may_need_it(account: Account, aws: Aws) -> None:
-    asked = {"PipelineName": "p", "RoleArn": ROLE, "ClientRequestToken": "p" * 32}
-    account.sagemaker.create_pipeline(**asked, PipelineDefinition=json.dumps({"Steps": []}))
+    account.sagemaker.create_pipeline(**pipeline_request("p", json.dumps({"Steps": []})))
     account.box.fault("sagemaker", "DescribePipeline", "deny", times=0)
 
     (verdict,) = verdicts(aws).values()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import boto3
 import pytest
@@ -13,15 +12,11 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension
-from ml_janitor.aws.descriptions import DescribedResources, describe_all
 from ml_janitor.aws.pace import Pace, RateSlot
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, list_targets
-from ml_janitor.core.model import Value
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, list_targets
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, list_buckets
 from ml_janitor_sandbox.control import Control
-
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"
 
 
 class Clock:
@@ -52,37 +47,6 @@ def aws(session: boto3.Session, clock: Clock) -> Iterator[Aws]:
     with ThreadPoolExecutor(1) as pool:
         prices = Prices(lambda: session.client("pricing"))
         yield Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, pace=pace, attempts=4)
-
-
-def models(session: boto3.Session, number: int) -> None:
-    for one in range(number):
-        session.client("sagemaker").create_model(ModelName=f"model-{one}", ExecutionRoleArn=ROLE)
-
-
-def test_half_of_a_rate_is_left_alone(box: Control, session: boto3.Session, aws: Aws, clock: Clock) -> None:
-    """A pipeline lists jobs once a second beside the sweep, and neither is throttled."""
-    box.fault("sagemaker", "ListTrainingJobs", "rate", per_second=2)
-    pipeline: Any = session.client("sagemaker")
-    for _ in range(10):
-        assert list_targets(aws, TRAINING_JOB).error is None
-        pipeline.list_training_jobs()
-
-    assert [one["struck"] for one in box.faults()] == [0]
-    assert clock.seconds >= 9 * 2
-
-
-def test_a_throttled_sweep_reads_it_all(box: Control, session: boto3.Session, aws: Aws, clock: Clock) -> None:
-    models(session, 60)
-    box.fault("sagemaker", "DescribeModel", "rate", per_second=2)
-
-    read: DescribedResources = describe_all(aws, MODEL)
-
-    assert read.error is None
-    assert len(read.items) == 60
-    assert all(isinstance(description, Value) for _, description in read.items)
-    (struck,) = (one["struck"] for one in box.faults())
-    assert 0 < struck < 15
-    assert clock.seconds < 90
 
 
 def test_a_request_is_signed_after_it_waited_for_its_turn(aws: Aws, clock: Clock) -> None:

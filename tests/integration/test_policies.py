@@ -15,6 +15,7 @@ from conftest import REGION
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, role
+from sagemaker_requests import rented, training_request
 from tables import cases
 
 TEAM = "arn:aws:iam::123456789012:role/team"
@@ -114,22 +115,10 @@ def test_an_untagged_resource_is_denied_unless_a_stack_tags_it_later(box: Contro
     assert stack("add_tags", ResourceArn=arn, Tags=TAGS) == ""
 
 
-def training(**more: Any) -> dict[str, Any]:
-    """A whole request; a member that is None is left out."""
-    usual = {
-        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-        "RoleArn": "arn:aws:iam::123456789012:role/training",
-        "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
-        "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 5},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 21_600},
-    }
-    return {member: value for member, value in (usual | more).items() if value is not None}
-
-
 def test_jobs_beyond_the_limits_are_denied_and_so_are_those_that_state_none(box: Control, made: Path) -> None:
     enforced(box, made)
     asks = Asks(box, JOBS)
-    small = training()["ResourceConfig"]
+    small = rented("ml.g5.xlarge")
     huge = small | {"InstanceType": "ml.p4d.24xlarge"}
     groups = [
         {"InstanceGroupName": one, "InstanceType": kind, "InstanceCount": 1}
@@ -140,47 +129,19 @@ def test_jobs_beyond_the_limits_are_denied_and_so_are_those_that_state_none(box:
         "a-second-too-long": {"StoppingCondition": {"MaxRuntimeInSeconds": 21_601}},
         "no-end": {"StoppingCondition": None},
         "another-type": {"ResourceConfig": huge},
-        "no-type": {"ResourceConfig": {"VolumeSizeInGB": 5}},
+        "no-type": {"ResourceConfig": {"VolumeSizeInGB": 1}},
         "nothing-of-it": {"ResourceConfig": None},
-        "one-group-too-large": {"ResourceConfig": {"VolumeSizeInGB": 5, "InstanceGroups": groups}},
-        "groups-as-allowed": {"ResourceConfig": {"VolumeSizeInGB": 5, "InstanceGroups": groups[:1]}},
+        "one-group-too-large": {"ResourceConfig": {"VolumeSizeInGB": 1, "InstanceGroups": groups}},
+        "groups-as-allowed": {"ResourceConfig": {"VolumeSizeInGB": 1, "InstanceGroups": groups[:1]}},
         "a-short-pool": {"ResourceConfig": small | {"KeepAlivePeriodInSeconds": 1_800}},
         "a-long-pool": {"ResourceConfig": small | {"KeepAlivePeriodInSeconds": 1_801}},
     }
-    allowed = [
-        name
-        for name, more in cases.items()
-        if not asks("create_training_job", TrainingJobName=name, **training(**more))
-    ]
+    allowed = []
+    for name, more in cases.items():
+        asked = training_request(name, small, seconds=21_600) | more
+        if not asks("create_training_job", **{key: one for key, one in asked.items() if one is not None}):
+            allowed.append(name)
     assert allowed == ["as-allowed", "groups-as-allowed", "a-short-pool"]
-
-    def tuning(name: str, **more: Any) -> str:
-        strategy = {"Strategy": "Random", "ResourceLimits": {"MaxParallelTrainingJobs": 1}}
-        return asks(
-            "create_hyper_parameter_tuning_job",
-            HyperParameterTuningJobName=name,
-            HyperParameterTuningJobConfig=strategy,
-            TrainingJobDefinition=training(**more),
-        )
-
-    assert tuning("as-allowed") == ""
-    assert DENIED in tuning("too-long", StoppingCondition={"MaxRuntimeInSeconds": 86_400})
-    assert DENIED in tuning("another-type", ResourceConfig=huge)
-
-    def processing(name: str, cluster: dict[str, Any], **more: Any) -> str:
-        return asks(
-            "create_processing_job",
-            ProcessingJobName=name,
-            ProcessingResources={"ClusterConfig": cluster},
-            AppSpecification={"ImageUri": "image"},
-            RoleArn=training()["RoleArn"],
-            **more,
-        )
-
-    end = training()["StoppingCondition"]
-    assert processing("as-allowed", small, StoppingCondition=end) == ""
-    assert DENIED in processing("no-end", small)
-    assert DENIED in processing("another-type", huge, StoppingCondition=end)
 
 
 def test_written_again_nothing_of_anybody_is_lost(janitor: Janitor, made: Path) -> None:

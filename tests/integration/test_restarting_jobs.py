@@ -441,12 +441,3 @@ def test_what_runs_no_longer_is_not_prepared(
 
     with pytest.raises(CannotActError, match="it is Stopping now"):
         recorded.detector.prepare(aws, candidate, {})
-
-
-def test_a_dry_run_cannot_stop_it(floor: Floor, of: Callable[[str], RecordedAct], aws: Aws) -> None:
-    floor.training("job")
-    recorded = of("job")
-
-    with pytest.raises(PermissionError, match="changes something"):
-        recorded.detector.act(aws, recorded.target, recorded.record, Memory())
-    assert floor.status("job") == "InProgress"

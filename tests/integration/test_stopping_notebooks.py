@@ -245,12 +245,6 @@ class Forgotten(Memory):
             self._desk = None
 
 
-def test_a_dry_run_cannot_stop_it(recorded: RecordedAct, aws: Aws, desk: Desk) -> None:
-    with pytest.raises(PermissionError, match="changes something"):
-        recorded.detector.act(aws, recorded.target, recorded.record, Memory())
-    assert desk.status == "InService"
-
-
 def test_what_runs_no_longer_is_not_prepared(recorded: RecordedAct, desk: Desk, aws: Aws) -> None:
     desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
     candidate = not_none(recorded.detector.look(aws, recorded.target, NOW))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from io import StringIO
-from logging import StreamHandler
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import DAY, NOW
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.after_sweep import CleanupParts, CleanupRun, spare_undo_resources
+from ml_janitor.acting.after_sweep import spare_undo_resources
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, list_targets
 from ml_janitor.core.model import Confidence, Finding, Value, Verdict
@@ -24,7 +20,7 @@ from ml_janitor.detectors.idle_endpoints import act
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import Failures, sweep_region
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.limits import ActionLimits
@@ -32,9 +28,8 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from narrowing import not_none
 from sagemaker_requests import ROLE, transform_request
-from standin import own_signatures, with_request
+from standin import own_signatures
 from tables import cases
 
 M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
@@ -192,16 +187,6 @@ def test_the_models_of_a_young_configuration_are_kept(account: Account, aws: Aws
     assert why(aws, MODEL) == "used by endpoint configuration churn"
 
 
-def test_a_keep_tag_keeps_one_and_a_kept_configuration_its_models(account: Account, aws: Aws) -> None:
-    keep = [{"Key": "janitor:keep", "Value": "true"}]
-    account.model("churn")
-    account.config("churn", "churn", tags=keep)
-    account.model("alone", tags=keep)
-
-    assert words(aws) == USED | {"model/alone": "kept"}
-    assert why(aws, MODEL) == "it belongs to churn, which is tagged janitor:keep=true"
-
-
 # --- unknown is not unused --------------------------------------------------------------------------
 
 
@@ -225,20 +210,6 @@ def test_a_model_that_search_does_not_know_is_unknown(account: Account, aws: Aws
 
 
 # --- looking at one -----------------------------------------------------------------------------------
-
-
-def test_looking_at_one_reads_its_tags_exactly(account: Account, aws: Aws, box: Control) -> None:
-    account.pair("churn")
-    rule = UnusedServingResources()
-    (config, model) = rule.find(aws, NOW)
-    box.clear_calls()
-
-    looked = not_none(rule.look(aws, model.target, NOW))
-
-    assert looked.target.key == model.target.key
-    assert box.calls()["sagemaker:ListTags"] == 1
-    account.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
-    assert rule.look(aws, config.target, NOW) is None
 
 
 # --- undoing stays possible ---------------------------------------------------------------------------
@@ -311,42 +282,6 @@ def test_the_ledger_tells_what_an_undo_needs_for_undo_days(
     assert word(judged["model/other"]) == "found"
     if verdict == "kept":
         assert judged[CONFIG].reason == "an undo of live needs it, until 2026-10-06"
-
-
-def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it_at_any_age(
-    account: Account, aws: Aws, acting: Acting
-) -> None:
-    account.pair("churn")
-    account.endpoint("live", "churn")
-    action = deleted(account, aws, acting.actions, ago=80 * DAY)
-
-    def needed() -> bool:
-        return bool(spare_undo_resources(RunPolicy(), UnusedServingResources(), acting, [aws]).needed)
-
-    assert not needed()
-    undoing = acting.actions.begin_undo(*with_request(action, "anna", NOW), NOW)
-    assert needed()
-    acting.actions.undone(undoing, NOW)
-    assert not needed()
-
-
-def test_only_who_spares_undos_asks_the_ledger_about_them(acting: Acting, aws: Aws) -> None:
-    assert spare_undo_resources(RunPolicy(), IdleEndpoints(), acting, [aws]) == RunPolicy()
-
-
-def test_where_the_ledger_cannot_be_read_everything_may_be_needed(
-    account: Account, aws: Aws, acting: Acting, box: Control
-) -> None:
-    account.pair("churn")
-    box.fault("dynamodb", "Query", "deny", times=0)
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO()))
-    parts = CleanupParts(policy=RunPolicy(), ledger=acting.ledger, acting=acting, logger=logger)
-    cleaning = CleanupRun(parts, UnusedServingResources(), Failures(logger))
-
-    judged = verdicts(swept(aws, policy=cleaning.judged_by([aws])))
-
-    assert {word(one) for one in judged.values()} == {"unknown"}
-    assert {one.reason for one in judged.values()} == {"what undos need could not be read"}
 
 
 def test_what_somebody_else_deleted_is_not_undone(account: Account, aws: Aws) -> None:

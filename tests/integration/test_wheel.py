@@ -189,7 +189,7 @@ def test_a_plain_install_has_the_command_line_and_lambda_gets_all_but_that(wheel
     in_lambda = set(pyproject["dependency-groups"]["lambda"])
 
     assert said["Requires-Python"] == ">=3.12"
-    assert said.get_all("Provides-Extra") == ["sandbox"]
+    assert said.get_all("Provides-Extra") == ["mcp", "sandbox"]
     assert plain - in_lambda == TERMINAL
     assert in_lambda < plain
     locked = (ROOT / "requirements" / "lambda.txt").read_text()
@@ -212,6 +212,10 @@ def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert done(installed / "janitor", "--version", cwd=tmp_path) == f"janitor {project['version']}\n"
     assert "--json" in done(installed / "janitor", "audit", "--help", cwd=tmp_path)
+    assert "window" in done(installed / "janitor", "settings", "--schema", cwd=tmp_path)
+    assert "[detectors.idle-endpoints]" in done(
+        installed / "janitor", "settings", "idle-endpoints", cwd=tmp_path
+    )
     page = done(installed / "janitor", "docs", "operating", "DidNotRun", cwd=tmp_path)
     assert page.startswith("### DidNotRun\n")
 
@@ -235,7 +239,7 @@ def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
         "janitor: the sandbox is not installed (moto is missing): "
-        "pip install './ml_janitor-0.1.0-py3-none-any.whl[sandbox]'\n"
+        "pip install './ml_janitor-0.2.0-py3-none-any.whl[sandbox]'\n"
     )
 
 

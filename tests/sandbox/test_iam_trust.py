@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
-from policies import allow, document, role, trusting
+from policies import allow, role, trusting
 from tables import cases
 
 HERE, THERE = "123456789012", "210987654321"
@@ -103,7 +102,11 @@ def test_within_an_account_the_trust_policy_may_be_enough(
     else:
         refused(sts.assume_role, RoleArn=target, RoleSessionName="sweep")
     with pytest.raises(ClientError, match="not emulated"):
-        sts.assume_role(RoleArn=target, RoleSessionName="sweep", Policy=json.dumps(document(allow())))
+        sts.assume_role(
+            RoleArn=target,
+            RoleSessionName="sweep",
+            PolicyArns=[{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}],
+        )
 
 
 def test_a_service_gets_a_role_that_trusts_it(iam: IamControl) -> None:

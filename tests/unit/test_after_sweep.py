@@ -26,7 +26,7 @@ from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.causes import cause_text
 from narrowing import not_none
-from standin import ARMED, DAY, HOUR, Cleaner, Nights, Sparing, tagged
+from standin import ARMED, DAY, HOUR, Cleaner, Nights, Sparing, tagged, with_request
 from tables import cases
 
 
@@ -154,6 +154,10 @@ def test_it_knows_what_undos_need_or_that_this_is_unreadable(
     nights.clock += 30 * DAY
     assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed
     nights.clock += timedelta(seconds=1)
+    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed == {}
+    undoing = nights.actions.begin_undo(*with_request(nights.of("lamp"), "maria", nights.clock), nights.clock)
+    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed, "whatever its age"
+    nights.actions.undone(undoing, nights.clock)
     assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed == {}
     assert cleaning(nights).judged_by([nights.aws]).needed is None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -475,22 +474,3 @@ def test_every_letter_that_is_not_replaced_has_a_glyph() -> None:
         "ŉ"
     ]  # which Unicode deprecates
     assert {"a", "ż", "ψ", "ж", "€"} <= set(known)
-
-
-def test_a_picture_of_two_months_is_drawn_fast() -> None:
-    """
-    At most 0.2 s of CPU: a ratio within one process, because a machine that is slow or shared is so for both.
-
-    The yardstick takes about 0.04 s of a core that draws such a picture in 0.1 s.
-    """
-    chart = series({f"project-{at}": [at * 7 + day for day in range(65)] for at in range(60)}, unsettled=2)
-    render_png(draw_columns(chart, PICTURE_FORM))
-
-    def cpu(work: object) -> float:
-        begun = time.process_time()
-        work()  # type: ignore[operator]
-        return time.process_time() - begun
-
-    took = min(cpu(lambda: render_png(draw_columns(chart, PICTURE_FORM))) for _ in range(3))
-    yardstick = min(cpu(lambda: sum(number * number for number in range(1_000_000))) for _ in range(3))
-    assert took < 4 * yardstick

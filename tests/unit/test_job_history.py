@@ -368,7 +368,7 @@ def test_families_that_were_read_come_before_the_error() -> None:
 
 def test_a_namesake_changes_no_familys_identity() -> None:
     """Whoever has more jobs, and whether the other is there: a hold stays with what the jobs do."""
-    image = {"AlgorithmSpecification": {"TrainingImage": "other:1", "TrainingInputMode": "File"}}
+    image: Any = {"AlgorithmSpecification": {"TrainingImage": "other:1", "TrainingInputMode": "File"}}
     mine = [record(f"churn-2026-10-0{day}") for day in (1, 2, 3)]
     others = [record(f"churn-2026-09-0{day}", **image) for day in (1, 2, 3, 4)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -73,6 +74,33 @@ def test_an_unfit_one_is_refused_and_the_environment_stays(project: Path, python
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == said
     assert "3.13.1" in (project / ".venv" / "bin" / "python").read_text()
+
+
+def pins(name: str) -> set[str]:
+    """The pinned versions of a set of requirements, with the hashes of their files."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text().replace(" \\\n", "")
+    return {line for line in text.splitlines() if "==" in line}
+
+
+@pytest.mark.parametrize("target", ["synth", "deploy", "diff", "destroy"])
+def test_a_deployment_installs_only_what_the_cdk_needs(target: str) -> None:
+    installs = [
+        line for line in make(ROOT, "-n", "-B", target).stdout.splitlines() if " pip install " in line
+    ]
+
+    assert [name for line in installs for name in re.findall(r"requirements/(\w+)\.txt", line)] == [
+        "bootstrap", "cdk",
+    ]  # fmt: skip
+    assert pins("cdk") < pins("dev")
+    assert len(pins("cdk")) < len(pins("dev")) / 3
+    locks = [
+        *(ROOT / "requirements").iterdir(),
+        *ROOT.glob("package-lock.json"),
+        *ROOT.glob("tests/*/package-lock.json"),
+    ]
+    assert [
+        path.name for path in locks if re.search(r'"resolved"|--index-url|--find-links| @ ', path.read_text())
+    ] == []
 
 
 def test_soak_runs_every_test_that_is_marked_as_long() -> None:

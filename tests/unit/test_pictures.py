@@ -64,43 +64,6 @@ def test_markup_that_cannot_be_drawn_is_refused(said: str) -> None:
         pictures.mrkdwn(said)
 
 
-def test_every_kind_of_block_is_drawn() -> None:
-    button = {"type": "button", "text": text("Keep", "plain_text"), "style": "primary"}
-    page = pictures.slack(
-        message(
-            {"type": "header", "text": text("A *header* & more", "plain_text")},
-            {"type": "section", "text": text("*bold*"), "fields": [text("`left`"), text("right")]},
-            {"type": "section", "text": text("beside a button"), "accessory": button},
-            {"type": "divider"},
-            {"type": "context", "elements": [text("small"), text("print")]},
-            {"type": "actions", "elements": [button, {**button, "style": "danger"}]},
-        )
-    )
-
-    assert "<h2>A *header* &amp; more</h2>" in page
-    assert re.findall(r"<p>(.*?)</p>", page) == [
-        "<b>bold</b>",
-        "<code>left</code>",
-        "right",
-        "beside a button",
-    ]
-    assert page.count('<button class="primary">Keep</button>') == 2
-    assert page.count('<button class="danger">Keep</button>') == 1
-    assert "<hr>" in page
-    assert '<p class="context">small print </p>' in page
-    assert "8:00 PM" in page
-
-
-def test_a_thread_shows_its_first_reply_and_how_many_there_are() -> None:
-    replies = [message({"type": "section", "text": text(word)}) for word in ("first", "second")]
-    page = pictures.slack(message({"type": "section", "text": text("above")}), *replies)
-
-    assert pictures.Words(page).said.count("ml-janitor") == 2
-    assert "2 replies" in page
-    assert "first" in page
-    assert "second" not in page
-
-
 def test_a_block_that_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(ValueError, match="a block of type image"):
         pictures.slack(message({"type": "image", "image_url": "https://example.com/cat.png"}))
@@ -113,8 +76,3 @@ def test_the_hash_is_of_the_words_and_not_of_the_looks() -> None:
     assert looks != page
     assert pictures.Picture(looks, width=660).hash == pictures.Picture(page, width=660).hash
     assert pictures.Picture(page.replace("$12", "$13"), 660).hash != pictures.Picture(page, 660).hash
-
-
-def test_a_report_without_a_table_of_findings_cannot_be_cut() -> None:
-    with pytest.raises(ValueError, match="no table"):
-        pictures.summary("<html><main></main></html>")

@@ -122,18 +122,18 @@ def test_the_schema_takes_every_file_that_settings_take_and_names_a_wrong_key(ja
 
 
 class Typed:
-    """A terminal in which somebody types these answers, one for each question."""
+    """A terminal in which somebody types these answers, one after the other."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: str | list[str]) -> None:
         self.asked: list[str] = []
-        self.answers = answers
+        self.answers = {words: [said] if isinstance(said, str) else said for words, said in answers.items()}
         monkeypatch.setattr("sys.stdin.isatty", lambda: True)
         monkeypatch.setattr(edge, "ask_text", self.answer)
 
     def answer(self, question: str) -> str:
         """Answer the question that has the words of one of the answers."""
         self.asked.append(question)
-        return next((said for words, said in self.answers.items() if words in question), "")
+        return next((said.pop(0) for words, said in self.answers.items() if words in question and said), "")
 
 
 @pytest.fixture
@@ -179,10 +179,29 @@ def test_init_asks_for_region_and_time_zone_where_nothing_tells_them(
     assert not found.model_fields_set & {"slack_channel", "slack_secret", "tags"}
 
 
+@cases(
+    "link, zone",
+    ("zoneinfo/Europe/Berlin", "Europe/Berlin"),
+    ("zoneinfo/America/Argentina/Ushuaia", "America/Argentina/Ushuaia"),
+    ("zoneinfo/Etc/UTC", ""),  # of a server or a container, not of people
+    ("zoneinfo/UTC", ""),
+    ("zoneinfo/Europe/Atlantis", ""),
+    ("localtime", ""),
+)
+def test_a_time_zone_is_that_of_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str, zone: str
+) -> None:
+    monkeypatch.setattr(settings, "LOCAL_TIME", tmp_path / "now")
+    (tmp_path / "now").symlink_to(tmp_path / link)
+
+    assert settings.local_time_zone() == zone
+
+
 def test_init_without_a_terminal_asks_nothing_and_overwrites_nothing(
     janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch
 ) -> None:
     somewhere.setattr("sys.stdin.isatty", lambda: False)
+    (tmp_path / "janitor.toml").write_text(settings.short_file({}))  # as a clone has it
     assert janitor("init").out == "Written: janitor.toml\nNext: janitor audit\n"
 
     text = (tmp_path / "janitor.toml").read_text()
@@ -194,16 +213,18 @@ def test_init_without_a_terminal_asks_nothing_and_overwrites_nothing(
     assert (tmp_path / "janitor.toml").read_text() == text
 
 
-def test_an_answer_that_is_wrong_writes_nothing(
+def test_a_wrong_answer_is_asked_for_again_at_once(
     janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch
 ) -> None:
-    Typed(somewhere, channel="#ml-costs", secret="xoxb-123")
-    said = refused(janitor("init"))
+    Typed(somewhere, channel="#ml-costs", secret=["xoxb-123", "ml/slack"], team=["#", "ml"])
+    ran = janitor("init")
 
-    assert said.startswith("janitor.slack_secret: expected the name of a secret")
-    assert said.endswith("; nothing was written")
-    assert "xoxb" not in said
-    assert [*tmp_path.iterdir()] == []
+    wrong, unfit = ran.err.splitlines()
+    assert wrong.startswith("janitor: janitor.slack_secret: expected the name of a secret")
+    assert unfit.startswith("janitor: janitor.tags.team: expected the value of a tag")
+    assert "xoxb" not in ran.err
+    found = Settings.load(files=[tmp_path / "janitor.toml"]).janitor
+    assert (found.slack_secret, found.tags["team"]) == ("ml/slack", "ml")
     assert refused(janitor("init", "none/janitor.toml")).startswith(
         "FILE: none/janitor.toml cannot be written"
     )

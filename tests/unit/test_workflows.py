@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,9 +42,26 @@ def test_only_publishing_may_do_more_than_read(path: Path) -> None:
     granted = re.findall(r"^ +([\w-]+: (?:read|write))\b", text, re.MULTILINE)
 
     assert "\npermissions: {}\n" in text
-    extra = ["attestations: write", "id-token: write"] if path.stem == "release" else []
+    extra = ["attestations: write", "contents: write", "id-token: write"] if path.stem == "release" else []
     assert sorted(one for one in granted if one != "contents: read") == extra
     assert "secrets." not in text
+
+
+def test_a_release_has_the_notes_of_its_version_and_tags_it() -> None:
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    notes = not_none(re.search(r"awk -v head=\"## \$version\" '(.+)' CHANGELOG.md", text))
+    found = subprocess.run(
+        ["awk", "-v", f"head=## {version}", notes[1], ROOT / "CHANGELOG.md"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert found.strip().startswith("### Before you upgrade")
+    assert len(found.split()) < 950, "an operator reads it in some minutes"
+    assert "needs: publish" in text.partition("\n  tag:\n")[2]
+    assert 'gh release create "v$version"' in text
 
 
 @every_workflow

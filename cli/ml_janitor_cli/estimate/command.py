@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor.aws.prices import machine_of, price_table
+from ml_janitor.aws.prices import PricedComponent, machine_of, price_table
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core import commitment
 from ml_janitor.core.capacity import (
@@ -36,13 +37,18 @@ from ml_janitor_cli.estimate.batching import batching
 from ml_janitor_cli.estimate.estimates import (
     NEGATIVE_INPUT,
     Estimate,
+    EstimateAccount,
     Figure,
     InstanceOption,
+    PlanDiscount,
     PriceOption,
+    ReadDiscountOption,
+    RegionOption,
     Word,
     check_finite,
     hourly_price,
     hourly_price_source,
+    open_account,
     parse_numbers,
     print_estimate,
     read_text,
@@ -439,13 +445,14 @@ def _estimate() -> None:
     """
     Say what something would cost before anybody pays for it.
 
-    Nothing is asked of AWS, except with --endpoint, --bucket and --measure. Prices come from dated tables, of
-    AWS for us-east-1; --price wins over them. Defaults are those of the advisers.
+    Nothing is asked of AWS, except with --endpoint, --bucket, --measure and --read-discount. Prices come from
+    dated tables, of AWS for us-east-1; --price wins over them. Defaults are those of the advisers.
     """
 
 
 @estimate.command()
 def training(
+    ctx: typer.Context,
     *,
     hours: Annotated[float, edge.option("HOURS", "Time that the job computes, undisturbed.")],
     instance: InstanceOption = None,
@@ -475,10 +482,13 @@ def training(
     commitment_discount: Annotated[
         float | None, edge.option("SHARE", "Discount of a Savings Plan, from 0 to 1; else unknown.")
     ] = None,
+    read_discount: ReadDiscountOption = False,
     data_gb: Annotated[float, edge.option("GB", "Data that a job on another cloud fetches from AWS.")] = 0.0,
     egress_price: Annotated[
         float, edge.option("USD", "Price of a GB of that data (first 10 TB a month, April 2026).")
     ] = 0.09,
+    region: RegionOption = None,
+    profile: edge.Profile = None,
     as_json: edge.Json = False,
 ) -> int:
     """
@@ -498,6 +508,8 @@ def training(
             raise edge.CommandRefusedError("--gpu chooses the instance: leave --instance out")
         instance, instances = cheapest_instances(gpu, gpus)
     spot = SpotCapacity(interruptions, restart / 60, save / 60, discount)
+    account = open_account(ctx, region, profile, None, None) if read_discount else None
+    plan = _plan_discount(commitment_discount, "Training", instance, account)
 
     def estimated() -> Estimate:
         found = estimate_training(
@@ -510,7 +522,7 @@ def training(
             jobs_a_week=jobs_a_week,
             storage_gb=storage_gb,
             storage_usd=storage_price,
-            commitment_discount=commitment_discount,
+            commitment_discount=None if plan is None else plan.share,
             data_gb=data_gb,
             egress_usd=egress_price,
             instance=instance or "",
@@ -527,8 +539,8 @@ def training(
             sources.append(
                 f"${storage_price:g} for a GB-month of a volume{_typed(storage_price, 0.14, '2026')}"
             )
-        if commitment_discount is not None:
-            sources.append(f"a commitment's discount of {commitment_discount:.1%}, as typed: an assumption")
+        if plan is not None:
+            sources.append(plan.source)
         if data_gb:
             sources.append(f"${egress_price:g} for a GB out of AWS{_typed(egress_price, 0.09, 'April 2026')}")
         return replace(found, prices=tuple(sources))
@@ -703,8 +715,24 @@ def estimate_distillation(
     )
 
 
+def _plan_discount(
+    typed: float | None,
+    component: PricedComponent,
+    instance: str | None,
+    account: AbstractContextManager[EstimateAccount] | None,
+) -> PlanDiscount | None:
+    """Return the discount that was *typed*, or of *instance* by the *account*; None without either."""
+    if account is None:
+        return None if typed is None else PlanDiscount.typed(typed)
+    if typed is not None or instance is None:
+        raise edge.CommandRefusedError("--read-discount takes an instance, and no discount besides")
+    with account as at:
+        return PlanDiscount.read(at, component, instance)
+
+
 @estimate.command()
 def reservation(
+    ctx: typer.Context,
     profile: Annotated[
         str,
         edge.argument(
@@ -712,20 +740,33 @@ def reservation(
         ),
     ],
     *,
-    discount: Annotated[float, edge.option("SHARE", "Discount of the Savings Plan, from 0 to 1.")],
+    discount: Annotated[
+        float | None, edge.option("SHARE", "Discount of the Savings Plan, from 0 to 1.")
+    ] = None,
+    read_discount: ReadDiscountOption = False,
+    instance: Annotated[
+        str | None, edge.option("TYPE", "The endpoints' instance, for --read-discount.")
+    ] = None,
+    region: RegionOption = None,
+    aws_profile: Annotated[str | None, edge.option("NAME", "The AWS profile to use.", "--profile")] = None,
     as_json: edge.Json = False,
 ) -> int:
     """
     Estimate the best commitment for an hourly profile of use.
 
-    Example: janitor estimate reservation hours.txt --discount 0.27
-    """
+    \b
+    Examples:
+      janitor estimate reservation hours.txt --discount 0.27
+      janitor estimate reservation hours.txt --read-discount --instance ml.g5.xlarge
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    usd = parse_profile(read_text(profile), profile)
+    account = open_account(ctx, region, aws_profile, None, None) if read_discount else None
+    plan = _plan_discount(discount, "Hosting", instance, account)
+    if plan is None:
+        raise edge.CommandRefusedError("give --discount SHARE, or --read-discount --instance TYPE")
     return print_estimate(
         "reservation",
-        lambda: replace(
-            estimate_reservation(profile=parse_profile(read_text(profile), profile), discount=discount),
-            prices=(f"a discount of {discount:.1%}, as typed: an assumption",),
-        ),
+        lambda: replace(estimate_reservation(profile=usd, discount=plan.share), prices=(plan.source,)),
         as_json=as_json,
     )
 

@@ -16,10 +16,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ml_janitor.aws.client import Aws, open_regions
-from ml_janitor.aws.prices import PRICE_TABLE_REGION, price_table
+from ml_janitor.aws.cost_explorer import DESCRIBE_RATES, SavingsPlans
+from ml_janitor.aws.prices import COMPONENT_NAMES, PRICE_TABLE_REGION, PricedComponent, price_table
+from ml_janitor.aws.runs import usage_prefix
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import suggest_nearest
-from ml_janitor.core.model import Target
+from ml_janitor.core.model import Target, Value
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli import edge, explain
@@ -256,6 +258,47 @@ class EstimateAccount:
         near = explain.nearest_resource(name, known.items)
         hint = f"did you mean {near.name}?" if near else "--region says where else to look"
         raise edge.CommandRefusedError(f"no {kind} in {self.aws.region} is called {name}; {hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDiscount:
+    """The *share* that a Savings Plan takes off on demand, from 0 to 1, and its *source*."""
+
+    share: float
+    source: str
+
+    @classmethod
+    def typed(cls, share: float) -> PlanDiscount:
+        return cls(share, f"a commitment's discount of {share:.1%}, as typed: an assumption")
+
+    @classmethod
+    def read(cls, at: EstimateAccount, component: PricedComponent, instance: str) -> PlanDiscount:
+        """
+        Read the discount for *instance* of a plan of one year without upfront payment.
+
+        Raises FailedError if it is unknown.
+        """
+        region, word = at.aws.region, COMPONENT_NAMES[component].word
+        with show_progress("reading the rates of Savings Plans"):
+            rates = SavingsPlans(at.aws, _MOST_RATE_PAGES).rates([f"{usage_prefix(region)}-{word}{instance}"])
+            price = at.aws.prices.hourly(region, component, instance)
+        known = rates.value["SageMaker"].values() if isinstance(rates, Value) else ()
+        if not known or not price.hourly_usd:
+            why = getattr(rates, "error", f"there is no rate or no price of {instance} in {region}")
+            raise edge.FailedError(f"the discount of a plan is unknown: {why}. Type it instead")
+        share = 1 - max(rate.hourly_usd for rate in known) / float(price.hourly_usd)
+        return cls(
+            share,
+            f"a commitment's discount of {share:.1%} in {region}, read {at.now:%Y-%m-%d}: {DESCRIBE_RATES}"
+            f" beside {price.source}",
+        )
+
+
+_MOST_RATE_PAGES = 5
+
+ReadDiscountOption = Annotated[
+    bool, typer.Option("--read-discount", help="Ask AWS for a plan's rate (1 year, no upfront payment).")
+]
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from moto_corrections.patches import Call
 
 type Environ = dict[str, Any]
 
-SESSION_POLICIES = {"Policy", "PolicyArns", "Tags"}
-"""Parameters of AssumeRole that would narrow or colour a session."""
+SESSION_POLICIES = {"PolicyArns", "Tags"}
+"""Parameters of AssumeRole that would narrow or colour a session in a way that is not emulated."""
 
 UNKNOWN_KEY = {
     "s3": (HTTPStatus.FORBIDDEN, "InvalidAccessKeyId"),

@@ -20,13 +20,15 @@ class Caller:
     """
     A session of a role. *names* are what a trust policy may call it, apart from its account.
 
-    *via* is the service that calls with its identity ("cloudformation.amazonaws.com"), or "".
+    *via* is the service that calls with its identity ("cloudformation.amazonaws.com"), or "". *policy* is the
+    JSON of the session policy that narrows it, or "".
     """
 
     role: str
     session: str
     account: str
     via: str = ""
+    policy: str = ""
 
     @property
     def names(self) -> frozenset[str]:
@@ -43,7 +45,7 @@ def of(access_key: str) -> Caller | None:
     session = sts_backends[account][PARTITION].get_assumed_role_from_access_key(access_key)
     if session is None:
         return None
-    return Caller(session.role_arn, session.arn, account)
+    return Caller(session.role_arn, session.arn, account, policy=session.policy or "")
 
 
 def session_of(role: str, name: str) -> dict[str, str]:

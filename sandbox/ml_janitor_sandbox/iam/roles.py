@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,10 +66,15 @@ class Roles:
         Return the decision of the caller's own policies and of that of the resource, if it has one.
 
         In one account either may allow it. A KMS key is used by its own policy alone, which leaves it to the
-        policies of an account if it allows the account (KMS developer guide, "Default key policy").
+        policies of an account if it allows the account (KMS developer guide, "Default key policy"). A session
+        policy allows nothing by itself, and what it does not allow is refused.
         """
         policies = self._roles.get(caller.role, Role()).policies
         about = need.action, need.resource, RequestContext(caller, call, need)
+        if caller.policy:
+            narrowed, _ = decide([Policy.of(json.loads(caller.policy))], *about)
+            if narrowed is not Decision.ALLOWED:
+                return Judged(need, narrowed)
         own, by = decide(policies, *about)
         if own is Decision.DENIED or (policy := policy_of_resource(call, need.resource)) is None:
             return Judged(need, own, by)

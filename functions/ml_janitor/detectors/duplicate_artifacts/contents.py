@@ -344,7 +344,7 @@ RANGES_AT_ONCE = READ_THREADS // 2
 
 _EMPTY_PROOF = sha256(b"").hexdigest()
 
-OVER_COMPARE_BUDGET = "comparing their bytes would take more than compare_up_to allows for one sweep"
+OVER_COMPARE_BUDGET = "there are more bytes to compare than one sweep reads"
 
 
 class ContentComparison:

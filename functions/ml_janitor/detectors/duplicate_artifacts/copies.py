@@ -546,7 +546,7 @@ def checksum_job_notice(sizes: Sequence[int]) -> str:
     usd = _BATCH_JOB_USD + _BATCH_OBJECT_USD * len(sizes) + _BATCH_GB_USD * sum(sizes) / 1024**3
     return (
         f"{len(sizes)} objects of inventories ({format_size(sum(sizes))}) have the size of another one, no "
-        "checksum of the whole object, and more bytes than compare_up_to allows to read. A job of S3 Batch "
+        "checksum of the whole object, and more bytes than a sweep compares. A job of S3 Batch "
         f"Operations that computes their checksums costs about ${usd:,.2f}; its report shows which are "
         "equal. Nothing starts it: https://docs.aws.amazon.com/AmazonS3/latest/userguide/"
         "batch-ops-compute-checksums.html"
