@@ -29,6 +29,7 @@ from ml_janitor import handlers
 from ml_janitor.aws.client import open_regions
 from ml_janitor.bill.explaining import read_known_resources
 from ml_janitor.bill.reading import BILL_DAYS
+from ml_janitor.config.functions import sweeping_function
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, set_variables
@@ -154,11 +155,16 @@ def deployed(folder: Path) -> dict[str, Any]:
         folder / "armed",
         Settings.parse({"janitor": {**SLACK, **BUTTONS, **TO_ARM}, "detectors": ARMED}),
     )
-    memory = {
-        function["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): function["MemorySize"]
+    by_name = {
+        function["Environment"]["Variables"].get(
+            "JANITOR_DETECTOR", function["Handler"].rpartition(".")[2]
+        ): (function["MemorySize"])
         for function in of("AWS::Lambda::Function")
     }
-    memory[BILL] = of_bill["MemorySize"]
+    memory = {
+        detector.name: by_name[sweeping_function(settings, detector.name)] for detector in settings.enabled()
+    }
+    memory |= {DIGEST: by_name[DIGEST], BILL: of_bill["MemorySize"]}
     schedules = {type(detector).name: settings.schedule(type(detector)) for detector in settings.enabled()}
     (bucket,) = of("AWS::S3::Bucket")
     return {
@@ -227,7 +233,6 @@ def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "calls": calls,
         "log_bytes": len(lines.encode()),
-        "custom_metrics": len(metric_names(lines)),
         "report_bytes": sum(length for _, length in reports - before),
         "largest_item": max(map(size, items), default=0),
         "findings_bytes": sum(map(size, items)),
@@ -254,17 +259,6 @@ def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float
         ]
         found[name] = round(statistics.median(starts) / 1000, 3)
     return found
-
-
-def metric_names(lines: str) -> set[str]:
-    """List the custom metrics in a log, by the embedded metric format."""
-    documents = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
-    return {
-        metric["Name"]
-        for document in documents
-        for directive in document.get("_aws", {}).get("CloudWatchMetrics", [])
-        for metric in directive["Metrics"]
-    }
 
 
 def report_sizes(box: Box) -> Iterator[tuple[str, int]]:

@@ -11,7 +11,9 @@ from typing import Any
 
 from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
+from infra.state_machine import count_transitions, define_state_machine
 from ml_janitor.aws.pace import EVERY_SLOT, GLOBAL_SERVICES, RateSlot, allowed_rate
+from ml_janitor.config.functions import group_of, sweeping_function
 from ml_janitor.config.schedules import minutes_of_week, schedule_period
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE
@@ -25,9 +27,6 @@ BUSY_REGIONS = 1
 
 SWEEP_LASTS = LONGEST_INVOCATION - RUN_RESERVE
 """What a child may take to look at its account."""
-
-CHILD_TRANSITIONS, RUN_TRANSITIONS = 2, 4
-"""State transitions: of a child, its start and its one state; of a run, its start and its three states."""
 
 STATES = Price(
     usd=0.025,
@@ -97,7 +96,7 @@ class Night:
         for pairs, run in zip(self.pairs_a_day, (self.busy, self.empty), strict=True):
             for call, times in run["calls"].items():
                 made[call] += round(pairs * times)
-        made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS)
+        made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS / self.shared_by)
         made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / ITEMS_PER_BATCH)
         return made
 
@@ -109,12 +108,20 @@ class Night:
             for name, amount in used_in_a_run(run):
                 used[name] += days * pairs * amount
         runs = days * self.runs_a_day
+        used["table-reads"] += runs * ACCOUNTS * REGIONS
+        runs /= self.shared_by
         children = runs * ACCOUNTS
         used["lambda-requests"], used["scheduler"] = children + 2 * runs, runs
-        used["table-reads"] += runs * ACCOUNTS * REGIONS
         usd = Counter({name: PRICES[name].of(amount) for name, amount in used.items()})
-        usd["transitions"] = STATES.of(children * CHILD_TRANSITIONS + runs * RUN_TRANSITIONS)
+        several = self.shared_by > 1
+        of_run, of_child = count_transitions(define_state_machine("", at_once=1), several=several)
+        usd["transitions"] = STATES.of(children * of_child + runs * (1 + of_run))
         return usd
+
+    @property
+    def shared_by(self) -> int:
+        """Detectors that are looked at in the same run."""
+        return len(group_of(settings(), self.name).detectors)
 
     @property
     def empty_dollars_a_month(self) -> Counter[str]:
@@ -135,9 +142,8 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
     found = []
     for detector in settings().enabled():
         busy, empty = given["functions"][detector.name], given["empty"][detector.name]
-        turns = rate_slots(settings(), detector.name)
-        busy_seconds, slowest = lasts(busy, turns)
-        empty_seconds, _ = lasts(empty, turns)
+        busy_seconds, slowest = lasts(busy, turns(detector.name))
+        empty_seconds, _ = lasts(empty, turns(detector.name))
         found.append(
             Night(
                 name=detector.name,
@@ -152,19 +158,24 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
     return found
 
 
+def turns(detector: str) -> Mapping[str, RateSlot]:
+    """Return the turns of the function that sweeps with *detector*."""
+    return rate_slots(settings(), sweeping_function(settings(), detector))
+
+
 def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
     """Drop the *calls* whose answer another region of the same account already has: see `GLOBAL_SERVICES`."""
     return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL_SERVICES}
 
 
-def lasts(run: Mapping[str, Any], turns: Mapping[str, RateSlot]) -> tuple[float, str]:
+def lasts(run: Mapping[str, Any], slots: Mapping[str, RateSlot]) -> tuple[float, str]:
     """
     Seconds of a run within its turns, and the operation that takes longest.
 
     The waits of different operations overlap; what was counted on the sandbox is added, as if it did not.
     """
     waits = {
-        call: times * turns.get(call, EVERY_SLOT).of / allowed_rate(call)
+        call: times * slots.get(call, EVERY_SLOT).of / allowed_rate(call)
         for call, times in run["calls"].items()
         if not call.startswith(("dynamodb:", "s3:"))
     }
@@ -176,8 +187,11 @@ def together(all_nights: Sequence[Night], at_once: int) -> tuple[int, int]:
     """Return the most functions, and the most maps, that run at once in any minute of a week."""
     week = 7 * 24 * 60
     functions, maps = Counter[int](), Counter[int]()
+    groups: dict[tuple[str, ...], list[Night]] = {}
     for night in all_nights:
-        length = math.ceil(night.lasts(at_once) / 60)
+        groups.setdefault(group_of(settings(), night.name).detectors, []).append(night)
+    for night, *others in groups.values():  # detectors of one run follow one another
+        length = math.ceil(sum(each.lasts(at_once) for each in (night, *others)) / 60)
         hourly = not night.schedule.startswith("cron(")
         starts = (
             set(range(0, week, int(schedule_period(night.schedule) / MINUTE)))

@@ -16,7 +16,6 @@ from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import JanitorSection
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.report.telemetry import OUTCOME_METRICS
 
 COUNTED = Path(__file__).parent / "counted.json"
 """What `make cost` counted, and when."""
@@ -26,11 +25,14 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 GB = 1e9
 
-ADVISERS = frozenset(detector.name for detector in DETECTORS if detector.cleanup is None)
-"""What nothing can be armed of."""
+OF_ACTS = 3
+"""Custom metrics that alarms on acts watch, whichever detector acts."""
 
-OF_ACTS = len(OUTCOME_METRICS) + 1
-"""Custom metrics that an armed function writes besides."""
+OF_A_DAY = 5
+"""Custom metrics of each detector that the digest writes once a day."""
+
+WATCH = {"lambda-requests": 1.0, "scheduler": 1.0, "lambda-gb-seconds": 0.5, "table-writes": 1.0}
+"""Units of one hourly look at the schedules, besides a read of the ledger for each detector."""
 
 MOST_ACTIONS = JanitorSection().max_actions_per_night
 
@@ -93,14 +95,10 @@ def estimated(given: Mapping[str, Any], detectors: Iterable[Detector[Any]]) -> d
     missing = [detector for detector in detectors if detector.name not in counted]
     if not missing:
         return dict(given)
-    stack = dict(given["stack"])
-    for kind in {"alarms", "alarms_armed", "alarms_bill"} & stack.keys():
-        stack[kind] += math.ceil(given["stack"]["alarms"] / len(counted)) * len(missing)
     return {
         **given,
         "functions": counted | {each.name: _dearest(counted, each) for each in missing},
         "empty": given["empty"] | {each.name: _dearest(given["empty"], each) for each in missing},
-        "stack": stack,
         "estimated": sorted(each.name for each in missing),
     }
 
@@ -149,17 +147,12 @@ def arming(given: Mapping[str, Any]) -> float:
     """
     alarms = given["stack"]["alarms_armed"] - given["stack"]["alarms"]
     signed = calls_for_action(given) * MOST_ACTIONS * (MONTH / DAY)
-    hours = (
-        min(1.0, HOUR / schedule_period(function["schedule"]))
-        for name, function in given["functions"].items()
-        if function["custom_metrics"] and name not in ADVISERS
-    )
     return (
         PRICES["alarms"].of(alarms)
         + PRICES["secrets"].of(1)
         + PRICES["keys"].of(given["stack"]["keys_armed"] - given["stack"]["keys"])
         + PRICES["key-calls"].of(signed)
-        + PRICES["custom-metrics"].of(OF_ACTS * sum(hours))
+        + PRICES["custom-metrics"].of(OF_ACTS)
     )
 
 
@@ -187,6 +180,11 @@ def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
     used["table-kept"] = used["table-recovery"] = stack["table_bytes"] / GB
     for function in given["functions"].values():
         used += used_by(function, stack)
+    looks = MONTH / HOUR
+    used["table-reads"] += looks * len(given["functions"])
+    for name, amount in WATCH.items():
+        used[name] += looks * amount
+    used["custom-metrics"] = 1 + OF_A_DAY * len(given["functions"]) * (HOUR / DAY)
     return used
 
 
@@ -195,8 +193,6 @@ def used_by(function: Mapping[str, Any], stack: Mapping[str, Any]) -> Counter[st
     used: Counter[str] = Counter()
     every = schedule_period(function["schedule"])
     runs = MONTH / every
-    # A custom metric is billed for the hours in which it is written, and no others.
-    used["custom-metrics"] += function["custom_metrics"] * min(1.0, HOUR / every)
     for name, amount in used_in_a_run(function):
         used[name] += runs * amount
     used["logs-kept"] += runs * function["log_bytes"] / GB * stack["log_days"] / (MONTH / DAY)

@@ -113,7 +113,8 @@ def warned(played: Played) -> list[Mapping[str, Any]]:
 def digested(played: Played) -> Mapping[str, Any]:
     """The digest, as it was posted."""
     number = next(number for number, one in enumerate(played.happened) if isinstance(one, Digest))
-    return played.messages[number][-1]
+    (*_, digest) = (message for message in played.messages[number] if not message.get("thread_ts"))
+    return digest
 
 
 def summary(report: str) -> str:

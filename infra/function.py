@@ -1,10 +1,9 @@
-"""One Lambda function with everything around it: role, logs, queues, alarms, and its schedule."""
+"""Lambda functions with their roles and logs, and what they share: code, queues, and the scheduler."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,14 +17,13 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as targets
-from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
 from infra.bundle import SOURCE_ROOT, Architecture, build_bundle, bundle_digest
-from infra.monitoring import create_alarm, run_count_metric, watch_schedule
 from infra.permissions import RolePermissions, acknowledge, allow_statements, nag_ids
 from infra.state_machine import OrganizationMachine
+from ml_janitor.config.functions import ScheduleGroup
 
 # --- function -------------------------------------------------------------------------------------
 
@@ -40,12 +38,15 @@ RUN_RETRIES = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedProperties:
-    """Properties that all functions of the stack share."""
+    """
+    Properties that all functions of the stack share.
+
+    *failed* is the queue for events whose run failed at each try.
+    """
 
     code: lambda_.Code
     architecture: lambda_.Architecture
-    topic: sns.ITopic
-    time_zone: str
+    failed: sqs.Queue
     environment: Mapping[str, str]
     network: Network | None = None
     key: kms.IKey | None = None
@@ -53,12 +54,13 @@ class SharedProperties:
 
 class JanitorFunction(Construct):
     """
-    A function under a role of its own, with its log group, and a queue for failed runs.
+    A function under a role of its own, with its log group.
 
-    A run that fails goes to the function's own retries and then to the queue; both raise an alarm.
-    Asynchronous invocations alone have either (Lambda developer guide, "How Lambda handles errors and retries
-    with asynchronous invocation"), so a function that *answers* has neither. The role is closed to CDK's own
-    grants, which are wider than needed; it has a *role_name* where other accounts name it.
+    A run that fails goes to the function's own retries and then to the queue. Asynchronous invocations alone
+    have either (Lambda developer guide, "How Lambda handles errors and retries with asynchronous
+    invocation"), so a function that *answers* has neither. A function that *continues* may invoke itself, for
+    the next part of a run. The role is closed to CDK's own grants, which are wider than needed; it has a
+    *role_name* where other accounts name it.
     """
 
     def __init__(
@@ -75,12 +77,12 @@ class JanitorFunction(Construct):
         memory: int = 512,
         timeout: Duration | None = None,
         answers: bool = False,
+        continues: bool = False,
         concurrency: int | None = None,
         role_name: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
         self.allowed = allowed
-        self._name, self._shared = name, shared
         group = logs.LogGroup(
             self,
             "Logs",
@@ -124,103 +126,22 @@ class JanitorFunction(Construct):
         group.grant_write(self.role)
         if shared.network is not None:
             shared.network.attach(self.function, self.role)
-        create_alarm(
-            self,
-            "Errors",
-            metric=self.function.metric_errors(period=Duration.minutes(15)),
-            says=f"{name}: a run failed. Its log group says why; the report says what was still read.",
-            topic=shared.topic,
-        )
+        if continues:  # a policy of its own: the function waits for the other one
+            invoking = iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"], resources=[self.function.function_arn]
+            )
+            iam.Policy(self, "NextPart", roles=[self.role], statements=[invoking])
         if not answers:
-            failed = self._queue("Failed", self.role, f"{name}: a run failed {RUN_RETRIES + 1} times")
+            allow_sending(shared.failed, self.role, shared.key)
             self.function.configure_async_invoke(
                 retry_attempts=RUN_RETRIES,
                 max_event_age=EVENT_AGE,
-                on_failure=destinations.SqsDestination(failed),
+                on_failure=destinations.SqsDestination(shared.failed),
             )
-
-    def run_on(self, schedule: str, through: OrganizationMachine | None = None) -> None:
-        """
-        Have *schedule* run it, by itself or *through* the state machine of an organization.
-
-        The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an alarm
-        too, and so does a schedule that did not run.
-        """
-        name = self._name
-        invoker = iam.Role(
-            self,
-            "Invoker",
-            assumed_by=iam.ServicePrincipal(
-                "scheduler.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            ),
-        )
-        starts, resource = "lambda:InvokeFunction", self.function.function_arn
-        if through is not None:
-            starts, resource = "states:StartExecution", through.machine.state_machine_arn
-        invoker.add_to_policy(iam.PolicyStatement(actions=[starts], resources=[resource]))
-        undelivered = self._queue("Undelivered", invoker, f"{name}: the schedule could not invoke it")
-        delivery: Mapping[str, Any] = {
-            "retry_attempts": DELIVERY_RETRIES,
-            "max_event_age": EVENT_AGE,
-            "dead_letter_queue": undelivered,
-            "role": invoker.without_policy_updates(),
-        }
-        target: scheduler.IScheduleTarget
-        if through is None:
-            time = scheduler.ScheduleTargetInput.from_object(
-                {"time": scheduler.ContextAttribute.scheduled_time}
-            )
-            target = targets.LambdaInvoke(self.function, input=time, **delivery)
-            runs = self.function.metric_invocations
-        else:
-            sent = through.input_for(self.function, name)
-            target = targets.StepFunctionsStartExecution(through.machine, input=sent, **delivery)
-            runs = partial(run_count_metric, name)
-        scheduler.Schedule(
-            self,
-            "Schedule",
-            description=f"ML Janitor runs {name}",
-            schedule=scheduler.ScheduleExpression.expression(
-                schedule, cdk.TimeZone.of(self._shared.time_zone)
-            ),
-            target=target,
-        )
-        watch_schedule(self, runs, name=name, schedule=schedule, topic=self._shared.topic)
-
-    def _queue(self, id_: str, sender: iam.Role, says: str) -> sqs.Queue:
-        """
-        Create a queue for what *sender* could not do; any message in it raises an alarm that *says* so.
-
-        Messages are kept for two weeks, the longest retention there is.
-        """
-        key = self._shared.key
-        made = sqs.Queue(
-            self,
-            id_,
-            enforce_ssl=True,
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-            encryption_master_key=key,
-            retention_period=Duration.days(14),
-        )
-        acknowledge(
-            made, "AwsSolutions-SQS3", reason="It is itself the queue for what could not be delivered or run."
-        )
-        made.grant(sender, "sqs:SendMessage")
-        if key is not None:
-            sender.add_to_policy(queue_key_statement(Stack.of(self), key))
-        create_alarm(
-            self,
-            f"{id_}Messages",
-            metric=made.metric_approximate_number_of_messages_visible(period=Duration.minutes(5)),
-            says=f"{says}; its event is in {self.node.id}'s {id_} queue.",
-            topic=self._shared.topic,
-        )
-        return made
 
     def _allow(self, allowed: RolePermissions) -> None:
         stack = Stack.of(self)
-        for statement in [*allow_statements(stack, allowed.grants, allowed.where), *allowed.denied]:
+        for statement in [*allow_statements(stack, allowed), *allowed.denied]:
             self.role.add_to_policy(statement)
         acknowledge(
             self.role,
@@ -228,6 +149,96 @@ class JanitorFunction(Construct):
             reason="These actions either have no resource level in IAM, or concern resources whose names "
             "are not known before they are listed; each is declared by the detector that calls it, and a "
             "test compares the declaration with the calls recorded.",
+        )
+
+
+def create_queue(scope: Construct, id_: str, key: kms.IKey | None) -> sqs.Queue:
+    """
+    Create a queue for events that nobody could handle, under *key* if there is one.
+
+    Messages are kept for two weeks, the longest retention there is.
+    """
+    made = sqs.Queue(
+        scope,
+        id_,
+        enforce_ssl=True,
+        encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+        encryption_master_key=key,
+        retention_period=Duration.days(14),
+    )
+    acknowledge(
+        made, "AwsSolutions-SQS3", reason="It is itself the queue for what could not be delivered or run."
+    )
+    return made
+
+
+def allow_sending(queue: sqs.Queue, sender: iam.Role, key: kms.IKey | None) -> None:
+    """Allow *sender* to send messages to *queue*, which is under *key* if there is one."""
+    queue.grant(sender, "sqs:SendMessage")
+    if key is not None:
+        sender.add_to_policy(queue_key_statement(Stack.of(sender), key))
+
+
+class RunScheduler(Construct):
+    """
+    The schedules, with one role that invokes functions, and one queue for events that it could not deliver.
+
+    The scheduler's retries and its queue see failed deliveries only.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, time_zone: str, key: kms.IKey | None) -> None:
+        super().__init__(scope, id_)
+        self._time_zone = time_zone
+        self.undelivered = create_queue(self, "Undelivered", key)
+        self._role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
+            description="ML Janitor: invokes its functions on their schedules",
+        )
+        allow_sending(self.undelivered, self._role, key)
+        self._delivery: Mapping[str, Any] = {
+            "retry_attempts": DELIVERY_RETRIES,
+            "max_event_age": EVENT_AGE,
+            "dead_letter_queue": self.undelivered,
+            "role": self._role.without_policy_updates(),
+        }
+
+    def invoke(
+        self, scope: Construct, id_: str, function: lambda_.IFunction, schedule: str, **event: Any
+    ) -> None:
+        """Have *schedule* invoke *function* with its time and *event*."""
+        time = scheduler.ContextAttribute.scheduled_time
+        given = scheduler.ScheduleTargetInput.from_object({"time": time, **event})
+        self._allow("lambda:InvokeFunction", function.function_arn)
+        self._schedule(scope, id_, schedule, targets.LambdaInvoke(function, input=given, **self._delivery))
+
+    def sweep(
+        self, function: JanitorFunction, group: ScheduleGroup, machine: OrganizationMachine | None
+    ) -> None:
+        """Have *function* sweep for *group* on its schedule, by itself or through the *machine*."""
+        if machine is None:
+            named = {} if group.function in group.detectors else {"detectors": list(group.detectors)}
+            self.invoke(function, group.id, function.function, group.schedule, **named)
+            return
+        self._allow("states:StartExecution", machine.machine.state_machine_arn)
+        given = machine.input_for(function.function, group.detectors)
+        target = targets.StepFunctionsStartExecution(machine.machine, input=given, **self._delivery)
+        self._schedule(function, group.id, group.schedule, target)
+
+    def _allow(self, action: str, resource: str) -> None:
+        self._role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
+
+    def _schedule(self, scope: Construct, id_: str, schedule: str, target: scheduler.IScheduleTarget) -> None:
+        scheduler.Schedule(
+            scope,
+            id_,
+            description=f"ML Janitor runs {scope.node.id}",
+            schedule=scheduler.ScheduleExpression.expression(schedule, cdk.TimeZone.of(self._time_zone)),
+            target=target,
         )
 
 

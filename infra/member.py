@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_janitor.bill.explaining import bill_readers
+from ml_janitor.config.functions import advisers
 from ml_janitor.config.member_roles import (
     CHANGING_STACK,
     OTHER_ACCOUNT,
@@ -22,6 +23,7 @@ from ml_janitor.config.member_roles import (
     member_role,
     named_accounts,
     role_policy,
+    sweep_readers,
     trust_policy,
 )
 from ml_janitor.config.settings import Settings
@@ -30,7 +32,7 @@ from ml_janitor.config.values import InvalidInputError
 # --- CloudFormation -------------------------------------------------------------------------------
 
 STACK_DESCRIPTIONS = {
-    READING_STACK: "ML Janitor: the roles that let it read this account, one per detector",
+    READING_STACK: "ML Janitor: the roles that let it read this account",
     CHANGING_STACK: "ML Janitor: the roles that let it act in this account, and undo that",
 }
 
@@ -49,25 +51,43 @@ def write_member_roles(settings: Settings, folder: Path, today: date) -> list[Pa
     paths = []
     for name, roles in member_stacks(settings, today).items():
         if roles:
-            text = json.dumps(member_template(settings, name, roles), separators=(",", ":")) + "\n"
-            for path, content in (
-                (folder / f"{name}.template.json", text),
-                (folder / f"{name}.tf", terraform_module(settings, STACK_DESCRIPTIONS[name], roles)),
-            ):
-                path.write_text(content, encoding="utf-8")
-                paths.append(path)
-    return paths
+            template, module = folder / f"{name}.template.json", folder / f"{name}.tf"
+            write_member_template(settings, name, roles, template)
+            module.write_text(terraform_module(settings, STACK_DESCRIPTIONS[name], roles), encoding="utf-8")
+            paths += [template, module]
+    upgrade = folder / f"{READING_STACK}-upgrade.template.json"
+    write_member_template(settings, READING_STACK, upgrading_roles(settings), upgrade)
+    return [*paths, upgrade]
+
+
+def write_member_template(settings: Settings, name: str, roles: Sequence[MemberRole], path: Path) -> None:
+    """Write the template of the stack *name* with *roles*."""
+    text = json.dumps(member_template(settings, name, roles), separators=(",", ":"))
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def upgrading_roles(settings: Settings) -> list[MemberRole]:
+    """
+    Return the roles that read, and beside them those of stacks with a function for each adviser.
+
+    An upgrade needs both while the old functions still run.
+    """
+    earlier = [member_role(detector, RoleKind.READ) for detector in advisers(settings)]
+    return [*reading_roles(settings), *earlier]
 
 
 def member_stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
     """Return the roles of each stack: the roles that read, and those that change something."""
     return {
-        READING_STACK: [
-            *(member_role(detector, RoleKind.READ) for detector in settings.enabled()),
-            *(member_role(reader, RoleKind.READ) for reader in bill_readers(settings.bill)),
-        ],
+        READING_STACK: reading_roles(settings),
         CHANGING_STACK: changing_roles(settings, today),
     }
+
+
+def reading_roles(settings: Settings) -> list[MemberRole]:
+    """Return the roles through which detectors and the bill read."""
+    readers = [*sweep_readers(settings), *bill_readers(settings.bill)]
+    return [member_role(reader, RoleKind.READ) for reader in readers]
 
 
 def member_template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from aws_cdk import Annotations, ArnFormat, Duration, Stack
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_ce as ce
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -17,25 +15,36 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from ml_janitor.config import schedules
 from ml_janitor.config.sections import BillSection
-from ml_janitor.core.durations import DAY, WEEK
-from ml_janitor.report.telemetry import ACCOUNTS_METRIC, DETECTOR_DIMENSION, METRICS_NAMESPACE, REFUSED_METRIC
+from ml_janitor.report.telemetry import (
+    DETECTOR_DIMENSION,
+    FAILED_METRIC,
+    HELD_BACK_METRIC,
+    METRICS_NAMESPACE,
+    MISSED_METRIC,
+    REFUSED_METRIC,
+)
 
 # --- alarms ---------------------------------------------------------------------------------------
 
 
-def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
+def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None, *, email: str) -> sns.Topic:
     """
     Create the topic that all alarms notify, over TLS only, and under *key* if there is one.
+
+    The address *email* gets them too, once its owner has confirmed.
 
     The policy that demands TLS replaces the topic's default, which would let alarms publish. So alarms are
     allowed by name, else nobody would hear them
     (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
     """
     topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True, master_key=key)
+    if email:
+        sns.Subscription(topic, "Email", topic=topic, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=email)
     alarms = Stack.of(scope).format_arn(
         service="cloudwatch", resource="alarm", resource_name="*", arn_format=ArnFormat.COLON_RESOURCE_NAME
     )
@@ -77,77 +86,84 @@ def create_alarm(
     return made
 
 
-def run_count_metric(detector: str, *, period: Duration) -> cloudwatch.Metric:
-    """Count the runs of *detector* over an organization that began: each counts its accounts once."""
-    return cloudwatch.Metric(
-        namespace=METRICS_NAMESPACE,
-        metric_name=ACCOUNTS_METRIC,
-        dimensions_map={DETECTOR_DIMENSION: detector},
-        statistic="SampleCount",
-        period=period,
-    )
-
-
-def watch_schedule(
+def create_alarms(
     scope: Construct,
-    runs: Callable[..., cloudwatch.IMetric],
-    *,
-    name: str,
-    schedule: str,
     topic: sns.ITopic,
+    *,
+    failed: sqs.IQueue,
+    undelivered: sqs.IQueue,
+    acts: bool,
+    machine: stepfunctions.IStateMachine | None,
+    receiver: lambda_.IFunction | None,
 ) -> None:
-    """Create an alarm on a *schedule* that did not run its target; *runs* counts its runs in a period."""
-    watched = silence_periods(schedule)
-    if watched is None:
-        Annotations.of(scope).add_info(
-            f"{name} runs on {schedule}, less than once a week: CloudWatch cannot see that it did not run. "
-            "The digest and janitor doctor say so instead."
+    """
+    Create the alarms of a deployment, over all of its functions.
+
+    The queues are watched for what arrives in them, so that each new failure rings. Where nothing *acts* or
+    can be undone, there is nothing to watch of that; *machine* is that of an organization, and *receiver*
+    Slack's. AWS counts failures of the receiver as 5xx (Lambda developer guide, "Monitoring Lambda function
+    URLs"); its refusals are 4xx, of which anybody may cause as many as they like.
+    """
+    quarter, where = Duration.minutes(15), "Its execution in Step Functions says where."
+    watched: dict[str, tuple[cloudwatch.IMetric, str]] = {
+        "RunFailed": (
+            failed.metric_number_of_messages_sent(period=quarter),
+            "A run failed twice. Its event and error are in the queue Failed; the function's log says why.",
+        ),
+        "NotDelivered": (
+            undelivered.metric_number_of_messages_sent(period=quarter),
+            "A schedule could not start its function. Its event is in the queue Undelivered, and says why.",
+        ),
+    }
+    if acts:
+        watched |= {
+            FAILED_METRIC: (
+                own_metric(FAILED_METRIC),
+                "An action failed. `janitor findings` says which, and why.",
+            ),
+            HELD_BACK_METRIC: (
+                own_metric(HELD_BACK_METRIC),
+                "A limit held something back. The report says which limit, and what to do.",
+            ),
+            REFUSED_METRIC: (
+                own_metric(REFUSED_METRIC),
+                "A record in the ledger is not what was signed; nothing was done from it. The log says more.",
+            ),
+        }
+    if machine is not None:
+        watched |= {
+            "OrganizationFailed": (
+                machine.metric_failed(period=quarter),
+                f"A run over the organization failed, or left accounts without a result. {where}",
+            ),
+            "OrganizationTimedOut": (
+                machine.metric_timed_out(period=quarter),
+                f"A run over the organization was broken off after a day. {where}",
+            ),
+        }
+    if receiver is not None:
+        watched["PressNotTaken"] = (
+            receiver.metric("Url5xxCount", period=quarter, statistic="Sum"),
+            "A press in Slack could not be taken. The log of Slack's receiver says why.",
         )
-        return
-    period, periods = watched
+    for name, (metric, says) in watched.items():
+        create_alarm(scope, name, metric=metric, says=says, topic=topic)
     create_alarm(
         scope,
-        "DidNotRun",
-        metric=runs(period=period),
-        says=f"{name}: its schedule ({schedule}) did not run it.",
+        "SweepMissed",
+        metric=own_metric(MISSED_METRIC),
+        says="A sweep, the digest or the bill did not run on its schedule. `janitor doctor` says which.",
         topic=topic,
-        threshold=1,
-        comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-        periods=periods,
+        periods=2,
         missing=cloudwatch.TreatMissingData.BREACHING,
     )
 
 
-def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
-    """Create alarms on an armed detector: a failed act, a limit that held something back, a forged record."""
-    for id_, says in (
-        ("ActionsFailed", f"{name}: an action failed. The report and `janitor findings` say which, and why."),
-        ("HeldBack", f"{name}: a limit held something back. The report says which limit, and what to do."),
-        (REFUSED_METRIC, f"{name}: a record in the ledger is not what was signed; nothing was done from it."),
-    ):
-        metric = cloudwatch.Metric(
-            namespace=METRICS_NAMESPACE,
-            metric_name=id_,
-            dimensions_map={DETECTOR_DIMENSION: name},
-            statistic="Maximum",
-            period=Duration.hours(1),
-        )
-        create_alarm(scope, id_, metric=metric, says=says, topic=topic)
-
-
-def silence_periods(schedule: str) -> tuple[Duration, int] | None:
-    """
-    Return how long a schedule may be silent: a period, and how many of them.
-
-    An alarm sees seven days at the most (PutMetricAlarm: Period times EvaluationPeriods), so a weekly
-    schedule gets exactly those, and a longer one None: its alarm would ring between any two runs.
-    """
-    every = schedules.schedule_period(schedule)
-    if every > WEEK:
-        return None
-    if every >= DAY:
-        return Duration.days(1), min(7, math.ceil(every / DAY) + 1)
-    return Duration.hours(1), min(24, 2 * math.ceil(every / timedelta(hours=1)) + 1)
+def own_metric(name: str) -> cloudwatch.Metric:
+    """Return a metric that the janitor writes for all detectors together, hour by hour."""
+    return cloudwatch.Metric(
+        namespace=METRICS_NAMESPACE, metric_name=name, statistic="Maximum", period=Duration.hours(1)
+    )
 
 
 # --- dashboard ------------------------------------------------------------------------------------
@@ -157,10 +173,9 @@ METRIC_DAY = Duration.days(1)
 
 
 def create_dashboard(
-    scope: Construct, id_: str, functions: dict[str, lambda_.IFunction]
+    scope: Construct, id_: str, detectors: Sequence[str], functions: Mapping[str, lambda_.IFunction]
 ) -> cloudwatch.Dashboard:
-    """Create one page for the whole deployment; *functions* are by detector."""
-    detectors = list(functions)
+    """Create one page for the whole deployment: *detectors*, and the *functions* that sweep, by name."""
     made = cloudwatch.Dashboard(scope, id_, default_interval=Duration.days(30))
     made.add_widgets(
         metric_graph(
@@ -174,7 +189,14 @@ def create_dashboard(
         metric_graph("Looked at", "LookedAt", detectors),
     )
     made.add_widgets(
-        metric_graph("Seconds a sweep takes", "Duration", detectors, width=12),
+        cloudwatch.GraphWidget(
+            title="Milliseconds a run takes",
+            width=12,
+            left=[
+                function.metric_duration(period=METRIC_DAY, label=name, statistic="Maximum")
+                for name, function in functions.items()
+            ],
+        ),
         cloudwatch.GraphWidget(
             title="Runs that failed",
             width=12,

@@ -20,7 +20,9 @@ from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.reading import bill_reads, cost_explorer_reads
 from ml_janitor.bill.report import BILL_FOLDER
+from ml_janitor.config.functions import ADVISERS, Advisers
 from ml_janitor.config.member_roles import (
+    GrantConditions,
     PolicyDocument,
     RoleKind,
     RoleReader,
@@ -60,6 +62,21 @@ class Rights:
         lists = [self._lists(f"{detector.name}/*")] if organization else []
         return [own, *where, *lists]
 
+    def of_advisers(self, advisers: Sequence[Detector[Any]]) -> list[RolePermissions]:
+        """Allow sweeps with all *advisers*: the union of what they read, no act, and no object's content."""
+        organization = self.settings.organization.used
+        used = [uses.sweep_uses(detector, armed=False, organization=organization) for detector in advisers]
+        own = self._own(uses.merged_table_grants(used, self.ledger.table_arn))
+        keeps = [grant for detector in advisers for grant in self._keeps(detector)]
+        reader = Advisers(advisers)
+        if organization:
+            prices = [grant for grant in reader.reads if grant.action == GET_PRODUCTS]
+            lists, taking = self._lists(f"{ADVISERS}/*"), self._taking_on(reader, RoleKind.READ)
+            return [own, RolePermissions([*keeps, *prices]), lists, taking]
+        regions = tuple(self.settings.janitor.regions) or (self.stack.region,)
+        everywhere = [GrantPlace(self.stack.account, "*")]
+        return [own, RolePermissions([*keeps, *reader.reads], everywhere, regions=regions)]
+
     def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[RolePermissions]:
         """Allow undoing what the detectors did."""
         return [self.own(uses.undo_uses()), self.signing(KeyUser.UNDO), *map(self._undoes, undoable)]
@@ -94,9 +111,11 @@ class Rights:
 
     def own(self, used: uses.TableUses) -> RolePermissions:
         """Allow what is *used* of the ledger, and the secret with Slack's token, if there is one."""
+        return self._own(uses.table_grants(used, self.ledger.table_arn))
+
+    def _own(self, ledger: Iterable[Grant]) -> RolePermissions:
         secret = self.settings.janitor.slack_secret
-        slack = [self.secret(secret)] if secret else []
-        return RolePermissions([*uses.table_grants(used, self.ledger.table_arn), *slack])
+        return RolePermissions([*ledger, *([self.secret(secret)] if secret else [])])
 
     def secret(self, name: str) -> Grant:
         """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
@@ -204,11 +223,16 @@ class GrantPlace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RolePermissions:
-    """Permissions of a function's role: *grants*, each in the places *where*, except *denied*."""
+    """
+    Permissions of a function's role: *grants*, each in the places *where*, except *denied*.
+
+    A condition on *regions* limits what is in places of any region.
+    """
 
     grants: Sequence[Grant]
     where: Sequence[GrantPlace] = ()
     denied: Sequence[iam.PolicyStatement] = ()
+    regions: tuple[str, ...] = ()
 
 
 def own_places(stack: Stack, regions: Sequence[str]) -> list[GrantPlace]:
@@ -232,10 +256,15 @@ def undoing_places(stack: Stack, arming: Arming, regions: Sequence[str]) -> list
     )
 
 
-def allow_statements(
-    stack: Stack, grants: Iterable[Grant], where: Sequence[GrantPlace]
-) -> list[iam.PolicyStatement]:
+def allow_statements(stack: Stack, allowed: RolePermissions) -> list[iam.PolicyStatement]:
     """Return one Allow per set of actions under the same conditions, or as many as its resources need."""
+    only = Condition("StringEquals", "aws:RequestedRegion", allowed.regions)
+
+    def on(grant: Grant) -> list[tuple[str, GrantConditions]]:
+        regional = bool(allowed.regions) and not is_whole(grant.on)
+        when = (*grant.when, only) if regional else grant.when
+        return [(resource, when) for resource in grant_resources(stack, grant, allowed.where)]
+
     return [
         iam.PolicyStatement(
             actions=list(granted),
@@ -248,10 +277,7 @@ def allow_statements(
                 for condition in when
             ),
         )
-        for granted, when, resources in group_grants(
-            grants,
-            lambda grant: [(resource, grant.when) for resource in grant_resources(stack, grant, where)],
-        )
+        for granted, when, resources in group_grants(allowed.grants, on, merged=bool(allowed.regions))
         for some in split_resources(stack, resources)
     ]
 
@@ -278,12 +304,17 @@ def deny_statements(statements: Iterable[PolicyDocument]) -> list[iam.PolicyStat
 
 def grant_resources(stack: Stack, grant: Grant, where: Sequence[GrantPlace]) -> list[str]:
     """Return the ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
-    if grant.on == "*" or grant.on.startswith(UNRESOLVED_TOKEN):
+    if is_whole(grant.on) and not grant.on.startswith("arn:"):
         return [grant.on]
     if grant.on.startswith("arn:"):
         return [in_stack_account(stack, grant.on)]
     service, own = grant.action.partition(":")[0], stack_partition(stack)
     return [f"arn:{own}:{service}:{place.region}:{place.account}:{grant.on}" for place in where]
+
+
+def is_whole(resource: str) -> bool:
+    """Return whether *resource* of a grant is all, or an ARN, so that it is the same in all places."""
+    return resource == "*" or resource.startswith((UNRESOLVED_TOKEN, "arn:"))
 
 
 def in_stack_account(stack: Stack, text: str) -> str:

@@ -16,9 +16,17 @@ from constructs import Construct
 
 from infra import member
 from infra.bundle import PROJECT_ROOT
-from infra.function import JanitorFunction, Network, SharedProperties, bundle_code, shape_roles
+from infra.function import (
+    JanitorFunction,
+    Network,
+    RunScheduler,
+    SharedProperties,
+    bundle_code,
+    create_queue,
+    shape_roles,
+)
 from infra.keys import KeyUser, SigningKeys, policy_administrators
-from infra.monitoring import Budgets, alarm_topic, create_alarm, create_dashboard, watch_acts
+from infra.monitoring import Budgets, alarm_topic, create_alarms, create_dashboard
 from infra.permissions import Rights, RolePermissions, allow_invoking
 from infra.state_machine import OrganizationMachine, transitions_price
 from infra.storage import DESCRIPTIONS_AGE, FILE_AGE, LedgerTable, ReportBucket
@@ -26,6 +34,7 @@ from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.reading import request_warnings
+from ml_janitor.config.functions import ADVISERS, Advisers, advisers, has_own_function, schedule_groups
 from ml_janitor.config.member_roles import ACCOUNTS_FUNCTION_ROLE, UNDO_FUNCTION_ROLE, sweep_role_name
 from ml_janitor.config.sections import unmatched_routes
 from ml_janitor.config.settings import (
@@ -52,9 +61,13 @@ ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
 
 
+WATCH_SCHEDULE = "rate(1 hour)"
+"""The schedule on which the digest's function looks whether all others ran."""
+
+
 class JanitorStack(Stack):
     """
-    One scheduled function per enabled detector, a digest, and what they share.
+    A function for each detector that may act, one for all advisers, a digest, and what they share.
 
     *settings* decide which detectors there are, when they run and what they may act on; they are validated
     before anything is made, by the same code that reads them in Lambda. *today* decides whether what a
@@ -80,7 +93,7 @@ class JanitorStack(Stack):
         section, in_organization = settings.janitor, settings.organization.used
         shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
         key = kms.Key.from_key_arn(self, "Key", section.kms_key) if section.kms_key else None
-        self.topic = alarm_topic(self, "Alarms", key)
+        self.topic = alarm_topic(self, "Alarms", key, email=section.alarm_email)
         self.ledger = LedgerTable(self, "Ledger")
         undoable = settings.undoable(today)
         self.keys = SigningKeys(self, undoable=bool(undoable))
@@ -96,11 +109,12 @@ class JanitorStack(Stack):
                 f"{DESCRIPTIONS_KEY}/": DESCRIPTIONS_AGE,
             },
         )
+        self.failed = create_queue(self, "Failed", key)
+        self.scheduler = RunScheduler(self, "Scheduler", time_zone=section.time_zone, key=key)
         self.shared = SharedProperties(
             code=bundle_code("arm64"),
             architecture=lambda_.Architecture.ARM_64,
-            topic=self.topic,
-            time_zone=section.time_zone,
+            failed=self.failed,
             environment={
                 "JANITOR_TABLE": self.ledger.table_name,
                 "JANITOR_BUCKET": self.reports.bucket_name,
@@ -118,14 +132,22 @@ class JanitorStack(Stack):
         names = {detector.name for detector in undoable}
         undo = self._undo(undoable) if undoable else None
         organization = self._organization() if in_organization else None
-        self.functions = {
-            detector.name: self._sweep(detector, undo if detector.name in names else None, organization)
+        sweeping = {
+            detector.name: self._sweep(
+                detector, undo if detector.name in names else None, several=in_organization
+            )
             for detector in settings.enabled()
+            if has_own_function(settings, detector.name)
         }
+        if others := advisers(settings):
+            sweeping[ADVISERS] = self._advisers(others, several=in_organization)
+        self.functions = {name: made.function for name, made in sweeping.items()}
+        for group in schedule_groups(settings):
+            self.scheduler.sweep(sweeping[group.function], group, organization)
         if organization is not None:
             organization.may_invoke(list(self.functions.values()))
             cdk.Annotations.of(self).add_info(transitions_price(settings))
-        JanitorFunction(
+        digest = JanitorFunction(
             self,
             "Digest",
             name="digest",
@@ -136,11 +158,14 @@ class JanitorStack(Stack):
             environment=self.keys.environment(KeyUser.DIGEST),
             timeout=Duration.minutes(5),
             memory=ONE_CORE_MB if in_organization else 512,
-        ).run_on(section.digest_schedule)
+        )
+        self.scheduler.invoke(digest, "Schedule", digest.function, section.digest_schedule)
+        self.scheduler.invoke(digest, "Watch", digest.function, WATCH_SCHEDULE, only="schedules")
         if settings.bill.enabled:
             self._bill()
+        buttons = None
         if section.slack_secret and section.slack_signing_secret:
-            SlackButtons(
+            buttons = SlackButtons(
                 self,
                 "Slack",
                 signing_secret=section.slack_signing_secret,
@@ -158,8 +183,19 @@ class JanitorStack(Stack):
             )
         if section.ledger_writers:
             self._close(section.ledger_writers, section.administrators)
+        create_alarms(
+            self,
+            self.topic,
+            failed=self.failed,
+            undelivered=self.scheduler.undelivered,
+            acts=bool(undoable),
+            machine=organization.machine if organization else None,
+            receiver=buttons.receiver if buttons else None,
+        )
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
-        create_dashboard(self, "Dashboard", self.functions)
+        create_dashboard(
+            self, "Dashboard", [detector.name for detector in settings.enabled()], self.functions
+        )
         self._outputs()
         if in_organization:
             self._member_roles(today)
@@ -186,11 +222,8 @@ class JanitorStack(Stack):
             cdk.Annotations.of(self).add_info(f"warning: janitor.toml: {note}")
 
     def _sweep(
-        self,
-        detector: Detector[Any],
-        undo: lambda_.IFunction | None,
-        organization: OrganizationMachine | None,
-    ) -> lambda_.IFunction:
+        self, detector: Detector[Any], undo: lambda_.IFunction | None, *, several: bool
+    ) -> JanitorFunction:
         """Create the function of *detector*, which has interrupted actions brought back by *undo*."""
         allowed, environment = self.rights.of_sweep(detector), {"JANITOR_DETECTOR": detector.name}
         if undo is not None:
@@ -198,7 +231,7 @@ class JanitorStack(Stack):
             allowed += [allow_invoking(undo), self.rights.signing(KeyUser.UNDOABLE, *armed)]
             environment["JANITOR_UNDO"] = undo.function_name
             environment |= self.keys.environment(KeyUser.UNDOABLE, *armed)
-        made = JanitorFunction(
+        return JanitorFunction(
             self,
             type(detector).__name__,
             name=detector.name,
@@ -208,12 +241,23 @@ class JanitorStack(Stack):
             shared=self.shared,
             environment=environment,
             memory=1024,
-            role_name=sweep_role_name(detector.name) if organization else None,
+            role_name=sweep_role_name(detector.name) if several else None,
         )
-        made.run_on(self.settings.schedule(type(detector)), organization)
-        if undo is not None:
-            watch_acts(made, name=detector.name, topic=self.topic)
-        return made.function
+
+    def _advisers(self, others: Sequence[Detector[Any]], *, several: bool) -> JanitorFunction:
+        """Create the function of all *others*; in an organization the state machine starts the next part."""
+        return JanitorFunction(
+            self,
+            "Advisers",
+            name=ADVISERS,
+            description=Advisers.summary(),
+            handler="advisers",
+            allowed=self.rights.of_advisers(others),
+            shared=self.shared,
+            memory=1024,
+            continues=not several,
+            role_name=sweep_role_name(ADVISERS) if several else None,
+        )
 
     def _undo(self, undoable: Iterable[Detector[Any]]) -> lambda_.IFunction:
         """Create the function that undoes actions, while there can be something to undo."""
@@ -250,14 +294,13 @@ class JanitorStack(Stack):
             accounts=accounts.function,
             lists=self.reports,
             at_once=self.settings.organization.at_once,
-            topic=self.topic,
             key=self.shared.key,
         )
 
     def _bill(self) -> None:
         """Create the function that reads the bill; AWS charges for each of its readings."""
         bill = self.settings.bill
-        JanitorFunction(
+        reading = JanitorFunction(
             self,
             "Bill",
             name="bill",
@@ -268,7 +311,8 @@ class JanitorStack(Stack):
             environment=self.keys.environment(KeyUser.BILL),
             memory=1024,
             role_name=sweep_role_name(BilledResources.name) if self.settings.organization.used else None,
-        ).run_on(bill.schedule)
+        )
+        self.scheduler.invoke(reading, "Schedule", reading.function, bill.schedule)
         most = bill.max_requests * PRICE_PER_REQUEST
         cdk.Annotations.of(self).add_info(
             f"[bill] enabled: each run of the function bill asks Cost Explorer at most "
@@ -375,15 +419,7 @@ class SlackButtons(Construct):
             answers=True,
             concurrency=concurrency or None,  # anybody may call it: no more of the account's than this
         )
-        # Lambda counts failures of the receiver as 5xx (developer guide, "Monitoring Lambda function URLs").
-        # Its refusals are 4xx, of which anybody may cause as many as they like.
-        create_alarm(
-            receiver,
-            "NotTaken",
-            metric=receiver.function.metric("Url5xxCount", period=Duration.minutes(15), statistic="Sum"),
-            says="slack-receiver: a press in Slack could not be taken. Its log group says why.",
-            topic=shared.topic,
-        )
+        self.receiver = receiver.function
         url = receiver.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
         cdk.CfnOutput(
             cdk.Stack.of(self), "SlackRequestUrl", value=url.url, description="For Slack's interactivity"

@@ -1,4 +1,4 @@
-"""The state machine that runs a detector over an organization: definition, price, role, log and alarms."""
+"""The state machine that runs detectors over an organization: definition, price, role and log."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from decimal import Decimal
 from typing import Any
 
 import aws_cdk as cdk
-from aws_cdk import Duration, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
-from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from infra.monitoring import create_alarm
 from infra.permissions import acknowledge, nag_ids
 from ml_janitor.config import schedules
+from ml_janitor.config.functions import schedule_groups
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import allow
@@ -49,7 +48,7 @@ Permissions that Step Functions needs of a role to write logs; none has a resour
 
 class OrganizationMachine(Construct):
     """
-    The state machine, under a role of its own, with its log, and alarms on runs that failed.
+    The state machine, under a role of its own, with its log.
 
     *accounts* lists and closes, *lists* is the bucket with the lists. `may_invoke` lets it invoke the
     detectors' functions, which are made later.
@@ -63,7 +62,6 @@ class OrganizationMachine(Construct):
         accounts: lambda_.IFunction,
         lists: s3.IBucket,
         at_once: int,
-        topic: sns.ITopic,
         key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, id_)
@@ -92,7 +90,7 @@ class OrganizationMachine(Construct):
         self.machine = stepfunctions.StateMachine(
             self,
             "Runs",
-            comment="ML Janitor: one detector over all accounts of the organization",
+            comment="ML Janitor: detectors over all accounts of the organization",
             definition_body=stepfunctions.DefinitionBody.from_string(
                 json.dumps(
                     define_state_machine(accounts.function_arn, at_once=at_once)
@@ -116,33 +114,19 @@ class OrganizationMachine(Construct):
             "AwsSolutions-SF2",
             reason="Its log has every step, and the ledger each account's result: no traces are needed.",
         )
-        for id_of, metric, what in (
-            ("Failed", self.machine.metric_failed(period=Duration.minutes(15)), "failed"),
-            (
-                "TimedOut",
-                self.machine.metric_timed_out(period=Duration.minutes(15)),
-                "was broken off after a day",
-            ),
-        ):
-            create_alarm(
-                self,
-                id_of,
-                metric=metric,
-                says=f"organization: a run {what}. Its execution in Step Functions says where; the log of "
-                "the function accounts says which accounts left no result.",
-                topic=topic,
-            )
 
     def may_invoke(self, functions: Sequence[lambda_.IFunction]) -> None:
         """Let it have *functions* look at an account; they are what its input may name."""
         for function in functions:
             self._allow(["lambda:InvokeFunction"], function.function_arn)
 
-    def input_for(self, function: lambda_.IFunction, detector: str) -> scheduler.ScheduleTargetInput:
-        """Return the input with which a schedule starts it, to run *detector*."""
+    def input_for(
+        self, function: lambda_.IFunction, detectors: Sequence[str]
+    ) -> scheduler.ScheduleTargetInput:
+        """Return the input with which a schedule starts it, to run *detectors*."""
         return scheduler.ScheduleTargetInput.from_object(
             {
-                "detector": detector,
+                "detectors": list(detectors),
                 "function": function.function_arn,
                 "time": scheduler.ContextAttribute.scheduled_time,
             }
@@ -198,6 +182,9 @@ each time a step of your workflow is executed", retries too.
 
 PRICED_PERIOD = timedelta(days=30)
 
+IN_PARTS, NEXT_PART = "EachAccountInParts", "NextPart"
+"""The map of runs with several detectors, and its state between two parts, which is in no estimate."""
+
 MAP_LABEL = "Accounts"
 """Label of the executions of single accounts, in their ARNs and in CloudWatch's metrics of them."""
 
@@ -234,24 +221,14 @@ BUSY_RETRIER: StateMachineDefinition = {
 
 def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefinition:
     """
-    Define a run for {"detector", "function", "time"}, around the function with the ARN *accounts*.
+    Define a run for {"detectors", "function", "time"}, around the function with the ARN *accounts*.
 
     A failure in one account ends in that account's own execution, and Close finds the accounts without a
     result: also where the map itself failed, or was given up. Where List fails, nothing is looked at. No
     state has more in it than a few numbers for each account: a state takes 256 KiB (developer guide,
-    "Quotas"). An account at which another execution is at work waits for it, and so does Close.
+    "Quotas"). An account at which another execution is at work waits for it, and so does Close. Detectors
+    that did not fit into the function's time are the next part: the function says which.
     """
-    sweep = _invoke(
-        {"FunctionName.$": "$.function"},
-        {
-            "time.$": "$.time",
-            "started.$": "$$.State.EnteredTime",
-            "account.$": "$.account",
-            "regions.$": "$.regions",
-        },
-        retried=THROTTLE_ERRORS,
-    )
-    sweep["Retry"].append(BUSY_RETRIER)
     return {
         "StartAt": "List",
         "TimeoutSeconds": RUN_SECONDS,
@@ -260,49 +237,54 @@ def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefiniti
                 **_step(accounts, "list"),
                 "ResultSelector": {"bucket.$": "$.Payload.bucket", "key.$": "$.Payload.key"},
                 "ResultPath": "$.list",
-                "Next": "EachAccount",
+                "Next": "OneOrSeveral",
             },
-            "EachAccount": {
-                "Type": "Map",
-                "Label": MAP_LABEL,
-                "ItemReader": {
-                    "Resource": "arn:aws:states:::s3:getObject",
-                    "ReaderConfig": {"InputType": "JSON"},
-                    "Parameters": {"Bucket.$": "$.list.bucket", "Key.$": "$.list.key"},
-                },
-                "ItemSelector": {
-                    "function.$": "$.function",
-                    "time.$": "$.time",
-                    "account.$": "$$.Map.Item.Value.account",
-                    "regions.$": "$$.Map.Item.Value.regions",
-                },
-                "MaxConcurrency": at_once,
-                "ToleratedFailurePercentage": 100.0,  # the sandbox's interpreter reads no whole number here
-                "ItemProcessor": {
-                    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-                    "StartAt": "Sweep",
-                    "States": {
-                        "Sweep": {
-                            **sweep,
-                            "OutputPath": "$.StatusCode",
-                            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NoAnswer"}],
-                            "End": True,
-                        },
-                        "NoAnswer": {"Type": "Pass", "Result": 0, "End": True},
-                    },
-                },
-                "ResultPath": None,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Close"}],
-                "Next": "Close",
+            "OneOrSeveral": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.detectors[1]", "IsPresent": True, "Next": IN_PARTS}],
+                "Default": "EachAccount",
             },
+            "EachAccount": _map(at_once, MAP_LABEL, _ONE_DETECTOR),
+            IN_PARTS: _map(at_once, "Parts", _SEVERAL_DETECTORS),
             "Close": {**_step(accounts, "close"), "OutputPath": "$.Payload", "End": True},
         },
     }
 
 
+def _map(at_once: int, label: str, of_account: StateMachineDefinition) -> StateMachineDefinition:
+    """Return the map over the accounts of the list, each with the states *of_account*."""
+    return {
+        "Type": "Map",
+        "Label": label,
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSON"},
+            "Parameters": {"Bucket.$": "$.list.bucket", "Key.$": "$.list.key"},
+        },
+        "ItemSelector": {
+            "function.$": "$.function",
+            "time.$": "$.time",
+            "detectors.$": "$.detectors",
+            "part": 1,
+            "account.$": "$$.Map.Item.Value.account",
+            "regions.$": "$$.Map.Item.Value.regions",
+        },
+        "MaxConcurrency": at_once,
+        "ToleratedFailurePercentage": 100.0,  # the sandbox's interpreter reads no whole number here
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": next(iter(of_account)),
+            "States": of_account,
+        },
+        "ResultPath": None,
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Close"}],
+        "Next": "Close",
+    }
+
+
 def _step(accounts: str, step: str) -> StateMachineDefinition:
     """Return one step of the function that lists accounts; either step can be repeated."""
-    payload = {"step": step, "detector.$": "$.detector", "time.$": "$.time"}
+    payload = {"step": step, "detectors.$": "$.detectors", "time.$": "$.time"}
     return _invoke({"FunctionName": accounts}, payload, retried=[*THROTTLE_ERRORS, *TRANSIENT_ERRORS])
 
 
@@ -328,26 +310,74 @@ def _invoke(
     }
 
 
-def count_transitions(of: StateMachineDefinition) -> tuple[int, int]:
-    """
-    Count the transitions of a run itself, and those that each account adds: every state, entered once.
+def _caught(then: str) -> list[StateMachineDefinition]:
+    """Return the catcher of whatever fails in one account."""
+    return [{"ErrorEquals": ["States.ALL"], "Next": then}]
 
-    Without retries no run makes more, and an account that answers makes one less.
+
+_SWEEP = _invoke(
+    {"FunctionName.$": "$.function"},
+    {
+        "time.$": "$.time",
+        "started.$": "$$.State.EnteredTime",
+        "account.$": "$.account",
+        "regions.$": "$.regions",
+        "detectors.$": "$.detectors",
+        "part.$": "$.part",
+    },
+    retried=THROTTLE_ERRORS,
+)
+_SWEEP["Retry"].append(BUSY_RETRIER)
+
+_ONE_DETECTOR: StateMachineDefinition = {
+    "Sweep": {**_SWEEP, "OutputPath": "$.StatusCode", "Catch": _caught("NoAnswer"), "End": True},
+    "NoAnswer": {"Type": "Pass", "Result": 0, "End": True},
+}
+
+_SEVERAL_DETECTORS: StateMachineDefinition = {
+    "SweepPart": {**_SWEEP, "ResultPath": "$.answer", "Catch": _caught("Done"), "Next": "Rest"},
+    "Rest": {
+        "Type": "Choice",
+        "Choices": [{"Variable": "$.answer.Payload.rest[0]", "IsPresent": True, "Next": NEXT_PART}],
+        "Default": "Done",
+    },
+    NEXT_PART: {
+        "Type": "Pass",
+        "Parameters": {
+            **{f"{name}.$": f"$.{name}" for name in ("function", "time", "account", "regions")},
+            "detectors.$": "$.answer.Payload.rest",
+            "part.$": "$.answer.Payload.part",
+        },
+        "Next": "SweepPart",
+    },
+    "Done": {"Type": "Pass", "Result": 0, "End": True},
+}
+"""States of an account with several detectors: the rest, which had no time, is the next part."""
+
+
+def count_transitions(of: StateMachineDefinition, *, several: bool) -> tuple[int, int]:
     """
-    (per_account,) = (state["ItemProcessor"] for state in of["States"].values() if "ItemProcessor" in state)
-    return len(of["States"]), len(per_account["States"])
+    Count the transitions of a run itself, and those that each account adds, for one detector or *several*.
+
+    Without retries and next parts no run makes more, and an account that answers makes one less.
+    """
+    maps = {name: state for name, state in of["States"].items() if state["Type"] == "Map"}
+    entered = maps[IN_PARTS if several else "EachAccount"]["ItemProcessor"]["States"]
+    return len(of["States"]) - len(maps) + 1, len(entered.keys() - {NEXT_PART})
 
 
 def transitions_price(settings: Settings) -> str:
     """Estimate the maximum cost of the transitions of all detectors in 30 nights, in words."""
     section = settings.organization
-    of_run, of_account = count_transitions(define_state_machine("", at_once=section.at_once))
+    definition = define_state_machine("", at_once=section.at_once)
     found = len(dict.fromkeys(section.accounts)) or 100
-    runs = [
-        PRICED_PERIOD / schedules.schedule_period(settings.schedule(type(detector)))
-        for detector in settings.enabled()
-    ]
-    dollars = Decimal(str(round(sum(runs), 3))) * (of_run + found * of_account) * TRANSITION_USD
+    runs, dollars = 0.0, Decimal(0)
+    for group in schedule_groups(settings):
+        of_run, of_account = count_transitions(definition, several=len(group.detectors) > 1)
+        nights = PRICED_PERIOD / schedules.schedule_period(group.schedule)
+        runs += nights
+        dollars += Decimal(str(round(nights, 3))) * (of_run + found * of_account) * TRANSITION_USD
+    of_run, of_account = count_transitions(definition, several=False)
     basis = "" if section.accounts else ", for every 100 accounts"
     held = (
         f" A run looks at about {accounts_in_time(settings)} large accounts in an hour: at_once "
@@ -356,7 +386,7 @@ def transitions_price(settings: Settings) -> str:
     more = "" if section.accounts else held
     return (
         f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
-        f"account. In 30 nights all detectors run {round(sum(runs))} times, which costs up to "
+        f"account. In 30 nights its schedules start {round(runs)} runs, which costs up to "
         f"{format_usd(dollars)}{basis}; accounts without anything are looked at less often, and cost "
         f"less.{more}"
     )

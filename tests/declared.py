@@ -12,6 +12,7 @@ import boto3
 
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.reading import bill_reads, cost_explorer_reads
+from ml_janitor.config.functions import ADVISERS, advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import OWN_ACCOUNT, Detector, Grant
 from ml_janitor.ledger import uses
@@ -73,6 +74,11 @@ class Deployed:
     def functions(self) -> list[Function]:
         """All functions."""
         return [self._function(name) for name in self.stack.of_type("AWS::Lambda::Function")]
+
+    def schedule_roles(self) -> set[str]:
+        """The roles under which schedules start something."""
+        schedules = self.stack.of_type("AWS::Scheduler::Schedule").values()
+        return {self.resolve(one["Target"]["RoleArn"]) for one in schedules}
 
     def roles(self) -> dict[str, RoleOfSandbox]:
         """
@@ -279,6 +285,10 @@ class Declared:
         found: set[Permission] = set(self._own(function))
         if self.settings.organization.used:
             return found | set(self._through_roles(function))
+        if function.name == ADVISERS:
+            only = ("StringEquals", "aws:RequestedRegion", tuple(swept))
+            for each in advisers(self.settings):
+                found |= self._everywhere(each.reads, [(self.deployed.account, "*")], only)
         if detector is not None:
             found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
             if self._armed(detector):
@@ -297,6 +307,12 @@ class Declared:
     def _through_roles(self, function: Function) -> Iterator[Permission]:
         """Of an organization: the roles of all accounts, and in those of `act_in` what acts and undoes."""
         path, named = f"role{self.settings.janitor.role_path}ml-janitor-member-", list[tuple[str, str]]()
+        if function.name == ADVISERS:
+            named.append(("*", ADVISERS))
+            yield from self._kept(f"organization/{ADVISERS}/*", "Get")
+            yield from self._everywhere(
+                [one for each in advisers(self.settings) for one in each.reads if one.action == PRICES], ()
+            )
         if (detector := self._detector(function)) is not None:
             named.append(("*", detector.name))
             if self._armed(detector):
@@ -322,7 +338,7 @@ class Declared:
             yield Permission("sts:AssumeRole", f"arn:aws:iam::{account}:{path}{name}", inside)
 
     def of_schedule(self, function: Function) -> set[Permission]:
-        """To invoke, and to leave word."""
+        """To invoke *function*, and to leave word: the one role of all schedules has that for each."""
         assert function.schedule is not None
         return {
             Permission("lambda:InvokeFunction", function.arn),
@@ -372,8 +388,13 @@ class Declared:
         accounts = {account for account, _ in acting} or {self.deployed.account}
         return [*acting, *((account, region) for account in accounts for region in swept)]
 
-    def _everywhere(self, grants: Iterable[Grant], places: Sequence[tuple[str, str]]) -> set[Permission]:
-        """*grants* with whole ARNs: in every place, unless they name none."""
+    def _everywhere(
+        self,
+        grants: Iterable[Grant],
+        places: Sequence[tuple[str, str]],
+        *only: tuple[str, str, tuple[str, ...]],
+    ) -> set[Permission]:
+        """*grants* with whole ARNs: in every place, unless they name none, and *only* under a condition."""
         found = set()
         for grant in grants:
             when = frozenset(
@@ -386,6 +407,7 @@ class Declared:
                 if whole
                 else [f"arn:aws:{service}:{region}:{account}:{grant.on}" for account, region in places]
             )
+            when = when if whole else when | {*only}
             found |= {Permission(grant.action, resource, when) for resource in resources}
         return found
 
@@ -408,8 +430,8 @@ class Declared:
         yield from self._everywhere(self._of_ledger(function), ())
         for action, key in self._signing(function, detector):
             yield Permission(f"kms:{action}", self.deployed.signing_keys()[key])
-        if detector is not None:
-            yield from self._keeps(detector)
+        for each in advisers(self.settings) if function.name == ADVISERS else [detector] if detector else []:
+            yield from self._keeps(each)
         if function.name == "digest" and self.settings.organization.used:
             yield from self._kept("organization/*", "Get")
         secrets = {
@@ -420,6 +442,8 @@ class Declared:
             yield Permission(
                 "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
             )
+        if function.name == ADVISERS and not self.settings.organization.used:  # the next part
+            yield Permission("lambda:InvokeFunction", function.arn)
         for invoked in self._invoked(function):
             yield Permission("lambda:InvokeFunction", invoked)
         for action in ("CreateLogStream", "PutLogEvents"):
@@ -452,6 +476,12 @@ class Declared:
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""
+        if function.name == ADVISERS:
+            several = self.settings.organization.used
+            every = (
+                uses.sweep_uses(one, armed=False, organization=several) for one in advisers(self.settings)
+            )
+            return uses.merged_table_grants(every, self.deployed.one("AWS::DynamoDB::Table"))
         if (detector := self._detector(function)) is not None:
             several = self.settings.organization.used
             used = uses.sweep_uses(detector, armed=self._armed(detector), organization=several)

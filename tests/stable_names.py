@@ -40,8 +40,9 @@ from ml_janitor.ledger.findings import Ledger, MessageRef
 from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
-from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
+from ml_janitor.report.telemetry import measure_acts, measure_detectors, measure_missed
 from ml_janitor.report.warnings import Button
+from ml_janitor.slack.digest import day_metrics
 from ml_janitor_cli.main import app
 from standin import DAY, HOUR, Nights, in_memory, with_request
 from synthesis import TO_ARM, TODAY, Synthesised, synthesise
@@ -161,14 +162,9 @@ def _members(model: Any) -> list[str]:
 def metric_names() -> Names:
     """The metrics with their units, under their namespace and dimension."""
     with redirect_stdout(StringIO()) as written:
-        measure_run(
-            "shelf",
-            [Sweep(detector="shelf", region=REGION, mode=Mode.ACT, account=ACCOUNT, results=())],
-            seconds=1,
-        )
-        measure_dollars({"shelf": Decimal(1)})
-        measure_refused("shelf")
-        measure_accounts("shelf", 1)
+        measure_acts([Sweep(detector="shelf", region=REGION, mode=Mode.ACT, account=ACCOUNT, results=())])
+        measure_missed(1)
+        measure_detectors(day_metrics(["shelf"], (), whole=True))
     found = defaultdict[str, set[str]](set)
     for line in map(loads, written.getvalue().splitlines()):
         for one in line["_aws"]["CloudWatchMetrics"]:

@@ -16,6 +16,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.bundle import PROJECT_ROOT
 from infra.stack import JanitorStack
+from ml_janitor.config import functions
 from ml_janitor.config.settings import Settings
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
@@ -94,7 +95,7 @@ def synthesise(
     if more is not None:
         return _made(outdir, settings, more, checked=checked)
     run = _of_all_workers(outdir)
-    about = repr(sorted(vars(settings).items()))  # whatever there is in settings
+    about = repr((sorted(vars(settings).items()), sorted(functions.CARD_DETECTORS)))
     name = hashlib.sha256(about.encode()).hexdigest()
     with (run / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when it is closed

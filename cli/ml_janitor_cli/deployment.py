@@ -21,6 +21,7 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, RefusedError, group_by_dimension
 from ml_janitor.bill.model import PRICE_PER_REQUEST, BillGap, BillReading, GapCause
 from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, chosen_tags, tag_gaps
+from ml_janitor.config.functions import ADVISERS, has_own_function, schedule_groups
 from ml_janitor.config.sections import BillSection, bill_tags, unmatched_routes
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import escape_text, quote_shell
@@ -61,6 +62,7 @@ from ml_janitor_cli.stack import (
     check_alarm_topic,
     check_alarms,
     check_function_parts,
+    check_queues,
     check_topic_key,
     listed_values,
     read_answer,
@@ -70,8 +72,11 @@ from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
 # --- all checks -----------------------------------------------------------------------------------
 
 CHECK_THREADS = 8
-RECEIVER_NAME = "Slack's receiver"
-FUNCTIONS_ON_REQUEST = {"undo": "Undo", RECEIVER_NAME: "SlackReceiver", "Slack's worker": "SlackWorker"}
+FUNCTIONS_ON_REQUEST = {
+    "undo": "Undo",
+    "Slack's receiver": "SlackReceiver",
+    "Slack's worker": "SlackWorker",
+}
 """The functions that are there where a detector is armed, and their constructs."""
 
 CHECKED_SERVICES = (
@@ -89,16 +94,25 @@ CHECKED_SERVICES = (
 
 def expected_functions(settings: Settings, names: Sequence[str] | None) -> list[ExpectedFunction]:
     """Return the functions in the settings, switched on or off; only those with *names* if there are any."""
-    detectors = [
-        ExpectedFunction(
-            name=detector.name,
-            construct=detector.__name__,
-            schedule=settings.schedule(detector),
-            enabled=settings.sections[detector.name].enabled,
-        )
-        for detector in settings.registry
-        if not names or detector.name in names
-    ]
+    parts = {
+        group.schedule: re.sub("[^A-Za-z0-9]", "", group.id)
+        for group in schedule_groups(settings)
+        if group.function == ADVISERS
+    }
+    detectors = []
+    for detector in settings.registry:
+        own, enabled = has_own_function(settings, detector.name), settings.sections[detector.name].enabled
+        if (own or enabled) and (not names or detector.name in names):
+            schedule = settings.schedule(detector)
+            detectors.append(
+                ExpectedFunction(
+                    name=detector.name,
+                    construct=detector.__name__ if own else "Advisers",
+                    schedule=schedule,
+                    schedule_part="Schedule" if own else parts[schedule],
+                    enabled=enabled,
+                )
+            )
     digest = ExpectedFunction(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
     )
@@ -110,11 +124,10 @@ def expected_functions(settings: Settings, names: Sequence[str] | None) -> list[
         sweeps=False,
     )
     others = [
-        ExpectedFunction(name=name, construct=construct, answers=name == RECEIVER_NAME)
-        for name, construct in FUNCTIONS_ON_REQUEST.items()
+        ExpectedFunction(name=name, construct=construct) for name, construct in FUNCTIONS_ON_REQUEST.items()
     ]
     if settings.organization.used:
-        others.append(ExpectedFunction(name="accounts", construct="Accounts", answers=True))
+        others.append(ExpectedFunction(name="accounts", construct="Accounts"))
     return detectors if names else [*detectors, digest, bill, *others]
 
 
@@ -172,11 +185,10 @@ class StackExaminer:
                 *pool.map(lambda function: [*check_function_parts(here, stack, function, around)], expected)
             ]
         checks = [check for checks in of_functions for check in checks]
-        checks += check_alarms(
-            here, stack, {function.name: function.construct for function in expected}, self.now
-        )
         if self.names:
             return checks
+        checks += check_queues(here, stack, self.now)
+        checks += check_alarms(here, stack, self.now)
         checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
         if self.settings.undoable(self.now.date()):
             checks += check_signing_keys(here, stack, self.settings)
@@ -805,7 +817,7 @@ def check_user_group(space: SlackProbe, group: str) -> Iterator[Check]:
 
 # --- results --------------------------------------------------------------------------------------
 
-CHECK_COLUMNS = ("schedule", "last run", "queues", "alarms")
+CHECK_COLUMNS = ("schedule", "last run")
 """Checks of every function, in the order of their columns; the function itself has no column."""
 
 CELL_LIMIT = 40

@@ -133,7 +133,9 @@ def doctor(
                     f"--organization and {option} exclude each other: it checks roles alone"
                 )
         with edge.end_on_interrupt():
-            checked = check_organization(setup, [*detectors, *([] if names else bill_readers(settings.bill))])
+            checked = check_organization(
+                setup, detectors, others=[] if names else bill_readers(settings.bill)
+            )
         print_blocks(checked.blocks)
         if checked.commands:  # in lines that can be copied
             sys.stdout.write("\n".join(["", "To mend it, after `make synth`:", *checked.commands, ""]))

@@ -20,7 +20,7 @@ import typer
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws, open_member_session, open_regions, unread_sweep_error
-from ml_janitor.config.member_roles import member_role_name, role_arn
+from ml_janitor.config.member_roles import reading_role_name, role_arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
@@ -353,7 +353,9 @@ class LedgerAccess:
         @cache
         def through_role(detector: str) -> Sequence[Aws]:
             partition = session.get_partition_for_region(home)
-            role = role_arn(settings, member_role_name(detector), account=whose, partition=partition)
+            role = role_arn(
+                settings, reading_role_name(settings, detector), account=whose, partition=partition
+            )
             sts = make_client(session, "sts", home, attempts)
             try:
                 return within(open_member_session(sts, session, role, settings.organization.external_id))

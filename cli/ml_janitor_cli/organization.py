@@ -25,6 +25,7 @@ from ml_janitor.aws.client import (
     unread_sweep_error,
 )
 from ml_janitor.aws.prices import Prices
+from ml_janitor.config.functions import sweeping_function
 from ml_janitor.config.member_roles import (
     CHANGING_STACK,
     READING_STACK,
@@ -32,11 +33,13 @@ from ml_janitor.config.member_roles import (
     RoleKind,
     RoleReader,
     changing_roles,
+    cleaning_readers,
     member_boundary,
     member_role,
-    member_role_name,
+    reading_role_name,
     role_arn,
     role_policy,
+    sweep_readers,
     trust_policy,
 )
 from ml_janitor.config.sections import OrganizationSection
@@ -113,7 +116,10 @@ class OrganizationCaller:
     def session(self, account: str, detector: str) -> boto3.Session:
         """Open a session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
         role = role_arn(
-            self.setup.settings, member_role_name(detector), account=account, partition=self.partition
+            self.setup.settings,
+            reading_role_name(self.setup.settings, detector),
+            account=account,
+            partition=self.partition,
         )
         external_id = self.setup.settings.organization.external_id
         return open_member_session(self.sts, self.setup.session, role, external_id)
@@ -294,12 +300,16 @@ class RoleResult:
     wanted: bool = True
 
 
-def check_organization(setup: edge.Setup, readers: Sequence[RoleReader]) -> RolesResult:
+def check_organization(
+    setup: edge.Setup, detectors: Sequence[Detector[Any]], *, others: Sequence[RoleReader]
+) -> RolesResult:
     """
-    Check all roles of *readers*, detectors and the bill, in all accounts. Nothing is changed.
+    Check all roles of *detectors* and *others* in all accounts. Nothing is changed.
 
     Raises CommandRefusedError, and FailedError where the accounts could not be listed.
     """
+    wanted = {sweeping_function(setup.settings, detector.name) for detector in detectors}
+    readers = [*(reader for reader in sweep_readers(setup.settings) if reader.name in wanted), *others]
     with show_progress("listing the accounts") as say:
         janitor = OrganizationCaller.of(setup)
         accounts = janitor.accounts()
@@ -338,11 +348,11 @@ def check_roles(janitor: OrganizationCaller, account: str, reader: RoleReader) -
         return
     own = compare_role(janitor, iam, account, member_role(reader, RoleKind.READ), reader.name)
     yield own
-    others = {"acting": RoleKind.ACT, "undo": RoleKind.UNDO} if reader.cleanup else {}
-    for name, kind in others.items():
-        role, shown = member_role(reader, kind), f"{reader.name} ({name})"
-        other = compare_role(janitor, iam, account, role, shown, readable=own.state is RoleState.FINE)
-        yield replace(other, stack=CHANGING_STACK)
+    for cleaning in cleaning_readers(reader):
+        for name, kind in (("acting", RoleKind.ACT), ("undo", RoleKind.UNDO)):
+            role, shown = member_role(cleaning, kind), f"{cleaning.name} ({name})"
+            other = compare_role(janitor, iam, account, role, shown, readable=own.state is RoleState.FINE)
+            yield replace(other, stack=CHANGING_STACK)
 
 
 def compare_role(

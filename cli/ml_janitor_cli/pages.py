@@ -39,7 +39,7 @@ def docs(
     Examples:
       janitor docs
       janitor docs idle-endpoints
-      janitor docs operating DidNotRun
+      janitor docs operating SweepMissed
     """  # noqa: D301 - \b keeps the lines below it as they are
     pages = find_pages()
     if topic is None:

@@ -1,4 +1,4 @@
-"""The deployed stack for `janitor doctor`: its resources by name, and checks of functions and alarms."""
+"""The deployed stack for `janitor doctor`: its resources by name, and checks of functions, queues, alarms."""
 
 from __future__ import annotations
 
@@ -143,16 +143,6 @@ class DeployedStack:
             None,
         )
 
-    def parts(self, construct: str, kind: str) -> dict[str, str]:
-        """Return every part of a *construct* that has this type: physical ids by the name of the part."""
-        wanted = re.compile(f"{construct}([A-Z][A-Za-z]*?){LOGICAL_ID_HASH}")
-        found = (
-            (wanted.fullmatch(logical), physical)
-            for (logical, of), physical in self.resources.items()
-            if of == kind
-        )
-        return {match[1]: physical for match, physical in found if match}
-
 
 class RegionServices:
     """The services of one region. *attempts* are few: a check that nobody answers should not take minutes."""
@@ -215,46 +205,76 @@ ALARMS_A_CALL = 100
 """The most names that DescribeAlarms takes (API reference)."""
 
 OLDEST_MESSAGE_METRIC = "ApproximateAgeOfOldestMessage"
-FAILED_QUEUE, UNDELIVERED_QUEUE = "Failed", "Undelivered"
-QUEUE_CONTENTS = {FAILED_QUEUE: "runs that failed", UNDELIVERED_QUEUE: "events that could not be delivered"}
+FAILED_QUEUE, UNDELIVERED_QUEUE = "Failed", "SchedulerUndelivered"
+QUEUE_CONTENTS = {
+    FAILED_QUEUE: ("Failed", "runs that failed", "RunFailed"),
+    UNDELIVERED_QUEUE: ("Undelivered", "events that could not be delivered", "NotDelivered"),
+}
+"""Each queue's name for readers, what its messages are, and the section of the guide about them."""
 
 
-def check_queues(
-    here: RegionServices, stack: DeployedStack, about: str, construct: str, now: datetime, *queues: str
-) -> Check:
-    """Check whether messages wait in one of a function's *queues*."""
-    waiting: dict[str, int] = {}
-    seen = []
-    for part in queues:
-        url = stack.physical_id(construct, part, QUEUE_TYPE)
-        numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        ask = partial(here.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=[*numbers])
-        asked: Any = MissingResource() if url is None else read_answer(ask)
-        match asked:
-            case Trouble():
-                return asked.check("queues", about=about, action="sqs:GetQueueAttributes")
+def check_queues(here: RegionServices, stack: DeployedStack, now: datetime) -> Iterator[Check]:
+    """Check whether messages wait in the deployment's queues, or in those of an earlier version."""
+    waiting = []
+    for construct, (name, contents, _) in QUEUE_CONTENTS.items():
+        url = stack.physical_id(construct, "", QUEUE_TYPE)
+        match count_messages(here, url):
+            case Trouble() as trouble:
+                yield trouble.check("queues", action="sqs:GetQueueAttributes")
+                return
             case MissingResource():
-                return Check.wrong(
-                    "queues",
-                    f"its queue for {QUEUE_CONTENTS[part]} was deleted",
-                    DEPLOY_AGAIN_ADVICE,
-                    about=about,
-                    short="deleted",
-                )
-        if count := sum(int(asked["Attributes"][number]) for number in numbers):
-            waiting[part] = count
-            seen.append(
-                f"{count} in {part} ({QUEUE_CONTENTS[part]}), {oldest_message_age(here, str(url), now)}"
-            )
-    if not waiting:
-        return Check.fine("queues", "empty", about=about)
-    return Check.wrong(
-        "queues",
-        f"messages wait: {'; '.join(seen)}",
-        f"see {OPERATING_PAGE} {' and '.join(f'{part}Messages' for part in waiting)}",
-        about=about,
-        short=f"{sum(waiting.values())} waiting",
-    )
+                if not earlier_queues(stack):
+                    yield Check.wrong("queues", f"the queue for {contents} was deleted", DEPLOY_AGAIN_ADVICE)
+                    return
+            case 0:
+                pass
+            case count:
+                age = oldest_message_age(here, str(url), now)
+                waiting.append((construct, f"{count} in {name} ({contents}), {age}"))
+    if waiting:
+        topics = " and ".join(QUEUE_CONTENTS[construct][2] for construct, _ in waiting)
+        seen = "; ".join(seen for _, seen in waiting)
+        yield Check.wrong("queues", f"messages wait: {seen}", f"see {OPERATING_PAGE} {topics}")
+    else:
+        yield Check.fine("queues", "empty")
+    if earlier := earlier_queues(stack):
+        yield check_upgrade(here, earlier)
+
+
+def earlier_queues(stack: DeployedStack) -> dict[str, str]:
+    """Return the queues of single functions, which earlier versions made, by logical id."""
+    own = re.compile(f"(?:{'|'.join(QUEUE_CONTENTS)}){LOGICAL_ID_HASH}")
+    return {
+        logical: physical
+        for (logical, kind), physical in stack.resources.items()
+        if kind == QUEUE_TYPE and not own.fullmatch(logical)
+    }
+
+
+def check_upgrade(here: RegionServices, earlier: Mapping[str, str]) -> Check:
+    """Say that the stack is of an earlier version, and what waits in the queues that an upgrade removes."""
+    counts = {logical[:-8]: count_messages(here, url) for logical, url in earlier.items()}
+    if refused := next((count for count in counts.values() if isinstance(count, Trouble)), None):
+        return refused.check("upgrade", action="sqs:GetQueueAttributes")
+    full = {name: count for name, count in counts.items() if isinstance(count, int) and count}
+    seen = "the stack is of an earlier version, and no message waits in the queues that an upgrade removes"
+    if full:
+        named = ", ".join(f"{count} in {name}" for name, count in full.items())
+        seen = f"the stack is of an earlier version; messages wait in queues that an upgrade removes: {named}"
+    return Check.wrong("upgrade", seen, f"see {OPERATING_PAGE} Upgrading and rolling back")
+
+
+def count_messages(here: RegionServices, url: str | None) -> int | Trouble | MissingResource:
+    """Count the messages of a queue, also those that somebody is looking at."""
+    numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    if url is None:
+        return MissingResource()
+    ask = partial(here.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=[*numbers])
+    match read_answer(ask):
+        case Trouble() | MissingResource() as without:
+            return without
+        case answer:
+            return sum(int(answer["Attributes"][number]) for number in numbers)
 
 
 def oldest_message_age(here: RegionServices, url: str, now: datetime) -> str:
@@ -284,55 +304,41 @@ def oldest_message_age(here: RegionServices, url: str, now: datetime) -> str:
             return "for how long is not known"
 
 
-def check_alarms(
-    here: RegionServices, stack: DeployedStack, constructs: Mapping[str, str], now: datetime
-) -> list[Check]:
-    """Check the alarms of each function and its construct: whether they exist, and which are in ALARM."""
-    wanted = {name: parts for name, of in constructs.items() if (parts := stack.parts(of, ALARM_TYPE))}
-    names = [name for parts in wanted.values() for name in parts.values()]
+def check_alarms(here: RegionServices, stack: DeployedStack, now: datetime) -> list[Check]:
+    """Check the alarms of the stack: whether they exist, and which are in ALARM."""
+    wanted = {
+        logical[:-8]: physical for (logical, kind), physical in stack.resources.items() if kind == ALARM_TYPE
+    }
 
     def described() -> dict[str, Mapping[str, Any]]:
         return {
             alarm["AlarmName"]: alarm
-            for some in batched(names, ALARMS_A_CALL)
+            for some in batched(wanted.values(), ALARMS_A_CALL)
             for page in here.client("cloudwatch")
             .get_paginator("describe_alarms")
             .paginate(AlarmNames=[*some])
             for alarm in page["MetricAlarms"]
         }
 
-    found = read_answer(described)
-    if isinstance(found, Trouble | MissingResource):
-        trouble = (
-            found if isinstance(found, Trouble) else Trouble(CheckOutcome.FAILED, "CloudWatch has no alarms")
-        )
-        return [trouble.check("alarms", about=name, action="cloudwatch:DescribeAlarms") for name in wanted]
-    return [
-        check for name, parts in wanted.items() for check in check_function_alarms(name, parts, found, now)
-    ]
-
-
-def check_function_alarms(
-    about: str, parts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]], now: datetime
-) -> list[Check]:
-    """Check the alarms of one function."""
-    wrong = partial(Check.wrong, "alarms", about=about)
+    match read_answer(described):
+        case Trouble() as trouble:
+            return [trouble.check("alarms", action="cloudwatch:DescribeAlarms")]
+        case MissingResource():
+            return [Trouble(CheckOutcome.FAILED, "CloudWatch has no alarms").check("alarms")]
+        case found:
+            pass
     checks = []
-    for kind, name in parts.items():
+    for kind, name in wanted.items():
         if (alarm := found.get(name)) is None:
-            checks.append(
-                wrong(seen=f"the alarm {kind} was deleted", to_do=DEPLOY_AGAIN_ADVICE, short="deleted")
-            )
+            checks.append(Check.wrong("alarms", f"the alarm {kind} was deleted", DEPLOY_AGAIN_ADVICE))
         elif alarm["StateValue"] == "ALARM":
             since = format_age(now - alarm["StateUpdatedTimestamp"])
             seen = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
-            checks.append(wrong(seen=seen, to_do=f"see {OPERATING_PAGE} {kind}", short="in ALARM"))
+            checks.append(Check.wrong("alarms", seen, f"see {OPERATING_PAGE} {kind}"))
         elif not alarm["ActionsEnabled"]:
-            checks.append(
-                wrong(seen=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN_ADVICE)
-            )
-    seen = f"{len(parts)} quiet"
-    return checks or [Check.fine("alarms", seen, about=about)]
+            seen = f"the alarm {kind} tells nobody: its actions are off"
+            checks.append(Check.wrong("alarms", seen, DEPLOY_AGAIN_ADVICE))
+    return checks or [Check.fine("alarms", f"{len(wanted)} quiet")]
 
 
 def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
@@ -421,18 +427,18 @@ FUNCTION_TYPE, SCHEDULE_TYPE = "AWS::Lambda::Function", "AWS::Scheduler::Schedul
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedFunction:
     """
-    A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
+    Work of a function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
 
-    A function without a schedule is called when somebody asks for something; it need not be there. A function
-    that *answers* its caller has no queue for failed runs.
+    The work is that of a detector or of the whole function. A function without a schedule is called when
+    somebody asks for something; it need not be there.
     """
 
     name: str
     construct: str
     schedule: str = ""
+    schedule_part: str = "Schedule"
     enabled: bool = True
     sweeps: bool = True
-    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -472,14 +478,8 @@ def check_function_parts(
         schedule, created = check_schedule(here, stack, function, around)
         yield schedule
         yield check_last_run(here, stack, function, around, created)
-        queues = [*QUEUE_CONTENTS]
     else:
         yield Check.fine("schedule", "when it is asked", about=function.name)
-        queues = [] if function.answers else [FAILED_QUEUE]
-    if queues:
-        yield check_queues(here, stack, function.name, function.construct, around.now, *queues)
-    else:
-        yield Check.fine("queues", "none", about=function.name)
 
 
 def check_function(here: RegionServices, deployed: str, function: ExpectedFunction) -> Check:
@@ -504,7 +504,7 @@ def check_schedule(
 ) -> tuple[Check, datetime | None]:
     """Check that its schedule is there, on, and as in the settings; return since when it is there."""
     wrong = partial(Check.wrong, "schedule", about=function.name)
-    name = stack.physical_id(function.construct, "Schedule", SCHEDULE_TYPE)
+    name = stack.physical_id(function.construct, function.schedule_part, SCHEDULE_TYPE)
     asked = (
         MissingResource()
         if name is None
@@ -613,7 +613,7 @@ def judge_missing_run(
     if created is None or now - created <= overdue_after(function.schedule):
         return "none yet", "none yet", ""
     seen = f"it has never run, and its schedule has been there for {format_age(now - created)}"
-    return "never", seen, f"see {OPERATING_PAGE} DidNotRun"
+    return "never", seen, f"see {OPERATING_PAGE} SweepMissed"
 
 
 def judge_run(
@@ -622,8 +622,8 @@ def judge_run(
     """Judge the latest run, and say what to do: nothing if it was recent and complete."""
     since = format_age(now - at)
     if now - at > overdue_after(function.schedule):
-        return "overdue", f"it last ran {since} ago, and is overdue", f"see {OPERATING_PAGE} DidNotRun"
+        return "overdue", f"it last ran {since} ago, and is overdue", f"see {OPERATING_PAGE} SweepMissed"
     if error is not None:
         seen = f"its last run, {since} ago, was not complete: {error}"
-        return "incomplete", seen, f"see {OPERATING_PAGE} Errors"
+        return "incomplete", seen, f"see {OPERATING_PAGE} RunFailed"
     return f"{since} ago", f"{since} ago", ""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.scheduled.invocation import Invocation
+    from ml_janitor.scheduled.watch import ScheduleWatch
     from ml_janitor.slack.digest import OrganizationReader
 
 
@@ -268,6 +269,20 @@ def make_bill_run(own: Invocation, logger: Logger) -> BillRun:
         regions=own.regions,
         opened=opened,
         organization=make_organization_reader(own),
+    )
+
+
+def make_schedule_watch(own: Invocation, logger: Logger) -> ScheduleWatch:
+    """Return the watch over all schedules. Imported late: only the digest's function needs it."""
+    from ml_janitor.scheduled.watch import ScheduleWatch
+
+    return ScheduleWatch(
+        settings=own.settings,
+        latest=own.ledger.latest,
+        runs=own.runs,
+        account=own.home,
+        regions=own.regions,
+        logger=logger,
     )
 
 

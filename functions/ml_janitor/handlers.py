@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aws_lambda_powertools import Logger
 
@@ -53,12 +53,65 @@ def sweep(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     Lambda tries each of them again.
     """
     from ml_janitor.config import events
+    from ml_janitor.config.values import InvalidInputError
 
     asked = events.parse_event(event, events.SweepEvent, real_time())
     own = make_invocation(context)
-    name, identity = own.detector.name, asked.identity(context.aws_request_id)
+    if asked.detectors not in {(), (own.detector.name,)}:
+        raise InvalidInputError(f"invalid event: detectors: this is {own.detector.name}")
+    return sweep_once(asked, own)
+
+
+def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
+    """
+    Run the detectors that the event names one after the other, each once per event.
+
+    Detectors for which Lambda's time is too short are the next part: an event of this function to itself or,
+    in an organization, of the state machine, which gets the rest in the answer. Raises InvalidInputError, and at
+    the end RunFailedError or InProgressError for the detectors that failed; the others are done.
+    """
+    from ml_janitor.config import events
+    from ml_janitor.config.values import InvalidInputError
+    from ml_janitor.engine.run import RunFailedError
+    from ml_janitor.scheduled.advisers_run import AdvisersRun
+
+    asked = events.parse_event(event, events.SweepEvent, real_time())
+    own = make_invocation(context)
+    by_name = {name: own.for_adviser(name) for name in dict.fromkeys(asked.detectors)}
+    if not by_name:
+        raise InvalidInputError("invalid event: detectors: it names none")
+    returns_rest = own.settings.organization.used
+
+    def hand_over(rest: Sequence[str]) -> None:
+        if asked.part == events.MOST_PARTS:
+            raise RunFailedError(f"it did not begin within {events.MOST_PARTS} parts of the run")
+        if returns_rest:
+            return
+        following = asked.next_part(rest, started=real_time())
+        own.hand_over(context.invoked_function_arn, following)
+        for name in rest:  # a retry of this part leaves them to the next one
+            do_event_once(
+                own, name, asked.identity(context.aws_request_id), lambda: {"part": following["part"]}
+            )
+
+    run = AdvisersRun(
+        sweep=lambda name: sweep_once(asked, by_name[name]),
+        hand_over=hand_over,
+        left=lambda: own.left,
+        logger=structured_logger(),
+    )
+    done = run.run([*by_name], returns_rest=returns_rest)
+    return {**done, "part": asked.part + bool(done["rest"])}
+
+
+def sweep_once(asked: SweepEvent, own: Invocation) -> dict[str, Any]:
+    """Return the answer of the sweep that *asked* describes, done once for each event."""
+    identity = asked.identity(own.context.aws_request_id)
     return do_event_once(
-        own, name, identity, lambda: sweep_answer(run_sweep_event(asked, own, holder=identity))
+        own,
+        own.detector.name,
+        identity,
+        lambda: sweep_answer(run_sweep_event(asked, own, holder=identity)),
     )
 
 
@@ -79,12 +132,17 @@ def digest(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Tell Slack about all sweeps' findings, and about sweeps that did not run; once per event.
 
-    Raises InvalidInputError, InProgressError, and RunFailedError if Slack did not take it.
+    An event for schedules only counts what did not run, for an alarm. Raises InvalidInputError,
+    InProgressError, and RunFailedError if Slack did not take it.
     """
     from ml_janitor.config import events
 
     asked = events.parse_event(event, events.DigestEvent, real_time())
     own = make_invocation(context)
+    if asked.only is not None:
+        from ml_janitor import deployment
+
+        return deployment.make_schedule_watch(own, structured_logger()).look(asked.time or real_time())
     return do_event_once(
         own, _DIGEST_FUNCTION, asked.identity(context.aws_request_id), lambda: post_digest(asked, own)
     )
@@ -99,7 +157,7 @@ def bill(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     from ml_janitor import deployment
     from ml_janitor.config import events
 
-    asked = events.parse_event(event, events.DigestEvent, real_time())
+    asked = events.parse_event(event, events.ScheduledEvent, real_time())
     own = make_invocation(context)
     identity, now = asked.identity(context.aws_request_id), asked.time or real_time()
     return do_event_once(
@@ -232,7 +290,7 @@ def make_invocation(context: FunctionContext) -> Invocation:
 def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> SweepRunResult:
     """Run the sweep that *asked* describes."""
     from ml_janitor import deployment
-    from ml_janitor.config.member_roles import assumed_role_name, member_role_name
+    from ml_janitor.config.member_roles import assumed_role_name, reading_role_name
     from ml_janitor.ledger.limits import LEASE_PAUSE
     from ml_janitor.scheduled.sweep_run import SweepRunner
 
@@ -259,7 +317,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
     )
     reads = dry or asked.resource is not None
     role = (
-        member_role_name(detector.name)
+        reading_role_name(own.settings, detector.name)
         if reads
         else assumed_role_name(own.settings, detector.name, place.account)
     )

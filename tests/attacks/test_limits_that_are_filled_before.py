@@ -14,7 +14,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import CauseCode, Outcome, Result, Sweep
 from ml_janitor.ledger.limits import LIMIT_KEY
 from ml_janitor.ledger.table import format_stamp
-from ml_janitor.report.telemetry import measure_run
+from ml_janitor.report.telemetry import measure_acts
 from standin import ARMED, DAY, HOUR, Nights, in_memory, own_signatures
 
 NAMES = [f"lamp-{number}" for number in range(6)]
@@ -36,7 +36,7 @@ def sweep(nights: Nights, capsys: pytest.CaptureFixture[str]) -> tuple[int, set[
     """Count what one sweep removes, with the causes for the rest, and whether RecordsRefused rings."""
     results = nights.after(HOUR).values()
     capsys.readouterr()
-    measure_run("cellar", [replace(EMPTY, results=tuple(results))], seconds=1)
+    measure_acts([replace(EMPTY, results=tuple(results))])
     rings = '"RecordsRefused":[0.0]' not in capsys.readouterr().out
     acted = [result for result in results if result.outcome is Outcome.ACTED]
     return len(acted), {result.why for result in results if result not in acted}, rings

@@ -126,24 +126,6 @@ def test_every_sign_between_the_words_of_a_keep_tag_is_denied() -> None:
     assert tag_spellings(["a:b", "a-b"]) == ["a:b", "a-b", "a_b"]
 
 
-def test_an_armed_detector_has_alarms_on_what_it_does(armed: Synthesised, unarmed: Synthesised) -> None:
-    def alarms(stack: Synthesised) -> list[dict[str, Any]]:
-        every = stack.of_type("AWS::CloudWatch::Alarm").values()
-        return [one for one in every if one.get("Namespace") == "MLJanitor"]
-
-    own = alarms(armed)
-    metrics = ("ActionsFailed", "HeldBack", "RecordsRefused")
-    of = [(one["Dimensions"], one["MetricName"]) for one in own]
-    assert sorted(of, key=str) == sorted(
-        (([{"Name": "detector", "Value": name}], metric) for name in ACTORS for metric in metrics), key=str
-    )
-    assert alarms(unarmed) == []
-    for alarm in own:
-        assert alarm["TreatMissingData"] == "notBreaching"
-        assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
-        assert (alarm["Threshold"], alarm["Period"]) == (0, 3600)
-
-
 def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_removed(tmp_path: Path) -> None:
     fill = {"environment": "unknown", "cost-center": "none"}
     section = {**ARMS, "fill_tags": fill, "fill_owner": True}
@@ -260,6 +242,16 @@ def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing
     assert {"ActionsFailed", "HeldBack", "RecordsRefused"} <= {alarm.get("MetricName") for alarm in alarms}
 
 
+def test_what_can_act_leaves_the_advisers_once_it_is_armed_and_stays_apart_afterwards(tmp_path: Path) -> None:
+    armed: dict[str, Any] = {**ARMS, "act_on_buckets": ["acme"]}
+    before: list[dict[str, Any]] = [{"armed_until": f"{year}-10-01"} for year in (2026, 2020)]
+    for number, section in enumerate([{}, armed, *before]):
+        tables = {"janitor": BUTTONS, "detectors": alone("storage-tiering", section)}
+        stack = synthesise(tmp_path / str(number), Settings.parse(tables))
+        own = {name[:-16] for name in stack.of_type("AWS::Lambda::Function")} & {"Advisers", "StorageTiering"}
+        assert own == {"StorageTiering" if section else "Advisers"}
+
+
 def places_of(stack: Synthesised, role: str, action: str) -> set[str]:
     """The accounts and regions in which a role may do *action*, as `act_in` writes them."""
     return {
@@ -319,23 +311,6 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(armed: Synthesise
     )
     assert receiver["MemorySize"] == MEMORY, "bench/receiver.py scales by what the stack gives it"
     assert receiver["ReservedConcurrentExecutions"] == 5, "a flood takes no more of the account than that"
-
-
-def test_a_press_that_cannot_be_taken_raises_an_alarm(armed: Synthesised) -> None:
-    """The receiver answers whatever happens, so Lambda counts none of it as an error."""
-    alarms = armed.of_type("AWS::CloudWatch::Alarm")
-    (alarm,) = (one for name, one in alarms.items() if name.startswith("SlackReceiverNotTaken"))
-
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
-        "AWS/Lambda",
-        "Url5xxCount",
-        "Sum",
-    )
-    assert [one["Name"] for one in alarm["Dimensions"]] == ["FunctionName"]
-    assert "SlackReceiver" in str(alarm["Dimensions"])
-    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
-    assert alarm["TreatMissingData"] == "notBreaching"
-    assert alarm["AlarmActions"]
 
 
 def test_a_small_account_reserves_nothing_for_slack(tmp_path: Path) -> None:

@@ -23,9 +23,11 @@ from ml_janitor.config.member_roles import (
     RoleKind,
     assumable_role_arns,
     assumed_role_name,
+    cleaning_readers,
     deny_kept_resources,
     member_role,
     member_role_name,
+    sweep_readers,
     sweep_role_name,
 )
 from ml_janitor.config.settings import Settings
@@ -57,9 +59,9 @@ def settings(
 
 
 def roles_of(given: Settings) -> dict[str, dict[str, Any]]:
-    """The roles through which detectors read, by detector."""
+    """The roles through which detectors read, by detector; that of the advisers is one."""
     made = template(given, READING_STACK)["Resources"].values()
-    return {detector.name: role["Properties"] for detector, role in zip(given.enabled(), made, strict=True)}
+    return {reader.name: role["Properties"] for reader, role in zip(sweep_readers(given), made, strict=True)}
 
 
 def template(given: Settings, name: str) -> dict[str, Any]:
@@ -219,16 +221,13 @@ def as_lists(value: Any, key: str = "") -> Any:
 
 def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -> None:
     given = settings(**TWO)
-    for detector, role in zip(given.enabled(), roles_of(given).values(), strict=True):
+    for detector, role in zip(sweep_readers(given), roles_of(given).values(), strict=True):
         (policy,) = resolved(role["Policies"])
         statements = policy["PolicyDocument"]["Statement"]
         granted = {action for one in statements for action in one["Action"]}
         names = [role["RoleName"]]
-        if detector.cleanup is not None:
-            names += [
-                member_role_name(detector.name, RoleKind.ACT),
-                member_role_name(detector.name, RoleKind.UNDO),
-            ]
+        for one in cleaning_readers(detector):
+            names += [member_role_name(one.name, kind) for kind in (RoleKind.ACT, RoleKind.UNDO)]
 
         declared = {one.action for one in detector.reads}
         assert granted == declared | {"ec2:DescribeRegions", *ROLE_READS}
@@ -307,9 +306,11 @@ def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> Non
     ],
 )
 def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: str, tmp_path: Path) -> None:
-    (path, *_) = (
-        one for one in reversed(member.write_member_roles(given, tmp_path, TODAY)) if one.suffix == ".json"
-    )
+    paths = [one for one in member.write_member_roles(given, tmp_path, TODAY) if one.suffix == ".json"]
+    assert paths[0].stat().st_size < 51_200, "what --template-body takes"
+    *_, path, upgrade = paths
+    old, new = (set(json.loads(one.read_text())["Resources"]) for one in (upgrade, paths[0]))
+    assert new | {type(one).__name__ for one in given.enabled()} == old, "both, while the old functions run"
     made = json.loads(path.read_text())
     if linted:
         found = [one for one in lint_all(path.read_text()) if one.rule.severity != "informational"]
@@ -336,6 +337,7 @@ def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
 
     assert {one.name for one in several.path.parent.glob("ml-janitor-member*")} == {
         "ml-janitor-member.template.json",
+        "ml-janitor-member-upgrade.template.json",
         "ml-janitor-member.tf",
     }
     assert not list(alone.path.parent.glob("ml-janitor-member*"))
@@ -357,7 +359,7 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
         made = json.loads(json.dumps(template(given, CHANGING_STACK)))["Resources"]
         names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
         written = member.write_member_roles(given, tmp_path / str(number), TODAY)
-        assert len(written) == (4 if made else 2)
+        assert len(written) == (5 if made else 3)
 
     acts, undoes = "ml-janitor-member-act-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
     assert names == [[acts, undoes], [undoes], []]

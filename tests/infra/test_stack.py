@@ -24,10 +24,8 @@ from infra.stack import JanitorStack
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from synthesis import SLACK, TODAY, Synthesised, resolved
+from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 from tables import cases
-
-every_detector = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 
 READS_ALL_THE_SAME = {"kms:Decrypt"}
 """Listed as writing in the Service Authorization Reference, but it only reads encrypted bytes."""
@@ -44,15 +42,8 @@ def construct(detector: type[Detector[Any]]) -> str:
     return detector.__name__
 
 
-WHEN_IT_RINGS = ("Statistic", "ComparisonOperator", "Threshold", "TreatMissingData")
-
-RINGS = {
-    "Errors": ("Sum", "GreaterThanThreshold", 0, "notBreaching"),
-    "DidNotRun": ("Sum", "LessThanThreshold", 1, "breaching"),
-    "FailedMessages": ("Maximum", "GreaterThanThreshold", 0, "notBreaching"),
-    "UndeliveredMessages": ("Maximum", "GreaterThanThreshold", 0, "notBreaching"),
-}
-"""The alarms of a detector, and when each rings."""
+CARD = DETECTORS[:6]
+ADVISERS = [detector for detector in DETECTORS if detector not in CARD]
 
 
 def only(resources: dict[str, dict[str, Any]], part: str) -> dict[str, Any]:
@@ -60,60 +51,74 @@ def only(resources: dict[str, dict[str, Any]], part: str) -> dict[str, Any]:
     return found
 
 
-@every_detector
-def test_it_has_a_function_that_can_find_it(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    function = only(stack.of_type("AWS::Lambda::Function"), construct(detector))
+def test_each_detector_of_the_card_has_a_function_and_the_others_share_one(stack: Synthesised) -> None:
+    """Which has no act, reads no content, and may go on in another invocation of itself."""
+    functions = stack.of_type("AWS::Lambda::Function")
 
-    assert function["Environment"]["Variables"]["JANITOR_DETECTOR"] == detector.name
-    assert function["Handler"] == "ml_janitor.handlers.sweep"
-    assert function["Runtime"] == "python3.13"
-    assert function["Architectures"] == ["arm64"]
-    assert function["LoggingConfig"]["LogFormat"] == "JSON"
-    assert function["Timeout"] == 900
-    assert "ReservedConcurrentExecutions" not in function
-
-
-@every_detector
-def test_its_schedule_is_its_own(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    schedule = only(stack.of_type("AWS::Scheduler::Schedule"), construct(detector))
-
-    assert schedule["ScheduleExpression"] == detector.schedule
-    assert schedule["ScheduleExpressionTimezone"] == "UTC"
-    assert json.loads(schedule["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
-    assert schedule["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 3}
-    assert schedule["Target"]["DeadLetterConfig"]["Arn"]
+    assert {name[:-16] for name in functions} == {*(one.__name__ for one in CARD), "Advisers", "Digest"}
+    for detector in CARD:
+        function = only(functions, construct(detector))
+        assert function["Environment"]["Variables"]["JANITOR_DETECTOR"] == detector.name
+        assert function["Handler"] == "ml_janitor.handlers.sweep"
+    assert only(functions, "Advisers")["Handler"] == "ml_janitor.handlers.advisers"
+    assert "JANITOR_DETECTOR" not in only(functions, "Advisers")["Environment"]["Variables"]
+    for name, function in functions.items():
+        assert function["Runtime"] == "python3.13"
+        assert function["Architectures"] == ["arm64"]
+        assert function["LoggingConfig"]["LogFormat"] == "JSON"
+        assert function["Timeout"] == (300 if name.startswith("Digest") else 900)
+        assert function["RecursiveLoop"] == "Terminate"
+        assert "ReservedConcurrentExecutions" not in function
 
 
-@every_detector
-def test_a_failed_run_is_kept(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    config = only(stack.of_type("AWS::Lambda::EventInvokeConfig"), construct(detector))
+def test_schedules_name_the_advisers_that_run_together(stack: Synthesised) -> None:
+    """`commitments` comes last: it judges by what the others found."""
+    time = "<aws.scheduler.scheduled-time>"
+    found = {}
+    for name, schedule in stack.of_type("AWS::Scheduler::Schedule").items():
+        target = schedule["Target"]
+        assert schedule["ScheduleExpressionTimezone"] == "UTC"
+        assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 3}
+        assert "SchedulerUndelivered" in json.dumps(target["DeadLetterConfig"])
+        found[name[:-8]] = (schedule["ScheduleExpression"], json.loads(target["Input"]))
 
-    assert config["MaximumRetryAttempts"] == 1
-    assert config["MaximumEventAgeInSeconds"] == 3600
-    assert config["DestinationConfig"]["OnFailure"]["Destination"]
-
-
-@every_detector
-def test_it_has_its_alarms(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    alarms = {
-        name: alarm
-        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()
-        if name.startswith(construct(detector))
+    weekly = [one.name for one in ADVISERS if one.schedule == Detector.schedule]
+    daily = ["idle-clusters", "unused-training-plans"]
+    assert found == {
+        **{f"{construct(one)}Schedule": (one.schedule, {"time": time}) for one in CARD},
+        "AdvisersSchedulecron100anyallMONall": (Detector.schedule, {"time": time, "detectors": weekly}),
+        "AdvisersSchedulecron356allallanyall": ("cron(35 6 * * ? *)", {"time": time, "detectors": daily}),
+        "DigestSchedule": ("cron(0 7 * * ? *)", {"time": time}),
+        "DigestWatch": ("rate(1 hour)", {"time": time, "only": "schedules"}),
     }
-    kinds = {name.removeprefix(construct(detector))[:-8] for name in alarms}
-
-    assert kinds == set(RINGS)
-    for alarm in alarms.values():
-        assert alarm["AlarmActions"]
-        assert alarm["Period"] * alarm["EvaluationPeriods"] <= 7 * 24 * 3600
-    for name, alarm in alarms.items():
-        rings = RINGS[name.removeprefix(construct(detector))[:-8]]
-        assert tuple(alarm[each] for each in WHEN_IT_RINGS) == rings
+    assert weekly[-1] == "commitments"
+    assert {*weekly, *daily} == {one.name for one in ADVISERS}
 
 
-@every_detector
-def test_only_its_own_scheduler_may_invoke_it(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    role = only(stack.of_type("AWS::IAM::Role"), f"{construct(detector)}Invoker")
+def test_a_schedule_of_its_own_makes_a_group_of_its_own(tmp_path: Path) -> None:
+    others = {one.name: {"enabled": False} for one in DETECTORS}
+    sections = {"spot-training": {"schedule": "rate(2 days)"}, "commitments": {}, "unused-volumes": {}}
+    settings = Settings.parse({"detectors": {**others, **sections}})
+    inputs = [
+        json.loads(one["Target"]["Input"]).get("detectors")
+        for one in synthesise(tmp_path, settings).of_type("AWS::Scheduler::Schedule").values()
+    ]
+    assert sorted(filter(None, inputs)) == [["spot-training"], ["unused-volumes", "commitments"]]
+
+
+def test_failed_runs_are_kept_in_one_queue(stack: Synthesised) -> None:
+    queues = stack.of_type("AWS::SQS::Queue")
+    assert {name[:-8] for name in queues} == {"Failed", "SchedulerUndelivered"}
+    configs = stack.of_type("AWS::Lambda::EventInvokeConfig")
+    assert len(configs) == len(stack.of_type("AWS::Lambda::Function"))
+    for config in configs.values():
+        assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (1, 3600)
+        (failed,) = config["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][:1]
+        assert failed.startswith("Failed")
+
+
+def test_only_the_scheduler_of_this_account_may_take_on_its_role(stack: Synthesised) -> None:
+    role = only(stack.of_type("AWS::IAM::Role"), "SchedulerRole")
 
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement == {
@@ -151,27 +156,34 @@ def test_cloudwatch_may_tell_the_topic_of_every_alarm(stack: Synthesised) -> Non
         assert alarm["AlarmActions"] == [{"Ref": topic}]
 
 
-@every_detector
-def test_its_logs_do_not_pile_up(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    assert only(stack.of_type("AWS::Logs::LogGroup"), construct(detector))["RetentionInDays"] == 90
+def test_logs_do_not_pile_up(stack: Synthesised) -> None:
+    groups = stack.of_type("AWS::Logs::LogGroup").values()
+    assert len(groups) == len(stack.of_type("AWS::Lambda::Function"))
+    assert {group["RetentionInDays"] for group in groups} == {90}
 
 
-@every_detector
-def test_its_role_holds_what_it_declares(stack: Synthesised, detector: type[Detector[Any]]) -> None:
-    granted = {
-        action
-        for statement in stack.role_statements(construct(detector) + "Role")
-        for action in listed(statement["Action"])
-    }
+@pytest.mark.parametrize("role", [*(one.__name__ for one in CARD), "Advisers"])
+def test_a_role_holds_what_is_declared(stack: Synthesised, role: str) -> None:
+    detectors = [one for one in CARD if one.__name__ == role] or ADVISERS
+    statements = stack.role_statements(f"{role}Role")
+    granted = {action for statement in statements for action in listed(statement["Action"])}
     own = {
         *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
-        *(["s3:GetObject"] if detector.keeps_files or detector.keeps_descriptions else []),
+        *(["s3:GetObject"] if any(one.keeps_files or one.keeps_descriptions for one in detectors) else []),
     }
 
-    assert granted - own == {grant.action for grant in detector().reads} - own
+    assert granted - own == {grant.action for one in detectors for grant in one().reads} - own
     assert {"s3:PutObject", "dynamodb:PutItem", "logs:PutLogEvents"} <= granted
+    if role == "Advisers":
+        assert "s3:GetObject" not in granted, "no object's content"
+        for statement in statements:
+            anywhere = [one for one in listed(statement["Resource"]) if ":*:<AWS::Acc" in resolved(one, {})]
+            only_in = statement.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
+            cross_region = "arn:<AWS::Partition>:sagemaker:*:<AWS::AccountId>:processing-job/*"
+            if [one for one in anywhere if resolved(one, {}) != cross_region]:
+                assert only_in == [{"Ref": "AWS::Region"}]
 
 
 @cache
@@ -311,20 +323,17 @@ def test_reports_are_private_and_end(stack: Synthesised) -> None:
 
 def test_only_what_keeps_files_reads_them_again(stack: Synthesised) -> None:
     """And nothing else that lies in the report bucket."""
-    for detector in DETECTORS:
-        read = [
-            resolved(resource, {})
-            for statement in stack.role_statements(construct(detector) + "Role")
-            for resource in listed(statement["Resource"])
-            if "s3:GetObject" in listed(statement["Action"]) and "Reports" in json.dumps(resource)
-        ]
-        kept = {
-            f"/{detector.name}/listing/*": detector.keeps_files,
-            "/descriptions/*": detector.keeps_descriptions,
-        }
-        assert sorted(f"/{resource.partition('/')[2]}" for resource in read) == sorted(
-            place for place, keeps in kept.items() if keeps
-        )
+    read = {
+        (name.partition("Role")[0], resolved(resource, {}).partition("/")[2])
+        for name, statement in stack.statements()
+        for resource in listed(statement["Resource"])
+        if "s3:GetObject" in listed(statement["Action"]) and "Reports" in json.dumps(resource)
+    }
+    assert read == {
+        ("DuplicateArtifacts", "duplicate-artifacts/listing/*"),
+        ("DuplicateArtifacts", "descriptions/*"),
+        ("IdleEndpoints", "descriptions/*"),
+    }
 
 
 def test_the_dashboard_shows_the_money_first(stack: Synthesised) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from copy import deepcopy
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from declared import Deployed, Permission, granted
 from infra.bundle import PROJECT_ROOT
 from infra.state_machine import count_transitions, define_state_machine, transitions_price
+from ml_janitor.config.functions import advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.limits import LeaseTakenError
@@ -21,7 +23,7 @@ from synthesis import SLACK, Synthesised, synthesise
 
 VALIDATOR = PROJECT_ROOT / "tests" / "state-machines"
 ACCOUNT, REGION = "123456789012", "us-east-1"
-TABLE = {
+TABLE: dict[str, Any] = {
     "id": "o-a1b2c3d4e5",
     "all_accounts": True,
     "external_id": "ml-janitor-7f3a",
@@ -46,24 +48,23 @@ def deployed(stack: Synthesised) -> Deployed:
     return Deployed(stack, ACCOUNT, REGION)
 
 
-def test_every_detector_s_schedule_starts_it_and_no_other(stack: Synthesised, deployed: Deployed) -> None:
-    machine = deployed.one("AWS::StepFunctions::StateMachine")
-    by_input: dict[str, str] = {}
+def test_schedules_of_detectors_start_it_and_no_others(stack: Synthesised, deployed: Deployed) -> None:
+    machine, started = deployed.one("AWS::StepFunctions::StateMachine"), dict[str, list[str]]()
+    functions = {one.name: one.arn for one in deployed.functions()}
     for schedule in stack.of_type("AWS::Scheduler::Schedule").values():
         target = deployed.resolve(schedule["Target"])
-        role = deployed.roles()[target["RoleArn"]]
-        starts = "states:StartExecution" if target["Arn"] == machine else "lambda:InvokeFunction"
-        assert granted(role) == {
-            Permission(starts, target["Arn"]),
-            Permission("sqs:SendMessage", target["DeadLetterConfig"]["Arn"]),
-        }
         given = json.loads(target["Input"])
         assert given.pop("time") == "<aws.scheduler.scheduled-time>"
-        by_input[given.get("detector", target["Arn"])] = given.get("function", target["Arn"])
-        assert set(given) == ({"detector", "function"} if target["Arn"] == machine else set())
-    functions = {one.name: one.arn for one in deployed.functions()}
-    detectors = {one.name: functions[one.name] for one in settings().enabled()}
-    assert by_input == detectors | {functions["digest"]: functions["digest"]}
+        if target["Arn"] == machine:
+            assert set(given) == {"detectors", "function"}
+            started.setdefault(given["function"], []).extend(given["detectors"])
+        else:
+            assert target["Arn"] == functions["digest"]
+    own = {functions[one.name]: [one.name] for one in settings().enabled() if one.name in functions}
+    others = [one.name for one in advisers(settings())]
+    assert {name: sorted(names) for name, names in started.items()} == own | {
+        functions["advisers"]: sorted(others)
+    }
 
 
 def test_its_role_allows_exactly_what_it_does(deployed: Deployed) -> None:
@@ -95,19 +96,6 @@ def test_its_role_allows_exactly_what_it_does(deployed: Deployed) -> None:
     assert "states.amazonaws.com" in json.dumps(role["trust"])
 
 
-def test_runs_that_fail_or_never_begin_raise_an_alarm(stack: Synthesised) -> None:
-    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
-    (machine,) = stack.of_type("AWS::StepFunctions::StateMachine")
-    of_it = [one for one in alarms if one.get("Namespace") == "AWS/States"]
-    assert {one["MetricName"] for one in of_it} == {"ExecutionsFailed", "ExecutionsTimedOut"}
-    for one in of_it:
-        assert one["Dimensions"] == [{"Name": "StateMachineArn", "Value": {"Ref": machine}}]
-        assert one["AlarmActions"]
-    begun = [one for one in alarms if one.get("MetricName") == "Accounts"]
-    assert {one["Dimensions"][0]["Value"] for one in begun} == {one.name for one in settings().enabled()}
-    assert all(one["TreatMissingData"] == "breaching" and one["Statistic"] == "SampleCount" for one in begun)
-
-
 def test_it_logs_every_step(stack: Synthesised) -> None:
     (machine,) = stack.of_type("AWS::StepFunctions::StateMachine").values()
     assert machine["LoggingConfiguration"]["Level"] == "ALL"
@@ -123,6 +111,10 @@ def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_and_others_a
     states = json.loads(deployed.resolve(machine["DefinitionString"]))["States"]
     assert states["EachAccount"]["MaxConcurrency"] == 7
     sweep = states["EachAccount"]["ItemProcessor"]["States"]["Sweep"]
+    part = states["EachAccountInParts"]["ItemProcessor"]["States"]["SweepPart"]
+    assert {key: sweep[key] for key in ("Parameters", "Retry")} == {
+        key: part[key] for key in ("Parameters", "Retry")
+    }
     retry, busy = sweep["Retry"]
     assert busy["ErrorEquals"] == [InProgressError.__name__, LeaseTakenError.__name__]
     assert busy["IntervalSeconds"] * busy["MaxAttempts"] > 900, "as long as a function works"
@@ -170,28 +162,26 @@ def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: D
 
 
 def test_the_price_of_transitions_is_that_of_the_definition() -> None:
-    made = define_state_machine("accounts", at_once=20)
-    assert count_transitions(made) == (len(made["States"]), 2) == (3, 2)
+    made = deepcopy(define_state_machine("accounts", at_once=20))
+    assert [count_transitions(made, several=several) for several in (False, True)] == [(4, 2), (4, 3)]
     made["States"]["EachAccount"]["ItemProcessor"]["States"]["Another"] = {"Type": "Pass"}
-    assert count_transitions(made) == (3, 3)
+    assert count_transitions(made, several=False) == (4, 3)
 
     one: dict[str, Any] = {
         "detectors": {each.name: {"enabled": False} for each in Settings.parse({}).registry}
     }
     one["detectors"]["idle-endpoints"] = {"enabled": True, "schedule": "rate(1 hour)"}
-    hourly = Settings.parse({**one, "organization": TABLE})
-    dollars = 720 * (3 + 100 * 2) * Decimal("0.025") / 1000
-    assert f"run 720 times, which costs up to ${dollars:.2f}, for every 100 accounts" in transitions_price(
-        hourly
-    )
-    assert f"about {7 * hourly.organization.at_once} large accounts in an hour" in transitions_price(hourly)
-    named = Settings.parse(
-        {**one, "organization": TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}}
-    )
-    assert f"run 720 times, which costs up to ${720 * 7 * Decimal('0.025') / 1000:.2f};" in transitions_price(
-        named
-    )
-    assert "large accounts" not in transitions_price(named)
+    price = Decimal("0.025") / 1000
+    hourly = transitions_price(Settings.parse({**one, "organization": TABLE}))
+    assert f"start 720 runs, which costs up to ${720 * (4 + 100 * 2) * price:.2f}, for every 100" in hourly
+    assert f"about {7 * TABLE['at_once']} large accounts in an hour" in hourly
+    two = TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}
+    named = transitions_price(Settings.parse({**one, "organization": two}))
+    assert f"start 720 runs, which costs up to ${720 * 8 * price:.2f};" in named
+    assert "large accounts" not in named
+    one["detectors"] |= {name: {"schedule": "rate(30 days)"} for name in ("spot-training", "commitments")}
+    several = transitions_price(Settings.parse({**one, "organization": two}))
+    assert f"start 721 runs, which costs up to ${(720 * 8 + 4 + 2 * 3) * price:.2f};" in several
 
 
 def test_its_definition_is_one_of_amazon_s_states_language(deployed: Deployed, tmp_path: Path) -> None:
@@ -199,7 +189,7 @@ def test_its_definition_is_one_of_amazon_s_states_language(deployed: Deployed, t
     (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
     made = deployed.resolve(machine["DefinitionString"])
     assert validated(tmp_path, made) == ""
-    assert "Nowhere" in validated(tmp_path, made.replace('"Next": "EachAccount"', '"Next": "Nowhere"'))
+    assert "Nowhere" in validated(tmp_path, made.replace('"Default": "EachAccount"', '"Default": "Nowhere"'))
 
 
 def validated(folder: Path, made: str) -> str:

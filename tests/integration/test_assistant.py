@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,6 +16,7 @@ import typer
 from botocore.exceptions import ClientError
 from jsonschema import Draft202012Validator
 from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from commands import Janitor
 from conftest import seed_demo
@@ -30,7 +34,7 @@ from ml_janitor_cli.assistant import (
     split_pages,
 )
 from ml_janitor_cli.doctor import policy_size
-from ml_janitor_cli.main import app
+from ml_janitor_cli.main import app, main
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
@@ -212,9 +216,12 @@ def test_what_a_tool_refuses_is_one_line(
     converse(desk, questions)
 
 
-def test_the_tools_only_read_and_have_schemas(desk: ToolDesk) -> None:
+def test_the_installed_program_speaks_over_stdio_and_its_tools_only_read() -> None:
+    program = Path(sys.executable).parent / "janitor"
+    started = StdioServerParameters(command=str(program), args=["mcp"], env={**os.environ})
+
     async def talk() -> None:
-        async with Client(make_server(desk)) as client:
+        async with Client(stdio_client(started)) as client:
             for tool in (await client.list_tools()).tools:
                 found.append(tool.name)
                 Draft202012Validator.check_schema(tool.input_schema)
@@ -227,6 +234,17 @@ def test_the_tools_only_read_and_have_schemas(desk: ToolDesk) -> None:
     assert found == ["audit", "findings", "explain", "bill", "plan", "estimate"] == list(READ_TOOLS)
     policy = reading_policy(Settings.load(registry=DETECTORS))
     assert policy_size(policy) <= SESSION_POLICY_LIMIT
+
+
+def test_without_its_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp.server.stdio", None)
+
+    assert main(["mcp"]) == 2
+    assert "the extra mcp is not installed (mcp.server.stdio is missing): pip install './ml_janitor-" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_long_answer_is_divided_and_a_name_is_data() -> None:

@@ -24,9 +24,11 @@ from standin import ARMED_TOML, ROOT, Deployment, idle_endpoints, idle_notebook
 IN_SANDBOX = "janitor sandbox -- "
 
 STARTS = {"janitor sandbox --port 5000", "janitor sandbox --empty -- python my_script.py"} | {
-    "janitor sandbox --empty --run-jobs --speed 60 -- janitor-kit launch job.toml"
+    "janitor sandbox --empty --run-jobs --speed 60 -- janitor-kit launch job.toml",
+    "janitor mcp",
+    "janitor mcp --role arn:aws:iam::123456789012:role/janitor-audit --profile my-profile",
 }
-"""Examples that start a sandbox, which test_cli_sandbox.py does: their options are read here."""
+"""Examples that start a server, which other tests do: their options are read here."""
 
 COMPLAINS = ("janitor doctor", "--organization", "--fail-on", "--endpoint")
 """Examples that end with 1 or 3 here: no stack, no role in another account, waste, no measured use."""

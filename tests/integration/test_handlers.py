@@ -198,7 +198,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     "ml_janitor.report.html.Archive.keep",
     "ml_janitor.ledger.findings.Ledger.record",
     "ml_janitor.ledger.latest.LatestRecords.remember",
-    "ml_janitor.report.telemetry.measure_run",
+    "ml_janitor.report.telemetry.measure_acts",
     "ml_janitor.slack.client.SlackBot._look_up",
     "ml_janitor.slack.client.SlackBot._upload",
     "ml_janitor.ledger.limits.Leases.release",

@@ -14,7 +14,13 @@ from conftest import NOW, REGION
 from declared import granted
 from hosted import LAMBDA, TOML, HostedStack, OrganizationHost, Ran
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.member_roles import RoleKind, is_changing_action, member_role_name, role_arn
+from ml_janitor.config.member_roles import (
+    RoleKind,
+    is_changing_action,
+    member_role_name,
+    role_arn,
+    sweep_readers,
+)
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
@@ -180,7 +186,7 @@ def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken
     stage = Stage(box, session, aws, tmp_path, TOML + ORGANIZATION)
     assert not stage.settings.armed()
     names = {arn.rpartition("/")[2] for arn in stage.host.members}
-    assert names == {member_role_name(one.name) for one in stage.settings.enabled()}
+    assert names == {member_role_name(one.name) for one in sweep_readers(stage.settings)}
     for role in stage.host.members.values():
         assert not [one.action for one in granted(role) if is_changing_action(one.action)]
 

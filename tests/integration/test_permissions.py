@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from conftest import ACCOUNT, REGION
 from declared import Function, granted, statements, without
 from hosted import ABROAD, LAMBDA, SCHEDULER, Host, HostedStack, OrganizationStack, UnarmedStack, everything
 from ml_janitor.aws.client import Aws
+from ml_janitor.config import functions
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control, SandboxError
@@ -83,6 +84,18 @@ MUTANTS = [
         "by hand", marked([name for name in SCENARIOS["by hand"] if name != CONTENTS], pytest.mark.mutants)
     ),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _roles_of_their_own() -> Iterator[None]:
+    """
+    Each detector has a role of its own here, so that each is held to what it declares.
+
+    That of the advisers is the union of these: `test_declared.py` and `test_advisers_run.py` hold it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functions, "CARD_DETECTORS", frozenset(one.name for one in DETECTORS))
+        yield
 
 
 @pytest.fixture(scope="module")

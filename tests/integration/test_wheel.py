@@ -216,8 +216,8 @@ def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
     assert "[detectors.idle-endpoints]" in done(
         installed / "janitor", "settings", "idle-endpoints", cwd=tmp_path
     )
-    page = done(installed / "janitor", "docs", "operating", "DidNotRun", cwd=tmp_path)
-    assert page.startswith("### DidNotRun\n")
+    page = done(installed / "janitor", "docs", "operating", "SweepMissed", cwd=tmp_path)
+    assert page.startswith("### SweepMissed\n")
 
 
 def test_the_wheel_says_the_same(installed: Path, tmp_path: Path, box: Control, janitor: Janitor) -> None:

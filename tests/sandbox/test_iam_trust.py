@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
-from policies import allow, role, trusting
+from policies import allow, document, role, trusting
 from tables import cases
 
 HERE, THERE = "123456789012", "210987654321"
@@ -107,6 +108,24 @@ def test_within_an_account_the_trust_policy_may_be_enough(
             RoleSessionName="sweep",
             PolicyArns=[{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}],
         )
+
+
+def test_a_session_policy_takes_from_a_role_and_adds_nothing(
+    iam: IamControl, aws: Clients, control: Control
+) -> None:
+    may = allow(["sagemaker:ListEndpoints", "sagemaker:DeleteEndpoint"])
+    iam.enforce({JANITOR: role(ASSUMES), SPOKE: role(may, trust=trusting({"AWS": JANITOR}))})
+    sts = aws("sts", key=iam.credentials(JANITOR)["aws_access_key_id"])
+    policy = json.dumps(document(allow("sagemaker:List*")))
+    given = sts.assume_role(RoleArn=SPOKE, RoleSessionName="reads", Policy=policy)["Credentials"]
+    session = boto3.Session(
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name="us-east-1"
+    )
+    narrowed = session.client("sagemaker", endpoint_url=control.url)
+    narrowed.list_endpoints()
+    refused(narrowed.delete_endpoint, EndpointName="x")
+    refused(narrowed.list_models)
+    narrowed.close()
 
 
 def test_a_service_gets_a_role_that_trusts_it(iam: IamControl) -> None:

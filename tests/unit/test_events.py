@@ -184,6 +184,9 @@ def test_an_identity_says_what_was_asked_and_nothing_that_was_not() -> None:
     time = "2026-10-06T03:00:00Z"
 
     assert at(account="210987654321").identity("1") == f'{{"time":"{time}","account":"210987654321"}}'
+    same = at(account="210987654321", detectors=["a", "b"], started="2026-10-06T03:00:10Z")
+    assert same.identity("1") == at(account="210987654321").identity("1")
+    assert at(part=2, detectors=["a"]).identity("1") == f'{{"time":"{time}","part":2}}'
     digest = parse_event({"time": time}, DigestEvent, NOW)
     assert (digest.identity("1"), DigestEvent().identity("1")) == (f'{{"time":"{time}"}}', "1")
 

@@ -25,7 +25,6 @@ ONE = {
     "metrics_requested": 2_000,
     "log_bytes": 1_000,
     "report_bytes": 10_000,
-    "custom_metrics": 6,
     "largest_item": 1_025,
     "findings_bytes": 4_097,
     "calls": {
@@ -57,13 +56,13 @@ def test_a_month_of_one_function_by_hand() -> None:
     assert lines["alarms"] == pytest.approx(0.40)
     assert lines["dashboard"] == pytest.approx(3.00)
     assert lines["keys of the ledger and of undo records (KMS)"] == pytest.approx(1.00)
-    assert lines["custom metrics"] == pytest.approx(1.80)
+    assert lines["custom metrics"] == pytest.approx(0.30 * (1 + 5 / 24)), "one hourly, five daily"
     assert lines["metrics read (GetMetricData)"] == pytest.approx(RUNS * 0.02)
     assert lines["other CloudWatch requests"] == pytest.approx(RUNS * 0.00003)
-    assert lines["Lambda"] == pytest.approx(RUNS * (10 * 0.5 * 0.0000133334 + 0.0000002))
+    assert lines["Lambda"] == pytest.approx(RUNS * (11 * 0.5 * 0.0000133334 + 2 * 0.0000002))
     assert lines["secret for Slack"] == pytest.approx(0.40 + RUNS * 0.000005)
-    assert lines["EventBridge Scheduler"] == pytest.approx(RUNS * 0.000001)
-    writes, reads = 7 * 2, 1 + 2
+    assert lines["EventBridge Scheduler"] == pytest.approx(2 * RUNS * 0.000001)
+    writes, reads = 7 * 2 + 1, 1 + 2 + 1
     kept = 2 * (0.25 + 0.20)
     assert lines["ledger (DynamoDB)"] == pytest.approx(RUNS * (writes * 0.625 + reads * 0.125) / 1e6 + kept)
     months = 90 / (365.25 / 12)
@@ -72,28 +71,12 @@ def test_a_month_of_one_function_by_hand() -> None:
     assert lines["logs"] == pytest.approx(RUNS * 1e-6 * (0.50 + months * 0.03))
 
 
-def test_a_custom_metric_is_billed_for_the_hours_in_which_it_is_written() -> None:
-    daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
-    often = ONE | {"schedule": "rate(15 minutes)"}
-
-    def metrics(function: dict[str, Any]) -> float:
-        return monthly.bill(GIVEN | {"functions": {"one": function}}).lines["custom metrics"]
-
-    assert metrics(daily) == pytest.approx(1.80 / 24)
-    assert metrics(often) == pytest.approx(1.80)
-
-
-def test_arming_adds_alarms_a_secret_keys_their_calls_and_four_metrics_for_each_detector() -> None:
-    digest = ONE | {"custom_metrics": 0}
-    daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
-    given = GIVEN | {"functions": {"one": ONE, "other": daily, "digest": digest}}
-    given["stack"] = GIVEN["stack"] | {"alarms_armed": 9, "keys_armed": 3}
+def test_arming_adds_alarms_a_secret_keys_their_calls_and_three_metrics() -> None:
+    given = GIVEN | {"stack": GIVEN["stack"] | {"alarms_armed": 9, "keys_armed": 3}}
     given["signing"] = {"GenerateMac": 8, "VerifyMac": 6, "actions": 4}
     calls = 3.5 * 50 * 365.25 / 12
 
-    assert monthly.arming(given) == pytest.approx(
-        5 * 0.10 + 0.40 + 2 + calls * 0.03 / 10_000 + 4 * 0.30 * (1 + 1 / 24)
-    )
+    assert monthly.arming(given) == pytest.approx(5 * 0.10 + 0.40 + 2 + calls * 0.03 / 10_000 + 3 * 0.30)
 
 
 def test_reading_the_bill_adds_a_cent_for_each_request_its_alarms_and_its_run() -> None:
@@ -116,7 +99,6 @@ def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so(
         "calls": {"dynamodb:PutItem": 9, "sagemaker:Search": 4},
     }
     given = GIVEN | {"functions": {"generous-warm-pools": ONE, "small": small}, "empty": {"small": small}}
-    given["stack"] = GIVEN["stack"] | {"alarms_armed": 6, "alarms_bill": 5}
 
     known = monthly.estimated(given, [GenerousWarmPools(), SpotTraining(), OversizedEndpoints()])
 
@@ -132,7 +114,6 @@ def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so(
     }
     assert (search["metrics_requested"], metrics["metrics_requested"]) == (0, 2_000)
     assert known["empty"]["spot-training"]["calls"] == {"dynamodb:PutItem": 9, "sagemaker:Search": 4}
-    assert [known["stack"][kind] for kind in ("alarms", "alarms_armed", "alarms_bill")] == [8, 10, 9]
     assert known["estimated"] == ["oversized-endpoints", "spot-training"]
     assert "by the dearest function: oversized-endpoints, spot-training." in (
         monthly.summary(monthly.bill(known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,12 +15,14 @@ from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastRun, LastSweep, RunAccount
 from ml_janitor.report.digest import (
+    NO_ACTIONS,
     DetectorRun,
     DigestActions,
     Overview,
     SweepRow,
     _cut,
     _lines,
+    make_digest,
     make_organization_digest,
     saved_text,
 )
@@ -209,6 +212,44 @@ def test_a_day_is_quiet_only_if_everything_ran(runs: tuple[DetectorRun, ...]) ->
 
 def test_what_was_not_read_makes_the_sum_a_least_one() -> None:
     assert said(seen(row(1, "10"), broken(2)))[0].startswith("At least $10.00 a month: 1 finding in 1 of 200")
+
+
+def test_a_first_run_that_looks_at_accounts_still_makes_the_sum_a_least_one() -> None:
+    still = seen(row(1, "10"), runs=(run(at_work=True, waiting=3),))
+
+    assert said(still)[0].startswith("At least $10.00 a month: 1 finding in 1 of 200")
+
+
+@pytest.mark.parametrize("number", [3, 12, 13, 40])
+def test_the_digest_of_an_account_lists_twelve_lines_and_its_thread_all(number: int) -> None:
+    rows = [row(1, str(count + 1), region=f"region-{count}", new=1) for count in range(number)]
+    done = DigestActions(acted=tuple(f"deleted {count}" for count in range(number)))
+    for actions, expected in ((NO_ACTIONS, number), (done, 2 * number)):
+        post = make_digest(rows, now=NOW, actions=actions)
+        shown = [line for line in lines(post) if re.match(r"\*\$|deleted|and \d+ more", line)]
+
+        assert len(shown) <= 12
+        (*replies,) = post.replies
+        assert bool(replies) is (expected > 12)
+        every = lines(Post(main=replies[0])) if replies else shown
+        assert sum(line.startswith(("*$", "deleted")) for line in every) == expected
+
+
+def test_the_only_place_of_an_account_is_named_once_and_in_its_time() -> None:
+    shown = lines(make_digest([row(1, "10", new=1)], now=NOW, time_zone="Europe/Berlin"))
+
+    as_of = "as of Tue 6 Oct 09:00 (Europe/Berlin)"
+    assert shown[1] == f"All sweeps of account {account(1)}, us-east-1, {as_of}."
+    assert shown[-1] == "*$10.00 a month*: idle endpoints: 1 found, 1 new"
+
+
+@pytest.mark.parametrize("trouble", [{"late": True}, {"last": None}])
+def test_what_did_not_run_makes_the_sum_of_an_account_a_least_one(trouble: dict[str, Any]) -> None:
+    rows = [row(1, "10", new=1), replace(row(1, region="eu-west-1"), **trouble)]
+
+    at_least = lines(make_digest(rows, now=NOW))[0].startswith("At least")
+    assert at_least is ("last" in trouble)
+    assert lines(make_digest([row(1, "10", new=1), broken(1)], now=NOW))[0].startswith("At least $10.00")
 
 
 def test_without_findings_it_says_what_was_looked_at() -> None:

@@ -20,7 +20,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.digest import DetectorRun, Overview, SweepRow
-from ml_janitor.slack.digest import OrganizationReader
+from ml_janitor.slack.digest import OrganizationReader, day_metrics
 from tables import cases
 
 HOUR = timedelta(hours=1)
@@ -150,7 +150,10 @@ def test_each_detector_has_its_run_and_each_pair_that_tells_something_its_row() 
     }
     assert (seen.accounts, dict(seen.names), sorted(found)) == (3, {ONE: "research"}, ["a", "j"])
     assert seen.counts == {"accounts": 3, "sweeps": 6, "did_not_run": 1, "not_ended": 1, "unread": 1}
-    assert seen.dollars == {ENDPOINTS: 10, JOBS: 3}
+    assert day_metrics(seen.ran, seen.rows, whole=False) == {
+        ENDPOINTS: {"Found": 1, "Unknown": 1, "MonthlyUsd": 10},
+        JOBS: {"Found": 1, "Unknown": 0, "MonthlyUsd": 3},
+    }
 
 
 def test_a_pair_without_a_result_of_a_run_that_has_ended_is_missing() -> None:
@@ -222,7 +225,8 @@ def test_a_resource_counts_once_in_its_account_and_an_equal_one_of_another_accou
 
     seen, _ = world.read()
 
-    assert seen.dollars == {ENDPOINTS: 200, NOTEBOOKS: 5}
+    metrics = day_metrics(seen.ran, seen.rows, whole=False)
+    assert {name: values["MonthlyUsd"] for name, values in metrics.items()} == {ENDPOINTS: 200, NOTEBOOKS: 5}
 
 
 def last(found: int = 0, error: str | None = None, looked_at: int = 9) -> LastSweep:

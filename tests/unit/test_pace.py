@@ -157,7 +157,7 @@ def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> No
 def test_an_account_of_a_thousand_endpoints_is_read_in_time_under_shares(name: str) -> None:
     """Threads describe its endpoints, each with its configuration, after all else was called."""
     seconds, calls = Seconds(), counted()["functions"][name]["calls"]
-    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=rate_slots(many_accounts.settings(), name))
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=many_accounts.turns(name))
     rest = {DESCRIBE: 0, f"{DESCRIBE}Config": 0}
     for action, times in (calls | rest).items():
         for _ in range(times * (not action.startswith(("dynamodb:", "s3:")))):

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.core.model import Confidence, Cost, Finding, Mode
+from ml_janitor.core.model import Confidence, Cost, Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.core.text import escape_markdown
 from ml_janitor.report.json import report_json, report_json_lines
@@ -82,10 +82,12 @@ def test_a_gate_says_why(on: FailOn | None, over: float | None, why: str | None)
 @pytest.mark.parametrize("ending", ["json", "jsonl"])
 def test_what_an_earlier_report_has_does_not_count(tmp_path: Path, ending: str) -> None:
     before = tmp_path / f"before.{ending}"
-    before.write_text((report_json_lines if ending == "jsonl" else report_json)(report(*FOUND)))
+    kept = replace(finding("c", 1), verdict=Kept(reason="a request today"), outcome=Outcome.KEPT)
+    as_text = report_json_lines if ending == "jsonl" else report_json
+    before.write_text(as_text(report(*FOUND, kept), every=True))
     again = replace(FOUND[0], target=replace(FOUND[0].target, created=None))
 
-    gate = make_gate(FailOn.LIKELY, None, before)
+    gate = make_gate(FailOn.LIKELY, 100.0, before)
 
     assert gate is not None
     assert gate.why(report(*FOUND)) is None

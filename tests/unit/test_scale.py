@@ -77,7 +77,7 @@ def test_more_accounts_side_by_side_take_more_functions_at_once() -> None:
 def test_transitions_are_paid_for_each_child_and_each_run() -> None:
     runs = 365.25 / 12
     usd = night(GIVEN, "idle-endpoints").dollars_a_month["transitions"]
-    assert usd == pytest.approx(runs * (1_000 * 2 + 4) * 0.025 / 1000)
+    assert usd == pytest.approx(runs * (1_000 * 2 + 5) * 0.025 / 1000)
 
 
 def test_a_quota_that_is_exceeded_is_named_and_what_fits_it() -> None:

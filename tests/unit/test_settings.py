@@ -327,6 +327,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "role_path": "/",
         "subnets": [],
         "security_groups": [],
+        "alarm_email": "",
         "kms_key": "",
         "ledger_writers": [],
         "administrators": [],

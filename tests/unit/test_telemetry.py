@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from decimal import Decimal
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -28,10 +27,10 @@ from ml_janitor.core.results import (
 )
 from ml_janitor.report.telemetry import (
     log_sweep,
-    measure_accounts,
-    measure_dollars,
+    measure_acts,
+    measure_detectors,
+    measure_missed,
     measure_refused,
-    measure_run,
 )
 from tables import cases
 
@@ -99,17 +98,19 @@ def test_the_log_has_one_line_of_counts_for_a_sweep(error: str | None, level: st
 def metrics(
     capsys: pytest.CaptureFixture[str], write: Callable[[], None]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The detector and the metrics of each line that *write* writes, with units but for counts."""
+    """The detector, if any, and the metrics of each line that *write* writes, with units but for counts."""
     write()
     found = []
     for line in map(json.loads, capsys.readouterr().out.splitlines()):
         (about,) = line["_aws"]["CloudWatchMetrics"]
-        assert (about["Namespace"], about["Dimensions"]) == ("MLJanitor", [["detector"]])
+        detector = line.get("detector", "")
+        dimensions = [["detector"]] if detector else [[]]
+        assert (about["Namespace"], about["Dimensions"]) == ("MLJanitor", dimensions)
         units = {one["Name"]: one["Unit"] for one in about["Metrics"]}
         values = {
             name: line[name][0] if unit == "Count" else (*line[name], unit) for name, unit in units.items()
         }
-        found.append((line["detector"], values))
+        found.append((detector, values))
     return found
 
 
@@ -117,40 +118,29 @@ def dry(*results: Result) -> Sweep:
     return swept(*results, mode=Mode.DRY_RUN)
 
 
-ACTS = {"Warned": 1, "Acted": 1, "ActionsFailed": 2, "HeldBack": 2, "RecordsRefused": 2}
-
-
 @cases(
     "sweeps, expected",
-    ([swept(*ALL, held_back=HELD)], {"LookedAt": 7, "Found": 5, "Kept": 2, "Unknown": 1, **ACTS}),
-    (
-        [dry(*ALL[5:]), dry(result(waste("1"), Outcome.WOULD_ACT))],
-        {"LookedAt": 3, "Found": 1, "Kept": 2, "Unknown": 1},
-    ),
-    (
-        [dry(ALL[3])],
-        {"LookedAt": 1, "Found": 1, "Kept": 0, "Unknown": 0, "ActionsFailed": 1}
-        | dict.fromkeys(("Warned", "Acted", "HeldBack", "RecordsRefused"), 0),
-    ),
-    ([swept(), dry()], dict.fromkeys(("LookedAt", "Found", "Kept", "Unknown", *ACTS), 0)),
+    ([swept(*ALL, held_back=HELD)], [{"ActionsFailed": 2, "HeldBack": 2, "RecordsRefused": 2}]),
+    ([dry(*ALL[5:]), dry(result(waste("1"), Outcome.WOULD_ACT))], []),
+    ([dry(ALL[3])], [{"ActionsFailed": 1, "HeldBack": 0, "RecordsRefused": 0}]),
+    ([swept(), dry()], [{"ActionsFailed": 0, "HeldBack": 0, "RecordsRefused": 0}]),
     ids=["armed", "dry", "what was disarmed fails to come back", "armed in one region"],
 )
-def test_a_run_is_measured_over_all_its_regions(
-    capsys: pytest.CaptureFixture[str], sweeps: list[Sweep], expected: dict[str, int]
+def test_alarms_watch_what_a_run_did_in_all_its_regions(
+    capsys: pytest.CaptureFixture[str], sweeps: list[Sweep], expected: list[dict[str, int]]
 ) -> None:
-    (found,) = metrics(capsys, lambda: measure_run("shelf", sweeps, seconds=2.5))
-    assert found == ("shelf", {**expected, "Duration": (2.5, "Seconds")})
+    assert metrics(capsys, lambda: measure_acts(sweeps)) == [("", each) for each in expected]
 
 
 def test_the_other_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     def write() -> None:
-        measure_dollars({"shelf": Decimal("10.5"), "loft": Decimal(0)})
-        measure_refused("shelf")
-        measure_accounts("shelf", 1000)
+        measure_detectors({"shelf": {"Found": 2, "MonthlyUsd": 10.5}, "loft": {"MonthlyUsd": 0.0}})
+        measure_refused()
+        measure_missed(3)
 
     assert metrics(capsys, write) == [
-        ("shelf", {"MonthlyUsd": (10.5, "None")}),
+        ("shelf", {"Found": 2, "MonthlyUsd": (10.5, "None")}),
         ("loft", {"MonthlyUsd": (0.0, "None")}),
-        ("shelf", {"RecordsRefused": 1}),
-        ("shelf", {"Accounts": 1000}),
+        ("", {"RecordsRefused": 1}),
+        ("", {"SweepsMissed": 3}),
     ]

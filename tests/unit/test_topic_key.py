@@ -14,7 +14,6 @@ from conftest import NOW, REGION
 from ml_janitor_cli.stack import (
     ALARM_PUBLISHER,
     BUDGET_PUBLISHER,
-    FAILED_QUEUE,
     CheckOutcome,
     DeployedStack,
     RegionServices,
@@ -108,28 +107,48 @@ def test_a_key_without_an_answer_is_told(code: str, outcome: CheckOutcome) -> No
     assert check_topic_key(here(kms=kms), "the-key", budgets=False).outcome is outcome
 
 
-QUEUE = "IdleEndpointsFailed01234567", "AWS::SQS::Queue"
+QUEUE, UNDELIVERED = (
+    ("Failed01234567", "AWS::SQS::Queue"),
+    ("SchedulerUndelivered01234567", "AWS::SQS::Queue"),
+)
 
 
 @cases(
     "resources, answer, outcome, seen",
-    ((), None, CheckOutcome.WRONG, "its queue for runs that failed was deleted"),
-    ((QUEUE,), raising("AWS.SimpleQueueService.NonExistentQueue"), CheckOutcome.WRONG, "its queue for runs"),
+    ((), None, CheckOutcome.WRONG, "the queue for runs that failed was deleted"),
+    ((QUEUE,), raising("AWS.SimpleQueueService.NonExistentQueue"), CheckOutcome.WRONG, "the queue for runs"),
     ((QUEUE,), raising("AccessDenied"), CheckOutcome.REFUSED, "Call: AccessDenied"),
-    ((QUEUE,), ("0", "0"), CheckOutcome.FINE, "empty"),
-    ((QUEUE,), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
+    ((QUEUE, UNDELIVERED), ("0", "0"), CheckOutcome.FINE, "empty"),
+    ((QUEUE, UNDELIVERED), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
 )
 def test_a_queue_is_empty_or_it_is_told(
     resources: Sequence[tuple[str, str]], answer: Any, outcome: CheckOutcome, seen: str
 ) -> None:
     def counted(**asked: Any) -> dict[str, dict[str, str]]:
-        assert asked["QueueUrl"] == f"the-{QUEUE[0]}"
+        assert asked["QueueUrl"] in {f"the-{name}" for name, _ in resources}
         return {"Attributes": dict(zip(asked["AttributeNames"], answer, strict=True))}
 
     sqs = SimpleNamespace(get_queue_attributes=answer if callable(answer) else counted)
     services = here(sqs=sqs, cloudwatch=SimpleNamespace(get_metric_data=raising("AccessDenied")))
-    check = check_queues(services, stack(*resources), "idle-endpoints", "IdleEndpoints", NOW, FAILED_QUEUE)
+    (check,) = check_queues(services, stack(*resources), NOW)
     assert (check.outcome, check.seen[: len(seen)]) == (outcome, seen)
+
+
+@cases(
+    "waiting, seen",
+    (("0", "0"), "no message waits in the queues that an upgrade removes"),
+    (("2", "1"), "messages wait in queues that an upgrade removes: 3 in IdleNotebooksFailed"),
+)
+def test_a_stack_of_an_earlier_version_says_what_waits_in_the_queues_that_go(
+    waiting: tuple[str, str], seen: str
+) -> None:
+    def counted(**asked: Any) -> dict[str, dict[str, str]]:
+        return {"Attributes": dict(zip(asked["AttributeNames"], waiting, strict=True))}
+
+    earlier = stack(("IdleNotebooksFailed01234567", "AWS::SQS::Queue"))
+    checks = [*check_queues(here(sqs=SimpleNamespace(get_queue_attributes=counted)), earlier, NOW)]
+    (check,) = (one for one in checks if one.what == "upgrade")
+    assert (check.outcome, seen in check.seen) == (CheckOutcome.WRONG, True)
 
 
 TOPIC = "Alarms01234567", "AWS::SNS::Topic"

@@ -356,7 +356,7 @@ class Office:
             sleep=self.sleep,
             opened=self.opened,
             tell=lambda action: self.told.append(action.target.name),
-            count_refused=self.refused.append,
+            count_refused=lambda: self.refused.append("cellar"),
             by_hand=lambda _, __: self.by_hand,
         )
         lamp, request = with_request(self.nights.of(name), "maria", self.nights.clock)

@@ -293,7 +293,7 @@ class UndoRun:
 
     *left* is the time that it may still take. *opened* opens a detector's region of an
     account: *home*, where the function is, or an account of its organization. *tell* updates
-    the message of an action, *count_refused* counts a refused record of a detector, and
+    the message of an action, *count_refused* counts a refused record, and
     *by_hand* returns the cause if only a person can undo an action.
     """
 
@@ -306,7 +306,7 @@ class UndoRun:
     sleep: Callable[[float], None]
     opened: Callable[[str, str, str], AbstractContextManager[list[Aws]]]
     tell: Callable[[Action], None]
-    count_refused: Callable[[str], None]
+    count_refused: Callable[[], None]
     by_hand: Callable[[Detector[Any], Action], Cause | None]
 
     def __call__(self, asked: UndoEvent, *, holder: str) -> CannotUndoError | None:
@@ -350,7 +350,7 @@ class UndoRun:
             if not cannot.final:
                 raise
             if cannot.cause is not None and cannot.cause.why in UNVERIFIED_RECORD_CODES:
-                self.count_refused(asked.detector)
+                self.count_refused()
             return cannot
         finally:
             self.tell(action)

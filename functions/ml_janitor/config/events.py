@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -25,6 +26,9 @@ STALE_EVENT = timedelta(hours=1)
 
 LONGEST_ORGANIZATION_RUN = timedelta(days=1)
 """The longest run over an organization: after that, its list of accounts is too old to act on."""
+
+MOST_PARTS = 12
+"""Parts of a run at most. Lambda ends a chain of about 16 invocations by itself (`RecursiveLoop`)."""
 
 CLOCK_SKEW = timedelta(minutes=5)
 """The time by which an event may be ahead of the clock. Beyond it, every resource would look idle."""
@@ -50,11 +54,12 @@ def _arn(text: str) -> str:
     return text
 
 
+type DetectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 type UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
 
 
-class DigestEvent(BaseModel):
-    """One digest. The scheduler sets *time*; a person may leave it out."""
+class ScheduledEvent(BaseModel):
+    """Work of a schedule, which sets *time*; a person may leave it out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,15 +72,22 @@ class DigestEvent(BaseModel):
 
         Lambda keeps the id of a request over its retries, but a message sent again by hand has another.
         """
-        return request if self.time is None else self.model_dump_json()
+        return request if self.time is None else self.model_dump_json(exclude_none=True)
 
 
-class SweepEvent(DigestEvent):
+class DigestEvent(ScheduledEvent):
+    """One digest, or only the watch over all schedules."""
+
+    only: Literal["schedules"] | None = None
+
+
+class SweepEvent(ScheduledEvent):
     """
-    One run of a detector.
+    One run of a detector, or of the *detectors* that share a function.
 
     *time* names the run, and is the sweep's `now` unless the account's turn came later, when it
-    *started*: an organization takes hours. *account* is the swept account, by default the function's own.
+    *started*: an organization takes hours. A run that takes longer than an invocation goes on in another
+    *part*. *account* is the swept account, by default the function's own.
     *regions* replace the deployment's own for this run, *resource* limits it to one ARN. *mode* can make
     a run safer than the deployment, never bolder; other regions and accounts never act where the
     deployment does not sweep.
@@ -88,6 +100,8 @@ class SweepEvent(DigestEvent):
     )
     resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
     started: UtcTime | None = None
+    detectors: tuple[DetectorName, ...] = Field(default=(), max_length=100)
+    part: int = Field(default=1, ge=1, le=MOST_PARTS)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -117,10 +131,21 @@ class SweepEvent(DigestEvent):
         return self.started or self.time
 
     def identity(self, request: str) -> str:
-        """Return a text that is equal for two deliveries of an event; their *started* may differ."""
-        return (
-            request if self.time is None else self.model_dump_json(exclude_defaults=True, exclude={"started"})
-        )
+        """
+        Return a text that is equal for two deliveries of an event to one detector.
+
+        Their *started* may differ, and the other detectors that they name.
+        """
+        if self.time is None:
+            return request
+        return self.model_dump_json(exclude_defaults=True, exclude={"started", "detectors"})
+
+    def next_part(self, detectors: Sequence[str], *, started: datetime) -> dict[str, Any]:
+        """Return the event of the next part of the run, for *detectors*, started anew."""
+        following = {"detectors": tuple(detectors), "part": self.part + 1}
+        if self.time is not None:
+            following["started"] = started
+        return self.model_copy(update=following).model_dump(mode="json", exclude_defaults=True)
 
     def harmless(self, now: datetime, regions: tuple[str, ...]) -> str:
         """
@@ -148,12 +173,29 @@ class SweepEvent(DigestEvent):
         return tuple(dict.fromkeys(self.regions)) or regions
 
 
-class AccountsEvent(DigestEvent):
-    """A step of the run of *detector* over an organization: to list its accounts, or to end the run."""
+class AccountsEvent(ScheduledEvent):
+    """
+    A step of the run of *detectors* over an organization: to list its accounts, or to end the run.
+
+    Executions that an earlier version started name one *detector*.
+    """
 
     step: Literal["list", "close"]
-    detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    detector: DetectorName = ""
+    detectors: tuple[DetectorName, ...] = ()
     time: UtcTime
+
+    @model_validator(mode="after")
+    def _names_some(self) -> Self:
+        """Refuse an event that names no detector."""
+        if not self.names:
+            raise ValueError("detectors: it needs the name of one")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the detectors."""
+        return self.detectors or ((self.detector,) if self.detector else ())
 
 
 class SignedPressEvent(BaseModel):
@@ -201,7 +243,7 @@ class UndoEvent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    detector: DetectorName
     account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, Field(pattern=rf"^{REGION_PATTERN}$")]
     finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
@@ -226,7 +268,7 @@ def check_event[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
         raise InvalidInputError(f"invalid event: {where}: {message}") from None
 
 
-def parse_event[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
+def parse_event[E: ScheduledEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
     """Parse *event*, and check it at the real time *now*. Raises InvalidInputError."""
     asked = check_event(event, model)
     for name in ("time", "started"):

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from ml_janitor.aws.client import READ_OPERATIONS
+from ml_janitor.config.functions import Advisers, advisers, has_own_function, sweeping_function
 from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
@@ -56,7 +57,7 @@ ROLE_KIND_PREFIXES = {RoleKind.READ: "", RoleKind.ACT: "act-", RoleKind.UNDO: "u
 
 
 class RoleReader(Protocol):
-    """The reader behind a role: a detector, or the bill."""
+    """The reader behind a role: a detector with a function of its own, the advisers, or the bill."""
 
     @property
     def name(self) -> str: ...
@@ -90,13 +91,31 @@ class MemberRole:
 
 
 def sweep_role_name(detector: str) -> str:
-    """Return the name of the role of *detector*'s (or the bill's) function, in the janitor's account."""
+    """Return the name of the role of the function of *detector*, the bill or the advisers, at home."""
     return f"ml-janitor-sweep-{detector}"
 
 
 def member_role_name(detector: str, kind: RoleKind = RoleKind.READ) -> str:
     """Return the name of the role of that *kind* for *detector*, in every account that grants it."""
     return f"{MEMBER_ROLE_PREFIX}{ROLE_KIND_PREFIXES[kind]}{detector}"
+
+
+def sweep_readers(settings: Settings) -> list[RoleReader]:
+    """Return the readers that sweep: each detector with a function of its own, then all others as one."""
+    own = [detector for detector in settings.enabled() if has_own_function(settings, detector.name)]
+    others = advisers(settings)
+    return [*own, *([Advisers(others)] if others else [])]
+
+
+def cleaning_readers(reader: RoleReader) -> list[RoleReader]:
+    """Return those of whom there may be roles that act and undo: *reader* itself, or some of the advisers."""
+    members: Sequence[RoleReader] = reader.detectors if isinstance(reader, Advisers) else [reader]
+    return [member for member in members if member.cleanup is not None]
+
+
+def reading_role_name(settings: Settings, name: str) -> str:
+    """Return the name of the role through which *name*, a detector or another reader, reads an account."""
+    return member_role_name(sweeping_function(settings, name) if name in settings.sections else name)
 
 
 def member_role(reader: RoleReader, kind: RoleKind) -> MemberRole:
@@ -115,9 +134,9 @@ def assumed_role_name(settings: Settings, detector: str, account: str) -> str:
     """Return the name of the role that *detector*'s function assumes in *account*: to act where armed."""
     section = settings.sections[detector]
     armed = section.enabled and settings.mode(detector) is Mode.ACT
-    return member_role_name(
-        detector, RoleKind.ACT if armed and account in accounts_of(section.act_in) else RoleKind.READ
-    )
+    if armed and account in accounts_of(section.act_in):
+        return member_role_name(detector, RoleKind.ACT)
+    return reading_role_name(settings, detector)
 
 
 def named_accounts(settings: Settings) -> list[str]:
@@ -200,7 +219,8 @@ def role_policy(
     """
     swept = settings.organization.regions
     here = MemberAccount(account, shown or account, partition)
-    reads = _statements([*role.reader.reads, ENABLED_REGIONS_GRANT], here, swept)
+    merged = isinstance(role.reader, Advisers)
+    reads = _statements([*role.reader.reads, ENABLED_REGIONS_GRANT], here, swept, merged=merged)
     if role.kind is RoleKind.READ:
         return _document([*reads, *_statements(_of_roles(settings, role.reader, here), here, swept)])
     detector = settings.detector(
@@ -230,16 +250,21 @@ def _changed_in(
 
 def _of_roles(settings: Settings, reader: RoleReader, here: MemberAccount) -> Iterator[Grant]:
     """Yield the permissions to read the actual roles of *reader*, including surplus roles."""
-    for kind in RoleKind if reader.cleanup is not None else [RoleKind.READ]:
-        arn = role_arn(settings, member_role_name(reader.name, kind), account=here.account, partition="aws")
+    names = [member_role_name(reader.name)]
+    for cleaning in cleaning_readers(reader):
+        names += [member_role_name(cleaning.name, kind) for kind in (RoleKind.ACT, RoleKind.UNDO)]
+    for name in names:
+        arn = role_arn(settings, name, account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in ROLE_READS)
 
 
-def _statements(grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str]) -> list[PolicyDocument]:
+def _statements(
+    grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str], *, merged: bool = False
+) -> list[PolicyDocument]:
     """
     Return *grants* in *regions* of the account *here*; in all regions if none is named.
 
-    A condition limits them to the regions.
+    A condition limits them to the regions. *merged* statements take less room (`group_grants`).
     """
 
     def on(grant: Grant) -> Iterator[tuple[str, GrantConditions]]:
@@ -269,7 +294,7 @@ def _statements(grants: Iterable[Grant], here: MemberAccount, regions: Sequence[
             "Resource": resources,
             **({"Condition": group_conditions(when)} if when else {}),
         }
-        for granted, when, resources in group_grants(grants, on)
+        for granted, when, resources in group_grants(grants, on, merged=merged)
     ]
 
 
@@ -291,26 +316,46 @@ def _document(statements: list[PolicyDocument]) -> PolicyDocument:
 
 # --- statements from grants -----------------------------------------------------------------------
 
+_ALL_OF_A_KIND = re.compile(r":[a-z-]+/\*$")
+
 type PolicyDocument = dict[str, Any]
 type GrantConditions = tuple[Condition, ...]
 
 
 def group_grants(
-    grants: Iterable[Grant], on: Callable[[Grant], Iterable[tuple[str, GrantConditions]]]
+    grants: Iterable[Grant],
+    on: Callable[[Grant], Iterable[tuple[str, GrantConditions]]],
+    *,
+    merged: bool = False,
 ) -> Iterator[tuple[tuple[str, ...], GrantConditions, list[str]]]:
     """
     Yield actions, conditions and resources: once for each set of actions under the same conditions.
 
     *on* returns the resources of a grant, and their conditions. All is sorted, so that a template shows real
-    changes only.
+    changes only. *merged* statements take less room: in them stand all actions of a service that concern all
+    resources of one kind each, with these kinds; no action takes a resource of another kind.
     """
     actions: dict[tuple[str, GrantConditions], set[str]] = defaultdict(set)
+    kinds: dict[tuple[str, GrantConditions], set[str]] = defaultdict(set)
     for grant in grants:
         for resource, when in on(grant):
             actions[resource, when].add(grant.action)
+            kinds[grant.action, when].add(resource)
     resources: dict[tuple[tuple[str, ...], GrantConditions], set[str]] = defaultdict(set)
+    together: dict[tuple[str, GrantConditions], tuple[set[str], set[str]]] = {}
+    for (action, when), found in kinds.items() if merged else ():
+        service, (kind, *others) = action.partition(":")[0], found
+        if others or _ALL_OF_A_KIND.search(kind) is None:
+            continue
+        some, of_kinds = together.setdefault((service, when), (set(), set()))
+        some.add(action)
+        of_kinds.add(kind)
+        actions[kind, when].discard(action)
+    for (_, when), (some, of_kinds) in together.items():
+        resources[tuple(sorted(some)), when] |= of_kinds
     for (resource, when), granted in actions.items():
-        resources[tuple(sorted(granted)), when].add(resource)
+        if granted:
+            resources[tuple(sorted(granted)), when].add(resource)
     for (granted_, when), names in sorted(resources.items(), key=lambda item: str(item[0])):
         yield granted_, when, sorted(names)
 

@@ -235,3 +235,9 @@ def overdue_after(schedule: str) -> timedelta:
     """Return the time after its last run when a schedule is late: two periods, or one and some hours."""
     every = schedule_period(schedule)
     return 2 * every + HOUR if every < DAY else every + 3 * HOUR
+
+
+def missed_after(schedule: str) -> timedelta:
+    """Return the time after its last run when a run was missed: an alarm knows within three hours of one."""
+    every = schedule_period(schedule)
+    return min(overdue_after(schedule), every + max(every / 2, HOUR / 2))

@@ -179,6 +179,7 @@ class JanitorSection(BaseModel):
     subnets: list[Annotated[str, values.SUBNET_CHECK]] = []
     security_groups: list[Annotated[str, values.SECURITY_GROUP_CHECK]] = []
     kms_key: Annotated[str, values.KMS_KEY_CHECK] = ""
+    alarm_email: Annotated[str, values.EMAIL_CHECK] = ""
     ledger_writers: list[Annotated[str, values.PRINCIPAL_CHECK, values.NOT_EVERYBODY_CHECK]] = []
     administrators: list[Annotated[str, values.PRINCIPAL_CHECK, values.NOT_EVERYBODY_CHECK]] = []
 

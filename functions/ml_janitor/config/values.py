@@ -503,6 +503,9 @@ KMS_KEY_CHECK = accept_pattern(
     "the ARN of a key (not of an alias), such as "
     '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"',
 )
+EMAIL_CHECK = accept_pattern(
+    r"[^@\s]{1,64}@[^@\s]{1,255}|", 'an e-mail address, such as "oncall@example.com"'
+)
 ANOMALY_MONITOR_CHECK = accept_pattern(
     rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT_ID}:anomalymonitor/[\w-]+",
     '"off", "create" or the ARN of an anomaly monitor',

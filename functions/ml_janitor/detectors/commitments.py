@@ -81,9 +81,7 @@ class Commitments(Detector[SteadyUse]):
     """
 
     name = "commitments"
-    schedule = "cron(0 8 ? * MON *)"
     kinds = ("commitment",)
-    keeps_descriptions = True
     asks_for = Change.COMMIT
     own_tags = False  # nothing that nobody bought yet has tags
     reads = (

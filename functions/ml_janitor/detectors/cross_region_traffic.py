@@ -313,7 +313,6 @@ class CrossRegionTraffic(Detector[TrafficLine]):
     """
 
     name = "cross-region-traffic"
-    schedule = "cron(10 6 ? * MON *)"
     kinds = (_USAGE_TYPE,)
     asks_for = Change.REPLACE
     own_tags = False  # a line of a bill has no tags

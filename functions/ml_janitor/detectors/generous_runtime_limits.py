@@ -32,7 +32,6 @@ class GenerousRuntimeLimits(FamilyAdviser):
     """
 
     name = "generous-runtime-limits"
-    schedule = "cron(40 5 ? * MON *)"
     asks_for = Change.LIMIT
 
     min_jobs: Constant[int] = 3  # fewer are no family to speak of

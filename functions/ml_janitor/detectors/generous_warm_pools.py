@@ -25,7 +25,6 @@ class GenerousWarmPools(FamilyAdviser):
     """
 
     name = "generous-warm-pools"
-    schedule = "cron(45 5 ? * MON *)"
     asks_for = Change.LIMIT
 
     min_pools: Constant[int] = 3  # fewer show no habit

@@ -68,9 +68,7 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
     """
 
     name = "oversized-endpoints"
-    schedule = "cron(10 0 ? * MON *)"
     kinds = (ENDPOINT.type,)
-    keeps_descriptions = True
     asks_for = Change.RESIZE
     reads = (
         allow(SEARCH),

@@ -145,7 +145,6 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
     """
 
     name = "recomputed-datasets"
-    schedule = "cron(35 6 ? * MON *)"
     kinds = tuple(kind.type for kind in _RECIPE_MEMBERS)
     asks_for = Change.LIMIT
     own_tags = False

@@ -72,9 +72,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
     """
 
     name = "serverless-candidates"
-    schedule = "cron(15 5 ? * MON *)"
     kinds = (ENDPOINT.type,)
-    keeps_descriptions = True
     asks_for = Change.REPLACE
     reads = (
         allow(SEARCH),

@@ -44,7 +44,6 @@ class SpotTraining(FamilyAdviser):
     """
 
     name = "spot-training"
-    schedule = "cron(50 5 ? * MON *)"
     asks_for = Change.SPOT
 
     min_jobs: Constant[int] = 3  # fewer are no family to speak of

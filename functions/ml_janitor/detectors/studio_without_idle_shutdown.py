@@ -92,7 +92,6 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
     """
 
     name = "studio-without-idle-shutdown"
-    schedule = "cron(20 5 ? * MON *)"
     kinds = tuple(kind.type for kind in _PLACE_KINDS)
     asks_for = Change.LIMIT
     reads = (

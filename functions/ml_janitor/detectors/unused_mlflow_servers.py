@@ -69,7 +69,6 @@ class UnusedMlflowServers(Detector[MlflowServer]):
     """
 
     name = "unused-mlflow-servers"
-    schedule = "cron(55 6 ? * MON *)"
     kinds = (MLFLOW_SERVER.type,)
     reads = (
         allow(MLFLOW_SERVER.lists),

@@ -210,9 +210,7 @@ class UnusedServingResources(Detector[ServingResource]):
     """
 
     name = "unused-serving-resources"
-    schedule = "cron(30 1 ? * MON *)"
     kinds = (ENDPOINT_CONFIG.type, MODEL.type)
-    keeps_descriptions = True
     spares_undos = True
     reads = (
         *(allow(kind.lists, on=kind.listed_on) for kind in USER_KINDS),

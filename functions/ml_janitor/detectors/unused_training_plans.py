@@ -96,9 +96,8 @@ class UnusedTrainingPlans(Detector[TrainingPlan]):
     """
 
     name = "unused-training-plans"
-    schedule = "cron(30 9 * * ? *)"
+    schedule = "cron(35 6 * * ? *)"
     kinds = (TRAINING_PLAN.type,)
-    keeps_descriptions = True
     asks_for = Change.LIMIT
     reads = (
         *(allow(kind.lists) for kind in (TRAINING_PLAN, TRAINING_JOB, CLUSTER, ENDPOINT)),

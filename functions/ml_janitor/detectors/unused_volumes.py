@@ -61,7 +61,6 @@ class UnusedVolumes(Detector[UnusedVolume]):
     """
 
     name = "unused-volumes"
-    schedule = "cron(25 6 ? * MON *)"
     kinds = (NOTEBOOK.type, SPACE.type)
     asks_for = Change.DELETE_DATA
     reads = (

@@ -174,7 +174,8 @@ class Detector[C: Candidate](ABC):
     """
 
     name: ClassVar[str]
-    schedule: ClassVar[str]
+    schedule: ClassVar[str] = "cron(10 0 ? * MON *)"
+    """Detectors of one function with equal schedules run one after the other, over one reading."""
     kinds: ClassVar[tuple[str, ...]]
     cleanup: ClassVar[Cleanup | None] = None
     asks_for: ClassVar[Change] = Change.END

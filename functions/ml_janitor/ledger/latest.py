@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 SWEEP_KEY, DIGEST_KEY, BILL_KEY, _LATEST_KEY = "sweep", "digest", "bill", "latest"
+_WATCH_KEY = "watch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,14 @@ class LatestRecords:
         """Remember that Slack took the digest of *now*."""
         self._table.put(f"{DIGEST_KEY}#{account}", _LATEST_KEY, {"time": now})
 
+    def watched_since(self, account: str, now: datetime) -> datetime:
+        """Return when the schedules were first watched: *now*, if they never were."""
+        where = f"{DIGEST_KEY}#{account}"
+        if (item := self._table.get(where, _WATCH_KEY)) is not None:
+            return datetime.fromisoformat(item["time"])
+        self._table.put(where, _WATCH_KEY, {"time": now})
+        return now
+
     # --- bills --------------------------------------------------------------------------------
 
     def bill(self, account: str) -> LastBill | None:
@@ -274,14 +283,22 @@ class RunLists:
         self._table = table
 
     def keep(
-        self, detector: str, time: datetime, *, listed: Sequence[RunAccount], accounts: Sequence[RunAccount]
+        self,
+        detector: str,
+        time: datetime,
+        *,
+        listed: Sequence[RunAccount],
+        accounts: Sequence[RunAccount],
+        folder: str = "",
+        others: Sequence[str] = (),
     ) -> str:
         """
         Put the lists of the run of *time*, unless it has lists; return the key of the *listed* accounts.
 
-        The first of two attempts at the same run has the lists that count.
+        It is a run of *detector* and *others*, of which the lists are in *folder*. The first of two
+        attempts at the same run has the lists that count.
         """
-        start = f"{ORGANIZATION_KEY}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}"
+        start = f"{ORGANIZATION_KEY}/{folder or detector}/{time:%Y-%m-%dT%H-%M-%SZ}"
         keys = {
             name: put_hashed(
                 self._client, self._bucket, f"{start}{ending}", RUN_ACCOUNTS_ADAPTER.dump_json(tuple(items))
@@ -289,10 +306,12 @@ class RunLists:
             for name, ending, items in (("accounts", ".accounts", accounts), ("listed", "", listed))
         }
         expires = {EXPIRES_ATTRIBUTE: int((time + _LISTS_RETENTION).timestamp())}
-        try:
-            self._table.put(ORGANIZATION_KEY, _run_item(detector, time), keys | expires, only_if=IF_ABSENT)
-        except ConditionFailedError:
-            keys = self._keys(detector, time)
+        for each in (detector, *others):
+            item = {name: keys[name] for name in ("accounts", "listed")} | expires
+            try:
+                self._table.put(ORGANIZATION_KEY, _run_item(each, time), item, only_if=IF_ABSENT)
+            except ConditionFailedError:
+                keys = self._keys(each, time)
         return keys["listed"]
 
     def listed(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.model import Change
@@ -149,5 +149,18 @@ def table_grants(uses: TableUses, table: str) -> tuple[Grant, ...]:
     )
 
 
-def _keys(pattern: str) -> Condition:
-    return Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", (pattern,))
+def merged_table_grants(several: Iterable[TableUses], table: str) -> tuple[Grant, ...]:
+    """Return *several* uses as `table_grants`, one for each operation, so that a role has room for them."""
+    keys: dict[str, dict[str, None]] = {}
+    for uses in several:
+        for pattern, operations in uses.items():
+            for operation in operations:
+                keys.setdefault(operation, {})[pattern] = None
+    return tuple(
+        allow(f"dynamodb:{operation}", on=table, when=(_keys(*patterns),))
+        for operation, patterns in keys.items()
+    )
+
+
+def _keys(*patterns: str) -> Condition:
+    return Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", patterns)

@@ -115,7 +115,8 @@ def make_digest(
     if as_usual and not any(sweep.error for sweep in last):
         ran = f"All {len(rows)} sweeps ran." if len(rows) > 1 else "The sweep ran."
         return Post(main=quiet_message(last, ran, actions.saved, bill, advice))
-    title = findings_title(last, new)
+    unread = any(row.last is None or row.last.error for row in rows)
+    title = findings_title(last, new, partial=unread)
     if title is None:
         title = "Nothing wasteful found in what ran" if last else "No sweep has run"
     places = {(row.account, row.region) for row in rows}
@@ -133,29 +134,49 @@ def make_digest(
         ),
     ]
     errors = [(row, row.last.error) for row in rows if row.last and row.last.error]
-    rest = [
-        *list_paragraphs("Did not run", [_silence(row, now, several) for row in rows if not row.ran]),
-        *list_paragraphs(
-            "Not complete", [f"{_place(row, several)}: {prose(error, 300)}" for row, error in errors]
-        ),
-        *action_blocks(actions),
-        *map(section_block, bill),
-        *advice,
-        *list_paragraphs("Found", [_found(row, several) for row in dearest_rows(rows)]),
-        *unjudged_block(last),
-    ]
-    for number, block in enumerate(rest):
-        if not fits_message([*blocks, block]):
-            blocks.append(
-                context_block(f"and {count_noun(len(rest) - number, 'more paragraph')}: see the dashboard")
-            )
-            break
-        blocks.append(block)
+    silent = [_silence(row, now, several) for row in rows if not row.ran]
+    broken = [f"{_place(row, several)}: {prose(error, 300)}" for row, error in errors]
+    found = [_found(row, several) for row in dearest_rows(rows)]
+    listed = [silent, broken, found, actions.failed, actions.lost, actions.due, actions.acted, actions.undone]
+    most = next(
+        (size for size in FOLD_SIZES if sum(min(len(parts), size + 1) for parts in listed) <= LINES_SHOWN), 1
+    )
+
+    def lists(most: int) -> Iterator[Block]:
+        yield from list_paragraphs("Did not run", _lines(silent, most))
+        yield from list_paragraphs("Not complete", _lines(broken, most))
+        yield from action_blocks(actions, lambda parts: _lines(parts, most))
+        yield from (*map(section_block, bill), *advice) if most <= LINES_SHOWN else ()
+        yield from list_paragraphs("Found", _lines(found, most))
+        yield from unjudged_block(last)
+
+    blocks = _fill(blocks, list(lists(most)))
+    folded = any(len(parts) > most for parts in listed)
+    whole = tuple(_fill([], list(lists(sum(map(len, listed)) + LINES_SHOWN + 1)))) if folded else ()
     missing = sum(not row.ran for row in rows)
     late = f" {count_noun(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
     return Post(
-        main=Message(text=f"Daily digest. {title}.{count_actions(actions)}{late}", blocks=tuple(blocks))
+        main=Message(text=f"Daily digest. {title}.{count_actions(actions)}{late}", blocks=tuple(blocks)),
+        replies=(Message(text="Everything that the digest lists", blocks=whole),) if whole else (),
     )
+
+
+LINES_SHOWN = 12
+"""The most lines of lists in a digest; its thread has them all."""
+
+FOLD_SIZES = (LINES_SHOWN, 10, 6, 4, 3, 2)
+"""Lines of each list, the most first."""
+
+
+def _fill(blocks: Sequence[Block], rest: Sequence[Block]) -> list[Block]:
+    """Add as many of *rest* to *blocks* as Slack takes, and say how many are left."""
+    filled = list(blocks)
+    for number, block in enumerate(rest):
+        if not fits_message([*filled, block]):
+            left = count_noun(len(rest) - number, "more paragraph")
+            return [*filled, context_block(f"and {left}: see the dashboard")]
+        filled.append(block)
+    return filled
 
 
 def dearest_rows(rows: Iterable[SweepRow]) -> list[SweepRow]:
@@ -246,13 +267,20 @@ def quiet_message(
     return Message(text=text.replace("*", ""), blocks=blocks)
 
 
-def findings_title(last: Sequence[LastSweep], new: int, where: str = "") -> str | None:
-    """Summarize all findings: their cost, *where*, and how many are *new*; None if there are none."""
+def findings_title(
+    last: Sequence[LastSweep], new: int, where: str = "", *, partial: bool = False
+) -> str | None:
+    """
+    Summarize all findings: their cost, *where*, and how many are *new*; None if there are none.
+
+    Where something was not read (*partial*), there may be more.
+    """
     found, sums = sum(sweep.found for sweep in last), sums_text(add_sums(last))
     if not found:
         return None
     news = f"{new:,} of them new" if new else "none of them new"
-    return f"{f'{sums}: ' if sums else ''}{count_noun(found, 'finding')}{where}, {news}"
+    least = "At least " if partial else ""
+    return f"{least}{f'{sums}: ' if sums else ''}{count_noun(found, 'finding')}{where}, {news}"
 
 
 def add_sums(last: Iterable[LastSweep]) -> Totals:
@@ -428,12 +456,9 @@ class Overview:
         }
 
     @property
-    def dollars(self) -> dict[str, Decimal]:
-        """Return the monthly cost of the findings of each detector that ever ran, over all accounts."""
-        sums = {run.detector: Decimal(0) for run in self.runs if run.time is not None}
-        for sweep in self.last:
-            sums[sweep.detector] += sweep.monthly_usd
-        return sums
+    def ran(self) -> list[str]:
+        """Return the detectors that ever ran."""
+        return [run.detector for run in self.runs if run.time is not None]
 
     @property
     def new(self) -> int:
@@ -553,8 +578,9 @@ def _lines(parts: Sequence[str], most: int) -> list[str]:
 
 
 def _headline(seen: Overview) -> str:
-    if (found := findings_title(seen.last, seen.new, _where(seen))) is not None:
-        return f"{'At least ' if seen.partial else ''}{found}"
+    partial = seen.partial or any(run.waiting for run in seen.runs)
+    if (found := findings_title(seen.last, seen.new, _where(seen), partial=partial)) is not None:
+        return found
     if all(run.time is None for run in seen.runs):
         return "No detector has run"
     accounts = f" in {count_noun(seen.accounts, 'account')}" if seen.accounts > 1 else ""

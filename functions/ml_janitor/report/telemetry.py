@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ml_janitor.core.model import Mode
@@ -16,21 +15,20 @@ if TYPE_CHECKING:
 
 METRICS_NAMESPACE = "MLJanitor"
 DETECTOR_DIMENSION = "detector"
-"""The only dimension of the janitor's metrics."""
-
-ACCOUNTS_METRIC = "Accounts"
-"""Number of accounts that a run over an organization looks at."""
+"""The only dimension of the janitor's metrics; those that alarms watch have none."""
 
 REFUSED_METRIC = "RecordsRefused"
 """Records of actions that do not verify; the janitor does nothing with them."""
 
-OUTCOME_METRICS = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
-"""
-Additional metrics of an armed run; HeldBack, the number of limits that held something back, is also one.
-"""
+MISSED_METRIC = "SweepsMissed"
+"""Schedules that did not run their work in time."""
 
+FAILED_METRIC, HELD_BACK_METRIC = "ActionsFailed", "HeldBack"
 
-METRIC_UNITS = {"Duration": "Seconds", "MonthlyUsd": "None"}
+LOGGED_OUTCOMES = {"warned": Outcome.WARNED, "acted": Outcome.ACTED, "actionsfailed": Outcome.FAILED}
+"""The outcomes that the line of a sweep counts."""
+
+METRIC_UNITS = {"MonthlyUsd": "None"}
 
 
 def log_sweep(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
@@ -55,66 +53,59 @@ def log_sweep(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: s
             "seconds": round(seconds, 3),
             "sweep_error": sweep.error,
             "held_back": limit_texts(sweep),
-            **{
-                name.lower(): sum(r.outcome is out for r in sweep.results)
-                for name, out in OUTCOME_METRICS.items()
-            },
+            **{name: sum(r.outcome is out for r in sweep.results) for name, out in LOGGED_OUTCOMES.items()},
             "note": note,
         },
     )
 
 
-def measure_run(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
+def measure_acts(sweeps: Sequence[Sweep]) -> None:
     """
-    Write one run as CloudWatch metrics to the log, in the embedded metric format.
+    Write what alarms watch of a run that may act: one value for all of its regions, of no detector.
 
-    All regions of a run are one value, so that a day's maximum covers the day and not one region. A revert of
-    an action from before the disarming can still fail.
+    A revert of an action from before the disarming can still fail.
     """
-    counts = {
-        "LookedAt": sum(sweep.looked_at for sweep in sweeps),
-        "Found": sum(sweep.found for sweep in sweeps),
-        "Kept": sum(sweep.kept for sweep in sweeps),
-        "Unknown": sum(sweep.unknown for sweep in sweeps),
-        "Duration": seconds,
-    }
     results = [result for sweep in sweeps for result in sweep.results]
     armed = any(sweep.mode is Mode.ACT for sweep in sweeps)
     if armed or any(result.outcome is Outcome.FAILED for result in results):
-        counts |= {
-            name: sum(r.outcome is outcome for r in results) for name, outcome in OUTCOME_METRICS.items()
-        }
-        counts["HeldBack"] = sum(len(sweep.held_back) for sweep in sweeps)
+        counts = {FAILED_METRIC: sum(result.outcome is Outcome.FAILED for result in results)}
+        counts[HELD_BACK_METRIC] = sum(len(sweep.held_back) for sweep in sweeps)
         counts[REFUSED_METRIC] = sum(result.why in UNVERIFIED_RECORD_CODES for result in results)
-    _write(detector, counts)
+        _write(counts)
 
 
-def measure_dollars(by_detector: Mapping[str, Decimal]) -> None:
+def measure_detectors(by_detector: Mapping[str, Mapping[str, float]]) -> None:
     """
-    Write the monthly cost of each detector's findings; a cost that several detectors name counts once.
+    Write the day's metrics of each detector for the dashboard.
 
-    Only the digest writes it, because only the digest knows all findings: a dashboard may add the values up.
+    Only the digest writes them. A cost that several detectors name counts once, because only
+    the digest knows all findings: a dashboard may add them up.
     """
-    for detector, dollars in by_detector.items():
-        _write(detector, {"MonthlyUsd": float(dollars)})
+    for detector, values in by_detector.items():
+        _write(values, detector)
 
 
-def measure_refused(detector: str) -> None:
-    """Count a record of *detector* that the undo function refused."""
-    _write(detector, {REFUSED_METRIC: 1})
+def measure_refused() -> None:
+    """Count a record that the undo function refused."""
+    _write({REFUSED_METRIC: 1})
 
 
-def measure_accounts(detector: str, accounts: int) -> None:
-    """Record how many *accounts* a run of *detector* over an organization looks at, when it begins."""
-    _write(detector, {ACCOUNTS_METRIC: accounts})
+def measure_missed(schedules: int) -> None:
+    """Record how many *schedules* did not run their work in time."""
+    _write({MISSED_METRIC: schedules})
 
 
-def _write(detector: str, values: Mapping[str, float]) -> None:
-    """Write metrics of *detector*, by name; their unit is a count unless `UNITS` has another."""
+def _write(values: Mapping[str, float], detector: str = "") -> None:
+    """
+    Write metrics by name, of *detector* or of the whole deployment.
+
+    Their unit is a count unless `METRIC_UNITS` has another.
+    """
     from aws_lambda_powertools.metrics import EphemeralMetrics
 
     metrics = EphemeralMetrics(namespace=METRICS_NAMESPACE)
-    metrics.add_dimension(DETECTOR_DIMENSION, detector)
+    if detector:
+        metrics.add_dimension(DETECTOR_DIMENSION, detector)
     for name, value in values.items():
         metrics.add_metric(name, METRIC_UNITS.get(name, "Count"), value)
     metrics.flush_metrics()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import list_accounts
 from ml_janitor.config.events import AccountsEvent
+from ml_janitor.config.functions import sweeping_function
 from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.config.settings import Settings, home_refusals
@@ -17,7 +18,6 @@ from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
-from ml_janitor.report.telemetry import measure_accounts
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
 
 if TYPE_CHECKING:
@@ -92,35 +92,39 @@ class AccountsRun:
         if refused := home_refusals(self.settings, self.home):
             raise RunFailedError("; ".join(refused))
         step = self._list if asked.step == "list" else self._close
-        return step(asked.detector, asked.time)
+        return step(asked.names, asked.time)
 
-    def _list(self, detector: str, time: datetime) -> dict[str, Any]:
+    def _list(self, detectors: Sequence[str], time: datetime) -> dict[str, Any]:
         """
         Keep the list of the run of *time*, once: a repeated event goes on with the same list.
 
         Else a second list would leave out the pairs that the first run has found empty meanwhile.
         """
-        run = self.runs.last(detector)
+        run = self.runs.last(detectors[-1])
         if run is None or run.time != time:
             everything = self._accounts()
-            listed = self._without_empty(detector, everything, time)
-            key = self.lists.keep(detector, time, listed=listed, accounts=everything)
+            listed = self._without_empty(detectors, everything, time)
+            first, *others = detectors
+            folder = sweeping_function(self.settings, first)
+            key = self.lists.keep(
+                first, time, folder=folder, others=others, listed=listed, accounts=everything
+            )
             run = LastRun(
-                detector=detector,
+                detector=detectors[-1],
                 time=time,
                 key=key,
                 accounts=len(listed),
                 begun=self.clock(),
                 regions=tuple(dict.fromkeys(region for item in everything for region in item.regions)),
             )
-            self.runs.begun(run)
+            for detector in detectors:
+                self.runs.begun(replace(run, detector=detector))
             self.logger.info(
                 "accounts listed",
-                extra={"detector": detector, "accounts": len(everything), "looked_at": len(listed)},
+                extra={"detectors": detectors, "accounts": len(everything), "looked_at": len(listed)},
             )
             for why in warn_of_slow_runs(self.settings, run.accounts):
-                self.logger.warning("too many for an hour", extra={"detector": detector, "why": why})
-        measure_accounts(detector, run.accounts)
+                self.logger.warning("too many for an hour", extra={"detectors": detectors, "why": why})
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 
     def _accounts(self) -> list[RunAccount]:
@@ -133,38 +137,55 @@ class AccountsRun:
         return [RunAccount(account, regions, name) for account, name in found.items()]
 
     def _without_empty(
-        self, detector: str, everything: Sequence[RunAccount], time: datetime
+        self, detectors: Sequence[str], everything: Sequence[RunAccount], time: datetime
     ) -> list[RunAccount]:
         """
-        Return *everything* without the pairs that were empty lately, and
+        Return *everything* without the pairs that were empty lately for all *detectors*, and
         without accounts that have no others.
         """
-        lasts = skip_empty_time(self.settings, detector)
-        empty = {
-            (last.account, last.region)
-            for last in self._lasts(detector, everything).values()
-            if last is not None and last.empty and time - last.time < lasts
-        }
+        empty: set[tuple[str, str]] | None = None
+        for detector in detectors:
+            lasts = skip_empty_time(self.settings, detector)
+            own = {
+                (last.account, last.region)
+                for last in self._lasts(detector, everything).values()
+                if last is not None and last.empty and time - last.time < lasts
+            }
+            empty = own if empty is None else empty & own
         left = [
             replace(
-                item, regions=tuple(region for region in item.regions if (item.account, region) not in empty)
+                item,
+                regions=tuple(
+                    region for region in item.regions if (item.account, region) not in (empty or ())
+                ),
             )
             for item in everything
         ]
         return [item for item in left if item.regions]
 
-    def _close(self, detector: str, time: datetime) -> dict[str, Any]:
+    def _close(self, detectors: Sequence[str], time: datetime) -> dict[str, Any]:
         """
-        Remember each pair without a result since *time* as an error, and that the run has ended.
+        Remember each pair of each detector without a result since *time* as an error, and the run's end.
 
         If the list of the run was changed, the accounts are listed anew: the missing ones are known then too.
         """
-        problem = ""
+        problems = []
         try:
-            listed: Sequence[RunAccount] = self.lists.listed(detector, time)
+            listed: Sequence[RunAccount] = self.lists.listed(detectors[0], time)
         except ReadError as error:
-            problem = str(error)
-            listed = self._without_empty(detector, self._accounts(), time)
+            problems.append(str(error))
+            listed = self._without_empty(detectors, self._accounts(), time)
+        for detector in detectors:
+            if unread := self._closed(detector, listed, time):
+                some = ", ".join(f"{account}/{region}" for account, region in unread[:_PAIRS_SHOWN])
+                more = f", and {len(unread) - _PAIRS_SHOWN} more" if len(unread) > _PAIRS_SHOWN else ""
+                problems.append(f"{detector} left no result of {some}{more}")
+        if problems:
+            raise RunFailedError("; ".join(reversed(problems)))
+        return {"unread": 0}
+
+    def _closed(self, detector: str, listed: Sequence[RunAccount], time: datetime) -> list[tuple[str, str]]:
+        """Remember the end of the run of *detector*; return the pairs without a result, now errors."""
         unread = [
             pair for pair, last in self._lasts(detector, listed).items() if last is None or last.time < time
         ]
@@ -173,14 +194,7 @@ class AccountsRun:
             sweep = Sweep(detector=detector, account=account, region=region, mode=mode, error=_NO_RESULT)
             self.latest.remember(sweep, time)  # a child that ends after all is later, and replaces it
         self.runs.ended(detector, time, at=self.clock(), unread=len(unread))
-        if unread:
-            some = ", ".join(f"{account}/{region}" for account, region in unread[:_PAIRS_SHOWN])
-            more = f", and {len(unread) - _PAIRS_SHOWN} more" if len(unread) > _PAIRS_SHOWN else ""
-            left = f"{detector} left no result of {some}{more}"
-            problem = f"{left}; {problem}" if problem else left
-        if problem:
-            raise RunFailedError(problem)
-        return {"unread": 0}
+        return unread
 
     def _lasts(
         self, detector: str, pairs_of: Sequence[RunAccount]

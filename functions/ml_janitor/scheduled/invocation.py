@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +27,9 @@ from ml_janitor.aws.client import (
     open_regions,
 )
 from ml_janitor.aws.descriptions import KeptDescriptions
-from ml_janitor.aws.pace import AWS_RATES, Pace, RateSlot
+from ml_janitor.aws.pace import AWS_RATES, Pace, RateSlot, SharedAnswers
 from ml_janitor.config.events import FunctionContext, SweepEvent
+from ml_janitor.config.functions import ADVISERS, has_own_function, schedule_groups, sweeping_function
 from ml_janitor.config.member_roles import role_arn
 from ml_janitor.config.schedules import schedules_overlap
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
@@ -59,7 +61,7 @@ _AFTER_SLACK = timedelta(seconds=5)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """
-    The deployment's settings of a function.
+    The deployment's settings of a function; the function of the advisers has no *detector*.
 
     *functions* are the functions of the armed detectors by the detector's name, and *undo* is the undo
     function: this function may hand work to them.
@@ -121,6 +123,10 @@ class Invocation:
         self.clock = clock
         self.seconds = seconds
         self._session = boto3.Session()
+        self._sessions: dict[str, tuple[boto3.Session, frozenset[str]]] = {}
+        self._answers: dict[str, SharedAnswers] = {}
+        self._paces: dict[str, Pace] = {}
+        self.shared_reading = False
         files = [path for path in [environment.root / SETTINGS_FILE] if path.exists()]
         self.settings = Settings.load(files=files, bundled=True)
 
@@ -141,12 +147,26 @@ class Invocation:
 
     @property
     def detector(self) -> Detector[Any]:
-        """The one detector of the function. Raises InvalidInputError."""
+        """The detector that is at work. Raises InvalidInputError."""
         name = self.environment.detector
         detector = self.settings.detector_called(name)
         if detector is None or not self.settings.sections[name].enabled:
             raise InvalidInputError(f"JANITOR_DETECTOR: no enabled detector is called {name}")
         return detector
+
+    def for_adviser(self, name: str) -> Invocation:
+        """
+        Return the same invocation, at work for the adviser *name* under a role that advisers share.
+
+        Advisers share sessions, the answers of AWS and the pace of calls. Raises InvalidInputError for a
+        detector that has a function of its own.
+        """
+        own = copy(self)
+        own.environment = replace(self.environment, detector=name)
+        if has_own_function(self.settings, own.detector.name):
+            raise InvalidInputError(f"invalid event: detectors: {name} has a function of its own")
+        own.shared_reading = True
+        return own
 
     @cached_property
     def table(self) -> Table:
@@ -293,8 +313,11 @@ class Invocation:
             return EnteredPlace(self._session, place, place._replace(regions=()))
         partition = self.context.invoked_function_arn.split(":")[1]
         arn = role_arn(self.settings, role, account=place.account, partition=partition)
-        session = open_member_session(self.client("sts"), self._session, arn, section.external_id)
-        enabled = enabled_regions(make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS))
+        if arn not in self._sessions:
+            session = open_member_session(self.client("sts"), self._session, arn, section.external_id)
+            ec2 = make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS)
+            self._sessions[arn] = session, frozenset(enabled_regions(ec2))
+        session, enabled = self._sessions[arn]
         on = tuple(region for region in place.regions if region in enabled)
         off = tuple(region for region in place.regions if region not in enabled)
         return EnteredPlace(session, place._replace(regions=on), place._replace(regions=off))
@@ -302,21 +325,35 @@ class Invocation:
     def opened(self, inside: EnteredPlace) -> AbstractContextManager[list[Aws]]:
         """Open the regions of a place; reads stop when only the time for the rest of the run is left."""
         reserve = min(RUN_RESERVE, self.left / 4)
-        pace = None
-        if not self.environment.still:
-            turns = rate_slots(self.settings, self.environment.detector or BILL_FUNCTION)
-            pace = Pace(clock=lambda: self.clock().timestamp(), sleep=self.seconds.sleep, shares=turns)
+        account, shared = inside.place.account, None
+        if self.shared_reading:
+            shared = self._answers.setdefault(account, SharedAnswers())
         return open_regions(
             inside.session,
-            account=inside.place.account,
+            account=account,
             regions=inside.place.regions,
             attempts=DEFAULT_ATTEMPTS,
             has_time=lambda: self.left > reserve,
-            pace=pace,
+            pace=self._pace,
             prices_from=None if inside.session is self._session else self._session,
             scratch=self._scratch,
             kept=self._kept,
+            shared=shared,
         )
+
+    @property
+    def _pace(self) -> Pace | None:
+        """The pace of this function's calls; None where time stands still."""
+        if self.environment.still:
+            return None
+        function = ADVISERS if self.shared_reading else self.environment.detector or BILL_FUNCTION
+        if function not in self._paces:
+            self._paces[function] = Pace(
+                clock=lambda: self.clock().timestamp(),
+                sleep=self.seconds.sleep,
+                shares=rate_slots(self.settings, function),
+            )
+        return self._paces[function]
 
     @property
     def _kept(self) -> KeptDescriptions | None:
@@ -440,21 +477,24 @@ def warn_of_slow_runs(settings: Settings, accounts: int) -> list[str]:
 
 def rate_slots(settings: Settings, name: str) -> dict[str, RateSlot]:
     """
-    Return the turns of the function *name* (a detector's, or `BILL`), by operation.
+    Return the turns of the function *name* (a detector's, `ADVISERS` or `BILL`), by operation.
 
     Every deployment of the same settings divides them alike. All functions that call an operation share a
     rate that AWS is known to enforce, whenever they run. The functions whose schedules let them run together
     share `UNKNOWN`: if all shared it, it would not last for a thousand endpoints in Lambda's time.
     """
     calls = actions_by_function(settings)
-    schedules = {detector.name: settings.schedule(type(detector)) for detector in settings.enabled()}
-    schedules[BILL_FUNCTION] = settings.bill.schedule
+    schedules: dict[str, list[str]] = {BILL_FUNCTION: [settings.bill.schedule]}
+    for group in schedule_groups(settings):
+        schedules.setdefault(group.function, []).append(group.schedule)
     span = MAP_RUN if settings.organization.used else LONGEST_INVOCATION
     own = schedules.get(name)
     together = {
         function
         for function in calls
-        if own is None or function == name or schedules_overlap(own, schedules[function], span)
+        if own is None
+        or function == name
+        or any(schedules_overlap(at, other, span) for at in own for other in schedules[function])
     }
     found = {}
     for action in sorted(calls.get(name) or set().union(*calls.values())):
@@ -468,12 +508,13 @@ def rate_slots(settings: Settings, name: str) -> dict[str, RateSlot]:
 def actions_by_function(settings: Settings) -> dict[str, set[str]]:
     """Return the operations that each function calls outside the janitor's own resources, by its name."""
     armed = {detector.name for detector in settings.armed()}
-    grants = {
-        detector.name: (*detector.reads, *(detector.acts if detector.name in armed else ()))
-        for detector in settings.enabled()
-    }
+    found: dict[str, set[str]] = {}
+    for detector in settings.enabled():
+        grants = (*detector.reads, *(detector.acts if detector.name in armed else ()))
+        calls = found.setdefault(sweeping_function(settings, detector.name), set())
+        calls |= {grant.action for grant in grants if not grant.implied}
     if settings.bill.enabled:  # imported late: no other function needs it
         from ml_janitor.bill.reading import bill_reads
 
-        grants[BILL_FUNCTION] = bill_reads(settings.bill)
-    return {name: {grant.action for grant in given if not grant.implied} for name, given in grants.items()}
+        found[BILL_FUNCTION] = {grant.action for grant in bill_reads(settings.bill) if not grant.implied}
+    return found

@@ -104,14 +104,13 @@ class SweepRunner(CleanupParts):
             pause=self.pause,
             failures=failures,
         )
-        known, seconds, where = list[SweptRegion](), 0.0, ""
+        known, where = list[SweptRegion](), ""
         with closing(queue.of(accounts)) as batches:
             for batch in batches:
-                begun = perf_counter()
                 swept = self._swept(
                     detector, batch, failures, ends=queue.begun + self.patience, now=now, note=note
                 )
-                known, seconds = [*known, *swept], seconds + perf_counter() - begun
+                known += swept
                 folder = "rest" if queue.rest else ""
                 where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
                 for known_sweep in swept:
@@ -123,7 +122,7 @@ class SweepRunner(CleanupParts):
                 for sweep in _unswept(detector, off):
                     self.ledger.latest.remember(sweep, now, enabled=False)
         report = _report(known, accounts, now)
-        telemetry.measure_run(detector.name, report.sweeps, seconds=seconds)
+        telemetry.measure_acts(report.sweeps)
         failures.check(where)
         new = sum(known_sweep.recorded.first_seen(now) for known_sweep in known)
         return SweepRunResult(report=report, where=where, new=new, note=note)

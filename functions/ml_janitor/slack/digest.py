@@ -53,7 +53,7 @@ from ml_janitor.report.mrkdwn import (
     count_noun,
     prose,
 )
-from ml_janitor.report.telemetry import measure_dollars
+from ml_janitor.report.telemetry import measure_detectors
 from ml_janitor.report.warnings import DONE_WORDS, person_text
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 
@@ -217,7 +217,8 @@ class DailyDigest:
             "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
-        measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
+        ran = {row.detector for row in rows if row.last is not None} if seen is None else seen.ran
+        measure_detectors(day_metrics(ran, rows, whole=seen is None))
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         part, counts["advice"] = self._of_bill(bill, now), 0
         ranked: Sequence[tuple[Entry, Decimal]] = ()
@@ -357,13 +358,24 @@ class DailyDigest:
         return announcer.interactive and bool(self.settings.janitor.slack_signing_secret)
 
 
-def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
-    """Return the monthly cost of the findings of each detector that ever ran, over all regions."""
-    sums: dict[str, Decimal] = {}
-    for row in rows:
-        if row.last is not None:
-            sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
-    return sums
+def day_metrics(
+    detectors: Iterable[str], rows: Sequence[SweepRow], *, whole: bool
+) -> dict[str, dict[str, float]]:
+    """
+    Return the day's metrics of each of *detectors*, over all of *rows*.
+
+    The rows of an organization are not the *whole*: they leave out sweeps with nothing to say.
+    """
+    members = {"Found": "found", "Unknown": "unknown", "MonthlyUsd": "monthly_usd"}
+    if whole:
+        members |= {"LookedAt": "looked_at", "Kept": "kept"}
+    return {
+        detector: {
+            name: float(sum(getattr(row.last, of) for row in rows if row.last and row.detector == detector))
+            for name, of in members.items()
+        }
+        for detector in detectors
+    }
 
 
 # --- actions since the last digest ----------------------------------------------------------------

@@ -177,7 +177,8 @@ class Script:
     def _digest(self, day: int, clock: str) -> Digest:
         self.deployment.at(local(day, clock))
         self.deployment.digest()
-        blocks = self.deployment.slack.messages()[-1]["blocks"]
+        (*_, digest) = (post for post in self.deployment.slack.messages() if not post.get("thread_ts"))
+        blocks = digest["blocks"]
         parts = [block.get("text", {}).get("text", "") for block in blocks]
         parts += [
             element["text"] for block in blocks if block["type"] == "context" for element in block["elements"]

@@ -39,9 +39,7 @@ class ForgottenLeftovers(Detector[Leftover]):
     """
 
     name = "forgotten-leftovers"
-    schedule = "cron(0 6 ? * MON *)"
     kinds = (log_groups.LOG_GROUP_KIND, image_repositories.REPOSITORY_KIND, failed_jobs.FAILED_JOB_KIND)
-    keeps_descriptions = True
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
         effect=Effect.EXPIRE,

@@ -534,9 +534,7 @@ class StorageTiering(Detector[TieringBucket]):
     """
 
     name = "storage-tiering"
-    schedule = "cron(40 6 ? * MON *)"
     kinds = (BUCKET_KIND,)
-    keeps_descriptions = True
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
         effect=Effect.TIER, grace=timedelta(days=3), act_on=Confidence.PROVEN, lost=act.TIERING_LOST

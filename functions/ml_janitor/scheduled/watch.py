@@ -1,0 +1,69 @@
+"""Watch the schedules: count the sweeps, digests and bills that did not run in time, for an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.config.schedules import missed_after
+from ml_janitor.report.telemetry import measure_missed
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.ledger.latest import LatestRecords, LatestRuns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleWatch:
+    """
+    A look at what ran last: sweeps of *account* in *regions*, or of an organization in *runs*.
+
+    A function that never ran is missed once its schedule could have run it since the first look.
+    """
+
+    settings: Settings
+    latest: LatestRecords
+    runs: LatestRuns
+    account: str
+    regions: Sequence[str]
+    logger: Logger
+
+    def look(self, now: datetime) -> dict[str, Any]:
+        """Count what is late *now*, and return the names."""
+        since = self.latest.watched_since(self.account, now)
+        missed = [
+            name for name, schedule, last in self._lasts() if now - (last() or since) > missed_after(schedule)
+        ]
+        for name in missed:
+            self.logger.error("did not run in time", extra={"detector": name})
+        measure_missed(len(missed))
+        return {"missed": missed}
+
+    def _lasts(self) -> Iterator[tuple[str, str, Callable[[], datetime | None]]]:
+        """Yield the name and schedule of everything that is scheduled, and a reader of its last time."""
+        section, bill = self.settings.janitor, self.settings.bill
+        yield "digest", section.digest_schedule, lambda: self.latest.digest(self.account)
+        if bill.enabled:
+            yield "bill", bill.schedule, self._last_bill
+        last = self._last_run if self.settings.organization.used else self._last_sweep
+        for detector in self.settings.enabled():
+            yield detector.name, self.settings.schedule(type(detector)), partial(last, detector.name)
+
+    def _last_bill(self) -> datetime | None:
+        last = self.latest.bill(self.account)
+        return None if last is None else last.time
+
+    def _last_run(self, detector: str) -> datetime | None:
+        last = self.runs.last(detector)
+        return None if last is None else last.time
+
+    def _last_sweep(self, detector: str) -> datetime | None:
+        """Return the time of the last sweep, in the region where it was the longest ago."""
+        lasts = [self.latest.sweep(detector, self.account, region) for region in self.regions]
+        times = [last.time for last in lasts if last is not None]
+        return min(times) if len(times) == len(self.regions) else None
