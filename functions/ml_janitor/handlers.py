@@ -67,8 +67,8 @@ def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     Run the detectors that the event names one after the other, each once per event.
 
     Detectors for which Lambda's time is too short are the next part: an event of this function to itself or,
-    in an organization, of the state machine, which gets the rest in the answer. Raises InvalidInputError, and at
-    the end RunFailedError or InProgressError for the detectors that failed; the others are done.
+    in an organization, of the state machine, which gets the rest in the answer. Raises InvalidInputError, and
+    at the end RunFailedError or InProgressError for the detectors that failed; the others are done.
     """
     from ml_janitor.config import events
     from ml_janitor.config.values import InvalidInputError

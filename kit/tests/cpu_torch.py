@@ -1,5 +1,6 @@
 """
-Installs torch into this program's environment where that needs no CUDA; else installs nothing.
+Installs torch into this program's environment where that needs no CUDA, and the trainers of others beside it;
+else installs nothing.
 
 On Linux, PyPI's torch brings three gigabytes of CUDA, which no test uses, and pip may download them even for
 a dry run. So torch itself comes, without what it depends on, from where this program's arguments say
@@ -16,6 +17,8 @@ from pathlib import Path
 
 TORCH = "torch>=2.4"
 CUDA = ("nvidia", "cuda", "triton")
+TRAINERS = ("accelerate>=1.1", "lightning>=2.4", "transformers>=4.46")
+"""The bridges' tests run these; without them they are skipped, and say so."""
 
 
 def pip(*arguments: str) -> bool:
@@ -48,6 +51,8 @@ def main(options: list[str]) -> int:
             "make kit-test KIT_TORCH='--index-url https://download.pytorch.org/whl/cpu'"
         )
         (Path(sys.prefix) / "no-torch.txt").write_text(line)
+    else:
+        pip("install", "--only-binary", ":all:", *TRAINERS)
     return 0
 
 
