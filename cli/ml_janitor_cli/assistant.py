@@ -171,7 +171,7 @@ class ToolDesk:
     """
     The command line as an assistant reaches it: one command at a time, its output as pages.
 
-    *root* is the command `janitor`, and *environment* yields the variables under which a command runs.
+    *root* is the command `janitor`, and *environment* has the variables under which a command runs.
     """
 
     root: Any

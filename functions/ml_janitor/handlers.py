@@ -58,7 +58,7 @@ def sweep(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     asked = events.parse_event(event, events.SweepEvent, real_time())
     own = make_invocation(context)
     if asked.detectors not in {(), (own.detector.name,)}:
-        raise InvalidInputError(f"the event makes no sense: detectors: this is {own.detector.name}")
+        raise InvalidInputError(f"invalid event: detectors: this is {own.detector.name}")
     return sweep_once(asked, own)
 
 
@@ -66,9 +66,9 @@ def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Run the detectors that the event names one after the other, each once per event.
 
-    What Lambda's time does not allow is the next part: an event of this function to itself or, in an
-    organization, of the state machine, which gets the rest in the answer. Raises InvalidInputError, and at
-    the end RunFailedError or InProgressError for the detectors that failed; the others are done.
+    Detectors for which Lambda's time is too short are the next part: an event of this function to itself or,
+    in an organization, of the state machine, which gets the rest in the answer. Raises InvalidInputError, and
+    at the end RunFailedError or InProgressError for the detectors that failed; the others are done.
     """
     from ml_janitor.config import events
     from ml_janitor.config.values import InvalidInputError
@@ -79,7 +79,7 @@ def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     own = make_invocation(context)
     by_name = {name: own.for_adviser(name) for name in dict.fromkeys(asked.detectors)}
     if not by_name:
-        raise InvalidInputError("the event makes no sense: detectors: it names none")
+        raise InvalidInputError("invalid event: detectors: it names none")
     returns_rest = own.settings.organization.used
 
     def hand_over(rest: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.long
 
 TRANSFORMERS = """
 import os, signal, sys, torch

@@ -170,7 +170,7 @@ def test_an_estimate_names_its_prices_and_what_it_leaves_out(janitor: Janitor) -
     ("storage --gb 1 --rule STANDARD_AI_30d", "expected steps like"),
     ("training --price 1 --hours nan", "more than 0"),
     ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
-    ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
+    ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "not a number"),
     ("inference --price 1 --requests 1 --ms 5 --memory 9", "1 to 6 GB"),
     ("inference --price 1 --requests 1 --ms 5 --memory 0", "1 to 6 GB"),
     ("storage --gb 1e300", "the most is 1e+12 GB"),

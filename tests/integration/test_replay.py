@@ -72,7 +72,8 @@ def test_it_runs_the_digest(
     assert replay("scheduled", "--digest") == 0
 
     assert json.loads(capsys.readouterr().out)["sweeps"] > 0
-    assert len(deployed.messages()) == 1
+    digest, thread = deployed.messages()
+    assert (digest.get("thread_ts"), thread["thread_ts"]) == (None, digest["ts"]), "22 lines and their fold"
     assert "digest" in items(session)
 
 

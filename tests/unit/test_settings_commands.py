@@ -25,13 +25,18 @@ UPGRADE = Path(__file__).parents[1] / "upgrade" / "settings-0.1.0.toml"
 def test_all_settings_are_listed_with_their_defaults_and_what_is_set_here(
     janitor: Janitor, tmp_path: Path
 ) -> None:
-    (tmp_path / "janitor.toml").write_text('[janitor]\nregions = ["eu-west-1"]\nundo_days = 30\n')
+    (tmp_path / "janitor.toml").write_text(
+        '[janitor]\nregions = ["eu-west-1"]\nundo_days = 30\nread_logs = false\nholidays = [2026-12-25]\n'
+    )
     ran = janitor("settings", "--set", "idle-endpoints.window=14d", "--set", "bill.budgets={'team=a'=5}")
 
     lines = ran.out.splitlines()
     assert (ran.status, ran.err) == (0, "")
+    assert (lines[0], lines[-1]) == ("[janitor]", "To explain a setting or a table: janitor settings NAME")
     assert [line for line in lines if "# here:" in line] == [
         'regions = []  # here: ["eu-west-1"]',
+        "read_logs = true  # here: false",
+        "holidays = []  # here: [2026-12-25]",
         'window = "7d"  # here: "14d"',
         'budgets = {}  # here: { "team=a" = 5.0 }',
     ]
@@ -95,7 +100,10 @@ def test_a_removed_setting_is_one_line_of_warning(janitor: Janitor, tmp_path: Pa
 
 
 def test_the_schema_takes_every_file_that_settings_take_and_names_a_wrong_key(janitor: Janitor) -> None:
-    schema = janitor("settings", "--schema").document
+    ran = janitor("settings", "--schema")
+    schema = ran.document
+    assert ran.status == 0
+    assert schema == json.loads(json.dumps(settings.json_schema()))  # else: make docs
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
     reference: dict[str, Any] = tomllib.loads(REFERENCE.read_text())

@@ -295,8 +295,8 @@ class RunLists:
         """
         Put the lists of the run of *time*, unless it has lists; return the key of the *listed* accounts.
 
-        It is a run of *detector* and *others*, of which the lists are in *folder*. Of two attempts at the
-        same run, the lists of the first count.
+        It is a run of *detector* and *others*, of which the lists are in *folder*. The first of two
+        attempts at the same run has the lists that count.
         """
         start = f"{ORGANIZATION_KEY}/{folder or detector}/{time:%Y-%m-%dT%H-%M-%SZ}"
         keys = {

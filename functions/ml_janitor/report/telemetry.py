@@ -78,7 +78,7 @@ def measure_detectors(by_detector: Mapping[str, Mapping[str, float]]) -> None:
     """
     Write the day's metrics of each detector for the dashboard.
 
-    Only the digest writes them. Of the dollars, a cost that several detectors name counts once, because only
+    Only the digest writes them. A cost that several detectors name counts once, because only
     the digest knows all findings: a dashboard may add them up.
     """
     for detector, values in by_detector.items():

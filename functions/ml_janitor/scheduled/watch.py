@@ -23,7 +23,7 @@ class ScheduleWatch:
     """
     A look at what ran last: sweeps of *account* in *regions*, or of an organization in *runs*.
 
-    What has never run is missed once its schedule could have run it since the first look.
+    A function that never ran is missed once its schedule could have run it since the first look.
     """
 
     settings: Settings
