@@ -25,6 +25,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
+from ml_janitor.scheduled.invocation import Invocation
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox import demo
@@ -401,3 +402,43 @@ def test_importing_the_handlers_imports_nothing_heavy() -> None:
         env={"PYTHONPATH": str(ROOT / "functions")},
     )
     assert not set(HEAVY) & set(done.stdout.split())
+
+
+def test_advisers_keep_a_record_each_and_a_retry_runs_those_that_have_none(
+    deployed: SlackControl, session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del deployed
+    monkeypatch.delenv("JANITOR_DETECTOR")
+    asked = {"time": "2026-10-06T03:00:00Z", "detectors": ["spot-training", "generous-warm-pools"]}
+    with monkeypatch.context() as patch:
+        patch.setattr("ml_janitor.detectors.spot_training.SpotTraining.find", lambda *_: 1 / 0)
+        with pytest.raises(RunFailedError, match="spot-training: "):
+            handlers.advisers(asked, Context())
+    again = handlers.advisers(asked, Context(aws_request_id="the second delivery"))
+
+    assert [*again["answers"]] == asked["detectors"]
+    assert {item["pk"] for item in items(session)["sweep"]} == {
+        f"sweep#{name}#{ACCOUNT}#{REGION}" for name in asked["detectors"]
+    }
+    with pytest.raises(InvalidInputError, match="idle-endpoints has a function of its own"):
+        handlers.advisers({"detectors": ["idle-endpoints"]}, Context())
+
+
+def test_what_had_no_time_is_the_next_part_of_the_same_run(
+    deployed: SlackControl, session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry of the first part leaves it to the next one; the twelfth part is the last."""
+    del deployed, session
+    handed: list[dict[str, Any]] = []
+    monkeypatch.setattr(Invocation, "hand_over", lambda _, __, event: handed.append(event))
+    asked = {"time": "2026-10-06T03:00:00Z", "detectors": ["spot-training", "generous-warm-pools"]}
+    for _ in range(2):
+        answer = handlers.advisers(asked, Context(milliseconds=200_000))
+    assert (answer["answers"], answer["rest"], answer["part"]) == ({}, asked["detectors"], 2)
+    following = handed[0]
+    assert following == {**asked, "part": 2, "started": following["started"]}
+    again = handlers.advisers(asked, Context())
+    assert again["answers"] == {name: {"part": 2} for name in asked["detectors"]}
+    assert handlers.advisers(following, Context())["rest"] == []
+    with pytest.raises(RunFailedError, match="did not begin within 12 parts"):
+        handlers.advisers({**following, "part": 12}, Context(milliseconds=200_000))
