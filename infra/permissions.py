@@ -37,6 +37,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import IN_OWN_ACCOUNT, OWN_ACCOUNT, Condition, Detector, Grant, allow
 from ml_janitor.engine.policy import Arming
 from ml_janitor.ledger import uses
+from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
 from ml_janitor.scheduled.accounts import account_list_grants
 
@@ -182,10 +183,12 @@ class Rights:
         return RolePermissions([allow("sts:AssumeRole", on=arn, when=inside) for arn in arns])
 
     def _keeps(self, detector: Detector[Any]) -> list[Grant]:
-        """Allow writing into its folder of the report bucket, and reading files left for the next run."""
+        """Allow writing into its folder of the report bucket, and files for the next run."""
         keeps = self._objects(f"{detector.name}/*", "Put")
         if detector.keeps_files:
             keeps += self._objects(f"{scratch_folder(detector.name)}*", "Get")
+        if detector.keeps_descriptions:
+            keeps += self._objects(f"{DESCRIPTIONS_KEY}/*", "Get", "Put")
         return keeps
 
 

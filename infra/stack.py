@@ -29,7 +29,7 @@ from infra.keys import KeyUser, SigningKeys, policy_administrators
 from infra.monitoring import Budgets, alarm_topic, create_alarms, create_dashboard
 from infra.permissions import Rights, RolePermissions, allow_invoking
 from infra.state_machine import OrganizationMachine, transitions_price
-from infra.storage import LedgerTable, ReportBucket
+from infra.storage import DESCRIPTIONS_AGE, FILE_AGE, LedgerTable, ReportBucket
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.model import PRICE_PER_REQUEST
@@ -52,6 +52,7 @@ from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
+from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
 
 # --- stack ----------------------------------------------------------------------------------------
@@ -99,7 +100,14 @@ class JanitorStack(Stack):
         self.reports = ReportBucket(
             self,
             "Reports",
-            passing=[scratch_folder(detector.name) for detector in settings.registry if detector.keeps_files],
+            passing={
+                **{
+                    scratch_folder(detector.name): FILE_AGE
+                    for detector in settings.registry
+                    if detector.keeps_files
+                },
+                f"{DESCRIPTIONS_KEY}/": DESCRIPTIONS_AGE,
+            },
         )
         self.failed = create_queue(self, "Failed", key)
         self.scheduler = RunScheduler(self, "Scheduler", time_zone=section.time_zone, key=key)

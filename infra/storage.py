@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -121,15 +121,18 @@ REPORT_AGE = Duration.days(90)
 FILE_AGE = Duration.days(3)
 """Age of the files of an unfinished reading: no run continues it after a day."""
 
+DESCRIPTIONS_AGE = Duration.days(14)
+"""Age of the files of kept descriptions: those that are in use are written again after a week at most."""
+
 
 class ReportBucket(s3.Bucket):
     """
     A bucket with one object per sweep; nobody but the janitor writes, and only the account reads.
 
-    Below *passing*, files are kept for some days only.
+    Below the folders *passing*, files are kept for some days only.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, passing: Sequence[str]) -> None:
+    def __init__(self, scope: Construct, id_: str, *, passing: Mapping[str, Duration]) -> None:
         super().__init__(
             scope,
             id_,
@@ -141,7 +144,7 @@ class ReportBucket(s3.Bucket):
                 s3.LifecycleRule(
                     expiration=REPORT_AGE, abort_incomplete_multipart_upload_after=Duration.days(1)
                 ),
-                *(s3.LifecycleRule(prefix=prefix, expiration=FILE_AGE) for prefix in passing),
+                *(s3.LifecycleRule(prefix=prefix, expiration=age) for prefix, age in passing.items()),
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )

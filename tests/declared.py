@@ -16,6 +16,7 @@ from ml_janitor.config.functions import ADVISERS, advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import OWN_ACCOUNT, Detector, Grant
 from ml_janitor.ledger import uses
+from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.scheduled.accounts import account_list_grants
 from ml_janitor_sandbox.iam.conditions import arn_like
 from moto_corrections.patches import backend
@@ -470,6 +471,8 @@ class Declared:
         yield from self._kept(f"{detector.name}/*", "Put")
         if detector.keeps_files:
             yield from self._kept(f"{scratch_folder(detector.name)}*", "Get")
+        if detector.keeps_descriptions:
+            yield from self._kept(f"{DESCRIPTIONS_KEY}/*", "Get", "Put")
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""

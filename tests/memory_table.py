@@ -155,7 +155,7 @@ class MemoryBucket:
         self.broken: Exception | None = None
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> None:  # noqa: N803
-        assert (Bucket, ContentType in {"", "application/json"}) == ("reports", True)
+        assert (Bucket, ContentType in {"", "application/json", "application/gzip"}) == ("reports", True)
         self.objects[Key] = Body
 
     def get_object(self, *, Bucket: str, Key: str, Range: str = "bytes=0-") -> dict[str, Any]:  # noqa: N803

@@ -32,7 +32,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Actions, Stage
-from ml_janitor.ledger.files import FILE_KEY
+from ml_janitor.ledger.files import DESCRIPTIONS_KEY, FILE_KEY
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.report.causes import cause_text
@@ -56,6 +56,12 @@ def _keeps(one: Permission, detector: str) -> bool:
     items = [value for _, _, values in one.when for value in values]
     reads = one.action == "s3:GetObject" and scratch_folder(detector) in one.resource
     return reads or (one.action == "dynamodb:PutItem" and any(item.startswith(FILE_KEY) for item in items))
+
+
+def _spares_calls(one: Permission) -> bool:
+    """Whether a permission is for kept descriptions: without them a run reads the same, in more calls."""
+    items = [value for _, _, values in one.when for value in values]
+    return f"/{DESCRIPTIONS_KEY}/" in one.resource or any(item.startswith(DESCRIPTIONS_KEY) for item in items)
 
 
 DIGEST, BILL = "digest", "bill"
@@ -120,8 +126,10 @@ class Invocations:
         goes_on = {one for one in declared if _keeps(one, self.name)}  # no listing here runs out of time
         needs = declared - goes_on
         if self._had_to_tell(recording):
-            return [Wanted(name=self.name, role=function.role, needs=needs, also=goes_on)]
-        sought = {one for one in needs if one.action not in {SECRET_READ, *OF_FINDINGS}}
+            sought = {one for one in needs if not _spares_calls(one)}
+            return [Wanted(name=self.name, role=function.role, needs=needs, also=goes_on, sought=sought)]
+        told_of = {one for one in needs if one.action not in {SECRET_READ, *OF_FINDINGS}}
+        sought = {one for one in told_of if not _spares_calls(one)}
         needs = {one for one in needs if one.action != SECRET_READ}
         return [Wanted(name=self.name, role=function.role, needs=needs, also=goes_on, sought=sought)]
 
@@ -156,6 +164,7 @@ class Invocations:
         if self.name == DuplicateArtifacts.name:  # it asks CloudTrail what such an endpoint loads
             one_of_each.without_configuration(host.root("sagemaker"))
         host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
+        host.table.delete(f"{DESCRIPTIONS_KEY}#{ACCOUNT}", REGION)  # so that it is searched and kept anew
         ledger = Ledger(host.table, own_signatures())
         entry = next(iter(ledger.entries(DETECTORS[0].name, ACCOUNT, REGION)))
         ledger.warned(entry, now=host.now, due=host.now)  # which is due, unless somebody keeps it

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from ml_janitor.aws.client import open_regions
+from ml_janitor.aws.descriptions import KeptDescriptions
 from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.aws.tags import Arn
 from ml_janitor.bill.reading import bill_question
@@ -90,6 +91,12 @@ def audit(
         bool,
         edge.flag("--organization", "Look at every account of [organization], through the roles they grant."),
     ] = False,
+    cache: Annotated[
+        Path | None,
+        edge.option(
+            "FOLDER", "Keep descriptions of endpoints in FOLDER, so that the next audit makes fewer calls."
+        ),
+    ] = None,
     arns: Annotated[bool, edge.flag("--arns", "List the ARN of each finding below it all.")] = False,
     every: Annotated[bool, edge.flag("--all", "Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
@@ -128,20 +135,15 @@ def audit(
     gate = make_gate(fail_on, fail_over, new_since)
     most = setup.settings.bill.max_requests
     edge.check_outputs(json=json, files=files)
-    if json and bill:
-        raise edge.CommandRefusedError(
-            "--json and --bill exclude each other: janitor bill --json has the bill"
-        )
-    if organization and bill:
-        raise edge.CommandRefusedError(
-            "--organization and --bill exclude each other: a bill is one account's"
-        )
+    refuse_combined(("--json", json), ("--bill", bill), "janitor bill --json has the bill")
+    refuse_combined(("--organization", organization), ("--bill", bill), "a bill is one account's")
+    refuse_combined(("--organization", organization), ("--cache", cache), "a cache is one account's")
 
     with edge.end_on_interrupt():
         if organization:
             audited = AuditResult(*sweep_organization(setup, detectors, regions))
         else:
-            audited = sweep_regions(setup, detectors, regions)
+            audited = sweep_regions(setup, detectors, regions, cache)
         charged = bill_for_audit(setup, regions, audited.report) if bill else None
     report = audited.report
     as_json = report_json_lines if json_file and json_file.suffix == ".jsonl" else report_json
@@ -176,6 +178,12 @@ def audit(
     return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
 
 
+def refuse_combined(first: tuple[str, object], second: tuple[str, object], why: str) -> None:
+    """Refuse two flags that are given together. Raises CommandRefusedError."""
+    if first[1] and second[1]:
+        raise edge.CommandRefusedError(f"{first[0]} and {second[0]} exclude each other: {why}")
+
+
 def bill_for_audit(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
     """Read the bill, joined with the findings of *report*."""
     with show_progress("reading the bill") as say:
@@ -207,10 +215,36 @@ def closing_lines(
         yield f"To see how the first finding was judged: {' '.join(map(quote_shell, command))}"
 
 
+class FolderDescriptions:
+    """The files of kept descriptions in a *folder*."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, account: str, region: str) -> bytes | None:
+        """Return the file of an account and region; None without one."""
+        path = self._path(account, region)
+        return path.read_bytes() if path.exists() else None
+
+    def write(self, account: str, region: str, body: bytes) -> None:
+        """Replace the file."""
+        path = self._path(account, region)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_bytes(body)
+        new.replace(path)
+
+    def _path(self, account: str, region: str) -> Path:
+        return self._folder / account / f"{region}.json.gz"
+
+
 def sweep_regions(
-    setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
+    setup: edge.Setup,
+    detectors: Sequence[Detector[Any]],
+    regions: Sequence[str],
+    cache: Path | None = None,
 ) -> AuditResult:
-    """Run *detectors* over *regions*, showing progress on a terminal."""
+    """Run *detectors* over *regions*, showing progress on a terminal; *cache* is a folder of descriptions."""
     session, attempts, now = setup.session, setup.attempts, setup.now
     total = len(detectors) * len(regions)
     ended: list[Sweep] = []
@@ -246,6 +280,7 @@ def sweep_regions(
             attempts=attempts,
             pace=edge.call_pace(),
             shared=SharedAnswers(),
+            kept=None if cache is None else KeptDescriptions(FolderDescriptions(cache), now),
         ) as accounts:
             report = run_detectors(
                 detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done

@@ -17,6 +17,7 @@ import moto_corrections
 import plain_requests
 from moto_corrections import clock, cloudtrail, cloudwatch, logs, paging
 from moto_corrections.overrides import override
+from moto_corrections.sagemaker import search
 from moto_corrections.sagemaker.progress import durations
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -47,6 +48,12 @@ class Control:
         self.set_durations({"*": 0})
         yield
         self.set_durations(before)
+
+    def freeze_search(self, *missing: str) -> None:
+        search.freeze(missing)
+
+    def thaw_search(self) -> None:
+        search.thaw()
 
     def set_pages(self, most: int) -> None:
         paging.pages().set(most)

@@ -150,6 +150,36 @@ def test_what_was_just_created_is_not_indexed_yet(sagemaker: Any, control: Contr
     assert [one.get("ModelName") for one in jobs] == [None, "old"]
 
 
+def test_an_index_that_stands_still_shows_what_was_and_misses_rows(
+    sagemaker: Any, control: Control, endpoint: Callable[..., str]
+) -> None:
+    """Deleted, changed and created endpoints are in it as before; a record lacks what only Describe says."""
+    for name in ("deleted", "tagged", "missing"):
+        endpoint(name)
+    control.freeze_search("missing")
+    sagemaker.delete_endpoint(EndpointName="deleted")
+    arn = sagemaker.describe_endpoint(EndpointName="tagged")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "keep", "Value": "true"}])
+    endpoint("created")
+
+    frozen = {
+        one["Endpoint"]["EndpointName"]: one["Endpoint"]
+        for one in sagemaker.search(Resource="Endpoint")["Results"]
+    }
+    control.thaw_search()
+    follows = {
+        one["Endpoint"]["EndpointName"]: one["Endpoint"]
+        for one in sagemaker.search(Resource="Endpoint")["Results"]
+    }
+
+    assert set(frozen) == {"deleted", "tagged"}
+    assert frozen["tagged"]["Tags"] == []
+    assert frozen["deleted"]["EndpointStatus"] == "InService"
+    assert follows["deleted"]["EndpointStatus"] == "Deleting"
+    assert follows.keys() == {"deleted", "tagged", "missing", "created"}
+    assert follows["tagged"]["Tags"] == [{"Key": "keep", "Value": "true"}]
+
+
 def models(sagemaker: Any) -> list[Any]:
     found: list[Any] = sagemaker.search(Resource="Model", SortBy="CreationTime")["Results"]
     return found

@@ -19,7 +19,7 @@ from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 from moto_corrections import clock, cloudtrail, cloudwatch, ecr, logs, state
 from moto_corrections.overrides import override
 from moto_corrections.paging import pages
-from moto_corrections.sagemaker import jobs
+from moto_corrections.sagemaker import jobs, search
 from moto_corrections.sagemaker.progress import durations
 
 type Handler = Callable[..., Any]
@@ -41,6 +41,8 @@ class Admin:
             ("PUT", "functions"): _host,
             ("GET", "durations"): lambda: dict(durations().seconds),
             ("PUT", "durations"): lambda **given: durations().set(given),
+            ("POST", "search"): search.freeze,
+            ("DELETE", "search"): search.thaw,
             ("PUT", "pages"): lambda most: pages().set(most),
             ("POST", "revive"): _revive,
             ("POST", "interruptions"): _interrupt,

@@ -55,6 +55,14 @@ class Control:
         """Change some of them for what begins from now on; `{"*": 0}` makes everything happen at once."""
         self._ask("PUT", "durations", seconds)
 
+    def freeze_search(self, *missing: str) -> None:
+        """Let SageMaker's Search answer with what there is now, without the *missing* names, until thawed."""
+        self._ask("POST", "search", {"missing": missing})
+
+    def thaw_search(self) -> None:
+        """Let Search follow again."""
+        self._ask("DELETE", "search")
+
     def set_pages(self, most: int) -> None:
         """Let no page of a listing hold more than *most* entries, whatever is asked for."""
         self._ask("PUT", "pages", {"most": most})

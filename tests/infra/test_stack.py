@@ -171,7 +171,7 @@ def test_a_role_holds_what_is_declared(stack: Synthesised, role: str) -> None:
         *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
-        *(["s3:GetObject"] if any(one.keeps_files for one in detectors) else []),
+        *(["s3:GetObject"] if any(one.keeps_files or one.keeps_descriptions for one in detectors) else []),
     }
 
     assert granted - own == {grant.action for one in detectors for grant in one().reads} - own
@@ -317,6 +317,7 @@ def test_reports_are_private_and_end(stack: Synthesised) -> None:
     assert [(rule.get("Prefix"), rule["ExpirationInDays"]) for rule in rules] == [
         (None, 90),
         ("duplicate-artifacts/listing/", 3),
+        ("descriptions/", 14),
     ]
 
 
@@ -328,7 +329,11 @@ def test_only_what_keeps_files_reads_them_again(stack: Synthesised) -> None:
         for resource in listed(statement["Resource"])
         if "s3:GetObject" in listed(statement["Action"]) and "Reports" in json.dumps(resource)
     }
-    assert read == {("DuplicateArtifacts", "duplicate-artifacts/listing/*")}
+    assert read == {
+        ("DuplicateArtifacts", "duplicate-artifacts/listing/*"),
+        ("DuplicateArtifacts", "descriptions/*"),
+        ("IdleEndpoints", "descriptions/*"),
+    }
 
 
 def test_the_dashboard_shows_the_money_first(stack: Synthesised) -> None:

@@ -407,10 +407,11 @@ def test_only_what_serves_and_was_not_changed_in_the_window_is_described(
 
 def test_all_pages_of_endpoints_are_read_a_hundred_metrics_at_a_time_and_one_alone_if_asked() -> None:
     pages = [{"Endpoints": [listed(f"api-{page}-{number}") for number in range(51)]} for page in range(3)]
-    account = script(sagemaker_ListEndpoints=pages)
+    account = script(sagemaker_ListEndpoints=pages, sagemaker_Search=DENIED)
 
     assert len(list(read_endpoint_loads(account.aws(), NOW))) == 153
     assert len(account.asked("cloudwatch:GetMetricData")) == 3  # of 600 series and of 318, 500 to a call
+    assert len(account.asked("sagemaker:DescribeEndpointConfig")) == 1  # which all of them share
 
     account = script(sagemaker_ListEndpoints=pages)
     (one,) = read_endpoint_loads(account.aws(), NOW, only="api-2-7")

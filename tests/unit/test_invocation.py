@@ -11,6 +11,7 @@ import pytest
 from conftest import ACCOUNT, NOW
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.descriptions import KeptDescriptions
 from ml_janitor.config.events import SweepEvent
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.ledger.files import HashedFiles
@@ -143,6 +144,7 @@ def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert given["pace"] is None
     assert given["prices_from"] is here.session
     assert isinstance(given["scratch"], HashedFiles)
+    assert isinstance(given["kept"], KeptDescriptions)
 
 
 def replace_session(inside: EnteredPlace) -> Any:

@@ -107,7 +107,11 @@ def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so(
     own = {"dynamodb:GetItem": 1, "dynamodb:PutItem": 9, "dynamodb:Query": 1, "dynamodb:UpdateItem": 5}
     own |= {"s3:PutObject": 2, "secretsmanager:GetSecretValue": 1}
     assert search["calls"] == own | {"sagemaker:Search": 4}
-    assert metrics["calls"] == own | {"sagemaker:ListEndpoints": 10, "cloudwatch:GetMetricData": 4}
+    assert metrics["calls"] == own | {
+        "sagemaker:ListEndpoints": 10,
+        "sagemaker:Search": 4,
+        "cloudwatch:GetMetricData": 4,
+    }
     assert (search["metrics_requested"], metrics["metrics_requested"]) == (0, 2_000)
     assert known["empty"]["spot-training"]["calls"] == {"dynamodb:PutItem": 9, "sagemaker:Search": 4}
     assert known["estimated"] == ["oversized-endpoints", "spot-training"]

@@ -12,7 +12,7 @@ from conftest import MINUTE, NOW
 from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import FileChangedError
-from ml_janitor.ledger.files import HashedFiles
+from ml_janitor.ledger.files import HashedDescriptions, HashedFiles
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 
 DETECTOR = "idle-endpoints"
@@ -159,3 +159,46 @@ def test_a_failed_read_of_a_file_is_not_a_changed_file(bucket: MemoryBucket) -> 
         with pytest.raises(ReadError, match="SlowDown") as failed:
             read()
         assert not isinstance(failed.value, FileChangedError)
+
+
+# --- kept descriptions ----------------------------------------------------------------------------
+
+HERE = ("123456789012", "us-east-1")
+
+
+def test_of_two_runs_that_keep_descriptions_at_once_the_first_counts(bucket: MemoryBucket) -> None:
+    table = MemoryTable()
+    first, second, later = (HashedDescriptions(bucket, "reports", table) for _ in range(3))  # type: ignore[arg-type]
+    assert (first.read(*HERE), second.read(*HERE)) == (None, None)
+
+    first.write(*HERE, b"first")
+    second.write(*HERE, b"second")
+
+    assert later.read(*HERE) == b"first"
+    assert later.read(HERE[0], "eu-west-1") is None
+    later.write(*HERE, b"later")
+    later.write(*HERE, b"lost")  # it was not read since
+    assert second.read(*HERE) == b"later"
+    assert all(
+        re.fullmatch(r"descriptions/123456789012/us-east-1\.[0-9a-f]{64}\.gz", key) for key in bucket.objects
+    )
+
+
+@pytest.mark.parametrize("body", [b"another", None])
+def test_descriptions_that_the_janitor_did_not_write_are_none(
+    bucket: MemoryBucket, body: bytes | None
+) -> None:
+    kept = HashedDescriptions(bucket, "reports", MemoryTable())  # type: ignore[arg-type]
+    kept.write(*HERE, b"own")
+    (key,) = bucket.objects
+    if body is None:
+        del bucket.objects[key]
+    else:
+        bucket.objects[key] = body
+
+    assert kept.read(*HERE) is None
+    kept.write(*HERE, b"anew")
+    assert kept.read(*HERE) == b"anew"
+    bucket.broken = ClientError({"Error": {"Code": "SlowDown", "Message": "no"}}, "GetObject")
+    with pytest.raises(ReadError, match="SlowDown"):
+        kept.read(*HERE)

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import sagemaker_kinds
+from ml_janitor.aws.descriptions import describe_all
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
     COMPILATION_JOB,
@@ -23,7 +24,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     SPACE,
     TAGGED_KINDS,
     SageMakerKind,
-    describe_all,
     describe_resource,
     is_gone_error,
     list_model_packages,
@@ -121,7 +121,11 @@ def test_a_fault_of_ours_is_raised() -> None:
 
 def test_every_page_is_described_and_what_broke_off_is_said() -> None:
     pages = [Torn({"Endpoints": [listed("a")]}), Torn({"Endpoints": [listed("b")]}), DENIED]
-    account = Script({ENDPOINT.lists: pages, ENDPOINT.describes: lambda asked: listed(asked["EndpointName"])})
+    describe: dict[str, Any] = {
+        ENDPOINT.describes: lambda asked: listed(asked["EndpointName"]),
+        "sagemaker:Search": DENIED,
+    }
+    account = Script({ENDPOINT.lists: pages, **describe})
 
     found = describe_all(account.aws(), ENDPOINT, StatusEquals="InService")
 

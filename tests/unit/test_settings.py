@@ -726,6 +726,7 @@ def test_tags_that_the_own_stack_lacks_are_one_warning() -> None:
     (said,) = tag_warnings(settings)
     assert said.endswith('add owner = "..."')
     assert settings.janitor.tags == tags
+    assert tag_warnings(Settings.load(overrides=['untagged-resources.required=["managed-by"]'])) == []
 
 
 def test_settings_in_a_bundle_build_no_detector_until_one_is_asked_for() -> None:

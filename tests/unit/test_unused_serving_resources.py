@@ -195,7 +195,11 @@ def test_descriptions_name_what_is_used_and_what_cannot_be_described_may_use_any
 
     listed = {"Endpoints": [entry("Endpoint", name) for name in ("api", "failed", "dark")]}
     account = Script(
-        {"sagemaker:ListEndpoints": [Torn(listed), DENIED], "sagemaker:DescribeEndpoint": describe}
+        {
+            "sagemaker:ListEndpoints": [Torn(listed), DENIED],
+            "sagemaker:DescribeEndpoint": describe,
+            "sagemaker:Search": DENIED,
+        }
     )
     users = ResourceUsers()
 

@@ -319,6 +319,6 @@ def test_endpoints_are_described_once_for_all_plans(box: Control, aws: Aws, sess
         "sagemaker:ListTrainingPlans": 3,
         "tag:GetResources": 1,
         "sagemaker:ListEndpoints": 2,
-        "sagemaker:DescribeEndpoint": 2,
+        "sagemaker:Search": 2,
         "sagemaker:ListTrainingJobs": 1,
     }

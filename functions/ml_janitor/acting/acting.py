@@ -216,7 +216,8 @@ class ArmedSweep:
     An armed *sweep* with its actions; *entries* are its findings in the ledger.
 
     *aws* only reads; only the act writes. *waiting* holds the actions that wait for AWS, by the key of their
-    resource. The sweep holds its lease, so no other run works on unfinished actions.
+    resource. The sweep holds its lease, so no other run works on unfinished actions. From now on, everything
+    is described anew.
     """
 
     def __init__(
@@ -235,6 +236,7 @@ class ArmedSweep:
         self.arming: Arming = policy.armed(sweep.detector)
         self.results = {result.target.key: result for result in sweep.results}
         self.waiting: dict[str, Action] = {}
+        aws.aided = False
         self._writing = aws.armed()
         self.recheck, self.places, self.postponement = Recheck(self), ActionPlaces(self), Postponement(self)
 

@@ -73,6 +73,19 @@ class ReaderPool(Protocol):
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
 
 
+class DescriptionStore(Protocol):
+    """Descriptions of an account and region that outlive a run, by key."""
+
+    def find(self, aws: Aws, key: str) -> dict[str, Any] | None:
+        """Return the description under *key*, or None."""
+
+    def add(self, aws: Aws, type_: str, key: str, description: dict[str, Any]) -> None:
+        """Keep *description*, of a kind of *type_*, under *key*, unless one is kept there already."""
+
+    def save(self) -> None:
+        """Write what was added."""
+
+
 class _Client[C]:
     """The client of a service as an attribute of `Aws`."""
 
@@ -94,8 +107,11 @@ class Aws:
     total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
     caches answers that cannot change during the run. Once *has_time* is false, every further call is
     refused, so that a run ends in time with partial results; `ran_out` records it. *pace* delays calls,
-    if given. *scratch* keeps unfinished readings for the next run, if the deployment has one. With
-    *shared* answers, no request to their services is sent twice, except by an armed `Aws`.
+    if given. *scratch* keeps unfinished readings for the next run, and *kept* the descriptions of what does
+    not change, if the deployment has them. With *shared* answers, no request to their services is sent twice,
+    except by an armed `Aws`.
+
+    While *aided*, descriptions may come from *kept* files, and from Search. Before it acts, a run stops that.
     """
 
     def __init__(
@@ -112,9 +128,13 @@ class Aws:
         shared: SharedAnswers | None = None,
         may_write: bool = False,
         scratch: Scratch | None = None,
+        kept: DescriptionStore | None = None,
+        aided: bool = True,
     ) -> None:
         self.may_write = may_write
         self.scratch = scratch
+        self.kept = kept
+        self.aided = aided
         self.region = region
         self.account = account
         self.prices = prices
@@ -132,7 +152,7 @@ class Aws:
 
     def armed(self) -> Aws:
         """Return the same account and region for acting and undoing. Only the engine calls this method."""
-        return self._again(may_write=True, shared=None)
+        return self._again(may_write=True, shared=None, aided=False)
 
     def at(self, region: str) -> Aws:
         """Return the same account in another *region*, for reading charges that belong to another region."""
@@ -150,6 +170,8 @@ class Aws:
             "pace": self._pace,
             "shared": self._shared,
             "scratch": self.scratch,
+            "kept": self.kept,
+            "aided": self.aided,
         }
         return Aws(self._session, **given | changes)
 
@@ -308,13 +330,14 @@ def open_regions(
     prices_from: boto3.Session | None = None,
     scratch: Scratch | None = None,
     shared: SharedAnswers | None = None,
+    kept: DescriptionStore | None = None,
 ) -> Iterator[list[Aws]]:
     """
     Yield one `Aws` per region of *account*, for one run; none calls AWS once *has_time* is false.
 
     Prices are read with *session*, or with *prices_from*. Answers without a region are read once
     for all regions. With other *shared* answers, no request is sent twice: for a run of several detectors
-    that only reads.
+    that only reads. New descriptions are *kept* at the end.
     """
     shared = SharedAnswers(GLOBAL_SERVICES) if shared is None else shared
     pool = ReaderThreads()
@@ -331,12 +354,15 @@ def open_regions(
             pace=pace,
             scratch=scratch,
             shared=shared,
+            kept=kept,
         )
 
     prices = Prices(lambda: asking.pricing)
     accounts = [within(session, region, prices) for region in regions]
     asking = within(prices_from, PRICING_REGION, prices) if prices_from else accounts[0]
     yield accounts
+    if kept is not None:
+        kept.save()
 
 
 # --- the accounts of an organization --------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.activity import Metric, MetricSeries
-from ml_janitor.aws.calls import Listing, as_signal
+from ml_janitor.aws.calls import Listing, as_signal, read_signal
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import (
+    WantedDescription,
+    configuration_key,
+    describe_configurations,
+    describe_endpoints,
+    endpoint_key,
+)
 from ml_janitor.aws.prices import Machine, Price, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
@@ -80,6 +87,11 @@ class EndpointSummary:
     def changed(self) -> datetime:
         """Return when it was last deployed or scaled: either moves the modification time only."""
         return max(self.created, self.modified)
+
+    @property
+    def key(self) -> str:
+        """Return the key of its description."""
+        return endpoint_key(self.arn, self.status, self.created, self.modified)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +167,11 @@ class EndpointVariant:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDescription:
     """
-    An endpoint as it runs now; *routed* tells whether it accepts requests from other regions.
+    An endpoint as it runs now.
 
-    `describe_endpoint_config` adds the parts that only the configuration has: of the variants, *configured*
-    as its creation time (configurations cannot be changed), and whether it *captures* request data.
+    Its configuration adds parts of the variants, whether it *captures* request data, and *configured*, its
+    creation time (configurations cannot be changed). Only with its configuration is it known whether it is
+    *asynchronous*, and whether it accepts requests from other regions (*routed*): Search does not say so.
     """
 
     summary: EndpointSummary
@@ -241,9 +254,64 @@ def list_monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
 
 
 @as_signal(ENDPOINT.describes, absent=ENDPOINT_GONE)
-def describe_endpoint(aws: Aws, name: str) -> EndpointDescription:
-    """Describe the endpoint *name*; `Absent` if there is no such endpoint."""
-    answer = aws.sagemaker.describe_endpoint(EndpointName=name)
+def ask_endpoint(aws: Aws, name: str) -> dict[str, Any]:
+    """Return DescribeEndpoint's answer; `Absent` if there is no endpoint *name*."""
+    answer: Any = aws.sagemaker.describe_endpoint(EndpointName=name)
+    return dict(answer)
+
+
+@as_signal(ENDPOINT_CONFIG.describes)
+def ask_endpoint_config(aws: Aws, name: str) -> dict[str, Any]:
+    """
+    Return DescribeEndpointConfig's answer.
+
+    A deleted configuration is unreadable, since its endpoint runs on.
+    """
+    answer: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+    return dict(answer)
+
+
+def describe_endpoint(aws: Aws, name: str) -> Signal[EndpointDescription]:
+    """Describe the endpoint *name* as it is now; `Absent` if there is no such endpoint."""
+    return _parsed(ask_endpoint(aws, name), _description)
+
+
+def describe_endpoint_config(aws: Aws, endpoint: EndpointDescription) -> Signal[EndpointDescription]:
+    """Return *endpoint* with what only its configuration says."""
+    return _parsed(ask_endpoint_config(aws, endpoint.config_name), partial(_configured, endpoint))
+
+
+def describe_listed_endpoints(
+    aws: Aws, listed: Sequence[EndpointSummary], *, total: int
+) -> list[Signal[EndpointDescription]]:
+    """Return the descriptions of *listed* endpoints, of *total*, as they were listed: see `descriptions`."""
+    wanted = [WantedDescription(summary.name, summary.key) for summary in listed]
+    found = describe_endpoints(aws, wanted, ask_endpoint, total=total)
+    return [_parsed(answer, _description) for answer in found]
+
+
+def add_configurations(
+    aws: Aws, described: Sequence[EndpointDescription]
+) -> list[Signal[EndpointDescription]]:
+    """Return *described* endpoints with what only their configurations say, each read once."""
+    wanted = [
+        WantedDescription(found.config_name, configuration_key(found.summary.key, found.config_name))
+        for found in described
+    ]
+    answers = describe_configurations(aws, wanted, ask_endpoint_config)
+    return [
+        _parsed(answer, partial(_configured, found)) for found, answer in zip(described, answers, strict=True)
+    ]
+
+
+def _parsed[T](answer: Signal[dict[str, Any]], parse: Callable[[dict[str, Any]], T]) -> Signal[T]:
+    """Return what *parse* reads from *answer*; an answer without a required member is unreadable."""
+    if not isinstance(answer, Value):
+        return answer
+    return read_signal(lambda: parse(answer.value), source=answer.source)
+
+
+def _description(answer: Mapping[str, Any]) -> EndpointDescription:
     nothing_runs = answer["EndpointStatus"] in STATUSES_WITHOUT_VARIANTS
     production = answer.get("ProductionVariants", ()) if nothing_runs else answer["ProductionVariants"]
     return EndpointDescription(
@@ -258,14 +326,7 @@ def describe_endpoint(aws: Aws, name: str) -> EndpointDescription:
     )
 
 
-@as_signal(ENDPOINT_CONFIG.describes)
-def describe_endpoint_config(aws: Aws, endpoint: EndpointDescription) -> EndpointDescription:
-    """
-    Return *endpoint* with what only its configuration says.
-
-    A deleted configuration is unreadable, since its endpoint runs on.
-    """
-    answer = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config_name)
+def _configured(endpoint: EndpointDescription, answer: Mapping[str, Any]) -> EndpointDescription:
     asynchronous = endpoint.asynchronous or "AsyncInferenceConfig" in answer
     with_role = "ExecutionRoleArn" in answer
     by_name: dict[str, Mapping[str, Any]] = {
@@ -289,6 +350,7 @@ def describe_endpoint_config(aws: Aws, endpoint: EndpointDescription) -> Endpoin
         endpoint,
         variants=tuple(map(variant, endpoint.variants)),
         asynchronous=asynchronous,
+        routed=endpoint.routed or "CrossRegionTrafficConfig" in answer,
         configured=answer["CreationTime"],
         captures=answer.get("DataCaptureConfig", {}).get("EnableCapture", False),
     )
@@ -394,7 +456,7 @@ def read_endpoint_loads(
     )
     end = activity.period_start(now, 3600)
     chosen = [endpoint for endpoint in listed.items if only in {None, endpoint.name}]
-    found = aws.map(lambda endpoint: _described(aws, endpoint, book, end), chosen)
+    found = _described(aws, chosen, book, end, total=len(listed.items))
     on_it = defaultdict[str, list[str]](list)
     for component in components.items:
         on_it[component.endpoint].append(component.name)
@@ -436,20 +498,40 @@ def judgeable_description(endpoint: LoadedEndpoint, rule: Rule, now: datetime) -
     return endpoint.description.value
 
 
-def _described(aws: Aws, summary: EndpointSummary, book: tags.TagBook, end: datetime) -> LoadedEndpoint:
-    arn = summary.arn
-    target = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
-    endpoint = LoadedEndpoint(target=target, summary=summary)
-    if summary.status not in SERVING_STATUSES or summary.changed > end - LOAD_WINDOW:
-        return endpoint
-    found = describe_endpoint(aws, summary.name)
-    if not isinstance(found, Value):
-        return replace(endpoint, description=Unreadable(getattr(found, "error", "it is gone")))
-    whole = describe_endpoint_config(aws, found.value)
-    if not isinstance(whole, Value):
-        error = getattr(whole, "error", "its configuration is gone")
-        return replace(endpoint, description=Unreadable(error))
-    return replace(endpoint, description=whole)
+def _described(
+    aws: Aws, chosen: Sequence[EndpointSummary], book: tags.TagBook, end: datetime, *, total: int
+) -> list[LoadedEndpoint]:
+    """Return the *chosen* endpoints; those that serve, unchanged in two weeks, with their descriptions."""
+    judged = [
+        summary
+        for summary in chosen
+        if summary.status in SERVING_STATUSES and summary.changed <= end - LOAD_WINDOW
+    ]
+    described = dict(zip(judged, describe_listed_endpoints(aws, judged, total=total), strict=True))
+    running = [found.value for found in described.values() if isinstance(found, Value)]
+    whole = dict(zip((found.summary for found in running), add_configurations(aws, running), strict=True))
+
+    def description(summary: EndpointSummary) -> Signal[EndpointDescription]:
+        match described.get(summary, NotRead()):
+            case Value(found):
+                read = whole[found.summary]
+                missing = "its configuration is gone"
+            case NotRead() as unread:
+                return unread
+            case other:
+                read, missing = other, "it is gone"
+        return read if isinstance(read, Value) else Unreadable(getattr(read, "error", missing))
+
+    return [
+        LoadedEndpoint(
+            target=target_in(
+                aws, summary.arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(summary.arn)
+            ),
+            summary=summary,
+            description=description(summary),
+        )
+        for summary in chosen
+    ]
 
 
 def _sized(

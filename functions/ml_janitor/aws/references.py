@@ -15,6 +15,7 @@ from ml_janitor.aws import activity, locations
 from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import DESCRIBED_MEMBERS, describe_listed
 from ml_janitor.aws.images import IMAGE_REFERENCE
 from ml_janitor.aws.locations import (
     S3Address,
@@ -37,6 +38,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     SEARCH,
     TRAINING_JOB,
     TRANSFORM_JOB,
+    ListedResource,
     SageMakerKind,
     describe_resource,
     list_kind,
@@ -611,9 +613,11 @@ def list_referrers(
     """
     if kind is TRAINING_JOB:
         jobs, unread = list_all_jobs(aws, partial(_recorded, aws), now)
-        still_open = _described(aws, kind, [_listed(aws, kind, entry) for entry in jobs.open.values()])
+        still_open = _described(
+            aws, kind, [ListedResource.of(aws, kind, entry) for entry in jobs.open.values()]
+        )
         return Listing.joined((*jobs.ended, *still_open.items), (unread, still_open.error))
-    read = partial(_listed, aws, kind)
+    read = partial(ListedResource.of, aws, kind)
     if kind is MODEL_PACKAGE:  # their listing has no modification time
         packages = list_model_packages(aws)
         listed = Listing(tuple(ListedResource(package) for package in packages.items), packages.error)
@@ -651,18 +655,6 @@ def _recorded(aws: Aws, record: dict[str, Any]) -> Referrer | None:
     return found if found.places or found.manifests or found.images else None
 
 
-class ListedResource(NamedTuple):
-    """A resource of a listing, with the signs of a change."""
-
-    target: Target
-    modified: datetime | None = None
-    status: str | None = None
-
-
-def _listed(aws: Aws, kind: SageMakerKind, entry: Mapping[str, Any]) -> ListedResource:
-    return ListedResource(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(kind.status))
-
-
 def _keep_searched(aws: Aws) -> None:
     """
     Keep Search's records of models, once in a run: a hundred come with a call, and none changes.
@@ -674,32 +666,40 @@ def _keep_searched(aws: Aws) -> None:
         return
     aws.lasting[MODEL] = None
     for record in search_records(aws, "Model", lambda found: found["Model"]).items:
-        entry = _listed(aws, MODEL, record)
+        entry = ListedResource.of(aws, MODEL, record)
         if "PrimaryContainer" in record or "Containers" in record:
             aws.lasting[MODEL, entry] = _referrer(aws, MODEL, entry.target, record)
 
 
-def _described(aws: Aws, kind: SageMakerKind, todo: Iterable[ListedResource]) -> Listing[Referrer]:
+def _described(aws: Aws, kind: SageMakerKind, todo: Sequence[ListedResource]) -> Listing[Referrer]:
     """Read the references of all of *todo*."""
-    answers = aws.map(lambda entry: _describe(aws, kind, entry), list(todo))
+    if kind in DESCRIBED_MEMBERS:
+        new = [entry for entry in todo if (kind, entry) not in aws.lasting]
+        read = dict(zip(new, describe_listed(aws, kind, new, total=len(todo)), strict=True))
+        answers = [_read_referrer(aws, kind, entry, read.get(entry)) for entry in todo]
+    else:
+        answers = aws.map(lambda entry: _read_referrer(aws, kind, entry), todo)
     return Listing.joined(
         (answer.value for answer in answers if isinstance(answer, Value)),
         (answer.error for answer in answers if isinstance(answer, Unreadable)),
     )
 
 
-def _describe(aws: Aws, kind: SageMakerKind, entry: ListedResource) -> Signal[Referrer]:
+def _read_referrer(
+    aws: Aws, kind: SageMakerKind, entry: ListedResource, read: Signal[dict[str, Any]] | None = None
+) -> Signal[Referrer]:
     """
-    Read the references of *entry*. A description that cannot have changed is read once in a run.
+    Return the references of *entry*, by the description *read*, or else by one that is read once in a run.
 
     A recheck of a copy reads every reference anew: with thousands of models and jobs that would be
     thousands of calls for each copy. The listing is read each time, and resources that were created
-    again, modified or have another status are described again.
+    again, modified or have another status are described again. A description that may come from Search or
+    from a kept file serves no recheck.
     """
     known: Referrer | None = aws.lasting.get((kind, entry))
     if known is not None:
         return Value(known, REFERENCE_SOURCE)
-    match describe_resource(aws, kind, entry.target.name):
+    match describe_resource(aws, kind, entry.target.name) if read is None else read:
         case Value(description, source):
             if kind is ENDPOINT_CONFIG and "ProductionVariants" not in description:
                 return Unreadable(f"{kind.words} {entry.target.name}: the answer was cut off", source)
@@ -708,7 +708,7 @@ def _describe(aws: Aws, kind: SageMakerKind, entry: ListedResource) -> Signal[Re
             except KeyError as missing:
                 return Unreadable(f"{kind.words} {entry.target.name} has no {missing.args[0]}", source)
             unmodified = entry.modified is not None and description.get("LastModifiedTime") == entry.modified
-            if kind in UNCHANGING_KINDS or unmodified:
+            if (kind in UNCHANGING_KINDS or unmodified) and (read is None or not aws.aided):
                 aws.lasting[kind, entry] = referrer
             return Value(referrer, source)
         case other:

@@ -24,6 +24,13 @@ from ml_janitor.aws import activity, sagemaker_kinds, studio_apps, tags
 from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing, error_text
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import (
+    WantedDescription,
+    configuration_key,
+    describe_all,
+    describe_configurations,
+    described_key,
+)
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
     ENDPOINT,
@@ -287,7 +294,7 @@ VARIANT_MEMBERS = ("ProductionVariants", "ShadowProductionVariants")
 
 
 def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedResource]:
-    described = sagemaker_kinds.describe_all(aws, ENDPOINT)
+    described = describe_all(aws, ENDPOINT)
     book = tags.read_tag_book(aws, "sagemaker:endpoint")
     current = {target.name: answer.value for target, answer in described.items if isinstance(answer, Value)}
     timelines = {target.name: list(history.configs(target, current)) for target, _ in described.items}
@@ -298,7 +305,11 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
         if name not in timelines
     }
     names = sorted({config for line in timelines.values() for _, config in line})
-    answers = aws.map(lambda name: sagemaker_kinds.describe_resource(aws, ENDPOINT_CONFIG, name), names)
+    keys = {str(found["EndpointConfigName"]): described_key(found) for found in current.values()}
+    wanted = [WantedDescription(name, configuration_key(keys.get(name, ""), name)) for name in names]
+    answers = describe_configurations(
+        aws, wanted, lambda aws, name: sagemaker_kinds.describe_resource(aws, ENDPOINT_CONFIG, name)
+    )
     configs = {
         name: answer.value if isinstance(answer, Value) else history.config(name)
         for name, answer in zip(names, answers, strict=True)

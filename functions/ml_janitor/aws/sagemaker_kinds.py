@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ml_janitor.aws.calls import Listing, ServiceName, collect_pages, failure_text, is_refusal
 from ml_janitor.aws.client import Aws
@@ -196,8 +196,17 @@ TAGGED_KINDS = (
 """The kinds that people make and that carry tags."""
 
 
-type DescribedResources = Listing[tuple[Target, Signal[dict[str, Any]]]]
-"""Resources, each with its description."""
+class ListedResource(NamedTuple):
+    """A resource of a listing, with the signs of a change."""
+
+    target: Target
+    modified: datetime | None = None
+    status: str | None = None
+
+    @classmethod
+    def of(cls, aws: Aws, kind: SageMakerKind, entry: Mapping[str, Any]) -> ListedResource:
+        """Return an *entry* of the listing of *kind*. Raises KeyError for a cut-off answer."""
+        return cls(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(kind.status))
 
 
 def list_kind[T](
@@ -253,13 +262,6 @@ def describe_resource(aws: Aws, kind: SageMakerKind, name: str) -> Signal[dict[s
     if "CreationTime" not in answer:
         return Unreadable(f"{kind.words} {name}: the answer was cut off", kind.describes)
     return Value({key: value for key, value in answer.items() if key != "ResponseMetadata"}, kind.describes)
-
-
-def describe_all(aws: Aws, kind: SageMakerKind, **query: Any) -> DescribedResources:
-    """List the resources of *kind* that match *query*, with their descriptions."""
-    listed = list_model_packages(aws, **query) if kind is MODEL_PACKAGE else list_targets(aws, kind, **query)
-    answers = aws.map(lambda target: describe_resource(aws, kind, target.name), listed.items)
-    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error, listed.unread)
 
 
 def texts_in(value: object, *members: str) -> Iterator[str]:

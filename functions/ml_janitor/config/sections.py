@@ -335,7 +335,7 @@ def accounts_of(places: Iterable[str]) -> list[str]:
 
 def tunable_fields(detector: type[Detector[Any]]) -> Iterator[tuple[DataclassField[Any], Any]]:
     """Yield the fields of *detector* that an operator may set under its name, with their types."""
-    hints = typing.get_type_hints(detector, include_extras=True)
+    hints = typing.get_type_hints(detector)
     for each in fields(detector):
         hint = hints[each.name]
         if each.name not in JANITOR_FIELDS and typing.get_origin(hint) is not Constant:

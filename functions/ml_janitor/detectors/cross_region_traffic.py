@@ -16,10 +16,11 @@ from ml_janitor.aws import cost_explorer, s3, storage
 from ml_janitor.aws.calls import ReadError, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, group_by_dimension
+from ml_janitor.aws.descriptions import describe_all
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.runs import REGION_CODES, region_of_usage, transfer_regions, without_region
 from ml_janitor.aws.s3 import LIST_BUCKETS
-from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH, describe_all, search_records, texts_in
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH, search_records, texts_in
 from ml_janitor.aws.tags import target_in
 from ml_janitor.aws.training_jobs import search_training_jobs
 from ml_janitor.core.commitment import family_name

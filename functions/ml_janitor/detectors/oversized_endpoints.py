@@ -19,6 +19,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     OLDEST_FIRST,
     RECOMMENDATION,
+    SEARCH,
     describe_resource,
     list_kind,
 )
@@ -70,6 +71,7 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
     kinds = (ENDPOINT.type,)
     asks_for = Change.RESIZE
     reads = (
+        allow(SEARCH),
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT, RECOMMENDATION)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),

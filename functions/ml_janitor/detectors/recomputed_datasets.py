@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ml_janitor.aws import s3, tags
 from ml_janitor.aws.calls import Listing, ReadError, as_signal
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import describe_all
 from ml_janitor.aws.images import DESCRIBE_IMAGES, IMAGE_REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, PricedComponent
 from ml_janitor.aws.sagemaker_kinds import (
@@ -22,7 +23,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     PROCESSING_JOB,
     TRANSFORM_JOB,
     SageMakerKind,
-    describe_all,
     describe_resource,
     texts_in,
 )

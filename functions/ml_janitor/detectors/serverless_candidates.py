@@ -22,7 +22,14 @@ from ml_janitor.aws.endpoints import (
     WantedMetrics,
 )
 from ml_janitor.aws.prices import GET_PRODUCTS, memory_gib
-from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    SEARCH,
+    describe_resource,
+)
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
     Change,
@@ -68,6 +75,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
     kinds = (ENDPOINT.type,)
     asks_for = Change.REPLACE
     reads = (
+        allow(SEARCH),
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),

@@ -12,14 +12,8 @@ from typing import Any
 from ml_janitor.aws import activity, s3, sagemaker_kinds, tags
 from ml_janitor.aws.calls import USER_AGENT, Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import (
-    ENDPOINT,
-    ENDPOINT_CONFIG,
-    MODEL,
-    DescribedResources,
-    SageMakerKind,
-    texts_in,
-)
+from ml_janitor.aws.descriptions import DescribedResources, describe_all
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, SageMakerKind, texts_in
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
     Absent,
@@ -100,7 +94,7 @@ class ResourceUsers:
 
         A Failed endpoint serves nothing, and uses nothing.
         """
-        listing = sagemaker_kinds.describe_all(aws, kind, **USER_FILTERS.get(kind, {}))
+        listing = describe_all(aws, kind, **USER_FILTERS.get(kind, {}))
         self.errors += [] if listing.error is None else [listing.error]
         for target, description in listing.items:
             if _serves_nothing(description):

@@ -12,15 +12,15 @@ from typing import Any
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import DescribedResources, describe_all
 from ml_janitor.aws.sagemaker_kinds import (
     CLUSTER,
     ENDPOINT,
     SAGEMAKER_PAGE,
+    SEARCH,
     TRAINING_JOB,
     TRAINING_PLAN,
-    DescribedResources,
     SageMakerKind,
-    describe_all,
     list_kind,
     texts_in,
 )
@@ -101,6 +101,7 @@ class UnusedTrainingPlans(Detector[TrainingPlan]):
     asks_for = Change.LIMIT
     reads = (
         *(allow(kind.lists) for kind in (TRAINING_PLAN, TRAINING_JOB, CLUSTER, ENDPOINT)),
+        allow(SEARCH),
         allow(ENDPOINT.describes, on=ENDPOINT.every),
         allow(tags.GET_RESOURCES),
         allow(tags.LIST_TAGS, on=TRAINING_PLAN.every),

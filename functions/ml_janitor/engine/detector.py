@@ -185,6 +185,8 @@ class Detector[C: Candidate](ABC):
     """It spares resources that the undo of an action needs."""
     keeps_files: ClassVar[bool] = False
     """Its reading may outgrow memory or one run, and then needs files (`Aws.scratch`)."""
+    keeps_descriptions: ClassVar[bool] = False
+    """It describes endpoints in bulk, and keeps the descriptions from run to run (`Aws.kept`)."""
 
     @property
     def reads(self) -> tuple[Grant, ...]:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from boto3.dynamodb.conditions import Attr
+
 from ml_janitor.aws.calls import ReadError, failure_text
 from ml_janitor.aws.client import BLOCK_SIZE, FileChangedError, scratch_folder
+from ml_janitor.ledger.table import IF_ABSENT, ConditionFailedError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -21,21 +25,27 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.table import Table
 
 FILE_KEY = "file"
+DESCRIPTIONS_KEY = "descriptions"
+"""The folder of kept descriptions, and the beginning of the items that name their files."""
+
 _LATEST_KEY = "latest"
+FILE_TYPES = {"json": "application/json", "gz": "application/gzip"}
+"""The types of files by their ending."""
+
 _MISSING_CODES = frozenset({"AccessDenied", "NoSuchKey"})
 """S3's answers for a missing object: the first without s3:ListBucket (API reference, GetObject)."""
 
 
-def put_hashed(client: S3Client, bucket: str, start: str, body: bytes) -> str:
-    """Put *body*, which is JSON, into *bucket*; return its key, which is *start* with the hash of *body*."""
-    key = f"{start}.{sha256(body).hexdigest()}.json"
-    client.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
+def put_hashed(client: S3Client, bucket: str, start: str, body: bytes, ending: str = "json") -> str:
+    """Put *body* into *bucket*; return its key, which is *start* with the hash of *body* and *ending*."""
+    key = f"{start}.{sha256(body).hexdigest()}.{ending}"
+    client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=FILE_TYPES[ending])
     return key
 
 
 def get_hashed(client: S3Client, bucket: str, key: str) -> bytes:
     """Return the file that `put_hashed` put under *key*. Raises ReadError, FileChangedError if changed."""
-    return _get_block(client, bucket, key, key.removesuffix(".json").rpartition(".")[2])
+    return _get_block(client, bucket, key, key.split(".")[-2])
 
 
 def _get_block(client: S3Client, bucket: str, key: str, expected: str, **part: str) -> bytes:
@@ -101,3 +111,35 @@ class HashedFiles:
         self._hashes |= manifest["files"]
         position: dict[str, Any] = manifest["position"]
         return position
+
+
+class HashedDescriptions:
+    """
+    The files of kept descriptions in *bucket*, which serve reports: items of *table* name them.
+
+    Of two runs that write a file at once, the first is kept.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, table: Table) -> None:
+        self._client, self._bucket, self._table = client, bucket, table
+        self._keys: dict[tuple[str, str], str] = {}
+
+    def read(self, account: str, region: str) -> bytes | None:
+        """Return the file as it was written; None without one, or if it was changed."""
+        item = self._table.get(f"{DESCRIPTIONS_KEY}#{account}", region)
+        if item is None:
+            return None
+        self._keys[account, region] = key = item["key"]
+        try:
+            return get_hashed(self._client, self._bucket, key)
+        except FileChangedError:
+            return None
+
+    def write(self, account: str, region: str, body: bytes) -> None:
+        """Replace the file, unless another run did so since it was read."""
+        before = self._keys.get((account, region))
+        start = f"{DESCRIPTIONS_KEY}/{account}/{region}"
+        key = put_hashed(self._client, self._bucket, start, body, "gz")
+        same = IF_ABSENT if before is None else Attr("key").eq(before)
+        with suppress(ConditionFailedError):
+            self._table.put(f"{DESCRIPTIONS_KEY}#{account}", region, {"key": key}, only_if=same)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.core.model import Change
 from ml_janitor.engine.detector import Condition, Grant, allow
 from ml_janitor.ledger.actions import ACTION_KEY
-from ml_janitor.ledger.files import FILE_KEY
+from ml_janitor.ledger.files import DESCRIPTIONS_KEY, FILE_KEY
 from ml_janitor.ledger.findings import FINDING_KEY
 from ml_janitor.ledger.idempotency import IDEMPOTENCY_KEY
 from ml_janitor.ledger.latest import BILL_KEY, DIGEST_KEY, ORGANIZATION_KEY, SWEEP_KEY
@@ -65,6 +65,8 @@ def sweep_uses(detector: Detector[Any], *, armed: bool, organization: bool = Fal
         uses |= {f"{FINDING_KEY}#{name}#*": (_UPDATE,), f"{FINDING_KEY}#*": (_QUERY,)}
     if detector.keeps_files:
         uses[f"{FILE_KEY}#{name}#*"] = (_GET, _PUT)
+    if detector.keeps_descriptions:
+        uses[f"{DESCRIPTIONS_KEY}#*"] = (_GET, _PUT)
     if detector.spares_undos:
         uses[f"{ACTION_KEY}#*"] = (_QUERY,)
     return uses

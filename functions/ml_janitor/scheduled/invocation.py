@@ -26,6 +26,7 @@ from ml_janitor.aws.client import (
     open_member_session,
     open_regions,
 )
+from ml_janitor.aws.descriptions import KeptDescriptions
 from ml_janitor.aws.pace import AWS_RATES, Pace, RateSlot, SharedAnswers
 from ml_janitor.config.events import FunctionContext, SweepEvent
 from ml_janitor.config.functions import ADVISERS, has_own_function, schedule_groups, sweeping_function
@@ -35,7 +36,7 @@ from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.files import HashedFiles
+from ml_janitor.ledger.files import HashedDescriptions, HashedFiles
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.limits import Leases
@@ -336,6 +337,7 @@ class Invocation:
             pace=self._pace,
             prices_from=None if inside.session is self._session else self._session,
             scratch=self._scratch,
+            kept=self._kept,
             shared=shared,
         )
 
@@ -354,12 +356,24 @@ class Invocation:
         return self._paces[function]
 
     @property
+    def _kept(self) -> KeptDescriptions | None:
+        """The descriptions that the detector keeps, if it keeps some."""
+        if not any(detector.keeps_descriptions for detector in self._detectors):
+            return None
+        files = HashedDescriptions(self.client("s3"), self.environment.bucket, self.table)
+        return KeptDescriptions(files, self.clock())
+
+    @property
     def _scratch(self) -> HashedFiles | None:
         """The files in which the detector's reading goes on, if it is one that may not end in one run."""
-        name = self.environment.detector
-        if not any(detector.name == name and detector.keeps_files for detector in self.settings.registry):
+        if not any(detector.keeps_files for detector in self._detectors):
             return None
-        return HashedFiles(self.client("s3"), self.environment.bucket, self.table, name)
+        return HashedFiles(self.client("s3"), self.environment.bucket, self.table, self.environment.detector)
+
+    @property
+    def _detectors(self) -> list[type[Detector[Any]]]:
+        """The detector of the function; none in a function that is no detector's."""
+        return [detector for detector in self.settings.registry if detector.name == self.environment.detector]
 
     def client(self, service: ServiceName, region: str = "") -> Any:
         """Return a client for *service*, in the function's own region if no other is given."""

@@ -1,26 +1,59 @@
-"""SageMaker's Search over endpoints, models and training jobs, with their tags in the records."""
+"""
+SageMaker's Search over endpoints, models and training jobs, with their tags in the records.
+
+Its index lags behind by as much as `search.index` says, or stands still from `freeze` until `thaw`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
-from moto_corrections import clock, model
+from moto_corrections import clock, model, state
 from moto_corrections.patches import AwsError, Call, rejected, serves
 from moto_corrections.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL, VARIANT_LISTS
 from moto_corrections.sagemaker.jobs import TRAINING, TRANSFORM, trained
 from moto_corrections.sagemaker.listing import answer, rows
 from moto_corrections.sagemaker.progress import takes
-from moto_corrections.sagemaker.store import Resource, resources
+from moto_corrections.sagemaker.store import Kind, Resource, SageMakerStore, resources
 
 SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
 SORTED_BY = ("CreationTime", "LastModifiedTime")
 
 type Test = Callable[[Resource], bool]
+
+
+@dataclass(slots=True)
+class FrozenIndex:
+    """The resources of one account and region as Search shows them; None where its index follows."""
+
+    records: list[Resource] | None = None
+
+
+def freeze(missing: Iterable[str] = ()) -> None:
+    """
+    Let Search answer everywhere with what there is now, until `thaw`: its index is eventually consistent.
+
+    It has no record of resources whose name is among the *missing*.
+    """
+    absent = set(missing)
+    for account, region, store in state.every(SageMakerStore):
+        state.at(FrozenIndex, account, region).records = [
+            replace(resource, members=deepcopy(resource.members), tags=dict(resource.tags), coming=None)
+            for resource in store
+            if resource.name not in absent
+        ]
+
+
+def thaw() -> None:
+    """Let Search follow again."""
+    for _, _, index in state.every(FrozenIndex):
+        index.records = None
 
 
 @serves("sagemaker", "Search")
@@ -37,7 +70,7 @@ def search(call: Call) -> dict[str, Any]:
     if by not in SORTED_BY:
         raise _refused(f"sorting by {by}")
     fits = _expression(record, params.get("SearchExpression") or {})
-    those = [resource for resource in _indexed(resources(call, SEARCHED[record]).values()) if fits(resource)]
+    those = [resource for resource in _indexed(call, SEARCHED[record]) if fits(resource)]
     by_arn = {resource.arn: resource for resource in those}
     result = answer(replace(call, params=params | {"SortBy": by}), rows(those))
     wrap = partial(_dashboard, call) if record == "Model" else (lambda found: found)
@@ -46,24 +79,22 @@ def search(call: Call) -> dict[str, Any]:
     return result | {"TotalHits": {"Value": len(those), "Relation": "EqualTo"}}
 
 
-def _indexed(those: Iterable[Resource]) -> list[Resource]:
-    """List those of *those* that the index behind Search has taken in."""
+def _indexed(call: Call, of: Kind) -> list[Resource]:
+    """List the resources of a kind that the index behind Search has taken in."""
+    frozen = state.of(FrozenIndex, call).records
+    there = resources(call, of).values()
     return [
         resource
-        for resource in those
-        if resource.members["CreationTime"] + takes("search.index") <= clock.now()
+        for resource in (there if frozen is None else frozen)
+        if resource.kind is of and resource.members["CreationTime"] + takes("search.index") <= clock.now()
     ]
 
 
 def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
     """Wrap a model as Search does: with the endpoints that serve it and the last transform job of it."""
     name = found["ModelName"]
-    endpoints = [
-        endpoint.members
-        for endpoint in _indexed(resources(call, ENDPOINT).values())
-        if name in _models(call, endpoint)
-    ]
-    jobs = _indexed(resources(call, TRANSFORM).values())
+    endpoints = [endpoint.members for endpoint in _indexed(call, ENDPOINT) if name in _models(call, endpoint)]
+    jobs = _indexed(call, TRANSFORM)
     used = [job.members for job in jobs if job.members.get("ModelName") == name]
     last = max(used, key=lambda job: job["CreationTime"], default=None)
     return {"Model": found, "Endpoints": endpoints} | ({"LastBatchTransformJob": last} if last else {})

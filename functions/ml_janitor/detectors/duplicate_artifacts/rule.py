@@ -435,6 +435,7 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
     name = "duplicate-artifacts"
     schedule = "cron(0 4 ? * TUE *)"
     kinds = (OBJECT_KIND,)
+    keeps_descriptions = True
     asks_for = Change.DELETE_DATA
     keeps_files = True
     cleanup = Cleanup(

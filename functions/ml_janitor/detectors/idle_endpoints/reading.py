@@ -611,7 +611,9 @@ def survey_endpoints(
     measure = partial(_measured, aws, window=window)
     waves: Sequence[Callable[[list[EndpointCandidate]], list[EndpointCandidate]]] = (
         measure,
-        partial(aws.map, partial(_described, aws, account=account, settled=settled)),
+        partial(
+            _described, aws, account=account, settled=settled, total=None if exactly else len(candidates)
+        ),
         measure,
         partial(_accompanied, aws, exactly=exactly),
         partial(_valued, aws, window=window),
@@ -650,19 +652,52 @@ def _measured(
 
 
 def _described(
-    aws: Aws, endpoint: EndpointCandidate, account: EndpointAccount, settled: datetime
-) -> EndpointCandidate:
+    aws: Aws, todo: list[EndpointCandidate], account: EndpointAccount, settled: datetime, *, total: int | None
+) -> list[EndpointCandidate]:
     """
-    Return *endpoint* with its variants, and with every meter that has to be judged: two calls.
+    Return *todo* with their variants, and with every meter that has to be judged.
 
-    An endpoint that may have been scaled lately takes one call more for each variant.
+    An endpoint that may have been scaled lately takes one call more for each variant. Endpoints are described
+    as they were listed, if all of them were (*total*), and as they are now if not.
     """
-    description = endpoints.describe_endpoint(aws, endpoint.summary.name)
-    if not isinstance(description, Value) or not (description.value.costs or endpoint.half_done):
-        return replace(endpoint, description=description)
-    config = endpoints.describe_endpoint_config(aws, description.value)
+    summaries = [endpoint.summary for endpoint in todo]
+    found = (
+        aws.map(lambda summary: endpoints.describe_endpoint(aws, summary.name), summaries)
+        if total is None
+        else endpoints.describe_listed_endpoints(aws, summaries, total=total)
+    )
+    known = [
+        replace(endpoint, description=description) for endpoint, description in zip(todo, found, strict=True)
+    ]
+    running = [
+        endpoint.description.value
+        for endpoint in known
+        if isinstance(endpoint.description, Value)
+        and (endpoint.description.value.costs or endpoint.half_done)
+    ]
+    whole = (
+        aws.map(partial(endpoints.describe_endpoint_config, aws), running)
+        if total is None
+        else endpoints.add_configurations(aws, running)
+    )
+    configs = dict(zip((description.summary.arn for description in running), whole, strict=True))
+
+    def placed(endpoint: EndpointCandidate) -> EndpointCandidate:
+        return _placed(aws, endpoint, configs.get(endpoint.summary.arn, NotRead()), account, settled)
+
+    return aws.map(placed, known)
+
+
+def _placed(
+    aws: Aws,
+    endpoint: EndpointCandidate,
+    config: Signal[EndpointDescription],
+    account: EndpointAccount,
+    settled: datetime,
+) -> EndpointCandidate:
+    """Return a described *endpoint* with its *config* and its meters."""
     if not isinstance(config, Value):
-        return replace(endpoint, description=description, config=config)
+        return replace(endpoint, config=config)
     asked = {meter.metric: meter for meter in endpoint.meters}
     decisive = {
         meter.metric: meter.knowing(asked.get(meter.metric))
@@ -670,12 +705,11 @@ def _described(
     }
     placed = replace(
         endpoint,
-        description=description,
         config=config,
         meters=(*decisive.values(), *(meter for meter in endpoint.meters if meter.metric not in decisive)),
     )
     if placed.deployed > settled:
-        variants = [variant.name for variant in description.value.variants]
+        variants = [variant.name for variant in config.value.variants]
         asking = partial(was_scaling_at, aws, endpoint.summary.name, variants, placed.modified)
         placed = replace(placed, scaled=read_signal(asking, source=SCALING_ACTIVITIES))
     return replace(placed, strays=account.strays) if placed.bare else placed

@@ -152,7 +152,7 @@ def standby_doubt(endpoint: EndpointCandidate) -> str | None:
     (developer guide, "Route requests across AWS Regions"); the cap on those requests
     is the only trace of the router on this side.
     """
-    if isinstance(endpoint.description, Value) and endpoint.description.value.routed:
+    if isinstance(endpoint.config, Value) and endpoint.config.value.routed:
         return (
             "inference routers in other regions may send it requests, so it may stand by for their endpoints"
         )
@@ -257,6 +257,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
     name: ClassVar[str] = "idle-endpoints"
     schedule: ClassVar[str] = "cron(0 3 * * ? *)"
     kinds: ClassVar[tuple[str, ...]] = ("endpoint",)
+    keeps_descriptions = True
     cleanup = Cleanup(
         effect=Effect.DELETE,
         grace=timedelta(days=3),
@@ -268,6 +269,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
     )
     reads = (
         *allow_each("sagemaker", "ListEndpoints", "ListInferenceComponents", "ListMonitoringSchedules"),
+        allow("sagemaker:Search"),
         allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
         allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
         allow("sagemaker:ListTags", on="endpoint/*"),
