@@ -86,7 +86,8 @@ kit: setup ## Train in the sandbox what the kit launches, interrupted and undist
 kit-test: kit/.venv/.made ## Run the kit's tests, in kit/.venv
 	cd kit && .venv/bin/python -m pytest -n 2 -q
 
-kit-soak: kit/.venv/.made ## Run the kit's long tests
+kit-soak: kit/.venv/.made ## Run the kit's long tests, with the trainers of others
+	kit/.venv/bin/python kit/tests/cpu_torch.py --trainers
 	cd kit && .venv/bin/python -m pytest -n 2 -q -m long
 
 # Ray alone is 70 MB to load, and nothing else needs it.

@@ -12,6 +12,7 @@ import boto3
 from bench.account import SIZES, seed
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
 from ml_janitor.aws.client import open_regions
+from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Report
 from ml_janitor.engine.detector import Detector
@@ -46,7 +47,9 @@ def main() -> None:
 
 def audit(session: boto3.Session, detectors: Sequence[Detector[Any]]) -> Report:
     """As the command line does it."""
-    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
+    with open_regions(
+        session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None, shared=SharedAnswers()
+    ) as accounts:
         return run_detectors(detectors, accounts, now=NOW, policy=SETTINGS.policy)
 
 

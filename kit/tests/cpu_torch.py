@@ -1,6 +1,7 @@
 """
-Installs torch into this program's environment where that needs no CUDA, and the trainers of others beside it;
-else installs nothing.
+Installs torch into this program's environment where that needs no CUDA; else installs nothing.
+
+With --trainers it installs the trainers of others beside a torch that is there.
 
 On Linux, PyPI's torch brings three gigabytes of CUDA, which no test uses, and pip may download them even for
 a dry run. So torch itself comes, without what it depends on, from where this program's arguments say
@@ -13,12 +14,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import invalidate_caches, metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 TORCH = "torch>=2.4"
 CUDA = ("nvidia", "cuda", "triton")
 TRAINERS = ("accelerate>=1.1", "lightning>=2.4", "transformers>=4.46")
-"""The bridges' tests run these; without them they are skipped, and say so."""
+"""What the bridges' tests run; without them they are skipped, and say so."""
 
 
 def pip(*arguments: str) -> bool:
@@ -45,14 +47,15 @@ def install(options: list[str]) -> str | None:
 
 def main(options: list[str]) -> int:
     """Install, or leave a line with which conftest.py ends every run of the tests; it is no failure."""
-    if reason := install(options):
+    if options == ["--trainers"]:
+        if find_spec("torch") is not None:
+            pip("install", "--only-binary", ":all:", *TRAINERS)
+    elif reason := install(options):
         line = (
             f"ALL TESTS OF TORCH ARE SKIPPED: {reason}. Name a source: rm -r kit/.venv; "
             "make kit-test KIT_TORCH='--index-url https://download.pytorch.org/whl/cpu'"
         )
         (Path(sys.prefix) / "no-torch.txt").write_text(line)
-    else:
-        pip("install", "--only-binary", ":all:", *TRAINERS)
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.long
 
 TRANSFORMERS = """
 import os, signal, sys, torch
@@ -96,18 +97,11 @@ def flip(path: Path) -> None:
     path.write_bytes(bits)
 
 
-TRAINERS = (("transformers", TRANSFORMERS, "checkpoint-*"), ("lightning", LIGHTNING, "step-*"))
-
-
 @pytest.mark.parametrize(
-    ("library", "script", "names", "damage"),
-    [
-        (*TRAINERS[0], truncate),
-        (*TRAINERS[1], flip),
-        pytest.param(*TRAINERS[0], flip, marks=pytest.mark.long),
-        pytest.param(*TRAINERS[1], truncate, marks=pytest.mark.long),
-    ],
+    ("library", "script", "names"),
+    [("transformers", TRANSFORMERS, "checkpoint-*"), ("lightning", LIGHTNING, "step-*")],
 )
+@pytest.mark.parametrize("damage", [truncate, flip])
 def test_a_trainer_goes_on_from_its_newest_whole_checkpoint_and_ends_with_the_same_weights(
     tmp_path: Path, library: str, script: str, names: str, damage: Callable[[Path], None]
 ) -> None:

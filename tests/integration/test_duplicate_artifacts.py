@@ -148,6 +148,7 @@ def test_copies_are_proven_and_priced_and_the_oldest_stays(account: Account) -> 
         account.put(odd, age=20)
 
     done = account.swept()
+    assert (done.looked_through, done.share_base) == (7, 7), "also those that share their size with none"
 
     assert done.error is None
     assert [said for _, said in sorted(words(done).items())] == ["kept", "proven", "kept", *["proven"] * 3]

@@ -186,7 +186,7 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
     assert report.main is not None
     assert sum(one.usd for one in report.main.movers) == report.main.change
     assert report.bill.total(report.bill.whole) == sum(one.usd for one in report.bill.by_account)
-    assert answer["requests"] == 8
+    assert answer["requests"] == 10
     record = iam.record()
     assert all(one["allowed"] for one in record)
     role = f"arn:aws:iam::{serving}:role/{member_role_name('bill')}"

@@ -355,3 +355,7 @@ def test_a_deleted_folder_leaves_the_rest_of_a_rule() -> None:
 
     assert counted([rule, failed, copy, beside]) == [104, 300, 0, 20]
     assert counted([rule, copy, beside]) == [192, 0, 20]
+    direct = claim("tiering", "b", 50, Change.LIFECYCLE, shares={f"{BUCKET}runs/*": 50})
+    here = replace(copy, arn=f"{BUCKET}runs/c.pt")
+    assert counted([direct, copy]) == [50, 20], "an object of another folder"
+    assert counted([direct, here]) == [50, 0]
