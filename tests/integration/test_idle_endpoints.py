@@ -601,3 +601,21 @@ def test_one_call_for_each_idle_endpoint_and_few_for_the_account(seed: Seed, aws
         "cloudwatch:ListMetrics": 2,
         "cloudwatch:GetMetricData": 2,  # the window, and the history of the idle ones
     }
+
+
+def test_a_late_search_finds_nothing_that_is_gone_and_misses_no_keep_tag(seed: Seed, aws: Aws) -> None:
+    """Its index has the deleted endpoint, and has neither the tag nor one of the rows."""
+    for name in ("idle", "gone", "kept", "missing"):
+        seed.endpoint(name)
+        seed.requests(name, values=QUIET)
+    seed.box.freeze_search("missing")
+    sagemaker = aws.armed().sagemaker
+    sagemaker.delete_endpoint(EndpointName="gone")
+    arn = sagemaker.describe_endpoint(EndpointName="kept")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "janitor:keep", "Value": "true"}])
+
+    done = swept(aws)
+
+    judged = {one.target.name: isinstance(one.verdict, Finding) for one in done.results}
+    assert {name for name, found in judged.items() if found} == {"idle", "missing"}
+    assert seed.box.calls()["sagemaker:Search"] >= 1

@@ -677,6 +677,22 @@ def test_what_cannot_be_prepared_is_not_done(
     assert nights.world.done == []
 
 
+def test_what_an_act_rests_on_is_described_anew(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by a kept description nor by Search, from which the sweep may have found it."""
+    nights.warned("lamp")
+    nights.aws.aided = True
+    aided, real = list[bool](), Cleaner.look
+
+    def look(self: Cleaner, aws: Any, target: Any, now: datetime) -> Any:
+        aided.append(aws.aided)
+        return real(self, aws, target, now)
+
+    monkeypatch.setattr(Cleaner, "look", look)
+
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
+    assert set(aided) == {False}
+
+
 def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Nights) -> None:
     nights.warned("lamp")
     as_it_was = nights.world.things["lamp"]

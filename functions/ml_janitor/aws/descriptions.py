@@ -2,8 +2,8 @@
 Describe listed resources, and keep the descriptions of those that have not changed since they were read.
 
 A listing says what there is, in which state, and when it was last modified. A description that was read of
-the same state is read again only once it is a week old. Of endpoints, Search has a hundred in an answer. What
-is kept serves reports: whatever an action rests on is described anew (`Aws.aided`).
+the same state is read again only once it is a week old. Search has a hundred endpoints in an answer. A kept
+record serves reports: whatever an action rests on is described anew (`Aws.aided`).
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ def configuration_key(endpoint: str, config: str) -> str:
     """
     Return the key of the configuration *config* of the endpoint with the key *endpoint*; "" while that moves.
 
-    A configuration's name may be used again. What an endpoint runs stays until the endpoint is modified.
+    A configuration's name may be used again. An endpoint runs the same until it is modified.
     """
     return endpoint and f"{endpoint} {config}"
 

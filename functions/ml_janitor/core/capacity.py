@@ -222,7 +222,9 @@ class SpotCapacity:
         """Return the mean hours for *work* hours with a checkpoint after every *interval* hours of work."""
         if work <= 0:
             return 0.0
-        saves = max(math.ceil(work / interval) - 1, 0)
+        if math.isinf(parts := work / interval):
+            return math.inf
+        saves = max(math.ceil(parts) - 1, 0)
         last = work - saves * (0.0 if math.isinf(interval) else interval)
         between = self._undisturbed(interval + self.save) if saves else 0.0
         return saves * between + self._undisturbed(last)

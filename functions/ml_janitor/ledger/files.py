@@ -117,7 +117,7 @@ class HashedDescriptions:
     """
     The files of kept descriptions in *bucket*, which serve reports: items of *table* name them.
 
-    Of two runs that write a file at once, the first is kept.
+    If two runs write a file at once, the first is kept.
     """
 
     def __init__(self, client: S3Client, bucket: str, table: Table) -> None:

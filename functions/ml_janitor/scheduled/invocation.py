@@ -372,7 +372,7 @@ class Invocation:
 
     @property
     def _detectors(self) -> list[type[Detector[Any]]]:
-        """The detector of the function; none in a function that is no detector's."""
+        """The detector of the function; none in a function without a detector."""
         return [detector for detector in self.settings.registry if detector.name == self.environment.detector]
 
     def client(self, service: ServiceName, region: str = "") -> Any:
