@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,10 +60,17 @@ class Account:
         self.at(timedelta())
 
     def config(
-        self, name: str, *models: str, age: timedelta = 200 * DAY, tags: Any = (), **more: Any
+        self,
+        name: str,
+        *models: str,
+        age: timedelta = 200 * DAY,
+        tags: Any = (),
+        pools: Sequence[Any] = (),
+        **more: Any,
     ) -> None:
         self.at(age)
-        variants = [{**M5, "VariantName": f"v-{model}", "ModelName": model} for model in models]
+        size = {"InstancePools": pools} if pools else M5
+        variants = [{**size, "VariantName": f"v-{model}", "ModelName": model} for model in models]
         self.sagemaker.create_endpoint_config(
             EndpointConfigName=name,
             ProductionVariants=variants or [{**M5, "VariantName": "host"}],
@@ -180,9 +188,11 @@ def test_a_transform_job_unknown_to_search_keeps_its_model(account: Account, aws
 
 def test_the_models_of_a_young_configuration_are_kept(account: Account, aws: Aws, box: Control) -> None:
     account.model("churn")
-    account.config("churn", "churn", age=89 * DAY)
+    account.model("wide")
+    pool = {"InstanceType": "ml.m5.4xlarge", "Priority": 1, "ModelNameOverride": "wide"}
+    account.config("churn", "churn", age=89 * DAY, pools=[pool])
 
-    assert words(aws) == USED
+    assert words(aws) == USED | {"model/wide": "kept"}
     assert "s3:ListObjectsV2" not in box.calls()  # only of a model that is found
     assert why(aws, MODEL) == "used by endpoint configuration churn"
 

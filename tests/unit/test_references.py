@@ -162,6 +162,15 @@ def test_what_an_endpoint_loads_is_in_use_and_what_nothing_serves_is_not() -> No
     assert (user.path, user.in_use) == ("model/idle", False)
 
 
+def test_a_pool_of_instances_loads_a_model_of_its_own() -> None:
+    pool = {"InstanceType": "ml.g5.xlarge", "Priority": 1, "ModelNameOverride": "Idle"}
+    variants = [CONFIG["ProductionVariants"][0] | {"InstancePools": [pool]}]
+    found = Account(SERVED | {ENDPOINT_CONFIG: {"api-1": {"ProductionVariants": variants}}}).read()
+
+    assert told(found, "churn.tar.gz") == (["model churn"], [])
+    assert told(found, "idle.tar.gz") == (["model idle"], [])
+
+
 @cases(
     "kind, description, used",
     (COMPONENT, {"Specification": {"ModelName": "churn"}}, True),

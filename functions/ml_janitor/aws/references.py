@@ -503,14 +503,17 @@ REFERENCE_CALLS: tuple[tuple[str, str], ...] = (
 UNCHANGING_KINDS = frozenset({MODEL, ENDPOINT_CONFIG, *UNFINISHED_JOBS})
 """Kinds that SageMaker never changes after their creation, except by ending or deleting them."""
 
-LOADED_MEMBERS: Mapping[SageMakerKind, tuple[str, SageMakerKind]] = {
-    COMPONENT: ("ModelName", MODEL),
-    ENDPOINT: ("EndpointConfigName", ENDPOINT_CONFIG),
-    ENDPOINT_CONFIG: ("ModelName", MODEL),
-    MODEL: ("ModelPackageName", MODEL_PACKAGE),
-    TRANSFORM_JOB: ("ModelName", MODEL),
+MODEL_MEMBERS = ("ModelName", "ModelNameOverride")
+"""Members that name a model: a pool of instances may load another one than its variant (InstancePool)."""
+
+LOADED_MEMBERS: Mapping[SageMakerKind, tuple[tuple[str, ...], SageMakerKind]] = {
+    COMPONENT: (MODEL_MEMBERS, MODEL),
+    ENDPOINT: (("EndpointConfigName",), ENDPOINT_CONFIG),
+    ENDPOINT_CONFIG: (MODEL_MEMBERS, MODEL),
+    MODEL: (("ModelPackageName",), MODEL_PACKAGE),
+    TRANSFORM_JOB: (MODEL_MEMBERS, MODEL),
 }
-"""The member and kind of a loaded resource, for kinds whose description names it instead of its place."""
+"""The members and kind of a loaded resource, for kinds whose description names it instead of its place."""
 
 OUTPUT_MEMBERS = frozenset(
     {
@@ -760,8 +763,8 @@ def _loads(
     """
     if kind not in LOADED_MEMBERS:
         return ()
-    member, named = LOADED_MEMBERS[kind]
-    found = dict.fromkeys(texts_in(description, member))
+    members, named = LOADED_MEMBERS[kind]
+    found = dict.fromkeys(texts_in(description, *members))
     here = [aws.region, aws.account]
     ours = (name for name in found if not name.startswith("arn:") or name.split(":")[3:5] == here)
     return tuple((named, _bare(name)) for name in ours)

@@ -13,6 +13,7 @@ from ml_janitor.aws import activity, s3, sagemaker_kinds, tags
 from ml_janitor.aws.calls import USER_AGENT, Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import DescribedResources, describe_all
+from ml_janitor.aws.references import MODEL_MEMBERS
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, SageMakerKind, texts_in
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
@@ -236,7 +237,8 @@ class UnusedServingResources(Detector[ServingResource]):
             target = replace(listed, tags=book.of(listed.arn))
             user = users.of((CONFIG_NAME, target.name), (DEFINITION_MEMBER, target.name))
             config = ServingResource(target=target, user=user, undos=users.undos)
-            names = names_in(description.value, (MODEL_NAME,)) if isinstance(description, Value) else []
+            found = description.value if isinstance(description, Value) else {}
+            names = [(MODEL_NAME, name) for _, name in names_in(found, MODEL_MEMBERS)]
             match self.decide(config, now):
                 case Finding():
                     for _, model in names:
