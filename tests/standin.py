@@ -45,6 +45,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
 from ml_janitor.engine.policy import Arming, Hold, RunPolicy
 from ml_janitor.ledger.actions import Action, Actions
+from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from ml_janitor.ledger.limits import ActionLimits, Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds, undo_request
@@ -522,11 +523,13 @@ def items(session: boto3.Session) -> dict[str, list[dict[str, Any]]]:
 
 
 def reports(session: boto3.Session) -> Mapping[str, str]:
-    """Every object of the report bucket as text, by key."""
+    """Every object of the report bucket as text, by key, but for kept descriptions."""
     s3 = session.client("s3")
     listed = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return {
-        one["Key"]: s3.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read().decode() for one in listed
+        each["Key"]: s3.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read().decode()
+        for each in listed
+        if not each["Key"].startswith(f"{DESCRIPTIONS_KEY}/")
     }
 
 

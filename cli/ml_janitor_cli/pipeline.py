@@ -110,7 +110,7 @@ def read_known(path: Path) -> frozenset[GateKey]:
         if written != REPORT_VERSION or "version" in head:
             release = "an earlier" if "version" in head or written < REPORT_VERSION else "a later"
             raise edge.CommandRefusedError(
-                f"--new-since: {release} version of janitor wrote {path}; write it again: "
+                f"--new-since: {path} is from {release} version; write it again: "
                 "janitor audit --json-file FILE"
             )
         return frozenset(

@@ -27,7 +27,6 @@ EVERYTHING: dict[str, Any] = {
     "organization": {
         "id": "o-a1b2c3d4e5",
         "all_accounts": True,
-        "janitor_account": ACCOUNT,
         "external_id": "ml-janitor-7f3a",
         "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
         "regions": ["us-east-1", "eu-west-1"],

@@ -606,6 +606,7 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
     copies = account.copies()
     before = account.box.calls()
     account.box.clear_calls()
+    account.aws.aided = False  # as before acting
 
     for copy in copies:
         assert READER.look(account.aws, copy.target, NOW) == copy
@@ -619,7 +620,8 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
     }
     calls = account.box.calls()
     assert (before["sagemaker:Search"], calls.get("sagemaker:Search")) == (2, None)
-    assert not [call for call in calls if call.startswith("sagemaker:Describe")]
+    again = {call: times for call, times in calls.items() if call.startswith("sagemaker:Describe")}
+    assert again == {"sagemaker:DescribeEndpoint": 1, "sagemaker:DescribeEndpointConfig": 1}
     for listed in ("ListModels", "ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListPipelines"):
         assert calls[f"sagemaker:{listed}"] == len(copies) == 10
 
@@ -698,7 +700,7 @@ def test_looking_at_what_is_gone_no_artifact_or_alone(account: Account) -> None:
 
     assert looked("gone.tar.gz") is None
     assert looked("alone.tar") is None  # although another key begins like it
-    assert "no model artifact" in looked("notes.txt").reason
+    assert "not a model artifact" in looked("notes.txt").reason
     assert looked("alone.tar.gz").reason == "no other artifact of its size is a model by itself"
     assert isinstance(looked(COPY), Finding)
 

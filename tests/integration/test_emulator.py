@@ -114,6 +114,7 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
         log = logged(sweep)
     with function(task, environment, "ml_janitor.handlers.digest") as digest:
         summed_up = digest.invoke(event("scheduled"))
+        daily_log = logged(digest)
 
     assert (answer.error, again.payload) == (None, answer.payload)
     assert (answer.payload["new"], answer.payload["sweeps"][0]["found"]) == (len(waste), len(waste))
@@ -127,7 +128,7 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
     (file,) = slack.files()
     assert file["name"] == f"idle-endpoints-{ACCOUNT}-us-east-1-2026-10-06.html"
     assert [line["found"] for line in log if line.get("message") == "swept"] == [len(waste)]
-    (metrics,) = (line["_aws"]["CloudWatchMetrics"] for line in log if "_aws" in line)
+    (metrics,) = (line["_aws"]["CloudWatchMetrics"] for line in daily_log if "_aws" in line)
     assert metrics[0]["Dimensions"] == [["detector"]]
 
 

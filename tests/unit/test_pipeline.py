@@ -100,9 +100,9 @@ def test_what_an_earlier_report_has_does_not_count(tmp_path: Path, ending: str) 
 @cases(
     "text, said",
     ("{", "is not a report that"),
-    ('{"version": 1, "results": []}', "an earlier version of janitor wrote"),
-    ('{"version": 2, "results": []}', "an earlier version of janitor wrote"),
-    ('{"schema_version": 3, "results": []}', "a later version of janitor wrote"),
+    ('{"version": 1, "results": []}', "is from an earlier version"),
+    ('{"version": 2, "results": []}', "is from an earlier version"),
+    ('{"schema_version": 3, "results": []}', "is from a later version"),
     ('{"schema_version": "2", "results": []}', "is not a report that"),
     ('{"schema_version": 2, "results": [{}]}', "is not a report that"),
     ("[]", "is not a report that"),

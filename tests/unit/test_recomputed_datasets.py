@@ -152,7 +152,7 @@ def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: An
     (processing(IN, {"DatasetDefinition": {}}), set(), "its input is a query"),
     (processing(IN, Environment={"A": "jdbc:mysql://db/x"}), set(), "it may read jdbc:mysql://db/x"),
     (processing(IN, arguments=["--url=https://x/y"]), set(), "it may read --url"),
-    (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "it has no digest"),
+    (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "x:1 has no digest"),
 )
 def test_the_newest_input_of_a_job_is_dated(job: CompletedJob, asked: set[str], error: str) -> None:
     script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 1, "Contents": [STORED]}})

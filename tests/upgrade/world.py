@@ -174,5 +174,7 @@ class World(Deployment):
         return {one["name"]: one["stage"] for one in self.items("action")}
 
     def sums(self) -> list[str]:
-        """The dollars that the newest message speaks of."""
-        return re.findall(r"\$[\d,.]*\d", json.dumps(self.slack.messages()[-1]["blocks"]))
+        """The dollars that the newest message speaks of, and the message whose thread it is in."""
+        *_, newest = messages = self.slack.messages()
+        parts = [part for part in messages if part["ts"] == newest.get("thread_ts")] + [newest]
+        return re.findall(r"\$[\d,.]*\d", json.dumps([part["blocks"] for part in parts]))

@@ -323,7 +323,7 @@ def _pushed(aws: Aws, image: str) -> datetime:
     """Return when an *image* was last pushed; a digest names the same for ever. Raises ReadError."""
     found = IMAGE_REFERENCE.match(image)
     if found is None or (found["digest"] is None and found["account"] != aws.account):
-        raise ReadError(f"which image {image} was is not kept: it has no digest")
+        raise ReadError(f"image {image} has no digest, so it is not known which one ran")
     if found["digest"]:
         return datetime.min.replace(tzinfo=UTC)
     named = {"imageTag": found["tag"] or "latest"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -81,6 +81,10 @@ class Claim:
         return self.must and bool(self.needs & refusals(faults)) and not self.reveals & broken
 
 
+ALSO_ANSWERED = {"sagemaker:DescribeEndpoint": "sagemaker:Search"}
+"""Calls whose answers another call has too."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """
@@ -101,6 +105,12 @@ class Fault:
         headless = self.call == "s3:HeadObject" and self.kind == "truncate"
         return self.lasting and not self.skip and not self.match and not headless
 
+    @property
+    def whole(self) -> list[Fault]:
+        """This fault, with the same one of the call that has the same answers."""
+        other = ALSO_ANSWERED.get(self.call)
+        return [self] if other is None else [self, replace(self, call=other)]
+
     def apply(self, control: Control) -> None:
         service, _, operation = self.call.partition(":")
         times = 0 if self.lasting else 1
@@ -108,8 +118,9 @@ class Fault:
 
 
 def refusals(faults: Iterable[Fault]) -> frozenset[str]:
-    """The calls that answer nothing at all."""
-    return frozenset(fault.call for fault in faults if fault.total)
+    """The calls that answer nothing at all, and whose answers no other call has."""
+    refused = frozenset(fault.call for fault in faults if fault.total)
+    return refused - {call for call, other in ALSO_ANSWERED.items() if other not in refused}
 
 
 # --- labels -----------------------------------------------------------------------------------
