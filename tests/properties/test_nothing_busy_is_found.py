@@ -268,5 +268,5 @@ def overlooked(report: Report, claims: Claims) -> list[str]:
 
 
 def key(result: Result) -> Key:
-    """A family of jobs has a digest of what they do at the end of its ARN; here each has a name of its own."""
+    """A family of jobs has a digest at the end of its ARN; here each has a name of its own."""
     return result.detector, re.sub(r"~[0-9a-f]{8}$", "", result.target.arn.lower())
