@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 
 from bench.receiver import MEMORY, WHOLE_CORE
 from infra.bundle import LAMBDA_REQUIREMENTS, Architecture, cached_bundle
+from ml_janitor.config.functions import advisers
+from ml_janitor.config.settings import Settings
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, deploy
@@ -24,6 +26,7 @@ from ml_janitor_sandbox.emulator import ACCOUNT, Emulator
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.keep_press import keep_press
 from ml_janitor_sandbox.slack import SlackControl
+from properties.worlds import RARE
 from standin import WITH_SLACK, event, idle_endpoints, items, reports
 
 pytestmark = pytest.mark.xdist_group("emulator")
@@ -130,6 +133,25 @@ def test_a_scheduled_event_in_and_findings_a_report_a_ledger_and_messages_out(
     assert [line["found"] for line in log if line.get("message") == "swept"] == [len(waste)]
     (metrics,) = (line["_aws"]["CloudWatchMetrics"] for line in daily_log if "_aws" in line)
     assert metrics[0]["Dimensions"] == [["detector"]]
+
+
+def test_all_advisers_judge_the_demo_account_in_one_invocation(
+    task: Path, environment: Mapping[str, str], box: Control
+) -> None:
+    demo.seed(box.url)
+    names = [detector.name for detector in advisers(Settings.parse({}))]
+
+    with function(task, environment, "ml_janitor.handlers.advisers", timeout=900, memory=1024) as emulator:
+        answer = emulator.invoke({**event("scheduled"), "detectors": names})
+        memory = emulator.peak_megabytes()
+
+    answers = answer.payload["answers"]
+    assert (answer.error, [*answers], answer.payload["rest"]) == (None, names, [])
+    found = {name: answers[name]["sweeps"][0]["found"] for name in ("storage-tiering", "idle-clusters")}
+    assert found == {name: sum(known.detector == name for known in demo.WASTE) for name in found}
+    rare = {world.DETECTOR for world in RARE}
+    assert {name for name in names if not answers[name]["sweeps"][0]["looked_at"]} == rare
+    assert memory < 1024
 
 
 COLD = """
