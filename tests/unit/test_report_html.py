@@ -260,7 +260,7 @@ def test_the_page_begins_with_what_was_found() -> None:
         f"ML Janitor: what could be saved account {ACCOUNT}, eu-west-1, us-east-1, 2026-10-06 03:00 UTC",
         "$1,204 a month can be saved",
         "$20.00 wasted so far by jobs, and $2.00 more every hour",
-        "3 findings; 1 has no known price and is in no total",
+        "3 findings; 1 has no known price, and the totals leave it out",
         "1 could not be judged, and is kept",
         "Largest findings",
         "$1,204 a month",

@@ -38,7 +38,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
     folder_tree,
     order_versions,
 )
-from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering
+from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering, _versions_lost
 from narrowing import not_none
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
@@ -355,6 +355,7 @@ def test_an_expiry_in_a_versioned_bucket_frees_bytes_only_with_a_rule_for_old_ve
         "in tmp/, objects that the rule hid at 7 days,"
         " and every version that was replaced or hidden for 90 days"
     )
+    assert _versions_lost([plain]).endswith("in tmp/, objects that were 7 days old")
 
 
 def test_moves_and_deletions_of_a_folder_are_two_findings() -> None:
@@ -369,6 +370,8 @@ def test_moves_and_deletions_of_a_folder_are_two_findings() -> None:
     assert isinstance(deleted, Finding)
     assert [moved.confidence, deleted.confidence] == [Confidence.PROVEN, Confidence.LIKELY]
     assert ("1.1 TB would be moved" in moved.reason, "100.0 GB deleted" in deleted.reason) == (True, True)
+    assert "100.0 GB now, deleted at 365 days" in deleted.reason
+    assert [moved.noun, deleted.noun] == ["bucket of old objects", "bucket of objects to delete"]
     assert [part.target.key.partition("@")[0] for part in parts] == [
         "arn:aws:s3:::meridian-lab",
         "arn:aws:s3:::meridian-lab/*",

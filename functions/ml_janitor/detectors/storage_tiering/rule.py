@@ -825,9 +825,10 @@ def _command(candidate: TieringBucket, added: Sequence[LifecycleRule]) -> str:
     if len(there) + len(new) > _MOST_RULES_SHOWN:
         return f"add to the {len(there)} lifecycle rules of {candidate.name}, which stay: {json.dumps(new)}"
     whole = json.dumps({"Rules": [*there, *new]}, default=str)
+    kept = f"keeps the bucket's {len(there)}, " if there else ""
     return (
         f"aws s3api put-bucket-lifecycle-configuration --bucket {quote_shell(candidate.name)}"
         f"{f' --transition-default-minimum-object-size {quote_shell(least)}' if least else ''}"
         f" --lifecycle-configuration {quote_shell(whole)}"
-        f" (its {len(there)} rules stay, {len(new)} are added)"
+        f" (rules: {kept}adds {len(new)})"
     )
