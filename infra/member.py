@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_janitor.bill.explaining import bill_readers
-from ml_janitor.config.functions import advisers
+from ml_janitor.config.functions import list_advisers
 from ml_janitor.config.member_roles import (
     CHANGING_STACK,
     OTHER_ACCOUNT,
@@ -72,7 +72,7 @@ def upgrading_roles(settings: Settings) -> list[MemberRole]:
 
     An upgrade needs both while the old functions still run.
     """
-    earlier = [member_role(detector, RoleKind.READ) for detector in advisers(settings)]
+    earlier = [member_role(detector, RoleKind.READ) for detector in list_advisers(settings)]
     return [*reading_roles(settings), *earlier]
 
 

@@ -34,7 +34,7 @@ from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.reading import request_warnings
-from ml_janitor.config.functions import ADVISERS, Advisers, advisers, has_own_function, schedule_groups
+from ml_janitor.config.functions import ADVISERS, Advisers, has_own_function, list_advisers, schedule_groups
 from ml_janitor.config.member_roles import ACCOUNTS_FUNCTION_ROLE, UNDO_FUNCTION_ROLE, sweep_role_name
 from ml_janitor.config.sections import unmatched_routes
 from ml_janitor.config.settings import (
@@ -139,7 +139,7 @@ class JanitorStack(Stack):
             for detector in settings.enabled()
             if has_own_function(settings, detector.name)
         }
-        if others := advisers(settings):
+        if others := list_advisers(settings):
             sweeping[ADVISERS] = self._advisers(others, several=in_organization)
         self.functions = {name: made.function for name, made in sweeping.items()}
         for group in schedule_groups(settings):

@@ -12,7 +12,7 @@ import boto3
 
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.reading import bill_reads, cost_explorer_reads
-from ml_janitor.config.functions import ADVISERS, advisers
+from ml_janitor.config.functions import ADVISERS, list_advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import OWN_ACCOUNT, Detector, Grant
 from ml_janitor.ledger import uses
@@ -287,7 +287,7 @@ class Declared:
             return found | set(self._through_roles(function))
         if function.name == ADVISERS:
             only = ("StringEquals", "aws:RequestedRegion", tuple(swept))
-            for each in advisers(self.settings):
+            for each in list_advisers(self.settings):
                 found |= self._everywhere(each.reads, [(self.deployed.account, "*")], only)
         if detector is not None:
             found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
@@ -311,7 +311,8 @@ class Declared:
             named.append(("*", ADVISERS))
             yield from self._kept(f"organization/{ADVISERS}/*", "Get")
             yield from self._everywhere(
-                [one for each in advisers(self.settings) for one in each.reads if one.action == PRICES], ()
+                [one for each in list_advisers(self.settings) for one in each.reads if one.action == PRICES],
+                (),
             )
         if (detector := self._detector(function)) is not None:
             named.append(("*", detector.name))
@@ -430,7 +431,9 @@ class Declared:
         yield from self._everywhere(self._of_ledger(function), ())
         for action, key in self._signing(function, detector):
             yield Permission(f"kms:{action}", self.deployed.signing_keys()[key])
-        for each in advisers(self.settings) if function.name == ADVISERS else [detector] if detector else []:
+        for each in (
+            list_advisers(self.settings) if function.name == ADVISERS else [detector] if detector else []
+        ):
             yield from self._keeps(each)
         if function.name == "digest" and self.settings.organization.used:
             yield from self._kept("organization/*", "Get")
@@ -479,7 +482,8 @@ class Declared:
         if function.name == ADVISERS:
             several = self.settings.organization.used
             every = (
-                uses.sweep_uses(one, armed=False, organization=several) for one in advisers(self.settings)
+                uses.sweep_uses(one, armed=False, organization=several)
+                for one in list_advisers(self.settings)
             )
             return uses.merged_table_grants(every, self.deployed.one("AWS::DynamoDB::Table"))
         if (detector := self._detector(function)) is not None:

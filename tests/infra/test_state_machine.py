@@ -14,7 +14,7 @@ import pytest
 from declared import Deployed, Permission, granted
 from infra.bundle import PROJECT_ROOT
 from infra.state_machine import count_transitions, define_state_machine, transitions_price
-from ml_janitor.config.functions import advisers
+from ml_janitor.config.functions import list_advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.limits import LeaseTakenError
@@ -61,7 +61,7 @@ def test_schedules_of_detectors_start_it_and_no_others(stack: Synthesised, deplo
         else:
             assert target["Arn"] == functions["digest"]
     own = {functions[one.name]: [one.name] for one in settings().enabled() if one.name in functions}
-    others = [one.name for one in advisers(settings())]
+    others = [one.name for one in list_advisers(settings())]
     assert {name: sorted(names) for name, names in started.items()} == own | {
         functions["advisers"]: sorted(others)
     }

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from bench.receiver import MEMORY, WHOLE_CORE
 from infra.bundle import LAMBDA_REQUIREMENTS, Architecture, cached_bundle
-from ml_janitor.config.functions import advisers
+from ml_janitor.config.functions import list_advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
@@ -139,7 +139,7 @@ def test_all_advisers_judge_the_demo_account_in_one_invocation(
     task: Path, environment: Mapping[str, str], box: Control
 ) -> None:
     demo.seed(box.url)
-    names = [detector.name for detector in advisers(Settings.parse({}))]
+    names = [detector.name for detector in list_advisers(Settings.parse({}))]
 
     with function(task, environment, "ml_janitor.handlers.advisers", timeout=900, memory=1024) as emulator:
         answer = emulator.invoke({**event("scheduled"), "detectors": names})

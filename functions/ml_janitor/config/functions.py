@@ -45,7 +45,7 @@ def sweeping_function(settings: Settings, detector: str) -> str:
     return detector if has_own_function(settings, detector) else ADVISERS
 
 
-def advisers(settings: Settings) -> list[Detector[Any]]:
+def list_advisers(settings: Settings) -> list[Detector[Any]]:
     """Return the enabled detectors of the advisers' function; what judges the others' findings comes last."""
     found = [detector for detector in settings.enabled() if not has_own_function(settings, detector.name)]
     return sorted(found, key=lambda detector: detector.asks_for is Change.COMMIT)
@@ -75,7 +75,7 @@ def schedule_groups(settings: Settings) -> Iterator[ScheduleGroup]:
         if has_own_function(settings, detector.name):
             yield ScheduleGroup(detector.name, settings.schedule(type(detector)), (detector.name,))
     by_schedule: dict[str, list[str]] = {}
-    for detector in advisers(settings):
+    for detector in list_advisers(settings):
         by_schedule.setdefault(settings.schedule(type(detector)), []).append(detector.name)
     for schedule, names in by_schedule.items():
         yield ScheduleGroup(ADVISERS, schedule, tuple(names))

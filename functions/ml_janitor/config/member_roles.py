@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from ml_janitor.aws.client import READ_OPERATIONS
-from ml_janitor.config.functions import Advisers, advisers, has_own_function, sweeping_function
+from ml_janitor.config.functions import Advisers, has_own_function, list_advisers, sweeping_function
 from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
@@ -103,7 +103,7 @@ def member_role_name(detector: str, kind: RoleKind = RoleKind.READ) -> str:
 def sweep_readers(settings: Settings) -> list[RoleReader]:
     """Return the readers that sweep: each detector with a function of its own, then all others as one."""
     own = [detector for detector in settings.enabled() if has_own_function(settings, detector.name)]
-    others = advisers(settings)
+    others = list_advisers(settings)
     return [*own, *([Advisers(others)] if others else [])]
 
 
