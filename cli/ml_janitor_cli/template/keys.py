@@ -12,7 +12,7 @@ from ml_janitor_cli.template.resources import (
     ACCOUNT,
     PARTITION,
     REGION,
-    PolicyDocument,
+    PolicyStatements,
     StackTemplate,
     Statement,
 )
@@ -131,12 +131,12 @@ class SigningKeys:
 
     def __init__(self, template: StackTemplate, *, undoable: bool) -> None:
         self._undoable = undoable
-        self._policies: dict[SigningKey, PolicyDocument] = {}
+        self._policies: dict[SigningKey, PolicyStatements] = {}
         self.keys: dict[SigningKey, str] = {}
         for key, used in KEY_TABLE.items():
             if not undoable and key is not SigningKey.RECORDS:
                 continue
-            policy = self._policies[key] = PolicyDocument([account_statement()])
+            policy = self._policies[key] = PolicyStatements([account_statement()])
             made = template.add(
                 f"{used.id}/Resource",
                 "AWS::KMS::Key",

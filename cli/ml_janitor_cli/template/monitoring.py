@@ -20,7 +20,7 @@ from ml_janitor.report.telemetry import (
     REFUSED_METRIC,
 )
 from ml_janitor_cli.template.keys import deny_plain_requests
-from ml_janitor_cli.template.resources import ACCOUNT, PARTITION, REGION, PolicyDocument, StackTemplate
+from ml_janitor_cli.template.resources import ACCOUNT, PARTITION, REGION, PolicyStatements, StackTemplate
 
 # --- alarms ---------------------------------------------------------------------------------------
 
@@ -42,7 +42,9 @@ class AlarmTopic:
         )
         self.arn = f"${{{topic}}}"
         everybody = {"Principal": "*", "Sid": "AllowPublishThroughSSLOnly"}
-        self._policy = PolicyDocument([deny_plain_requests("sns:Publish", self.arn) | everybody], numbered=True)
+        self._policy = PolicyStatements(
+            [deny_plain_requests("sns:Publish", self.arn) | everybody], numbered=True
+        )
         document = {"PolicyDocument": self._policy, "Topics": [self.arn]}
         template.add("Alarms/Policy/Resource", "AWS::SNS::TopicPolicy", document)
         if email:
@@ -197,14 +199,13 @@ def own_metric(name: str) -> AlarmMetric:
 METRIC_DAY = 86_400
 
 
-def add_dashboard(
-    template: StackTemplate, detectors: Sequence[str], functions: Mapping[str, str]
-) -> None:
+def add_dashboard(template: StackTemplate, detectors: Sequence[str], functions: Mapping[str, str]) -> None:
     """Add one page for the whole deployment: *detectors*, and the *functions* that sweep, by name."""
 
     def of_detectors(metric: str) -> list[Any]:
         return [
-            [METRICS_NAMESPACE, metric, DETECTOR_DIMENSION, name, _plotted(name, "Maximum")] for name in detectors
+            [METRICS_NAMESPACE, metric, DETECTOR_DIMENSION, name, _plotted(name, "Maximum")]
+            for name in detectors
         ]
 
     def of_functions(metric: str, statistic: str) -> list[Any]:
@@ -280,7 +281,13 @@ def add_budgets(template: StackTemplate, section: BillSection, topic: AlarmTopic
 
 
 def _add_budget(
-    template: StackTemplate, topic: AlarmTopic, id_: str, usd: float, what: str, *, filters: Sequence[str] = ()
+    template: StackTemplate,
+    topic: AlarmTopic,
+    id_: str,
+    usd: float,
+    what: str,
+    *,
+    filters: Sequence[str] = (),
 ) -> None:
     """
     Add a monthly budget with its alerts, named after its scope *what*.
@@ -332,7 +339,9 @@ def _add_anomalies(template: StackTemplate, topic: AlarmTopic, monitor: str) -> 
     """Notify the topic of anomalies that *monitor* finds; "create" makes a monitor over all services."""
     if monitor == "create":
         named = {"MonitorName": f"{template.name}: services", "MonitorType": "DIMENSIONAL"}
-        made = template.add("Budgets/Monitor", "AWS::CE::AnomalyMonitor", {"MonitorDimension": "SERVICE", **named})
+        made = template.add(
+            "Budgets/Monitor", "AWS::CE::AnomalyMonitor", {"MonitorDimension": "SERVICE", **named}
+        )
         monitor = f"${{{made}.MonitorArn}}"
     threshold = {
         "Dimensions": {

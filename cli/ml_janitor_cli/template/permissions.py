@@ -14,7 +14,6 @@ from ml_janitor.bill.report import BILL_FOLDER
 from ml_janitor.config.functions import ADVISERS, Advisers
 from ml_janitor.config.member_roles import (
     GrantConditions,
-    PolicyDocument,
     RoleKind,
     RoleReader,
     assumable_role_arns,
@@ -133,17 +132,13 @@ class Rights:
     def _here(self, detector: Detector[Any]) -> list[RolePermissions]:
         """Allow reading and reports here, and changes where `act_in` says, except with the keep tags."""
         section = self.settings.janitor
-        reads = RolePermissions(
-            [*detector.reads, *self._keeps(detector)], own_places(section.regions)
-        )
+        reads = RolePermissions([*detector.reads, *self._keeps(detector)], own_places(section.regions))
         if not self._armed(detector):
             return [reads]
         where = acting_places(self.settings.arming(type(detector)), section.regions)
         return [
             reads,
-            RolePermissions(
-                detector.acts, where, deny_kept_resources(detector.acts, section.keep_tags)
-            ),
+            RolePermissions(detector.acts, where, deny_kept_resources(detector.acts, section.keep_tags)),
         ]
 
     def _through_roles(self, detector: Detector[Any]) -> list[RolePermissions]:
@@ -194,7 +189,6 @@ IAM takes 6,144 in a managed policy; CDK spreads what is more over several, and 
 longest statements nearly fill a policy: a role has ten at most, unless its account's quota is raised. How
 much CDK puts into one follows from arnSizeEstimate in cdk.json: it takes an ARN for 150 characters otherwise.
 """
-
 
 
 class GrantPlace(NamedTuple):

@@ -10,6 +10,8 @@ from typing import Any
 
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.explaining import BilledResources
+from ml_janitor.bill.model import PRICE_PER_REQUEST
+from ml_janitor.bill.reading import request_warnings
 from ml_janitor.config.functions import (
     ADVISERS,
     Advisers,
@@ -19,8 +21,17 @@ from ml_janitor.config.functions import (
     schedule_groups,
 )
 from ml_janitor.config.member_roles import ACCOUNTS_FUNCTION_ROLE, UNDO_FUNCTION_ROLE, sweep_role_name
-from ml_janitor.config.sections import JanitorSection
-from ml_janitor.config.settings import Settings, arming_refusals, home_refusals
+from ml_janitor.config.sections import JanitorSection, unmatched_routes
+from ml_janitor.config.settings import (
+    Settings,
+    arming_refusals,
+    arming_warnings,
+    home_refusals,
+    ignored_warnings,
+    notice_warnings,
+    tag_warnings,
+    undo_role_warnings,
+)
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant
@@ -28,6 +39,7 @@ from ml_janitor.ledger import uses
 from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.ledger.signatures import KEY_MANAGEMENT
 from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
+from ml_janitor.scheduled.invocation import warn_of_slow_runs
 from ml_janitor_cli.template.keys import (
     CDK_ROLES,
     KeyUser,
@@ -44,7 +56,7 @@ from ml_janitor_cli.template.resources import (
     ACCOUNT,
     REGION,
     URL_SUFFIX,
-    PolicyDocument,
+    PolicyStatements,
     StackTemplate,
     Statement,
     add_policy,
@@ -52,7 +64,7 @@ from ml_janitor_cli.template.resources import (
     allow_actions,
     logical_id,
 )
-from ml_janitor_cli.template.state_machine import add_state_machine
+from ml_janitor_cli.template.state_machine import add_state_machine, transitions_price
 
 ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
@@ -133,6 +145,40 @@ def deployment_plan(
     return _Plan(settings, today, name=name, code=code, deployers=deployers, region=region).template.render()
 
 
+def deployment_warnings(settings: Settings, *, account: str = "", region: str = "") -> dict[str, list[str]]:
+    """Return warnings about effects of the settings that their operator may not expect, by name."""
+    routed = account and not settings.organization.used
+    return {
+        "never-acts": arming_warnings(settings, home=region),
+        "no-notice": notice_warnings(settings),
+        "undo-roles": undo_role_warnings(settings, account=account),
+        "bill-requests": request_warnings(settings),
+        "at-once": warn_of_slow_runs(settings, len(set(settings.organization.accounts))),
+        "routes": [
+            f"[slack.routes]: {warning}"
+            for warning in (unmatched_routes(settings.slack.routes, account) if routed else ())
+        ],
+    }
+
+
+def deployment_notes(settings: Settings) -> list[str]:
+    """Return what an operator should know about the costs and settings of a deployment."""
+    bill = settings.bill
+    most = bill.max_requests * PRICE_PER_REQUEST
+    asked = (
+        f"[bill] enabled: each run of the function bill asks Cost Explorer at most "
+        f"{bill.max_requests} times, which costs up to ${most}: ${30 * most} in 30 nights."
+    )
+    return [
+        *(
+            f"warning: janitor.toml: {note}"
+            for note in (*ignored_warnings(settings), *tag_warnings(settings))
+        ),
+        *([transitions_price(settings)] if settings.organization.used else []),
+        *([asked] if bill.enabled else []),
+    ]
+
+
 class _Plan:
     """The template while it is made, and what its functions share."""
 
@@ -161,7 +207,10 @@ class _Plan:
         self._started: list[Statement] = []
         self.functions: list[PlannedFunction] = []
         self.rights = Rights(
-            settings=settings, ledger=f"${{{self.ledger}.Arn}}", reports=f"${{{self.reports}.Arn}}", keys=self.keys
+            settings=settings,
+            ledger=f"${{{self.ledger}.Arn}}",
+            reports=f"${{{self.reports}.Arn}}",
+            keys=self.keys,
         )
         undo = self._undo(undoable) if undoable else None
         accounts = self._accounts() if self._in_organization else None
@@ -173,14 +222,16 @@ class _Plan:
         }
         if others := list_advisers(settings):
             sweeping[ADVISERS] = self._advisers(others)
-        machine = accounts and add_state_machine(
-            template,
-            accounts=accounts.arn,
-            functions=[function.arn for function in sweeping.values()],
-            lists=self.rights.reports,
-            at_once=settings.organization.at_once,
-            key=self._key,
-        )
+        machine = None
+        if accounts is not None:
+            machine = add_state_machine(
+                template,
+                accounts=accounts.arn,
+                functions=[function.arn for function in sweeping.values()],
+                lists=self.rights.reports,
+                at_once=settings.organization.at_once,
+                key=self._key,
+            )
         for group in schedule_groups(settings):
             self._schedule_sweep(sweeping[group.function], group, machine)
         self._digest()
@@ -188,7 +239,7 @@ class _Plan:
             self._bill()
         receiver = None
         if section.slack_secret and section.slack_signing_secret:
-            receiver = self._buttons(section, sweeping, undo)
+            receiver = self._buttons(section, sweeping, undo).name
         self._scheduler_role()
         if section.ledger_writers:
             self._close(section.ledger_writers, policy_administrators(deployers, section.administrators))
@@ -199,7 +250,7 @@ class _Plan:
             undelivered=self.undelivered,
             acts=bool(undoable),
             machine=machine,
-            receiver=receiver and receiver.name,
+            receiver=receiver,
         )
         add_budgets(template, settings.bill, topic, region=region)
         detectors = [detector.name for detector in settings.enabled()]
@@ -230,7 +281,7 @@ class _Plan:
             "Resource": ["*"],
             "Condition": {"StringEquals": through_dynamodb},
         }
-        self._key_policy = PolicyDocument([account_statement(), used])
+        self._key_policy = PolicyStatements([account_statement(), used])
         key = self.template.add(
             "LedgerKey/Resource",
             "AWS::KMS::Key",
@@ -246,7 +297,7 @@ class _Plan:
             "StringNotEquals": {"aws:PrincipalAccount": ACCOUNT},
             "Bool": {"aws:PrincipalIsAWSService": "false"},
         }
-        self._table_policy = PolicyDocument(
+        self._table_policy = PolicyStatements(
             [deny_plain_requests("dynamodb:*"), deny_everybody(["dynamodb:*"], elsewhere)]
         )
         names = {"pk": "HASH", "sk": "RANGE"}
@@ -285,7 +336,10 @@ class _Plan:
             ]
 
         roles = [function.role for function in self.functions]
-        table = deny_all_but([*roles, *writers], *TABLE_WRITES), deny_all_but(administrators, *TABLE_MANAGEMENT)
+        table = (
+            deny_all_but([*roles, *writers], *TABLE_WRITES),
+            deny_all_but(administrators, *TABLE_MANAGEMENT),
+        )
         self._table_policy.statements.extend(table)
         self._key_policy.statements.append(deny_all_but(administrators, *KEY_MANAGEMENT))
         self.keys.close(holders, writers=writers, administrators=administrators)
@@ -324,7 +378,7 @@ class _Plan:
             removal="Retain",
         )
         arn = f"${{{self.reports}.Arn}}"
-        policy = PolicyDocument([deny_plain_requests("s3:*", arn, f"{arn}/*")])
+        policy = PolicyStatements([deny_plain_requests("s3:*", arn, f"{arn}/*")])
         bucket = {"Bucket": f"${{{self.reports}}}", "PolicyDocument": policy}
         self.template.add("Reports/Policy/Resource", "AWS::S3::BucketPolicy", bucket)
 
@@ -337,7 +391,7 @@ class _Plan:
             {"MessageRetentionPeriod": QUEUE_SECONDS, **sealed},
             removal="Delete",
         )
-        policy = PolicyDocument([deny_plain_requests("sqs:*", f"${{{queue}.Arn}}")])
+        policy = PolicyStatements([deny_plain_requests("sqs:*", f"${{{queue}.Arn}}")])
         document = {"PolicyDocument": policy, "Queues": [f"${{{queue}}}"]}
         self.template.add(f"{path}/Policy/Resource", "AWS::SQS::QueuePolicy", document)
         return queue
@@ -546,7 +600,6 @@ class _Plan:
         """
         secret = RolePermissions([self.rights.secret(section.slack_signing_secret)])
         armed = {d.name: sweeping[d.name] for d in self.settings.armed() if d.name in sweeping}
-        undos = [undo] if undo is not None else []
         worker = self._function(
             "Slack/Worker",
             name="slack-worker",
@@ -556,11 +609,11 @@ class _Plan:
                 self.rights.own(uses.press_uses()),
                 self.rights.signing(KeyUser.WORKER),
                 secret,
-                allow_invoking(*(function.arn for function in (*undos, *armed.values()))),
+                allow_invoking(*(function.arn for function in (*([undo] if undo else []), *armed.values()))),
             ],
             environment={
                 "JANITOR_FUNCTIONS": json.dumps({name: function.name for name, function in armed.items()}),
-                **{"JANITOR_UNDO": function.name for function in undos},
+                **({"JANITOR_UNDO": undo.name} if undo else {}),
                 **self.keys.environment(KeyUser.WORKER),
             },
             timeout=2 * 60,
@@ -586,10 +639,11 @@ class _Plan:
             "AWS::Lambda::Url",
             {"AuthType": "NONE", "TargetFunctionArn": receiver.arn},
         )
-        for id_, permission in {
+        permissions: dict[str, dict[str, Any]] = {
             "invoke-function-url": {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
             "invoke-function": {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
-        }.items():
+        }
+        for id_, permission in permissions.items():
             self.template.add(f"{path}/{id_}", "AWS::Lambda::Permission", {**permission, **public})
         self.template.output("SlackRequestUrl", f"${{{url}.FunctionUrl}}", "For Slack's interactivity")
         return receiver
@@ -670,10 +724,11 @@ KEY_USES = (
 
 VPC_STATEMENTS = (
     allow_actions(VPC_ACTIONS, "*"),
-    allow_actions(VPC_ACTIONS, "*", when={"Null": {"lambda:SourceFunctionArn": "false"}}) | {"Effect": "Deny"},
+    allow_actions(VPC_ACTIONS, "*", when={"Null": {"lambda:SourceFunctionArn": "false"}})
+    | {"Effect": "Deny"},
 )
 """
-Permissions of a function in a VPC: Lambda may use its role for it, and the function's own code may not (Lambda
-developer guide, "Giving Lambda functions access to resources in an Amazon VPC": lambda:SourceFunctionArn is in
-requests of code alone).
+Permissions of a function in a VPC: Lambda may use its role for it, and the function's own code may not
+(Lambda developer guide, "Giving Lambda functions access to resources in an Amazon VPC":
+lambda:SourceFunctionArn is in requests of code alone).
 """

@@ -1,4 +1,4 @@
-"""A CloudFormation template that is built resource by resource, with logical ids and policies as CDK writes them."""
+"""A template of CloudFormation, built resource by resource: logical ids and policies are as CDK's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PARTITION, URL_SUFFIX = "${AWS::Partition}", "${AWS::URLSuffix}"
 type Statement = dict[str, Any]
 """A statement of a policy, with lists of actions, resources and principals."""
 
-REFERENCE = re.compile(r"\$\{(AWS::\w+|\w+)(?:\.(\w+))?\}")
+TEXT_REFERENCE = re.compile(r"\$\{(AWS::\w+|\w+)(?:\.(\w+))?\}")
 """A reference in a text: to a pseudo parameter, to a resource, or to an attribute of a resource."""
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyDocument:
+class PolicyStatements:
     """A policy of *statements*, which are merged as CDK does; *numbered* ones get a Sid if they have none."""
 
     statements: list[Statement] = field(default_factory=list)
@@ -52,14 +52,14 @@ class StackTemplate:
         after: Sequence[str] = (),
     ) -> str:
         """
-        Add a resource and return its logical id, which CDK makes from its *path*. None is no property.
+        Add a resource and return its logical id, which CDK makes from its *path*; a None is left out.
 
         *removal* says what becomes of it when it leaves the stack, and *after* what has to be there before.
         """
         made = {"Type": kind, "Properties": {k: v for k, v in properties.items() if v is not None}}
         policies = {"UpdateReplacePolicy": removal, "DeletionPolicy": removal} if removal else {}
         id_ = logical_id(path)
-        self.resources[id_] = {**made, **({"DependsOn": list(after)} if after else {}), **policies}
+        self.resources[id_] = {**made, **({"DependsOn": sorted(after)} if after else {}), **policies}
         return id_
 
     def output(self, name: str, value: str, description: str = "") -> None:
@@ -76,7 +76,7 @@ class StackTemplate:
                 return self._joined(value)
             case {"Fn::Sub": _}:
                 return value
-            case PolicyDocument():
+            case PolicyStatements():
                 return self._document(value)
             case dict():
                 return {key: self._filled_in(item) for key, item in value.items()}
@@ -89,7 +89,7 @@ class StackTemplate:
         """Return *text* as a join of its parts and references."""
         parts: list[Any] = []
         end = 0
-        for found in REFERENCE.finditer(text):
+        for found in TEXT_REFERENCE.finditer(text):
             if found[1] not in self.resources and not found[1].startswith("AWS::"):
                 continue
             of = {"Fn::GetAtt": [found[1], found[2]]} if found[2] else {"Ref": found[1]}
@@ -98,7 +98,7 @@ class StackTemplate:
         parts = [part for part in (*parts, text[end:]) if part != ""]
         return parts[0] if len(parts) == 1 else {"Fn::Join": ["", parts]}
 
-    def _document(self, document: PolicyDocument) -> dict[str, Any]:
+    def _document(self, document: PolicyStatements) -> dict[str, Any]:
         made: list[dict[str, Any]] = []
         for statement in merge_statements(document.statements):
             filled = {
@@ -110,9 +110,7 @@ class StackTemplate:
                 filled["Resource"] = _sorted(self._filled_in(statement["Resource"]))
             if principal := statement.get("Principal"):
                 own = self._filled_in(principal)
-                filled["Principal"] = (
-                    own if isinstance(own, str) else {k: _sorted(v) for k, v in own.items()}
-                )
+                filled["Principal"] = own if isinstance(own, str) else {k: _sorted(v) for k, v in own.items()}
             if sid := statement.get("Sid"):
                 filled["Sid"] = sid
             if filled not in made:
@@ -125,12 +123,18 @@ class StackTemplate:
 def logical_id(path: str) -> str:
     """Return the logical id that CDK gives to the resource at *path* within its stack."""
     names = path.split("/")
-    told = [name for name, before in zip(names, ["", *names], strict=False) if not before.endswith(name) or not before]
+    told = [
+        name
+        for name, before in zip(names, ["", *names], strict=False)
+        if not before.endswith(name) or not before
+    ]
     human = "".join(re.sub("[^A-Za-z0-9]", "", name) for name in told if name != "Resource")
     return human[:240] + hashlib.md5(path.encode(), usedforsecurity=False).hexdigest()[:8].upper()
 
 
-def allow_actions(actions: Sequence[str], *resources: str, when: Mapping[str, Any] | None = None) -> Statement:
+def allow_actions(
+    actions: Sequence[str], *resources: str, when: Mapping[str, Any] | None = None
+) -> Statement:
     """Return a statement that allows *actions* on *resources*."""
     return {"Effect": "Allow", "Action": [*actions], "Resource": [*resources], "Condition": when or {}}
 
@@ -203,7 +207,12 @@ def _estimated_size(statement: Statement) -> int:
         return len(name) + 5 + sum((unknown if "${" in v else len(v)) + 3 for v in statement[name])
 
     conditions = len(json.dumps(statement.get("Condition") or {}, separators=(",", ":")))
-    return len(f'"Effect": "{statement["Effect"]}",') + count("Action", 20) + count("Resource", REFERENCE_SIZE) + conditions
+    return (
+        len(f'"Effect": "{statement["Effect"]}",')
+        + count("Action", 20)
+        + count("Resource", REFERENCE_SIZE)
+        + conditions
+    )
 
 
 def _sorted(values: Any) -> Any:
@@ -234,7 +243,7 @@ def add_role(
         f"{path}/Resource",
         "AWS::IAM::Role",
         {
-            "AssumeRolePolicyDocument": PolicyDocument([trust | {"Condition": when or {}}]),
+            "AssumeRolePolicyDocument": PolicyStatements([trust | {"Condition": when or {}}]),
             "Description": description[:1000],
             "Path": template.role_path,
             "PermissionsBoundary": template.permissions_boundary,
@@ -247,7 +256,7 @@ def add_role(
         managed = {
             "Description": f"Part of the policies for {template.name}/{path}",
             "Path": "/",
-            "PolicyDocument": PolicyDocument(some),
+            "PolicyDocument": PolicyStatements(some),
             "Roles": [f"${{{role}}}"],
         }
         policies.append(
@@ -260,4 +269,4 @@ def add_policy(template: StackTemplate, path: str, role: str, statements: list[S
     """Add an inline policy of *role*, and return its logical id."""
     path = f"{path}/Resource"
     own = {"PolicyName": logical_id(path), "Roles": [f"${{{role}}}"]}
-    return template.add(path, "AWS::IAM::Policy", {"PolicyDocument": PolicyDocument(statements), **own})
+    return template.add(path, "AWS::IAM::Policy", {"PolicyDocument": PolicyStatements(statements), **own})

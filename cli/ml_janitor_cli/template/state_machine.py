@@ -14,7 +14,15 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import format_usd
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
 from ml_janitor.scheduled.invocation import ACCOUNTS_PER_HOUR, accounts_in_time
-from ml_janitor_cli.template.resources import ACCOUNT, PARTITION, REGION, StackTemplate, add_policy, add_role, allow_actions
+from ml_janitor_cli.template.resources import (
+    ACCOUNT,
+    PARTITION,
+    REGION,
+    StackTemplate,
+    add_policy,
+    add_role,
+    allow_actions,
+)
 
 # --- construct ------------------------------------------------------------------------------------
 
@@ -35,7 +43,13 @@ Permissions that Step Functions needs of a role to write logs; none has a resour
 
 
 def add_state_machine(
-    template: StackTemplate, *, accounts: str, functions: Sequence[str], lists: str, at_once: int, key: str | None
+    template: StackTemplate,
+    *,
+    accounts: str,
+    functions: Sequence[str],
+    lists: str,
+    at_once: int,
+    key: str | None,
 ) -> str:
     """
     Add the state machine under a role of its own, with its log, and return its ARN.
@@ -80,8 +94,8 @@ def add_state_machine(
         removal="Delete",
         after=[*policies, role],  # its policy is asked for the log when it is made
     )
-    # A Distributed Map needs this (developer guide, "IAM policies for using Distributed Map states"). It names
-    # the state machine, and so is a policy of its own: the machine waits for the other one.
+    # A Distributed Map needs this (developer guide, "IAM policies for using Distributed Map states"). It
+    # names the state machine, and so is a policy of its own: the machine waits for the other one.
     executions = f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:execution:${{{machine}.Name}}:*"
     children = [
         allow_actions(["states:StartExecution"], f"${{{machine}}}"),
