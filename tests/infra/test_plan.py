@@ -15,14 +15,9 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.template.plan import deployment_plan
 from ml_janitor_cli.template.resources import logical_id
-from synthesis import TODAY, synthesise_with_cdk
+from synthesis import EVERYTHING, TODAY, synthesise_with_cdk
 
 REGIONS = ["us-east-1", "eu-west-1", "eu-central-1", "ap-southeast-2", "us-west-2", "sa-east-1"]
-NEEDED: dict[str, dict[str, Any]] = {
-    "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
-    "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
-    "untagged-resources": {"fill_owner": True},
-}
 SECTION: list[dict[str, Any]] = [
     {"administrators": [f"arn:aws:iam::{ACCOUNT}:role/admin"]},
     {"alarm_email": "oncall@example.com"},
@@ -51,12 +46,12 @@ def random_settings(seed: int) -> Settings:
         return {key: value for part in parts if dice.random() < share for key, value in part.items()}
 
     regions = dice.sample(REGIONS, dice.randint(0, 5))
-    armed = {"mode": "act", "act_in": [f"{ACCOUNT}/{region}" for region in (regions or ["eu-west-1"])[:3]]}
+    armed = {"act_in": [f"{ACCOUNT}/{region}" for region in (regions or ["eu-west-1"])[:3]]}
     detectors: dict[str, dict[str, Any]] = {}
     for detector in DETECTORS:
         choices: list[dict[str, Any]] = [{}, {}, {"enabled": False}, {"schedule": "rate(2 hours)"}]
         if detector.cleanup is not None:
-            choices += [{"armed_until": "2026-10-01"}, *[armed | NEEDED.get(detector.name, {})] * 2]
+            choices += [{"armed_until": "2026-10-01"}, *[EVERYTHING["detectors"][detector.name] | armed] * 2]
         detectors[detector.name] = dice.choice(choices)
     slack = {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}
     writers = {"ledger_writers": [f"arn:aws:iam::{ACCOUNT}:role/platform-*"]}
