@@ -297,8 +297,8 @@ def _configuration_requests(aws: Aws, now: datetime) -> Listing[TrailEvent]:
     """List the successful requests that made endpoint configurations, the oldest first."""
     first = now - activity.EVENT_RETENTION
     made = activity.look_up_events(aws, "CreateEndpointConfig", first, now, most_pages=MOST_HISTORY_PAGES)
-    succeeded = (event for event in made.items if event.succeeded)
-    return replace(made, items=tuple(sorted(succeeded, key=lambda event: event.at)))
+    done = filter(lambda event: event.succeeded, made.items)
+    return replace(made, items=tuple(sorted(done, key=lambda event: event.at)))
 
 
 def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedResource]:
