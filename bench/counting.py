@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from bench import functions
 from bench.account import DAY, SIZES, seed
 from bench.audit import audit
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, timed
+from bench.many_accounts import REGIONS
 from bench.monthly import COUNTED, arming, bill, money, reading
 from infra.bundle import cached_bundle
 from infra.stack import JanitorStack
@@ -60,6 +62,8 @@ ARMED = {
 TO_ARM = {"time_zone": "America/New_York", "ledger_writers": [f"arn:aws:iam::{ACCOUNT}:role/platform"]}
 SETTINGS = f'[janitor]\nslack_channel = "{CHANNEL}"\nslack_secret = "{SECRET}"\n'
 STARTS = 3
+LOG = io.StringIO()
+"""The output of the functions: their logger keeps the first that it writes to."""
 
 
 def main() -> None:
@@ -84,9 +88,8 @@ def count() -> dict[str, Any]:
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
         started = init_seconds(list(stack["memory"]), variables)
         with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}):
-            log = io.StringIO()
-            with redirect_stdout(log):
-                counted = {name: runs(box, name, log) for name in stack["memory"]}
+            with redirect_stdout(LOG):
+                counted = {name: runs(box, name) for name in stack["memory"]}
             for name, function in counted.items():
                 function |= {
                     "schedule": stack["schedules"][name],
@@ -129,16 +132,29 @@ def signing() -> dict[str, int]:
 
 
 def empty(names: list[str]) -> dict[str, Any]:
-    """Count what a run of each function takes on an empty account."""
+    """Count what each further region of an empty account adds to a run of each function."""
+    alone, together = (swept_empty(names, regions) for regions in (1, REGIONS))
+    further, found = REGIONS - 1, {}
+    for name in names:
+        before, after = alone[name], together[name]
+        added = Counter(after["calls"])
+        added.subtract(before["calls"])
+        found[name] = {
+            figure: round((after[figure] - before[figure]) / further, 4)
+            for figure in ("seconds", "log_bytes", "report_bytes", "metrics_requested")
+        } | {"init_seconds": 0, "calls": {call: times / further for call, times in added.items() if times}}
+    return found
+
+
+def swept_empty(names: list[str], regions: int) -> dict[str, dict[str, Any]]:
+    """Count what a run of each function takes in so many empty regions."""
+    swept = [REGION, *(each for each in boto3.Session().get_available_regions("sagemaker") if each != REGION)]
     with Box() as box, tempfile.TemporaryDirectory() as folder:
         box.control.set_clock(NOW)
-        metrics = {name: metrics_requested(name) for name in names}
-        (Path(folder) / "janitor.toml").write_text(SETTINGS)
+        (Path(folder) / "janitor.toml").write_text(f"{SETTINGS}regions = {json.dumps(swept[:regions])}\n")
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
-        log = io.StringIO()
-        with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(log):
-            counted = {name: runs(box, name, log) for name in names}
-    return {name: count | {"metrics_requested": metrics[name]} for name, count in counted.items()}
+        with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(LOG):
+            return {name: runs(box, name) | {"metrics_requested": 0} for name in names}
 
 
 def deployed(folder: Path) -> dict[str, Any]:
@@ -217,17 +233,17 @@ def joined(session: boto3.Session) -> list[str]:
     return [gap.detail for gap in found.gaps]
 
 
-def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
+def runs(box: Box, name: str) -> dict[str, Any]:
     """Count what the second run of a function takes, when the ledger knows all that the first run found."""
     os.environ["JANITOR_DETECTOR"] = "" if name in HANDLERS else name
     box.slow_down()
     reports = set(report_sizes(box))
     for minute in (58, 59):
-        log.truncate(log.seek(0))
+        LOG.truncate(LOG.seek(0))
         seconds, _, calls = timed(box, lambda minute=minute: invoked(name, f"2026-10-06T02:{minute}:00Z"))
         before, reports = reports, set(report_sizes(box))
     box.control.clear_faults()
-    lines = log.getvalue()
+    lines = LOG.getvalue()
     items = [item for item in every_item(box) if item["pk"]["S"].startswith(f"finding#{name}#")]
     return {
         "seconds": round(seconds, 2),
