@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import boto3
 from rich.console import Console
 
@@ -26,7 +25,6 @@ from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, timed
 from bench.many_accounts import REGIONS
 from bench.monthly import COUNTED, arming, bill, money, reading
 from infra.bundle import cached_bundle
-from infra.stack import JanitorStack
 from ml_janitor import handlers
 from ml_janitor.aws.client import open_regions
 from ml_janitor.bill.explaining import read_known_resources
@@ -35,6 +33,7 @@ from ml_janitor.config.functions import sweeping_function
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, set_variables
+from ml_janitor_cli.template.plan import deployment_plan
 from ml_janitor_sandbox.demo import seed as seed_demo_account
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
 from ml_janitor_sandbox.night import play
@@ -81,7 +80,7 @@ def main() -> None:
 def count() -> dict[str, Any]:
     """Everything that the bill is computed from."""
     with Box() as box, tempfile.TemporaryDirectory() as folder:
-        stack = deployed(Path(folder))
+        stack = deployed()
         seed(box, endpoints=ENDPOINTS)
         metrics = {name: metrics_requested(name) for name in stack["memory"] if name != DIGEST}
         (Path(folder) / "janitor.toml").write_text(SETTINGS)
@@ -157,18 +156,17 @@ def swept_empty(names: list[str], regions: int) -> dict[str, dict[str, Any]]:
             return {name: runs(box, name) | {"metrics_requested": 0} for name in names}
 
 
-def deployed(folder: Path) -> dict[str, Any]:
+def deployed() -> dict[str, Any]:
     """Count a default deployment's resources, and those that reading the bill and arming add."""
     settings = Settings.parse({"janitor": SLACK})
-    of = synthesised(folder / "reporting", settings)
-    billed = synthesised(folder / "billed", Settings.parse({"janitor": SLACK, "bill": {"enabled": True}}))
+    of = synthesised(settings)
+    billed = synthesised(Settings.parse({"janitor": SLACK, "bill": {"enabled": True}}))
     (of_bill,) = (
         function
         for function in billed("AWS::Lambda::Function")
         if function["Handler"] == f"ml_janitor.handlers.{BILL}"
     )
     armed = synthesised(
-        folder / "armed",
         Settings.parse({"janitor": {**SLACK, **BUTTONS, **TO_ARM}, "detectors": ARMED}),
     )
     by_name = {
@@ -197,12 +195,10 @@ def deployed(folder: Path) -> dict[str, Any]:
     }
 
 
-def synthesised(folder: Path, settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
-    """Return a look-up of the properties of all resources of a type in the template for *settings*."""
-    app = cdk.App(outdir=str(folder), context={"aws:cdk:bundling-stacks": []})
-    JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
-    app.synth()
-    resources = json.loads((folder / "Cost.template.json").read_text())["Resources"].values()
+def synthesised(settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
+    """Return a look-up of the properties of all resources of a type in the plan for *settings*."""
+    plan = deployment_plan(settings, datetime.now(UTC).date(), name="Cost", code={})
+    resources = plan["Resources"].values()
     return lambda kind: [resource["Properties"] for resource in resources if resource["Type"] == kind]
 
 

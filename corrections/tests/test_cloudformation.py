@@ -219,6 +219,28 @@ def test_a_failed_creation_is_rolled_back_but_for_what_is_retained(stacks: Stack
     assert again == "ROLLBACK_COMPLETE", "the bucket that stayed has the name"
 
 
+def test_what_was_retained_is_taken_over(stacks: Stacks, aws: Any) -> None:
+    base = {name: {**BASE[name], "DeletionPolicy": "Retain"} for name in ("Bucket", "Queue")}
+    stacks.deploy(base, kind="CREATE")
+    before = stacks.ids()
+    aws("cloudformation").delete_stack(StackName="st")
+    stacks.seen = 0
+    named = {"Bucket": "BucketName", "Queue": "QueueUrl"}
+    asked = [
+        {
+            "ResourceType": base[name]["Type"],
+            "LogicalResourceId": name,
+            "ResourceIdentifier": {identifier: before[name]},
+        }
+        for name, identifier in named.items()
+    ]
+    with pytest.raises(ClientError, match="you cannot modify or add"):
+        stacks.propose({**base, "Topic": {"Type": "AWS::SNS::Topic"}}, kind="IMPORT", ResourcesToImport=asked)
+    assert stacks.deploy(base, kind="IMPORT", ResourcesToImport=asked) == "IMPORT_COMPLETE"
+    assert (stacks.ids(), stacks.events()[-1]) == (before, "st IMPORT_COMPLETE")
+    assert stacks.deploy({**base, "Topic": {"Type": "AWS::SNS::Topic"}}) == "UPDATE_COMPLETE"
+
+
 def test_a_bucket_that_is_not_empty_stops_the_deletion(stacks: Stacks, aws: Any) -> None:
     stacks.deploy({"Bucket": {"Type": "AWS::S3::Bucket"}, "Queue": queue()}, kind="CREATE")
     aws("s3").put_object(Bucket=stacks.ids()["Bucket"], Key="a")

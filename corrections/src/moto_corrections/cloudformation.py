@@ -80,7 +80,7 @@ class ChangeSet:
     arn: str
     stack: Any
     template: Template
-    creates: bool
+    verb: str
     about: dict[str, Any]
 
     @property
@@ -99,6 +99,10 @@ class Template:
         self.content: dict[str, Any] = _parsed(self.text)
         self.given = _given(call, self.content, stack)
         self.tags = {entry["Key"]: entry["Value"] for entry in call.params.get("Tags", [])}
+        self.imported = {
+            given["LogicalResourceId"]: str(*given["ResourceIdentifier"].values())
+            for given in call.params.get("ResourcesToImport", [])
+        }
         self.map = _resource_map(stack, self.content, self.given)
         self._check(call)
 
@@ -283,7 +287,7 @@ def _changed(stack: Any, template: Template) -> list[dict[str, Any]]:
         properties, tags = template.resolved(logical)
         if was is None:
             template.map._parsed_resources[logical] = _unmade(logical, resource)
-            changes.append({"Action": "Add", **change})
+            changes.append({"Action": "Import" if logical in template.imported else "Add", **change})
             continue
         if was.cf_resource_type != resource["Type"]:
             raise invalid(
@@ -366,10 +370,11 @@ class Deployment:
         self._says(f"{verb}_COMPLETE")
 
     def _put(self, logical: str) -> None:
-        """Make one resource, change it, or make another in its place."""
-        resource, was = self._template.resources[logical], self._before.get(logical)
+        """Make one resource, change it, make another in its place, or take over one that exists."""
+        template = self._template
+        resource, was = template.resources[logical], self._before.get(logical)
         about = KINDS[resource["Type"]]
-        properties, tags = self._template.resolved(logical)
+        properties, tags = template.resolved(logical)
         made = Made(logical, resource, was.physical if was else Physical(""), properties, tags)
         differing = _differing(was.properties, properties) if was else []
         if was and not about.fixed & set(differing):
@@ -378,14 +383,19 @@ class Deployment:
                 self._undo.append(partial(self._revert, was, properties, tags))
                 self._event(made, "UPDATE_IN_PROGRESS")
                 self._do(made, "UPDATE", was.physical.id, was)
-            self._template.map._parsed_resources[logical] = made
+            template.map._parsed_resources[logical] = made
+            return
+        if logical in template.imported:
+            self._event(made, "IMPORT_IN_PROGRESS")
+            self._do(made, "IMPORT", template.imported[logical], made)
+            template.map._parsed_resources[logical] = made
             return
         verb = "UPDATE" if was else "CREATE"
         why = "Requested update requires the creation of a new physical resource; hence creating one."
         self._event(made, f"{verb}_IN_PROGRESS", why if was else "")
         own = properties.get(about.name)
         self._do(made, verb, own or _name(self._stack.name, logical, about.longest), None)
-        self._template.map._parsed_resources[logical] = made
+        template.map._parsed_resources[logical] = made
         self._made.append(made)
         if was:
             self._superseded.append(was)
@@ -411,7 +421,7 @@ class Deployment:
 
     def _roll_back(self, verb: str, failed: str) -> None:
         """Put back what was changed, then delete what was made; the stack stays what it was."""
-        status = "ROLLBACK" if verb == "CREATE" else "UPDATE_ROLLBACK"
+        status = "ROLLBACK" if verb == "CREATE" else f"{verb}_ROLLBACK"
         why = f"The following resource(s) failed to {verb.lower()}: [{failed}]. "
         self._says(f"{status}_IN_PROGRESS", why)
         try:
@@ -538,18 +548,20 @@ def create_change_set(call: Call) -> dict[str, Any]:
 
     name, stack_name = call.params["ChangeSetName"], call.params["StackName"]
     validate_create_change_set(name)
-    creates = call.params.get("ChangeSetType", "UPDATE") == "CREATE"
-    if creates:
+    verb, store = call.params.get("ChangeSetType", "UPDATE"), backend(SERVICE, call.account, call.region)
+    known = any(stack.name == stack_name for stack in store.stacks.values())
+    if verb == "CREATE" or (verb == "IMPORT" and not known):
         stack = _reviewed(call)
     else:
         stack = _find(call, stack_name, f"Stack [{stack_name}] does not exist")
         if stack.status not in UPDATABLE:
             raise invalid(f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
-    store = backend(SERVICE, call.account, call.region)
     if any(known.change_set_name == name and known.stack is stack for known in store.change_sets.values()):
         raise AwsError("AlreadyExistsException", f"ChangeSet {name} already exists for stack {stack_name}")
     template = Template(call, stack)
     changes = _changed(stack, template)
+    if verb == "IMPORT":
+        _check_import(template, changes)
     same = (
         not changes
         and template.tags == stack.tags
@@ -572,8 +584,19 @@ def create_change_set(call: Call) -> dict[str, Any]:
         "Tags": call.params.get("Tags", []),
         "Changes": changes,
     }
-    store.change_sets[arn] = ChangeSet(arn, stack, template, creates, about)
+    store.change_sets[arn] = ChangeSet(arn, stack, template, verb, about)
     return {"Id": arn, "StackId": stack.stack_id}
+
+
+def _check_import(template: Template, changes: Collection[Mapping[str, Any]]) -> None:
+    """Refuse an import that changes anything else, as AWS does."""
+    if any(change["Action"] != "Import" for change in changes):
+        raise invalid("As part of the import operation, you cannot modify or add [Resources]")
+    if template.content.get("Outputs"):
+        raise invalid("As part of the import operation, you cannot modify or add [Outputs]")
+    without = [name for name in template.imported if "DeletionPolicy" not in template.resources[name]]
+    if without:
+        raise invalid(f"Resources to import must have a DeletionPolicy attribute: [{', '.join(without)}]")
 
 
 def _outputs(content: Mapping[str, Any]) -> Any:
@@ -620,8 +643,9 @@ def execute_change_set(call: Call) -> dict[str, Any]:
     for other in list(store.change_sets.values()):
         if other.stack is found.stack and other is not found:
             del store.change_sets[other.arn]
-    found.about["ExecutionStatus"] = "EXECUTE_COMPLETE"
-    Deployment(found.stack, found.template).run("CREATE" if found.creates else "UPDATE")
+    Deployment(found.stack, found.template).run(found.verb)
+    failed = "ROLLBACK" in found.stack.status
+    found.about["ExecutionStatus"] = "EXECUTE_FAILED" if failed else "EXECUTE_COMPLETE"
     return {}
 
 
