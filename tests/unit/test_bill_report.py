@@ -315,8 +315,15 @@ CALM = replace(JUMPED, usual=Decimal(99))
 def small(name: str, usd: int, of: ChangePart = JUMPED, after: int = 1, **more: Any) -> Mover:
     cause, owner = more.pop("cause", MoverCause.STARTED), more.pop("owner", "mia")
     culprit = replace(Culprit(arn=f"arn:{name}", name=name, kind="training-job", owner=owner), **more)
-    units = {"units_before": Decimal(2), "units_after": Decimal(after)}
-    return Mover(usd=Decimal(usd), cause=cause, part=of, culprit=culprit, owner=owner, **units)
+    return Mover(
+        usd=Decimal(usd),
+        cause=cause,
+        part=of,
+        culprit=culprit,
+        owner=owner,
+        units_before=Decimal(2),
+        units_after=Decimal(after),
+    )
 
 
 @cases(
@@ -345,7 +352,7 @@ def test_small_jobs_of_a_line_that_jumped_are_named_together(
     culprit = not_none(one.culprit)
     assert (culprit.name, culprit.members, culprit.owner, culprit.since) == (name, members, None, None)
     assert (one.cause, one.owner, one.usd) == (MoverCause.CHANGED, owner, sum(each.usd for each in movers))
-    assert (one.units_before, one.units_after) == (6, sum(each.units_after for each in movers))
+    assert [one.units_before, one.units_after] == [Decimal(6), sum(each.units_after for each in movers)]
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])
