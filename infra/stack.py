@@ -54,15 +54,12 @@ from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
+from ml_janitor.scheduled.watch import WATCH_SCHEDULE
 
 # --- stack ----------------------------------------------------------------------------------------
 
 ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
-
-
-WATCH_SCHEDULE = "rate(1 hour)"
-"""The schedule on which the digest's function looks whether all others ran."""
 
 
 class JanitorStack(Stack):
