@@ -25,6 +25,7 @@ AREAS = (
     "kms",
     "lifecycles",
     "logs",
+    "notifications",
     "objects",
     "sagemaker.endpoints",
     "sagemaker.jobs",
