@@ -19,11 +19,12 @@ from memory_table import MemoryTable
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
+from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.latest import LatestRecords, LatestRuns
 from ml_janitor.scheduled.event_bus import EventBus, EventKind, EventSubject, JanitorEvent, undo_event
 from ml_janitor.scheduled.watch import ScheduleWatch
 from reports import schema_problems
-from standin import DAY, in_memory
+from standin import DAY, Cleaner, in_memory
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 PLAIN = JanitorEvent(kind=EventKind.FINDING, key="k", time=NOW, account=ACCOUNT, title="t")
@@ -57,6 +58,12 @@ class Bus:
         self.requests.clear()
 
 
+class Undoable(Cleaner):
+    """Holds what its undo needs."""
+
+    undoes = (allow("cellar:Fetch"),)
+
+
 def lost(capsys: pytest.CaptureFixture[str]) -> list[float]:
     """The values of the metric that counts lost events."""
     lines = map(json.loads, capsys.readouterr().out.splitlines())
@@ -66,6 +73,7 @@ def lost(capsys: pytest.CaptureFixture[str]) -> list[float]:
 def test_each_finding_warning_act_and_undo_is_one_event() -> None:
     bus = Bus()
     with in_memory() as nights:
+        nights.detector = Undoable()
         nights.world.add("lamp")
 
         def sweep(after: timedelta = timedelta(), *, again: bool = False) -> list[str]:
