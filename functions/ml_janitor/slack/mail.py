@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.calls import error_text
@@ -21,7 +22,11 @@ LONGEST_SUBJECT = 99
 LARGEST_MAIL = 250_000
 """Bytes of a mail; SNS takes 256 KB."""
 
-CUT_MAIL = "\n\nThis mail is cut off: janitor findings lists everything.\n"
+CUT_MAIL = "\n\nThe rest does not fit into a mail."
+
+LAST_LINE = (
+    "\n\njanitor findings lists findings and actions with their ids; janitor undo ID takes an action back.\n"
+)
 
 CONFIRMED_ARN = "arn:"
 """The start of a confirmed subscription's ARN; others are PendingConfirmation or Deleted."""
@@ -87,10 +92,13 @@ class TopicMail(Sender):
             raise MailError(f"who gets the mails of {self.topic} is unknown: {error_text(error)}") from error
 
     def _publish(self, *messages: Message) -> None:
-        body = "\n\n".join(part for message in messages for part in mail_paragraphs(message))
+        first, *replies = messages
+        parts = [*mail_paragraphs(first)]
+        for reply in replies:
+            parts += [f"{reply.text}:", *mail_paragraphs(reply)]
         try:
             self.connect().publish(
-                TopicArn=self.topic, Subject=mail_subject(messages[0]), Message=_cut(f"{body}\n")
+                TopicArn=self.topic, Subject=mail_subject(first), Message=_cut("\n\n".join(parts)) + LAST_LINE
             )
         except Exception as error:
             raise MailError(f"SNS did not take the mail to {self.topic}: {error_text(error)}") from error
@@ -99,8 +107,8 @@ class TopicMail(Sender):
 def mail_subject(message: Message) -> str:
     """Return the headline of *message* as a subject that SNS takes."""
     title = next(mail_paragraphs(message), message.text)
-    plain = " ".join(f"ML Janitor: {title}".encode("ascii", "replace").decode().split())
-    return plain if len(plain) <= LONGEST_SUBJECT else f"{plain[: LONGEST_SUBJECT - 4]} ..."
+    plain = f"ML Janitor: {title}".encode("ascii", "replace").decode()
+    return shorten(plain, LONGEST_SUBJECT, placeholder=" ...")
 
 
 def mail_paragraphs(message: Message) -> Iterator[str]:
