@@ -20,7 +20,14 @@ from ml_janitor.core.model import Confidence, Cost, Finding, Kept
 from ml_janitor.core.money import Totals, rank_by_worth
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import escape_text, format_usd, shorten_list
-from ml_janitor.report.finding_words import instead_sentence, owner_text, place_text, report_scope, work_text
+from ml_janitor.report.finding_words import (
+    instead_sentence,
+    owner_text,
+    payback_text,
+    place_text,
+    report_scope,
+    work_text,
+)
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor.report.plan import Week, lines_below_week, plan_headline, plan_weeks, week_lines, week_summary
 from ml_janitor_cli.screen import (
@@ -465,7 +472,7 @@ def once_sentence(cost: Cost | None) -> str:
     """Say in a sentence what the change costs once; nothing if it costs nothing."""
     if cost is None or not cost.once_usd:
         return ""
-    back = f", paid back in {format_age(cost.payback)}" if cost.payback else ""
+    back = f", {payback_text(cost.payback)}" if cost.payback else ""
     return f"Making the change costs {format_usd(cost.once_usd)} once{back}."
 
 

@@ -75,7 +75,9 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.price is None:
                 self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode())
                 return
-            self._answer(200, json.dumps({"PriceList": [json.dumps(product(self.server.price))]}).encode())
+            second = {"PriceList": [json.dumps(product(self.server.price))]}
+            page = second if "NextToken" in body else {"PriceList": [], "NextToken": "2"}
+            self._answer(200, json.dumps(page).encode())
         elif operation == "DescribeTrainingJob":
             statuses = self.server.statuses
             status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
@@ -105,8 +107,13 @@ class Handler(BaseHTTPRequestHandler):
                 ]
             },
             "StopTrainingJob": {},
-            "DescribeLogStreams": {"logStreams": [{"logStreamName": "churn-1/algo-1-17"}]},
         }
+        if operation == "DescribeLogStreams":
+            names = ("churn-1/algo-1-17", "churn-10/algo-1-3")
+            streams = [
+                {"logStreamName": name} for name in names if name.startswith(body["logStreamNamePrefix"])
+            ]
+            answers[operation] = {"logStreams": streams}
         if operation == "GetLogEvents":
             begin, lines = int(body.get("nextToken", 0)), self.server.logs or []
             events = [{"message": line} for line in lines[begin : begin + 2]]

@@ -79,9 +79,10 @@ def session() -> boto3.Session:
 
 @pytest.fixture
 def code(tmp_path: Path) -> Path:
-    (tmp_path / "src" / "__pycache__").mkdir(parents=True)
+    for left_out in ("__pycache__", ".git", ".venv", "node_modules", ".mypy_cache", ".ruff_cache"):
+        (tmp_path / "src" / left_out).mkdir(parents=True)
+        (tmp_path / "src" / left_out / "train.pyc").write_bytes(b"")
     (tmp_path / "src" / "train.py").write_text("print('trained')\n")
-    (tmp_path / "src" / "__pycache__" / "train.pyc").write_bytes(b"")
     (tmp_path / "helpers").mkdir()
     (tmp_path / "helpers" / "one.py").write_text("")
     return tmp_path
@@ -654,6 +655,7 @@ def test_what_no_limit_holds_is_listed() -> None:
 @pytest.mark.usefixtures("aws")
 def test_without_the_price_list_the_table_has_the_price_and_its_date() -> None:
     assert planned(JOB).bound.source.startswith("table of 20")
+    assert prices.price_of(session(), "eu-west-1", "ml.g5.xlarge").hourly_usd is None
     with pytest.raises(Refused, match=r"no price of ml.m4.10xlarge .*AccessDenied.*give price"):
         planned(replace(JOB, instance_type="ml.m4.10xlarge", max_usd=Decimal(50)))
     with pytest.MonkeyPatch.context() as patch:

@@ -20,7 +20,7 @@ from ml_janitor.config.schedules import missed_after, schedule_period
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import CauseCode, LimitHit, Outcome, Result, Sweep, make_cause
-from ml_janitor.ledger.latest import LatestRecords, LatestRuns
+from ml_janitor.ledger.latest import LastRun, LatestRecords, LatestRuns
 from ml_janitor.report import telemetry
 from ml_janitor.scheduled.watch import ScheduleWatch
 from synthesis import SLACK, TO_ARM, Synthesised, synthesise
@@ -241,21 +241,35 @@ def test_a_schedule_may_be_silent_between_two_runs_however_rare_it_is(schedule: 
 
 
 def test_what_never_ran_is_missed_once_it_could_have_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """And a region that was never swept, where others were."""
-    table = MemoryTable()
-    latest = LatestRecords(table)
+    """And a region that was never swept, or the longest ago; of an organization its runs."""
+    latest, runs = LatestRecords(MemoryTable()), LatestRuns(MemoryTable())
     others = {one.name: {"enabled": one.name == "idle-endpoints"} for one in Settings.parse({}).enabled()}
-    look = ScheduleWatch(
-        settings=Settings.parse({"detectors": others}),
-        latest=latest,
-        runs=LatestRuns(table),
-        account=ACCOUNT,
-        regions=(REGION, "eu-west-1"),
-        logger=Logger(service="test", logger_handler=None),
-    )
-    assert look.look(NOW) == {"missed": []}
-    sweep = Sweep(detector="idle-endpoints", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN)
-    latest.remember(sweep, NOW + 20 * HOUR)
-    assert look.look(NOW + 27 * HOUR) == {"missed": []}
-    assert look.look(NOW + 27 * HOUR + MINUTE) == {"missed": ["digest", "idle-endpoints"]}
+
+    def missed(hours: float, **more: Any) -> list[str]:
+        look = ScheduleWatch(
+            settings=Settings.parse({"detectors": others, **more}),
+            latest=latest,
+            runs=runs,
+            account=ACCOUNT,
+            regions=(REGION, "eu-west-1"),
+            logger=Logger(service="test", logger_handler=None),
+        )
+        found: list[str] = look.look(NOW + timedelta(hours=hours))["missed"]
+        return found
+
+    def swept(region: str, hours: float) -> None:
+        sweep = Sweep(detector="idle-endpoints", account=ACCOUNT, region=region, mode=Mode.DRY_RUN)
+        latest.remember(sweep, NOW + timedelta(hours=hours))
+
+    assert missed(0) == []
+    swept(REGION, 20)
+    assert missed(27) == []
+    assert missed(27.1) == ["digest", "idle-endpoints"]
     assert '"SweepsMissed":[2.0]' in capsys.readouterr().out
+    swept("eu-west-1", 26)
+    latest.digested(ACCOUNT, NOW + 26 * HOUR)
+    assert missed(47) == []
+    assert missed(47.1, bill=EVERYTHING["bill"]) == ["bill", "idle-endpoints"]
+    at = NOW + 30 * HOUR
+    runs.begun(LastRun(detector="idle-endpoints", time=at, key="", accounts=1, begun=at))
+    assert missed(47.1, organization=EVERYTHING["organization"]) == []

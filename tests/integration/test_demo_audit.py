@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,8 @@ from ml_janitor.core.results import Report, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_detectors
+from ml_janitor.report.finding_words import proposed_action
+from ml_janitor.report.html import short_action
 from ml_janitor.report.json import report_document
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
@@ -109,8 +112,10 @@ def test_it_says_what_nobody_can_tell(detector: type[Detector[Any]], report: Rep
     assert unknown == of(detector, demo.UNKNOWN).keys()
 
 
-def test_every_verdict_has_a_reason(report: Report) -> None:
+def test_every_verdict_has_a_reason_and_every_action_begins_with_words(report: Report) -> None:
     assert [result.target.arn for result in report.results if not result.verdict.reason.strip()] == []
+    actions = {short_action(proposed_action(result)) for result in report.findings}
+    assert [action for action in actions if not action or re.search(r"=|--|\baws\b", action)] == []
 
 
 @pytest.mark.parametrize(("detector", "monthly"), [("idle-endpoints", 9_200), ("idle-notebooks", 4_800)])

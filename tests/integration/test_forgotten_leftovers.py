@@ -151,7 +151,7 @@ def test_all_bytes_that_arrived_within_the_retention_are_taken_off(account: Acco
 
     reason = findings(aws)["/aws/sagemaker/TrainingJobs"].reason
 
-    assert "holds 50.0 GB, of which at least 30.0 GB are older than 90 days" in reason
+    assert "holds 50 GB, of which at least 30 GB are older than 90 days" in reason
 
 
 def test_only_what_is_open_is_read_further(account: Account, aws: Aws, box: Control) -> None:

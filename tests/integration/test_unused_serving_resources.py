@@ -134,7 +134,7 @@ def test_what_nothing_uses_is_found_and_its_own_artifacts_are_counted(account: A
     assert words(aws) == UNUSED
     verdict = verdicts(swept(aws))[MODEL]
     shown = {one.signal: one.value for one in verdict.evidence}
-    assert shown["artifacts that no other model names"] == "2.0 KB"
+    assert shown["artifacts that no other model names"] == "2 KB"
     assert not any("artifacts" in one.signal for one in verdicts(swept(aws))[CONFIG].evidence)
 
 

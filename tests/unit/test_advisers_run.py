@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -104,11 +105,12 @@ def test_what_broke_beside_others_at_work_is_a_failure() -> None:
 
 
 def test_what_hangs_fails_alone_and_the_others_are_the_next_part(hang: Event) -> None:
-    world = Lambda({"b": hang.wait}, a_look=1)
+    world = Lambda({"b": hang.wait}, minutes=15.2, a_look=1)
     with pytest.raises(RunFailedError, match=r"^b: TimeoutError: it did not end in time$"):
         world.run()
     assert (world.swept, world.handed) == (["a", "b"], ["c"])
-    assert 0 <= world.minutes < 1
+    assert 0 < world.minutes < 1 / 3
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "b"] == [True]
 
 
 def test_what_takes_long_ends_while_the_others_are_handed_over(hang: Event) -> None:
@@ -136,6 +138,7 @@ def test_what_could_not_be_handed_over_has_failed() -> None:
         Lambda(minutes=3, taken=False).run()
 
 
-def test_the_state_machine_gets_the_rest_also_where_one_failed() -> None:
+def test_the_state_machine_gets_the_rest_also_where_one_failed(caplog: pytest.LogCaptureFixture) -> None:
     world = Lambda({"a": raising(ValueError("broke"))}, a_look=4)
     assert world.run(returns_rest=True)["rest"] == world.handed != []
+    assert [record.why for record in caplog.records] == ["a: ValueError: broke"]  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ PULLER = TransferCause("job", TransferWay.IMAGES, "serving")
     (line(PULLER), None, None, "name it by the registry of eu-central-1"),
     (
         line(TransferCause("vpc-1", TransferWay.NAT, "modify-vpc-endpoint --add"), to=""), None, None,
-        "aws ec2 modify-vpc-endpoint --add: it is free",
+        "and by the gigabyte): aws ec2 modify-vpc-endpoint --add",
     ),
 )  # fmt: skip
 def test_it_says_what_a_change_saves_net_and_the_change(
@@ -394,7 +394,7 @@ def test_what_was_seen_of_a_line_of_the_bill() -> None:
         "gigabytes a month": 10_000.0,
         "may cause it": "model search is given s3://catalog/",
         "how sure": "the only one known",
-        "data that is read": "1000.0 GB",
+        "data that is read": "1,000 GB",
     }
     assert shown(several)["may cause it"].endswith("s3://c2/ and 1 more")
     assert shown(several)["how sure"] == "one of 5"

@@ -129,7 +129,7 @@ def test_what_is_advised_and_why(
         == best.replace(" least:", " least of classes that are read at once:") + " in 12 months."
     )
     assert found.reasons[2:] == (
-        ("10.0 GB are in objects below 128 KB, which S3 does not move but to archives.",)
+        ("10 GB are in objects below 128 KB, which S3 does not move but to archives.",)
         if asked.get("small_too")
         else ()
     )

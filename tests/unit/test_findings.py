@@ -193,13 +193,15 @@ def test_a_warning_is_remembered_as_it_was_first_taken(desk: Desk) -> None:
     assert (entry.warned, entry.announced, entry.due) == (NOW, NOW, NOW + 6 * DAY)
     assert (entry.messages, entry.unmessaged) == ([CHANNEL], because("not yet"))
     assert "lasts longer" not in entry.said
+    written = desk.item()[WRITTEN_ATTRIBUTE]
+    desk.ledger.messaged(entry, DIRECT, late=NOW + 6 * DAY, due=NOW)
+    assert desk.item()[WRITTEN_ATTRIBUTE] != written
 
 
-def test_a_direct_message_brings_the_date_forward_in_a_signed_write(desk: Desk) -> None:
+def test_a_direct_message_brings_the_date_forward_once(desk: Desk) -> None:
     entry = desk.warned()
 
     assert (entry.due, entry.messages, entry.unmessaged) == (NOW + 3 * DAY, [CHANNEL, DIRECT], None)
-    assert WRITTEN_ATTRIBUTE in desk.item()
     with pytest.raises(ConditionFailedError):
         desk.ledger.messaged(entry, DIRECT, late=NOW + 6 * DAY, due=NOW)
     assert desk.entry().due == NOW + 3 * DAY
@@ -260,6 +262,35 @@ def test_what_concerns_a_warning_is_remembered_while_it_stands(
     else:
         assert "not_done" in expected
     assert desk.entry() == void
+
+
+def test_a_warning_that_changed_since_it_was_read_takes_no_press(desk: Desk) -> None:
+    entry = desk.warned()
+    desk.ledger.approve(entry, by="maria")
+    with pytest.raises(ConditionFailedError):
+        desk.ledger.make_due(entry, by="maria", now=NOW)
+
+
+@cases(
+    "changed, keyed, why",
+    ({}, True, None),
+    ({"due": NOW}, True, CauseCode.WARNING_INVALID),
+    ({"mac": ""}, True, CauseCode.WARNING_UNSIGNED),
+    ({}, False, None),
+)
+def test_only_a_signed_warning_counts(
+    desk: Desk, changed: dict[str, Any], *, keyed: bool, why: CauseCode | None
+) -> None:
+    """Without a key nothing is verified, and a decision fails."""
+    entry = replace(desk.warned(), **changed)
+    ledger = desk.ledger if keyed else Ledger(desk.table)
+
+    assert ledger.is_verified(entry) is (keyed and why is None)
+    if keyed:
+        assert ledger.unsigned_cause(entry) == (why and make_cause(why))
+    else:
+        with pytest.raises(LookupError, match="no signing key"):
+            ledger.unsigned_cause(entry)
 
 
 def test_a_void_warning_leaves_nothing_but_what_its_message_has_to_say(desk: Desk) -> None:

@@ -55,16 +55,16 @@ def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed:
 
 @cases(
     "candidate, verdict, reason",
-    (group(), "found", "holds 800.0 GB, of which at least 700.0 GB are older than 90 days"),
-    (group(Absent()), "found", "at least 800.0 GB"),
+    (group(), "found", "holds 800 GB, of which at least 700 GB are older than 90 days"),
+    (group(Absent()), "found", "at least 800 GB"),
     (group(Unreadable("throttled")), "unknown", "throttled"),
     (group(kept=365), "kept", "for 365 days"),
     (group(delivered=True), "kept", "stores nothing"),
-    (group(created=NOW - 90 * DAY), "found", "at least 700.0 GB"),
+    (group(created=NOW - 90 * DAY), "found", "at least 700 GB"),
     (group(created=NOW - 90 * DAY + SECOND), "kept", "judged from 90 days on"),
-    (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1.0 GB on"),
-    (group(stored=GB, arrived=Absent()), "found", "at least 1.0 GB"),
-    (group(799.0 * GB), "found", "at least 1.0 GB"),
+    (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1 GB on"),
+    (group(stored=GB, arrived=Absent()), "found", "at least 1 GB"),
+    (group(799.0 * GB), "found", "at least 1 GB"),
     (group(799.0 * GB + 1), "kept", "may all have arrived"),
     (group(9000.0 * GB), "kept", "may all have arrived"),
 )
@@ -114,11 +114,11 @@ def repository(
 @cases(
     "candidate, verdict, reason",
     (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
-    (repository(), "found", "only they hold 3.0 GB"),
+    (repository(), "found", "only they hold 3 GB"),
     (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
     (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),
     (repository(named=frozenset()), "kept", "other services may"),
-    (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3.0 GB"),
+    (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3 GB"),
     (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
     (repository(made_of=Unreadable("denied")), "unknown", "denied"),
     (repository(made_of=NotRead()), "kept", "every image is named"),
@@ -273,9 +273,9 @@ def output(user: object = Absent(), held: object = None) -> JobOutput:
 
 @cases(
     "candidate, smallest, verdict, reason",
-    (output(held={"STANDARD": GB}), 1, "found", "ended as Stopped 199 days ago and left 1.0 GB"),
-    (output(held={"STANDARD": GB - 1}), 1, "kept", "judged from 1.0 GB on"),
-    (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), 1, "found", "left 1.0 GB"),
+    (output(held={"STANDARD": GB}), 1, "found", "ended as Stopped 199 days ago and left 1 GB"),
+    (output(held={"STANDARD": GB - 1}), 1, "kept", "judged from 1 GB on"),
+    (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), 1, "found", "left 1 GB"),
     (output(), 1, "kept", "it left 0 bytes"),
     (output(), 0, "kept", "it left 0 bytes"),
     (output(held=Unreadable("denied")), 1, "unknown", "denied"),
@@ -291,7 +291,7 @@ def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: 
 
 @cases(
     "candidate, evidence, steps",
-    (group(), {"stored": "800.0 GB", "arrived in 90 days": "100.0 GB"}, ("it keeps every event for ever",)),
+    (group(), {"stored": "800 GB", "arrived in 90 days": "100 GB"}, ("it keeps every event for ever",)),
     (
         repository(
             OLD, image("c"), NEW, made_of={**MADE_OF, "sha256:" + "c" * 64: ImageManifest({"l": GB}, ())}
@@ -299,14 +299,14 @@ def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: 
         {
             "images": 3,
             "unused images": 2,
-            "bytes that only they hold": "4.0 GB",
+            "bytes that only they hold": "4 GB",
             "unused": "sha256:" + "c" * 64,
         },
         (),
     ),
     (
         output(held={"STANDARD": GB}),
-        {"status": "Stopped", "folder": "s3://models/out/churn-1/", "bytes": "1.0 GB"},
+        {"status": "Stopped", "folder": "s3://models/out/churn-1/", "bytes": "1 GB"},
         ("no model, package, endpoint, pipeline or other job refers to it",),
     ),
     ids=["group", "repository", "output"],

@@ -51,7 +51,9 @@ def test_what_a_hang_would_cost_is_no_saving() -> None:
     assert (decided.cost.monthly_usd, decided.cost.accrued_usd) == (None, None)
     assert decided.cost.exposure_usd == Decimal("45.056")
     assert "which would cost $45.06" in decided.reason
-    assert "MaxRuntimeInSeconds to 28800 (8 hours)" in decided.action
+    assert decided.action.startswith(
+        "limit the run time to 8 hours: set StoppingCondition.MaxRuntimeInSeconds to 28800 "
+    )
 
 
 def test_a_run_of_seconds_keeps_an_hour() -> None:

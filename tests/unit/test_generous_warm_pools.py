@@ -64,7 +64,9 @@ def test_it_saves_what_pools_were_billed_beyond_the_proposed_time() -> None:
     hours = Decimal(6 * 2) * Decimal("3.75") * 730 / (60 * 24)
     assert decided.cost.monthly_usd == pytest.approx(hours * Decimal("1.408"))
     assert decided.confidence is Confidence.LIKELY
-    assert decided.action == "set ResourceConfig.KeepAlivePeriodInSeconds to 900 where the job is created"
+    assert decided.action == (
+        "shorten the warm pool: set ResourceConfig.KeepAlivePeriodInSeconds to 900 where the job is created"
+    )
 
 
 def test_pools_of_real_jobs(box: Control, session: boto3.Session, aws: Aws) -> None:
@@ -76,6 +78,7 @@ def test_pools_of_real_jobs(box: Control, session: boto3.Session, aws: Aws) -> N
 
     assert decided.cost
     assert decided.cost.monthly_usd == pytest.approx(Decimal(16 * 730) / 1440 * Decimal("7.09"))
+    assert decided.action.startswith("drop the warm pool: ")
     assert decided.action.endswith("to 0 where the job is created, or leave it out")
 
 

@@ -105,8 +105,8 @@ def test_what_is_a_step_already_is_only_cached() -> None:
 
     assert isinstance(step, Finding)
     assert isinstance(job, Finding)
-    assert step.action.startswith("set CacheConfig (Enabled=true")
-    assert job.action.startswith("make it a step of a pipeline, and set CacheConfig")
+    assert step.action.startswith("reuse its result: set CacheConfig (Enabled=true")
+    assert ": make it a step of a pipeline, and set CacheConfig" in job.action
 
 
 def test_what_was_seen_of_runs_and_as_much_as_is_worth_a_change() -> None:

@@ -81,7 +81,7 @@ def test_a_row_tells_all_of_a_finding() -> None:
         "team": "risk",
         "confidence": "proven",
         "reason": "nobody calls it",
-        "action": "delete the endpoint",
+        "action": "Delete the endpoint",
         "monthly": 365.0,
         "accrued": 0.0,
         "status": "dry run",
@@ -264,9 +264,9 @@ def test_the_page_begins_with_what_was_found() -> None:
         "1 could not be judged, and is kept",
         "Largest findings",
         "$1,204 a month",
-        "e-1 maria: delete the endpoint",
+        "e-1 Delete the endpoint (maria)",
         "$20.00 so far",
-        "e-4 maria: delete the endpoint",
+        "e-4 Delete the endpoint (maria)",
         "Top owners",
         "maria",
         "$1,204 a month and $20.00 so far",
@@ -301,14 +301,14 @@ def test_the_first_screen_names_what_costs_most_and_who_owns_most() -> None:
 
 @cases(
     "action, short",
-    ("delete the endpoint (its configuration stays)", "delete the endpoint"),
-    ("aws s3 rm --recursive s3://models/a/", "aws s3 rm"),
-    ("buy spot: set EnableManagedSpotTraining=true, and more", "buy spot"),
+    ("delete the endpoint (its configuration stays)", "Delete the endpoint"),
+    ("delete the folder: aws s3 rm --recursive s3://models/a/", "Delete the folder"),
+    ("buy spot: set EnableManagedSpotTraining=true, and more", "Buy spot"),
     (
-        "AllTraffic: InstanceType=ml.c5.xlarge and one instance, then update",
-        "AllTraffic: InstanceType=ml.c5.xlarge and one instance",
+        "run variant a on 1 to 2 ml.c5.xlarge: a new endpoint configuration, then update",
+        "Run variant a on 1 to 2 ml.c5.xlarge",
     ),
-    ("stop it; what it wrote stays", "stop it"),
+    ("stop it; what it wrote stays", "Stop it"),
 )
 def test_an_action_is_shortened_to_its_first_clause(action: str, short: str) -> None:
     assert short_action(action) == short

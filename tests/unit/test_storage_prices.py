@@ -69,9 +69,9 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
 @cases(
     "size, text",
     (0, "0 bytes"),
-    (1023, "1023 bytes"),
-    (1024, "1.0 KB"),
-    (1024**3 - 1, "1.0 GB"),
+    (1023, "1,023 bytes"),
+    (1024, "1 KB"),
+    (1024**3 - 1, "1 GB"),
     (4 * GB + GB // 5, "4.2 GB"),
 )
 def test_sizes_for_a_reader(size: int, text: str) -> None:

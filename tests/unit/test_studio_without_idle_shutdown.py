@@ -124,7 +124,7 @@ def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: st
     decided = of_type(Finding, StudioWithoutIdleShutdown(proposed_minutes=90).decide(judged, NOW))
 
     *words, settings = shlex.split(decided.action)
-    assert " ".join(words) == f"aws sagemaker {command}"
+    assert " ".join(words) == f"stop idle apps after 90 minutes: aws sagemaker {command}"
     idle = json.loads(settings)[member]["AppLifecycleManagement"]["IdleSettings"]
     own: dict[str, Any] = {} if judged.target.kind == "space" else {"LifecycleManagement": "ENABLED"}
     assert idle == own | {"IdleTimeoutInMinutes": 90}

@@ -16,17 +16,18 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, Thing, thing, waste
+from fakes import UNTELLABLE, Thing, target_at, thing, waste
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Change, Mode
-from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.aws.tags import GET_RESOURCES
+from ml_janitor.core.model import Change, Kept, Mode, Value
+from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from narrowing import not_none
-from standin import ARMED, DAY, Cleaner, Nights, NoArchive, Sparing, in_memory
+from standin import ARMED, DAY, DENIED, Cleaner, Nights, NoArchive, Sparing, by_name, in_memory
 from tables import cases
 
 ABROAD = "eu-west-1"
@@ -150,6 +151,90 @@ def test_nobody_is_told_without_anybody_who_listens(world: World) -> None:
     runner = replace(world.runner(), tell=None)
     assert runner.sweep(world.nights.detector, [world.nights.aws], now=NOW).new == 2
     assert {one.announced for one in world.nights.ledger.entries("cellar", ACCOUNT, REGION)} == {None}
+
+
+class Tagging:
+    """The tagging API, where owners speak after the sweep read their tags."""
+
+    def __init__(self) -> None:
+        self.tags: dict[str, dict[str, str]] = {}
+        self.asked: list[str] = []
+        self.fails = False
+
+    def get_resources(self, ResourceARNList: list[str]) -> dict[str, Any]:  # noqa: N803
+        if self.fails:
+            raise DENIED
+        self.asked += ResourceARNList
+        return {
+            "ResourceTagMappingList": [
+                {"ResourceARN": arn, "Tags": [{"Key": key, "Value": own[key]} for key in own]}
+                for arn in ResourceARNList
+                if (own := self.tags.get(arn)) is not None
+            ]
+        }
+
+
+@cases("armed", True, False)
+@cases("where", "the thing", "its source", "a part", "the whole")
+@cases(
+    "said, kept",
+    ({"Janitor:Keep": "mine"}, "tagged Janitor:Keep=mine"),
+    ({"janitor:keep-until": "2026-12-24"}, "tagged janitor:keep-until=2026-12-24"),
+    ({"managed-by": "terraform"}, None),
+    ({"owner": "bo"}, None),
+    (None, "its tags could not be read"),
+)
+def test_owners_may_speak_until_they_are_told(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    said: dict[str, str] | None,
+    kept: str | None,
+    where: str,
+    armed: bool,
+) -> None:
+    world.acts, nights, tagging = armed, world.nights, Tagging()
+    monkeypatch.setattr(Aws, "client", lambda *_: tagging)
+    read = {"environment": "dev", "owner": "anna"}
+    for name in ("lamp", "chair"):
+        about = thing(name, waste(), Value(read, GET_RESOURCES))
+        source, part, whole = (target_at(f"{kind}/of-{name}") for kind in ("source", "part", "whole"))
+        own = replace(about.target, tag_sources=(source.arn,))
+        nights.world.things[name] = replace(about, target=own, takes_along=(part,), belongs_to=(whole,))
+    of = {"the thing": "thing/lamp", "its source": "source/of-lamp", "a part": "part/of-lamp"}
+    tagging.fails = said is None
+    tagging.tags = {target_at(of.get(where, "whole/of-lamp")).arn: said or {}}
+
+    results = by_name(world.sweep())
+
+    told = nights.postman.carried + [name for heard, *_ in world.listener.heard for name in heard]
+    everything = said is None
+    assert ("lamp" in told, "chair" in told) == (kept is None, not everything)
+    assert len(told) == len(set(told))
+    entry = nights.entries()["lamp"]
+    assert (entry.open, entry.announced is None) == (kept is None or everything, kept is not None)
+    lamp = results["lamp"]
+    twice = armed and lamp.outcome is Outcome.ADVISED  # spared, and announced
+    assert everything or len(tagging.asked) == 8 + 4 * twice
+    if kept is not None:
+        assert isinstance(lamp.verdict, Kept)
+        assert kept in lamp.verdict.reason
+        assert (lamp.verdict.unknown, lamp.outcome) == (everything, Outcome.KEPT)
+        assert last(world).found == (0 if everything else 1)
+    elif "owner" in (said or {}):
+        assert lamp.owner == ("bo" if where in {"the thing", "its source"} else "anna")
+    elif armed:
+        spared = where != "the whole"
+        assert (lamp.outcome, lamp.why) == (
+            (Outcome.ADVISED, CauseCode.MANAGED) if spared else (Outcome.WARNED, None)
+        )
+    tagging.fails, nights.clock = False, nights.clock + DAY
+    if everything:
+        world.sweep()
+        assert {*nights.postman.carried, *(name for heard, *_ in world.listener.heard for name in heard)} == {
+            "lamp",
+            "chair",
+        }
 
 
 def full_shelf(world: World) -> None:

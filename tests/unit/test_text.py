@@ -94,13 +94,13 @@ def test_words_in_a_sentence() -> None:
 @cases(
     "size, text",
     (0, "0 bytes"),
-    (1023, "1023 bytes"),
-    (1024, "1.0 KB"),
-    (1024**2 - 52, "1023.9 KB"),
-    (1024**2 - 51, "1.0 MB"),
+    (1023, "1,023 bytes"),
+    (1024, "1 KB"),
+    (1024**2 - 52, "1,023.9 KB"),
+    (1024**2 - 51, "1 MB"),
     (1024**3 * 9 // 2, "4.5 GB"),
-    (1024**5, "1.0 PB"),
-    (5000 * 1024**5, "5000.0 PB"),
+    (1024**5, "1 PB"),
+    (5000 * 1024**5, "5,000 PB"),
 )
 def test_sizes_are_binary(size: int, text: str) -> None:
     assert format_size(size) == text

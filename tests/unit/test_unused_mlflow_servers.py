@@ -86,8 +86,8 @@ def test_what_the_finding_says() -> None:
         "no price list of tracking servers is known here",
     )
     assert decided.action == (
-        "aws sagemaker stop-mlflow-tracking-server --tracking-server-name runs:"
-        " start-mlflow-tracking-server turns it on again"
+        "stop the tracking server (start-mlflow-tracking-server turns it on again):"
+        " aws sagemaker stop-mlflow-tracking-server --tracking-server-name runs"
     )
     assert (decided.noun, decided.to_prove) == (
         "unused MLflow server",

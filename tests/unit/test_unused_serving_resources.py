@@ -82,7 +82,7 @@ def fields_of(target: Target) -> dict[str, Any]:
 
 @cases(
     "artifacts, value, error",
-    (Value(3 * 1024**3, "s3:ListObjectsV2"), "3.0 GB", None),
+    (Value(3 * 1024**3, "s3:ListObjectsV2"), "3 GB", None),
     (Unreadable("AccessDenied", "s3:ListObjectsV2"), None, "AccessDenied"),
 )
 def test_the_size_of_artifacts_is_known(artifacts: Signal[int], value: str | None, error: str | None) -> None:

@@ -66,8 +66,8 @@ def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None
 
 @cases(
     "judged, confidence, command",
-    (notebook(), Confidence.PROVEN, "delete-notebook-instance --notebook-instance-name eda:"),
-    (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk:"),
+    (notebook(), Confidence.PROVEN, "delete-notebook-instance --notebook-instance-name eda"),
+    (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk"),
 )
 def test_the_change_is_a_command(judged: UnusedVolume, confidence: Confidence, command: str) -> None:
     decided = of_type(Finding, UnusedVolumes().decide(judged, NOW))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ml_janitor.acting import savings
 from ml_janitor.acting.acting import mark_refused_findings
 from ml_janitor.acting.undoing import is_undoable
+from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
+from ml_janitor.engine.run import heed_owners
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -145,6 +148,8 @@ class CleanupRun:
             with self.failures.survived("what is left could not be remembered"):
                 self.parts.ledger.latest.left(sweep, now)
         if self.parts.warner is not None:
+            unwarned = {result.target.key for result in sweep.results if result.why is CauseCode.UNWARNED}
+            sweep = self.heeded(known._replace(sweep=sweep), unwarned, policy, now).sweep
             with self.failures.survived("the warnings could not be sent"):
                 sweep, problems, error = self.parts.warner(
                     sweep, entries, policy.armed(self.detector.name), now=now
@@ -154,6 +159,25 @@ class CleanupRun:
                 if error is not None:
                     raise error
         self._update_messages(lambda follow: follow(sweep, known.recorded))
+        return known._replace(sweep=sweep)
+
+    def heeded(
+        self, known: SweptRegion, keys: AbstractSet[str], policy: RunPolicy, now: datetime
+    ) -> SweptRegion:
+        """Return *known*, where owners may have tagged the findings with *keys* meanwhile; close the kept."""
+        sweep = heed_owners(known.aws, known.sweep, keys, now=now, policy=policy)
+        kept = {
+            result.target.key: result.verdict
+            for result in sweep.results
+            if result.target.key in keys and isinstance(result.verdict, Kept)
+        }
+        if kept:
+            with self.failures.survived("what owners keep could not be remembered"):
+                for key, verdict in kept.items():
+                    if not verdict.unknown and (entry := known.recorded.entries.get(key)) is not None:
+                        why = make_cause(CauseCode.NO_LONGER_WASTE, verdict.reason)
+                        self.parts.ledger.close(entry, why, now)
+                self.parts.ledger.latest.left(sweep, now)
         return known._replace(sweep=sweep)
 
     def _disarmed(self, acting: Acting, known: SweptRegion) -> SweptRegion:

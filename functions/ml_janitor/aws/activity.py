@@ -70,7 +70,7 @@ class MetricSeries:
     @property
     def total(self) -> float:
         """Return the sum of all datapoints: a window may fall into several buckets."""
-        return sum(self.values)
+        return sum(value for _, value in self.points)
 
     @property
     def last_above_zero(self) -> datetime | None:

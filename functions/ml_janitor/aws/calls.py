@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from http import HTTPStatus
 from itertools import chain
 from sys import intern
@@ -160,12 +160,18 @@ def parse_utc(timestamp: str | float) -> datetime:
     from botocore.utils import parse_timestamp
 
     if isinstance(timestamp, int | float):
-        return datetime.fromtimestamp(timestamp, UTC)
+        return _from_seconds(timestamp)
     try:
         read = datetime.fromisoformat(timestamp)
     except ValueError:  # a header's "Wed, 21 Oct 2026 07:28:00 GMT", or seconds
         read = parse_timestamp(timestamp)
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+@lru_cache(maxsize=4096)
+def _from_seconds(seconds: float) -> datetime:
+    """Return a time in UTC. Equal times are kept once: series of metrics repeat the hours of a window."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 OBJECT_PARSERS: Mapping[str, Callable[[str], Any]] = {

@@ -154,6 +154,11 @@ class Aws:
         """Return the same account and region for acting and undoing. Only the engine calls this method."""
         return self._again(may_write=True, shared=None, aided=False)
 
+    def unshared(self) -> Aws:
+        """Return the same account and region, for reading tags as they are now."""
+        shared = self._shared is not None and "resourcegroupstaggingapi" in self._shared.services
+        return self._again(shared=None) if shared else self
+
     def at(self, region: str) -> Aws:
         """Return the same account in another *region*, for reading charges that belong to another region."""
         return self if region == self.region else self._again(region=region)

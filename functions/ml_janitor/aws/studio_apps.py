@@ -296,7 +296,8 @@ def _tagged(
     layers = {word: read.value for word, read in above.items() if isinstance(read, Value)}
     merged, inherited = inherit_tags(own_tags, layers)
     source = own.source if isinstance(own, Value) else ""
-    return replace(app, target=replace(app.target, tags=Value(merged, source)), inherited=inherited)
+    target = replace(app.target, tags=Value(merged, source), tag_sources=tuple(_above(app).values()))
+    return replace(app, target=target, inherited=inherited)
 
 
 def inherit_tags(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:

@@ -246,7 +246,8 @@ class Target:
     """
     The resource of a candidate.
 
-    Identity is ARN + creation time: a re-created resource with an old name starts from nothing.
+    Identity is ARN + creation time: a re-created resource with an old name starts from nothing. Among its
+    *tags* are those that it inherits from the ARNs *tag_sources*, the nearest first.
     """
 
     arn: str
@@ -256,6 +257,7 @@ class Target:
     region: str
     created: datetime | None
     tags: Signal[Tags] = field(default_factory=NotRead)
+    tag_sources: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def key(self) -> str:

@@ -206,8 +206,8 @@ def person_name(by: str) -> str:
 
 
 def format_size(size: int) -> str:
-    """Format *size* in its largest binary unit, as S3's console and bills do: "4.2 GB"."""
+    """Format *size* in its largest binary unit, as S3's console and bills do: "4.2 GB", "1,000 GB"."""
     amount, unit = float(size), 0
     while round(amount, 1) >= 1024 and unit < len(DATA_UNITS) - 1:
         amount, unit = amount / 1024, unit + 1
-    return f"{amount:.1f} {DATA_UNITS[unit]}" if unit else f"{size} bytes"
+    return f"{f'{amount:,.1f}'.removesuffix('.0')} {DATA_UNITS[unit]}"

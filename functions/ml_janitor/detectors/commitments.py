@@ -209,10 +209,9 @@ class Commitments(Detector[SteadyUse]):
             f"else would change"
             f" been covered{_left_out(candidate.unread)}",
             Confidence.LIKELY,
-            action="aws savingsplans create-savings-plan"
-            f" --savings-plan-offering-id {quote_shell(candidate.offering)}"
-            f" --commitment {more:.3f}, a {candidate.plan} Savings Plan for a year, nothing paid in advance:"
-            " it cannot be cancelled",
+            action=f"buy a {candidate.plan} Savings Plan (for a year, nothing paid in advance; it cannot be"
+            " cancelled): aws savingsplans create-savings-plan"
+            f" --savings-plan-offering-id {quote_shell(candidate.offering)} --commitment {more:.3f}",
             cost=Cost.saving(
                 monthly,
                 DESCRIBE_RATES,

@@ -274,8 +274,8 @@ _CHANGES_BY_WAY = {
     TransferWay.IMAGES: "keep an image that is used in {to} there, once: name it by the registry of "
     "{to}, and limit"
     " the registry's replication to repositories that are pulled there ({about})",
-    TransferWay.NAT: "aws ec2 {about}: it is free; interface endpoints for other services cost by the hour"
-    " and zone, and by the gigabyte",
+    TransferWay.NAT: "give S3 a gateway endpoint (free; interface endpoints for other services cost by the"
+    " hour and zone, and by the gigabyte): aws ec2 {about}",
 }
 _PROOFS_BY_WAY = {
     TransferWay.READS: "server access logs or CloudTrail data events of the bucket, which name the reader",

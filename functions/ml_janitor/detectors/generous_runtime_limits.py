@@ -88,7 +88,7 @@ class GenerousRuntimeLimits(FamilyAdviser):
             f" for {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a"
             f" limit of {self.headroom:g} times the longest run, {exposed}",
             Confidence.LIKELY,
-            action=f"set StoppingCondition.MaxRuntimeInSeconds to {int(proposed.total_seconds())}"
-            f" ({_hours(proposed)}) where the job is created",
+            action=f"limit the run time to {_hours(proposed)}: set StoppingCondition.MaxRuntimeInSeconds to"
+            f" {int(proposed.total_seconds())} where the job is created",
             cost=Cost.exposed(dollars, candidate.price.source),
         )

@@ -71,8 +71,8 @@ class GenerousWarmPools(FamilyAdviser):
             f"{format_age(max(span for _, span in pools))} each while"
             f" they waited, and {longest}",
             Confidence.LIKELY,
-            action="set ResourceConfig.KeepAlivePeriodInSeconds to"
-            f" {int(proposed.total_seconds())} where the job is created"
-            + ("" if proposed else ", or leave it out"),
+            action=f"{'shorten' if proposed else 'drop'} the warm pool: set"
+            f" ResourceConfig.KeepAlivePeriodInSeconds to {int(proposed.total_seconds())} where the job is"
+            " created" + ("" if proposed else ", or leave it out"),
             cost=Cost.saving(monthly, candidate.price.source),
         )

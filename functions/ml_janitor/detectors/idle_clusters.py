@@ -157,11 +157,12 @@ class IdleClusters(Detector[ComputeCluster]):
         return rule.found(
             f"no check of {format_age(self.idle_for)} found a task or a job, and nothing ends it",
             Confidence.LIKELY,
-            action=f"aws emr put-auto-termination-policy --cluster-id {quote_shell(identity)}"
+            action=f"end it after {format_age(self.proposed)} without use:"
+            f" aws emr put-auto-termination-policy --cluster-id {quote_shell(identity)}"
             f" --auto-termination-policy IdleTimeout={seconds}"
             if _ends_itself(candidate.release)
-            else f"aws emr terminate-clusters --cluster-ids {quote_shell(identity)},"
-            " once what is needed of HDFS is in S3",
+            else "terminate the cluster once what is needed of HDFS is in S3:"
+            f" aws emr terminate-clusters --cluster-ids {quote_shell(identity)}",
             cost=Cost.saving(None, "EMR has no price list here"),
             noun="idle EMR cluster",
             to_prove="that nobody works on it outside of YARN, in a shell or a Python kernel",

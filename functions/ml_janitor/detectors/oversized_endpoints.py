@@ -134,7 +134,7 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
             f"with {self.headroom:.0%} to spare at every peak of {format_age(LOAD_WINDOW)}, "
             + "; ".join(self.words(proposal) for proposal in proposals),
             Confidence.LIKELY,
-            action="; ".join(f"{proposal.served.name}: {proposal.change}" for proposal in proposals),
+            action="; ".join(proposal.change for proposal in proposals),
             cost=Cost.saving(monthly, ", ".join(sorted(listed)), once_usd=sum(once, Decimal(0))),
             to_prove="a load test of the model on the proposed instances, as Inference Recommender makes it",
         )
@@ -175,8 +175,8 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         if quiet >= _LEAST_QUIET_HOURS and now.hourly_usd * quiet / _HOURS_PER_WEEK > saved:
             best, saved = now, now.hourly_usd * quiet / _HOURS_PER_WEEK
             change = (
-                f"delete it for the {quiet} hours a week in which no request comes, and make it again from"
-                " its configuration, both by EventBridge Scheduler"
+                f"run it only when requests come: delete it for the {quiet} hours a week in which no request"
+                " comes, and make it again from its configuration, both by EventBridge Scheduler"
             )
         if saved * HOURS_PER_MONTH >= Decimal(self.min_saving):
             return FleetProposal(served, best, saved, change)
@@ -223,7 +223,8 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         steps = []
         if served.hosts:
             return (
-                "a new endpoint configuration with ManagedInstanceScaling={Status=ENABLED,MinInstanceCount=0,"
+                f"let variant {served.name} scale down to no instance: a new endpoint configuration with"
+                " ManagedInstanceScaling={Status=ENABLED,MinInstanceCount=0,"
                 f"MaxInstanceCount={high}}}, and MinCapacity=0 for the copies of its inference components"
             )
         if fleet.size.type != served.type or fleet.steady:
@@ -239,7 +240,9 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
                 f" sagemaker:variant:DesiredInstanceCount --min-capacity {low} --max-capacity {high}, and a"
                 " target-tracking policy or scheduled actions for it"
             )
-        return ", then ".join(steps)
+        return (
+            f"run variant {served.name} on {_range(fleet.counts)} {fleet.size.type}: {', then '.join(steps)}"
+        )
 
 
 def _recommended(aws: Aws, newest: Mapping[str, str], models: Iterable[str | None]) -> Iterator[str]:

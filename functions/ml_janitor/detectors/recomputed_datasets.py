@@ -236,7 +236,8 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             f"parameters: all but"
             f" the first, {hours:,.0f} hours of {candidate.instance}, computed it again",
             Confidence.LIKELY,
-            action=("" if candidate.piped else "make it a step of a pipeline, and ")
+            action="reuse its result: "
+            + ("" if candidate.piped else "make it a step of a pipeline, and ")
             + "set CacheConfig (Enabled=true, ExpireAfter as long as its inputs stay the same) in the step;"
             " caching compares addresses and not objects, so give new data a new prefix. Put what several"
             " jobs need into a feature store",

@@ -217,7 +217,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
     def change(self, name: str, served: EndpointVariant, size: tuple[int, int]) -> str:
         """Return the steps: an endpoint cannot be made serverless in place."""
         return (
-            f"create an endpoint configuration for {served.model} with"
+            f"make it serverless: create an endpoint configuration for {served.model} with"
             f" ServerlessConfig={{MemorySizeInMB={size[0] * 1024},MaxConcurrency={size[1]}}}, create an"
             f" endpoint {name}-serverless from it, test its first and its slowest request, lead the callers"
             f" over, then delete {name} (it cannot be changed in place)"

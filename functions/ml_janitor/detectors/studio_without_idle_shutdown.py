@@ -227,7 +227,8 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
         domain, _, name = candidate.target.arn.partition("/")[2].partition("/")
         named = f" {_CLI_OPTIONS[kind]} {quote_shell(name)}" if kind in _CLI_OPTIONS else ""
         values = "".join(f" --{option} {quote_shell(json.dumps(value))}" for option, value in options.items())
-        return f"aws sagemaker update-{kind} --domain-id {quote_shell(domain)}{named}{values}"
+        command = f"aws sagemaker update-{kind} --domain-id {quote_shell(domain)}{named}{values}"
+        return f"stop idle apps after {idle['IdleTimeoutInMinutes']} minutes: {command}"
 
 
 def _entry(

@@ -125,8 +125,8 @@ class UnusedMlflowServers(Detector[MlflowServer]):
             f"nobody opened or started it, and nothing was stored below its artifact store, for"
             f" {format_age(self.idle_for)}",
             Confidence.LIKELY,
-            action=f"aws sagemaker stop-mlflow-tracking-server --tracking-server-name {quote_shell(name)}:"
-            " start-mlflow-tracking-server turns it on again",
+            action="stop the tracking server (start-mlflow-tracking-server turns it on again):"
+            f" aws sagemaker stop-mlflow-tracking-server --tracking-server-name {quote_shell(name)}",
             cost=Cost.saving(None, "no price list of tracking servers is known here"),
             noun="unused MLflow server",
             to_prove="that no client logs to it, such as by the start times that its own SearchRuns returns",

@@ -172,7 +172,8 @@ class UnusedVolumes(Detector[UnusedVolume]):
                 else f"it has been stopped for {format_age(idle)}"
             ),
             Confidence.LIKELY if space else Confidence.PROVEN,
-            action=f"copy what is still needed to S3, then aws sagemaker {delete}: all files on it are lost",
+            action=f"delete the {'space' if space else 'notebook instance'} (copy what is still needed to S3"
+            f" first: all files on it are lost): aws sagemaker {delete}",
             cost=Cost.saving(monthly, candidate.price.source),
             since=candidate.changed,
             to_prove="that nobody needs its files, which only its owner knows" if space else "",

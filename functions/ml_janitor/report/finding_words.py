@@ -82,9 +82,14 @@ def payback_and_risk(cost: Cost | None) -> list[str]:
     """List what sums leave out: when a change pays back its one-time cost, and the cost of an accident."""
     payback, exposure = (cost.payback, cost.exposure_usd) if cost else (None, None)
     return [
-        *([f"paid back in {format_age(payback)}"] if payback else []),
+        *([payback_text(payback)] if payback else []),
         *([f"{format_usd(exposure)} at risk"] if exposure else []),
     ]
+
+
+def payback_text(payback: timedelta) -> str:
+    """Say when a change has paid back its one-time cost; the hour does not matter."""
+    return f"paid back in {format_age(payback)}" if payback > timedelta(days=1) else "paid back within a day"
 
 
 def place_text(where: Target | Sweep, *, accounts: bool) -> str:

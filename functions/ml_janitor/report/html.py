@@ -225,13 +225,9 @@ def person_alone(owner: str, of: Iterable[Result]) -> str:
 
 
 def short_action(action: str) -> str:
-    """Return the first clause of *action*; of a command, the service and the operation."""
-    text = escape_text(action, 300)
-    if command := re.match(r"aws \S+ \S+", text):
-        return command[0]
-    clause = re.split(r" \(|; |, ", text, maxsplit=1)[0]
-    head, colon, _ = clause.partition(": ")
-    return head if colon and " " in head else clause
+    """Return the first words of *action*, without its command, members and remarks."""
+    words = re.split(r" \(|[;,:] ", escape_text(action, 300), maxsplit=1)[0]
+    return words[:1].upper() + words[1:]
 
 
 def sum_charts(

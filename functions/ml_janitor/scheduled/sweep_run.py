@@ -173,6 +173,9 @@ class SweepRunner(CleanupParts):
             share = (ends - self.clock()) / (len(known) - number + batch.later)
             until = self.clock() + share
             known[number] = cleaning.after(swept_region, policy, now, until=until)
+            if self.tell is not None:
+                announced = {result.target.key for result in self._to_announce(known[number])}
+                known[number] = cleaning.heeded(known[number], announced, policy, now)
             self._note_unreachable(known[number].sweep, failures)
         for swept_region in known:
             seconds, new = ended[swept_region.sweep.region], swept_region.recorded.first_seen(now)
@@ -256,9 +259,9 @@ class SweepRunner(CleanupParts):
 
     def _to_announce(self, known: SweptRegion) -> Iterator[Result]:
         """Yield new findings without a warning of their own: a warning says all that an announcement says."""
-        outcomes = {result.target.key: result.outcome for result in known.sweep.results}
-        for result in known.recorded.new:
-            if outcomes.get(result.target.key) not in {Outcome.WARNED, Outcome.WAITING}:
+        new = {result.target.key for result in known.recorded.new}
+        for result in known.sweep.findings:
+            if result.target.key in new and result.outcome not in {Outcome.WARNED, Outcome.WAITING}:
                 yield result
 
 

@@ -181,7 +181,7 @@ def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
         f" {format_size(total)} in the folder of its name, to which no model, package, endpoint,"
         " pipeline or other job refers",
         Confidence.LIKELY,
-        action=f"aws s3 rm --recursive {quote_shell(candidate.folder)}",
+        action=f"delete the folder: aws s3 rm --recursive {quote_shell(candidate.folder)}",
         cost=Cost.saving(month, source, shares={folder: month} if month is not None else {}),
         noun=_OUTPUT_NOUN,
         spared="what jobs left is only reported",

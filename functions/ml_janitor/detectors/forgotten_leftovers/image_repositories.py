@@ -186,7 +186,8 @@ def decide(
         f"{format_age(patience)}, and no model,"
         f" package, endpoint, pipeline or recent job names them; only they hold {format_size(freed)}",
         Confidence.LIKELY,
-        action=f"aws ecr batch-delete-image --repository-name {quote_shell(name)}"
+        action=f"delete {f'the {len(left)} unused images' if len(left) > 1 else 'the unused image'}:"
+        f" aws ecr batch-delete-image --repository-name {quote_shell(name)}"
         f" --image-ids {quote_shell(f'imageDigest={left[0].digest}')}"
         f"{f' and the {len(left) - 1} others' if len(left) > 1 else ''}, or a lifecycle policy that does it",
         cost=Cost.saving(kept.monthly_usd, kept.source),

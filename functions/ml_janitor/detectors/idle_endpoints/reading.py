@@ -618,16 +618,17 @@ def survey_endpoints(
         partial(_accompanied, aws, exactly=exactly),
         partial(_valued, aws, window=window),
     )
-    known = list(candidates)
+    known = {endpoint.target.arn: endpoint for endpoint in candidates}
+    todo = list(candidates)
     for number, read in enumerate(waves):
         todo = [
             endpoint
-            for endpoint in known
+            for endpoint in todo
             if kept(endpoint) is None and (number == 0 or endpoint.unreadable is None)
         ]
-        done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
-        known = [done.get(endpoint.target.arn, endpoint) for endpoint in known]
-    return known
+        todo = read(todo)
+        known |= {endpoint.target.arn: endpoint for endpoint in todo}
+    return [known[endpoint.target.arn] for endpoint in candidates]
 
 
 def _measured(

@@ -472,9 +472,9 @@ def why_not_billed(endpoint: EndpointCandidate) -> str | None:
 
 def requests_text(meter: RequestMeter) -> str:
     """Return a used meter's requests, in words."""
-    if meter.count is None:
+    if (count := meter.count) is None:
         return f"{meter.where} was in use"
-    return f"{meter.count:,} request{'' if meter.count == 1 else 's'} to {meter.where}"
+    return f"{count:,} request{'' if count == 1 else 's'} to {meter.where}"
 
 
 def variants_text(variants: tuple[str, ...]) -> str:

@@ -819,16 +819,17 @@ def _unread(candidate: TieringBucket) -> str | None:
 
 
 def _command(candidate: TieringBucket, added: Sequence[LifecycleRule]) -> str:
-    """Return the command that adds the rules to those that are there."""
+    """Return the words and the command that add the rules to those that are there."""
     there, least = candidate.rules, candidate.configuration.minimum
     new = [rule.as_json() for rule in added]
+    what = "delete old objects" if candidate.deletes else "move old objects to cheaper storage"
+    more = f", added to the bucket's {len(there)}" if there else ""
+    words = f"{what} ({len(new)} lifecycle rule{'' if len(new) == 1 else 's'}{more})"
     if len(there) + len(new) > _MOST_RULES_SHOWN:
-        return f"add to the {len(there)} lifecycle rules of {candidate.name}, which stay: {json.dumps(new)}"
+        return f"{words}: {json.dumps(new)}"
     whole = json.dumps({"Rules": [*there, *new]}, default=str)
-    kept = f"keeps the bucket's {len(there)}, " if there else ""
     return (
-        f"aws s3api put-bucket-lifecycle-configuration --bucket {quote_shell(candidate.name)}"
+        f"{words}: aws s3api put-bucket-lifecycle-configuration --bucket {quote_shell(candidate.name)}"
         f"{f' --transition-default-minimum-object-size {quote_shell(least)}' if least else ''}"
         f" --lifecycle-configuration {quote_shell(whole)}"
-        f" (rules: {kept}adds {len(new)})"
     )
