@@ -59,7 +59,7 @@ def test_what_a_rule_matches_reaches_a_queue_and_a_topic(aws: Any, queue: Any) -
     events, sns, (arn, received) = aws("events"), aws("sns"), queue
     topic = sns.create_topic(Name="t")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
-    card = {"InputPathsMap": {"who": "$.detail.name", "usd": "$.detail.usd"}}
+    card: dict[str, Any] = {"InputPathsMap": {"who": "$.detail.name", "usd": "$.detail.usd"}}
     card |= {"InputTemplate": '{"title": <who>, "text": "it costs <usd>", "as": "<who>, <usd>"}'}
     targets = [{"Id": "1", "Arn": arn}, {"Id": "2", "Arn": topic}]
     events.put_rule(Name="r", EventPattern='{"source": ["ml"], "detail": {"usd": [{"numeric": [">", 2]}]}}')
