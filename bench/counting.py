@@ -8,13 +8,13 @@ import os
 import platform
 import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import boto3
 from rich.console import Console
 
@@ -22,9 +22,9 @@ from bench import functions
 from bench.account import DAY, SIZES, seed
 from bench.audit import audit
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, timed
+from bench.many_accounts import REGIONS
 from bench.monthly import COUNTED, arming, bill, money, reading
 from infra.bundle import cached_bundle
-from infra.stack import JanitorStack
 from ml_janitor import handlers
 from ml_janitor.aws.client import open_regions
 from ml_janitor.bill.explaining import read_known_resources
@@ -33,6 +33,7 @@ from ml_janitor.config.functions import sweeping_function
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, set_variables
+from ml_janitor_cli.template.plan import deployment_plan
 from ml_janitor_sandbox.demo import seed as seed_demo_account
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
 from ml_janitor_sandbox.night import play
@@ -60,6 +61,8 @@ ARMED = {
 TO_ARM = {"time_zone": "America/New_York", "ledger_writers": [f"arn:aws:iam::{ACCOUNT}:role/platform"]}
 SETTINGS = f'[janitor]\nslack_channel = "{CHANNEL}"\nslack_secret = "{SECRET}"\n'
 STARTS = 3
+LOG = io.StringIO()
+"""The output of the functions: their logger keeps the first that it writes to."""
 
 
 def main() -> None:
@@ -77,16 +80,15 @@ def main() -> None:
 def count() -> dict[str, Any]:
     """Everything that the bill is computed from."""
     with Box() as box, tempfile.TemporaryDirectory() as folder:
-        stack = deployed(Path(folder))
+        stack = deployed()
         seed(box, endpoints=ENDPOINTS)
         metrics = {name: metrics_requested(name) for name in stack["memory"] if name != DIGEST}
         (Path(folder) / "janitor.toml").write_text(SETTINGS)
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
         started = init_seconds(list(stack["memory"]), variables)
         with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}):
-            log = io.StringIO()
-            with redirect_stdout(log):
-                counted = {name: runs(box, name, log) for name in stack["memory"]}
+            with redirect_stdout(LOG):
+                counted = {name: runs(box, name) for name in stack["memory"]}
             for name, function in counted.items():
                 function |= {
                     "schedule": stack["schedules"][name],
@@ -129,30 +131,42 @@ def signing() -> dict[str, int]:
 
 
 def empty(names: list[str]) -> dict[str, Any]:
-    """Count what a run of each function takes on an empty account."""
+    """Count what each further region of an empty account adds to a run of each function."""
+    alone, together = (swept_empty(names, regions) for regions in (1, REGIONS))
+    further, found = REGIONS - 1, {}
+    for name in names:
+        before, after = alone[name], together[name]
+        added = Counter(after["calls"])
+        added.subtract(before["calls"])
+        found[name] = {
+            figure: round((after[figure] - before[figure]) / further, 4)
+            for figure in ("seconds", "log_bytes", "report_bytes", "metrics_requested")
+        } | {"init_seconds": 0, "calls": {call: times / further for call, times in added.items() if times}}
+    return found
+
+
+def swept_empty(names: list[str], regions: int) -> dict[str, dict[str, Any]]:
+    """Count what a run of each function takes in so many empty regions."""
+    swept = [REGION, *(each for each in boto3.Session().get_available_regions("sagemaker") if each != REGION)]
     with Box() as box, tempfile.TemporaryDirectory() as folder:
         box.control.set_clock(NOW)
-        metrics = {name: metrics_requested(name) for name in names}
-        (Path(folder) / "janitor.toml").write_text(SETTINGS)
+        (Path(folder) / "janitor.toml").write_text(f"{SETTINGS}regions = {json.dumps(swept[:regions])}\n")
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
-        log = io.StringIO()
-        with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(log):
-            counted = {name: runs(box, name, log) for name in names}
-    return {name: count | {"metrics_requested": metrics[name]} for name, count in counted.items()}
+        with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(LOG):
+            return {name: runs(box, name) | {"metrics_requested": 0} for name in names}
 
 
-def deployed(folder: Path) -> dict[str, Any]:
+def deployed() -> dict[str, Any]:
     """Count a default deployment's resources, and those that reading the bill and arming add."""
     settings = Settings.parse({"janitor": SLACK})
-    of = synthesised(folder / "reporting", settings)
-    billed = synthesised(folder / "billed", Settings.parse({"janitor": SLACK, "bill": {"enabled": True}}))
+    of = synthesised(settings)
+    billed = synthesised(Settings.parse({"janitor": SLACK, "bill": {"enabled": True}}))
     (of_bill,) = (
         function
         for function in billed("AWS::Lambda::Function")
         if function["Handler"] == f"ml_janitor.handlers.{BILL}"
     )
     armed = synthesised(
-        folder / "armed",
         Settings.parse({"janitor": {**SLACK, **BUTTONS, **TO_ARM}, "detectors": ARMED}),
     )
     by_name = {
@@ -181,12 +195,10 @@ def deployed(folder: Path) -> dict[str, Any]:
     }
 
 
-def synthesised(folder: Path, settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
-    """Return a look-up of the properties of all resources of a type in the template for *settings*."""
-    app = cdk.App(outdir=str(folder), context={"aws:cdk:bundling-stacks": []})
-    JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
-    app.synth()
-    resources = json.loads((folder / "Cost.template.json").read_text())["Resources"].values()
+def synthesised(settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
+    """Return a look-up of the properties of all resources of a type in the plan for *settings*."""
+    plan = deployment_plan(settings, datetime.now(UTC).date(), name="Cost", code={})
+    resources = plan["Resources"].values()
     return lambda kind: [resource["Properties"] for resource in resources if resource["Type"] == kind]
 
 
@@ -217,17 +229,17 @@ def joined(session: boto3.Session) -> list[str]:
     return [gap.detail for gap in found.gaps]
 
 
-def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
+def runs(box: Box, name: str) -> dict[str, Any]:
     """Count what the second run of a function takes, when the ledger knows all that the first run found."""
     os.environ["JANITOR_DETECTOR"] = "" if name in HANDLERS else name
     box.slow_down()
     reports = set(report_sizes(box))
     for minute in (58, 59):
-        log.truncate(log.seek(0))
+        LOG.truncate(LOG.seek(0))
         seconds, _, calls = timed(box, lambda minute=minute: invoked(name, f"2026-10-06T02:{minute}:00Z"))
         before, reports = reports, set(report_sizes(box))
     box.control.clear_faults()
-    lines = log.getvalue()
+    lines = LOG.getvalue()
     items = [item for item in every_item(box) if item["pk"]["S"].startswith(f"finding#{name}#")]
     return {
         "seconds": round(seconds, 2),

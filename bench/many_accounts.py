@@ -11,7 +11,6 @@ from typing import Any
 
 from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
-from infra.state_machine import count_transitions, define_state_machine
 from ml_janitor.aws.pace import EVERY_SLOT, GLOBAL_SERVICES, RateSlot, allowed_rate
 from ml_janitor.config.functions import group_of, sweeping_function
 from ml_janitor.config.schedules import minutes_of_week, schedule_period
@@ -20,6 +19,7 @@ from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import ITEMS_PER_BATCH
 from ml_janitor.scheduled.accounts import skip_empty_time
 from ml_janitor.scheduled.invocation import LONGEST_INVOCATION, RUN_RESERVE, rate_slots
+from ml_janitor_cli.template.state_machine import count_transitions, define_state_machine
 
 ACCOUNTS, REGIONS = 1_000, 17
 BUSY_REGIONS = 1

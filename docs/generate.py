@@ -24,13 +24,13 @@ from typing import NamedTuple
 from bench import monthly, scale
 from docs import managed_policies, pictures
 from docs.detector_pages import EXAMPLES, head, reference
-from infra.keys import KEY_TABLE
 from ml_janitor.bill import explaining, reading
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Grant
 from ml_janitor.ledger import uses
 from ml_janitor_cli import settings
+from ml_janitor_cli.template.keys import KEY_TABLE
 
 ROOT = Path(__file__).parent.parent
 SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")

@@ -1,1 +1,1 @@
-"""The deployment: CDK constructs made from the registry of detectors."""
+"""The bundle that ships to Lambda, and the CDK stack around the plan of the deployment."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from decimal import Decimal
 from operator import contains, eq, ge, gt, le, lt, ne
@@ -84,6 +85,13 @@ class MemoryTable(Table):
             self._items[self._where(pk, sk)] = self._kept(
                 {**item_key(pk, sk), **attributes, **(_mark() if signed else {})}
             )
+
+    def put_all(
+        self, items: Sequence[tuple[str, str, Mapping[str, Any]]], *, only_if: ConditionBase | None = None
+    ) -> None:
+        for item in items:
+            with suppress(ConditionFailedError):
+                self.put(*item, only_if=only_if)
 
     def change(
         self,

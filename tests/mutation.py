@@ -248,20 +248,22 @@ def _lines(node: Any, around: range) -> range:
 
 def broken(path: str, text: str) -> Iterator[Mutant]:
     """What the rows of tests/breakages.toml make of a module, each a mutant."""
+    whole = ast.parse(text)
+    outside, cells = _outside_functions(whole), _cells(whole)
     for row in breakages():
         if row.file == path:
             before = text.count("\n", 0, text.index(row.old)) + 1
             lines = range(before, before + row.old.rstrip("\n").count("\n") + 1)
-            whole, tree = ast.parse(text), ast.parse(text.replace(row.old, row.new))
+            tree = ast.parse(text.replace(row.old, row.new))
             synthesised = path.startswith("infra/")  # templates of the run before would be found again
-            imported = synthesised or _outside_functions(whole) != _outside_functions(tree)
+            imported = synthesised or outside != _outside_functions(tree)
             tests = ROOT / ("kit/tests" if of_kit(path) else "tests")
             yield Mutant(
                 f"{path} {row.why}",
                 before,
                 Place("", lines, imported),
                 tree,
-                imported or _cells(whole) != _cells(tree),
+                imported or cells != _cells(tree),
                 tuple(tests / test for test in row.tests),
             )
 

@@ -14,10 +14,10 @@ from typing import Any, Self
 import boto3
 
 from conftest import ACCOUNT, NOW, REGION
-from infra import member
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
+from ml_janitor_cli.template import member
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam.control import Credentials
 from standin import ARMED_TOML, EMAILS, OWNER, Deployment, idle_notebook

@@ -26,7 +26,6 @@ import typer
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, because, target_at, thing, waste
-from infra import member
 from memory_table import MemoryTable
 from ml_janitor.config import events
 from ml_janitor.config.sections import SECTIONS, DetectorSection, section_model
@@ -44,6 +43,7 @@ from ml_janitor.report.telemetry import measure_acts, measure_detectors, measure
 from ml_janitor.report.warnings import Button
 from ml_janitor.slack.digest import day_metrics
 from ml_janitor_cli.main import app
+from ml_janitor_cli.template import member
 from standin import DAY, HOUR, Nights, in_memory, with_request
 from synthesis import TO_ARM, TODAY, Synthesised, synthesise
 

@@ -361,6 +361,7 @@ class Nights:
             clock=lambda: self.clock,
             holder=event or f"event-{self.clock}",
             patience=timedelta(minutes=15),
+            sleep=lambda _: None,
             acting=Acting(
                 ledger=self.ledger,
                 actions=self.actions,

@@ -1,11 +1,9 @@
-"""Synthesises the stack for tests, each settings once in a run, without building the bundle."""
+"""Synthesises the stack for tests, without building the bundle."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,13 +14,38 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.bundle import PROJECT_ROOT
 from infra.stack import JanitorStack
-from ml_janitor.config import functions
 from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
+from ml_janitor_cli.template.plan import deployment_plan
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
 
 TO_ARM = {"time_zone": "UTC", "ledger_writers": ["arn:aws:iam::123456789012:role/platform-*"]}
 """What `[janitor]` needs where something is armed."""
+
+_NEEDED: dict[str, dict[str, Any]] = {
+    "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
+    "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
+    "untagged-resources": {"fill_owner": True},
+}
+_ARMED = {"mode": "act", "act_in": ["123456789012/eu-west-1"]}
+
+REPORTING: dict[str, Any] = {"janitor": SLACK["janitor"]}
+EVERYTHING: dict[str, Any] = {
+    "janitor": {**SLACK["janitor"], **TO_ARM, "slack_signing_secret": "s", "slack_group": "S0123456789"},
+    "detectors": {
+        one.name: _ARMED | _NEEDED.get(one.name, {}) for one in DETECTORS if one.cleanup is not None
+    },
+    "bill": {"enabled": True, "max_requests": 16},
+    "organization": {
+        "id": "o-a1b2c3d4e5",
+        "all_accounts": True,
+        "external_id": "ml-janitor-7f3a",
+        "callers": ["arn:aws:iam::123456789012:role/platform"],
+        "regions": ["us-east-1", "eu-west-1"],
+    },
+}
+"""Every detector armed, with the buttons, the bill and an organization."""
 
 TODAY = date(2026, 10, 6)
 
@@ -78,69 +101,39 @@ def resolved(value: Any, known: Mapping[str, str]) -> Any:
             return value
 
 
-def synthesise(
-    outdir: Path,
-    settings: Settings,
-    *,
-    more: Callable[[cdk.Stack], object] | None = None,
-    checked: bool = False,
-) -> Synthesised:
+CODE = {
+    "S3Bucket": {"Fn::Sub": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"},
+    "S3Key": f"{'0' * 64}.zip",
+}
+
+
+def synthesise(outdir: Path, settings: Settings, *, checked: bool = False) -> Synthesised:
     """
-    The stack for *settings* under cdk.json's flags, without the bundle.
+    The stack for *settings*, without the bundle: the plan by itself, which is what CDK makes of it.
 
-    It is made once for all workers of a run: the same settings give the same template. Where it is *checked*,
-    cdk-nag and CDK's own validation look at it too, and a violation raises; that takes as long again. *more*
-    adds to it what CDK might; such a stack is made under *outdir*, for this test alone.
+    Where it is *checked*, CDK makes it, under cdk.json's flags, and cdk-nag and CDK's own validation look at
+    it too; a violation raises.
     """
-    if more is not None:
-        return _made(outdir, settings, more, checked=checked)
-    run = _of_all_workers(outdir)
-    about = repr((sorted(vars(settings).items()), sorted(functions.CARD_DETECTORS)))
-    name = hashlib.sha256(about.encode()).hexdigest()
-    with (run / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when it is closed
-        for kind in ("checked", "plain"):
-            made = run / f"{name}.{kind}"
-            if made.exists() and (kind == "checked" or not checked):
-                return _read(made)
-        made = run / f"{name}.{'checked' if checked else 'plain'}"
-        unfinished = made.with_suffix(".unfinished")
-        _made(unfinished, settings, nothing, checked=checked)
-        unfinished.rename(made)
-        return _read(made)
+    if checked:
+        return synthesise_with_cdk(outdir, settings, checked=True)
+    outdir.mkdir(parents=True, exist_ok=True)
+    path, template = outdir / "Test.template.json", deployment_plan(settings, TODAY, name="Test", code=CODE)
+    path.write_text(json.dumps(template))
+    return Synthesised(json.loads(path.read_text()), path, {})
 
 
-def _of_all_workers(outdir: Path) -> Path:
-    """A folder for templates in the one that pytest made for the run; where there is none, in *outdir*."""
-    root = next((one.parent for one in outdir.parents if one.name.startswith("popen-")), None)
-    root = root or next((one for one in outdir.parents if one.parent.name.startswith("pytest-of-")), outdir)
-    folder = root / "templates"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def nothing(_: cdk.Stack) -> None:
-    """What most stacks have besides."""
-
-
-def _made(
-    outdir: Path, settings: Settings, more: Callable[[cdk.Stack], object], *, checked: bool
-) -> Synthesised:
+def synthesise_with_cdk(outdir: Path, settings: Settings, *, checked: bool = False) -> Synthesised:
+    """The stack for *settings* as CDK makes it."""
     context = json.loads((PROJECT_ROOT / "cdk.json").read_text())["context"]
     app = cdk.App(
         outdir=str(outdir),
         context={**context, "aws:cdk:bundling-stacks": []},
         builtin_cloud_formation_validation=checked,
     )
-    stack = JanitorStack(app, "Test", today=TODAY, settings=settings)
-    more(stack)
+    JanitorStack(app, "Test", today=TODAY, settings=settings)
     if checked:
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     app.synth()
-    return _read(outdir)
-
-
-def _read(outdir: Path) -> Synthesised:
     path, report = outdir / "Test.template.json", outdir / "validation-report.json"
     said = json.loads(report.read_text()) if report.exists() else {}
     return Synthesised(json.loads(path.read_text()), path, said)

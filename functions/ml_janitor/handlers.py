@@ -309,6 +309,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
         clock=real_time,
         holder=holder,
         patience=own.left,
+        sleep=own.seconds.sleep,
         pause=lambda: own.seconds.sleep(LEASE_PAUSE.total_seconds()),
         acting=deployment.make_lambda_acting(own),
         warner=deployment.make_warner(own),

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import moto_corrections
-from ml_janitor_sandbox import cloudformation, declared_objects
+from ml_janitor_sandbox import declared_objects
 from ml_janitor_sandbox.billing import charges, meters
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.functions import RUNNING, invocations, on_url
@@ -16,7 +16,7 @@ from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.process_kill import caller
 from ml_janitor_sandbox.snapshots import Snapshot
 from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
-from moto_corrections import clock, cloudtrail, cloudwatch, ecr, logs, state
+from moto_corrections import clock, cloudformation, cloudtrail, cloudwatch, ecr, logs, state
 from moto_corrections.overrides import override
 from moto_corrections.paging import pages
 from moto_corrections.sagemaker import jobs, search

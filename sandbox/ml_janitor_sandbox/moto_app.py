@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from moto import backends
@@ -14,7 +15,7 @@ selfcheck.RELIED_ON |= {
     "moto.moto_server.werkzeug_app:create_backend_app": "a317751ebd1c",
 }
 
-LATE = {"applicationautoscaling", "cloudformation", "ec2"}
+LATE = {"applicationautoscaling", "cloudformation", "ec2", "ssm"}
 """Importing these of moto takes half of a sandbox's start: they are corrected when first asked for."""
 
 MODULES = tuple(backends.list_of_moto_modules())
@@ -23,6 +24,9 @@ backends.list_of_moto_modules = lambda: MODULES
 
 werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]  # that moto imports from its settings
 """moto's own setting: AWS's answers to an SDK carry no headers for browsers either."""
+
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+"""moto makes machine images for each account and region (33 ms), and nothing here asks for one."""
 
 
 class Moto(werkzeug_app.DomainDispatcherApplication):

@@ -37,7 +37,17 @@ def lambdas(self: LambdaStorage, memo: dict[int, Any]) -> LambdaStorage:
     return twin  # type: ignore[no-any-return]
 
 
+def parameters(self: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy of Parameter Store's parameters, which moto makes with an account and a region."""
+    twin = type(self)(self.account_id, self.region_name)
+    memo[id(self)] = twin
+    twin.__dict__ |= self.__dict__
+    twin.update({name: copy.deepcopy(kept, memo) for name, kept in self.items()})
+    return twin
+
+
 PATCHES.append(Patch("moto.awslambda.models:LambdaStorage.__deepcopy__", lambdas, was=None))
+PATCHES.append(Patch("moto.ssm.models:ParameterDict.__deepcopy__", parameters, was=None))
 
 
 @dataclass(frozen=True, slots=True)

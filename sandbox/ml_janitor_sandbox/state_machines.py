@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import boto3
 from botocore.config import Config
+from moto.core.config import default_user_config
 
 from ml_janitor_sandbox.iam import Gate
 from moto_corrections import clock, patches, selfcheck
@@ -44,6 +45,8 @@ class Door(NamedTuple):
     gate: Gate
 
 
+default_user_config["stepfunctions"] = {"execute_state_machine": True}
+"""From the start: a state machine that CloudFormation makes is one that runs."""
 _lock = Lock()
 _doors: list[Door] = []
 
@@ -62,8 +65,6 @@ def prepare(url: str, gate: Gate) -> None:
 
 def _mend() -> None:
     """Check moto against what is relied on. Its time becomes the sandbox's, and no retry waits."""
-    from moto.core.config import default_user_config
-
     changed = [name for name, was in RELIED_ON.items() if patches.digest(name) != was]
     if changed:
         now = ", ".join(f"{name} is {patches.digest(name)}" for name in changed)
@@ -84,7 +85,6 @@ def _mend() -> None:
         return start(self, state_machine_arn, name or str(uuid4()), *rest, **more)
 
     machines.start_execution = named
-    default_user_config["stepfunctions"] = {"execute_state_machine": True}
 
 
 def _client(region: str, service: str, state_credentials: Any = None) -> Any:

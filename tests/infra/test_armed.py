@@ -15,7 +15,7 @@ from conftest import ACCOUNT
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, TO_ARM, TODAY, Synthesised, resolved, synthesise
+from synthesis import SLACK, TO_ARM, TODAY, Synthesised, resolved, synthesise, synthesise_with_cdk
 
 BUTTONS = {
     **SLACK["janitor"],
@@ -158,7 +158,7 @@ def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: P
     }
     janitor = {**BUTTONS, "regions": ["eu-west-1"]}
 
-    stack = synthesise(
+    stack = synthesise_with_cdk(
         tmp_path, Settings.parse({"janitor": janitor, "detectors": alone("idle-notebooks", section)})
     )
 

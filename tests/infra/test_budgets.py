@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_sns as sns
-from aws_cdk.assertions import Template
 
-from infra.monitoring import Budgets
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
+from ml_janitor_cli.template.monitoring import AlarmTopic, add_budgets
+from ml_janitor_cli.template.resources import StackTemplate
 from synthesis import Synthesised, resolved, synthesise
 
 MONITOR = "arn:aws:ce::123456789012:anomalymonitor/12345678-abcd-ef12-3456-987654321abc"
@@ -36,12 +34,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     return synthesise(tmp_path_factory.mktemp("stack"), settings, checked=True)
 
 
-def small(region: str | None, **bill: Any) -> dict[str, Any]:
+def small(region: str, **bill: Any) -> dict[str, Any]:
     """The budgets alone, in a stack of *region*."""
-    made = cdk.Stack(cdk.App(), "Small", env=cdk.Environment(region=region))
-    topic = sns.Topic(made, "Alarms")
-    Budgets(made, "Budgets", section=Settings.parse({"bill": bill}).bill, topic=topic)
-    resources: dict[str, Any] = Template.from_stack(made).to_json()["Resources"]
+    template = StackTemplate("Small")
+    topic = AlarmTopic(template, key=None, email="")
+    add_budgets(template, Settings.parse({"bill": bill}).bill, topic, region=region)
+    resources: dict[str, Any] = json.loads(json.dumps(template.render()))["Resources"]
     return resources
 
 
@@ -124,7 +122,10 @@ def test_an_anomaly_monitor_is_made_taken_or_left_alone() -> None:
     (subscription,) = of_type(taken, "AWS::CE::AnomalySubscription")
     assert (subscription["MonitorArnList"], subscription["Frequency"]) == ([MONITOR], "IMMEDIATE")
     assert list(small("eu-west-1")) == list(small("us-east-1"))
-    assert {one["Type"] for one in small("us-east-1").values()} == {"AWS::SNS::Topic"}
+    assert {one["Type"] for one in small("us-east-1").values()} == {
+        "AWS::SNS::Topic",
+        "AWS::SNS::TopicPolicy",
+    }
 
 
 def test_the_alarm_on_estimated_charges_is_where_the_metric_is() -> None:
@@ -136,7 +137,7 @@ def test_the_alarm_on_estimated_charges_is_where_the_metric_is() -> None:
         500,
     )
     assert alarm["Dimensions"] == [{"Name": "Currency", "Value": "USD"}]
-    for elsewhere in ("eu-west-1", None):
+    for elsewhere in ("eu-west-1", ""):
         assert of_type(small(elsewhere, monthly_budget=500), "AWS::CloudWatch::Alarm") == []
 
 

@@ -11,8 +11,6 @@ import hcl2
 import pytest
 from cfnlint.api import lint_all
 
-from infra import member
-from infra.member import LONGEST_ROLE_POLICIES, terraform_module
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
     CHANGING_STACK,
@@ -34,8 +32,10 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import OWN_ACCOUNT
+from ml_janitor_cli.template import member
+from ml_janitor_cli.template.member import LONGEST_ROLE_POLICIES, terraform_module
 from organization import granted_by
-from synthesis import SLACK, TO_ARM, TODAY, synthesise
+from synthesis import SLACK, TO_ARM, TODAY, synthesise_with_cdk
 
 HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
@@ -332,8 +332,10 @@ def test_a_policy_that_iam_would_not_take_is_refused(tmp_path: Path) -> None:
 
 def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
     slack = {"janitor": SLACK["janitor"]}
-    alone = synthesise(tmp_path / "alone", Settings.parse(slack))
-    several = synthesise(tmp_path / "several", Settings.parse({**slack, "organization": ORGANIZATION}))
+    alone = synthesise_with_cdk(tmp_path / "alone", Settings.parse(slack))
+    several = synthesise_with_cdk(
+        tmp_path / "several", Settings.parse({**slack, "organization": ORGANIZATION})
+    )
 
     assert {one.name for one in several.path.parent.glob("ml-janitor-member*")} == {
         "ml-janitor-member.template.json",

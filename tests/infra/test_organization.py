@@ -48,18 +48,6 @@ IN_A_VPC = {
 }
 
 
-def custom_resource(stack: cdk.Stack, code: Path) -> None:
-    """A role that CDK makes for a purpose of its own, with a function, both below all constructs."""
-    code.mkdir()
-    (code / "index.js").write_text("exports.handler = async () => ({});")
-    cdk.CustomResourceProvider.get_or_create(
-        stack,
-        "Custom::Anything",
-        code_directory=str(code),
-        runtime=cdk.CustomResourceProviderRuntime.NODEJS_22_X,
-    )
-
-
 @pytest.fixture(scope="module")
 def demanded(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """An armed deployment with buttons, and all that can be demanded of it."""
@@ -120,10 +108,9 @@ def test_every_role_has_the_boundary_and_the_path(tmp_path: Path) -> None:
     only = {key: DEMANDED[key] for key in ("permissions_boundary", "role_path")}
     settings = Settings.parse({"janitor": {**SLACK["janitor"], **BUTTONS, **only}, "detectors": ARMED})
 
-    made = synthesise(tmp_path, settings, more=lambda stack: custom_resource(stack, tmp_path / "code"))
+    made = synthesise(tmp_path, settings)
     roles = made.of_type("AWS::IAM::Role")
 
-    assert any("CustomAnything" in name for name in roles)
     assert any("SlackReceiver" in name for name in roles)
     for name, role in roles.items():
         assert (role["PermissionsBoundary"], role["Path"]) == (BOUNDARY, "/platform/ml/"), name

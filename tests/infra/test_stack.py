@@ -168,7 +168,8 @@ def test_a_role_holds_what_is_declared(stack: Synthesised, role: str) -> None:
     statements = stack.role_statements(f"{role}Role")
     granted = {action for statement in statements for action in listed(statement["Action"])}
     own = {
-        *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
+        *(f"dynamodb:{action}" for action in ("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query")),
+        "dynamodb:UpdateItem",
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
         *(["s3:GetObject"] if any(one.keeps_files or one.keeps_descriptions for one in detectors) else []),

@@ -13,12 +13,12 @@ import pytest
 
 from declared import Deployed, Permission, granted
 from infra.bundle import PROJECT_ROOT
-from infra.state_machine import count_transitions, define_state_machine, transitions_price
 from ml_janitor.config.functions import list_advisers
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.scheduled.accounts import account_list_grants
+from ml_janitor_cli.template.state_machine import count_transitions, define_state_machine, transitions_price
 from synthesis import SLACK, Synthesised, synthesise
 
 VALIDATOR = PROJECT_ROOT / "tests" / "state-machines"

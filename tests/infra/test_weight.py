@@ -7,31 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conftest import ACCOUNT
 from infra.bundle import PROJECT_ROOT
 from ml_janitor.config.settings import Settings
-from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, TO_ARM, Synthesised, synthesise
+from synthesis import EVERYTHING, REPORTING, Synthesised, synthesise
 
-NEEDED: dict[str, dict[str, Any]] = {
-    "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
-    "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
-    "untagged-resources": {"fill_owner": True},
-}
-ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
-REPORTING: dict[str, Any] = {"janitor": SLACK["janitor"]}
-EVERYTHING: dict[str, Any] = {
-    "janitor": {**SLACK["janitor"], **TO_ARM, "slack_signing_secret": "s", "slack_group": "S0123456789"},
-    "detectors": {one.name: ARMS | NEEDED.get(one.name, {}) for one in DETECTORS if one.cleanup is not None},
-    "bill": {"enabled": True, "max_requests": 16},
-    "organization": {
-        "id": "o-a1b2c3d4e5",
-        "all_accounts": True,
-        "external_id": "ml-janitor-7f3a",
-        "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-        "regions": ["us-east-1", "eu-west-1"],
-    },
-}
 AT_MOST = {"resources": (95, 150), "functions": (8, 15), "alarms": (12, 12), "template": (120, 150)}
 
 

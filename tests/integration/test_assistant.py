@@ -81,12 +81,15 @@ def converse(desk: ToolDesk, questions: Callable[[Ask], Awaitable[None]]) -> Non
 
 
 def explained(arn: str, *keys: str) -> tuple[str, dict[str, Any], Callable[[Any], Any]]:
+    """Explain three resources in one call: one audit answers them all."""
+    three = next(some for some in (WASTE[:3], WASTE[3:6], LOOKALIKES[:3], LOOKALIKES[3:6]) if arn in some)
+
     def found(document: Any) -> Any:
         about = [one for one in document["explanations"] if one["arn"] == arn]
         (explanation,) = [one for one in about if one["detector"] == SOME[0]]
         return [explanation[key] for key in keys]
 
-    return "explain", {"resources": [arn]}, found
+    return "explain", {"resources": three}, found
 
 
 def mover(document: Any) -> Any:

@@ -39,6 +39,7 @@ ORGANIZATION = f"""
 accounts = ["{ACCOUNT}", "210987654321"]
 external_id = "an-external-id"
 callers = ["arn:aws:iam::{ACCOUNT}:user/ml"]
+regions = ["us-east-1", "eu-west-1"]
 """
 
 

@@ -230,6 +230,7 @@ def test_at_night_it_leaves_to_others_what_is_open_in_the_ledger(
             clock=lambda: NOW,
             holder=holder,
             patience=timedelta(minutes=15),
+            sleep=lambda _: None,
         )
         (result,) = runner.sweep(Commitments(), [aws], now=NOW).report.results
         return result.verdict

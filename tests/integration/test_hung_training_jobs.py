@@ -170,6 +170,18 @@ def test_waiting_jobs_and_other_phases_cost_one_call_each(account: Account, aws:
     assert account.box.calls() == LISTINGS | {"sagemaker:DescribeTrainingJob": 5}
 
 
+def test_jobs_that_log_are_heard_in_one_call(account: Account, aws: Aws) -> None:
+    for name in ("bert", "clip", "gpt"):
+        account.job(name, silent=MINUTE)
+    account.job("llama")
+    account.box.clear_calls()
+
+    report = swept(aws)
+
+    assert [found.target.name for found in report.findings] == ["llama"]
+    assert account.box.calls()["logs:DescribeLogStreams"] == 2, "of all jobs, and of the silent one"
+
+
 def test_a_job_past_its_own_limit_is_found_though_it_logs(account: Account, aws: Aws) -> None:
     account.job("late", silent=MINUTE, age=26 * HOUR, StoppingCondition={"MaxRuntimeInSeconds": 86400})
     account.box.clear_calls()

@@ -19,7 +19,6 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from declared import Declared, Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
-from infra.state_machine import define_state_machine
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
@@ -33,6 +32,7 @@ from ml_janitor.ledger.latest import (
     RunLists,
 )
 from ml_janitor.scheduled.accounts import AccountsRun
+from ml_janitor_cli.template.state_machine import define_state_machine
 from ml_janitor_sandbox import functions
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.functions import Outcome

@@ -121,7 +121,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
     run_ = 73_000 * Decimal("0.3") * Decimal("0.00002") * 3  # 50 % slower, with 3 GB
     assert not_none(calm.cost).monthly_usd == pytest.approx(730 * Decimal("0.23") - run_)
     assert box.calls()["sagemaker:DescribeModel"] == 10, "only where everything else speaks for it"
-    assert box.calls()["cloudwatch:GetMetricData"] == 1
+    assert box.calls()["cloudwatch:GetMetricData"] == 2, "the latency where it decides"
 
 
 def test_the_longest_cold_start_of_the_last_two_weeks_is_taken(quiet: Quiet, aws: Aws, box: Control) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +15,11 @@ from ml_janitor.aws.endpoints import (
     EndpointVariant,
     LoadedEndpoint,
     MetricTotal,
+    add_request_totals,
     read_endpoint_loads,
 )
-from ml_janitor.core.capacity import PeakLoad
+from ml_janitor.aws.pace import SharedAnswers
+from ml_janitor.core.capacity import PackedLoads, PeakLoad
 from ml_janitor.core.model import NotRead, Unreadable, Value
 from scripted import DENIED, Refusal, Script
 from tables import cases
@@ -113,7 +115,8 @@ def script(
 
 
 def read(account: Script, *more: Any) -> LoadedEndpoint:
-    (one,) = read_endpoint_loads(account.aws(), NOW + timedelta(minutes=59), *more)
+    aws, now = account.aws(), NOW + timedelta(minutes=59)
+    (one,) = add_request_totals(aws, read_endpoint_loads(aws, now).items, more, now)
     return one
 
 
@@ -122,7 +125,7 @@ def served(account: Script, *more: Any) -> EndpointVariant:
     return found
 
 
-def peaks(account: Script) -> tuple[PeakLoad, ...]:
+def peaks(account: Script) -> Sequence[PeakLoad]:
     found = served(account).peaks
     assert isinstance(found, Value)
     return found.value
@@ -161,7 +164,7 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
     found = served(account, ("ModelLatency", "Average"))
 
     expected = PeakLoad(cpu=1.5, memory=2, gpu=0.9, gpu_memory=0.6, requests=3, idle=False)
-    assert found.peaks == Value((expected,) * LOAD_HOURS, "cloudwatch:GetMetricData")
+    assert found.peaks == Value(PackedLoads((expected,) * LOAD_HOURS), "cloudwatch:GetMetricData")
     assert found.totals["requests"] == Value(
         MetricTotal(7 * LOAD_HOURS, LOAD_HOURS, 7), "cloudwatch:GetMetricData"
     )
@@ -170,9 +173,9 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
     )
     assert (found.type, found.model, found.fixed) == ("ml.g5.2xlarge", "churn", None)
     assert (found.sleeps, found.hosts, found.instances) == (False, False, 2)
-    (asked,) = account.asked("cloudwatch:GetMetricData")
     named = [{"Name": "EndpointName", "Value": "api"}, {"Name": "VariantName", "Value": "blue"}]
-    assert all(one["MetricStat"]["Metric"]["Dimensions"] == named for one in asked["MetricDataQueries"])
+    asked = [one for call in account.asked("cloudwatch:GetMetricData") for one in call["MetricDataQueries"]]
+    assert all(one["MetricStat"]["Metric"]["Dimensions"] == named for one in asked)
 
 
 @pytest.mark.parametrize("unlike", [key for key in BLUE if key[0] == "Endpoints"])
@@ -409,13 +412,26 @@ def test_all_pages_of_endpoints_are_read_a_hundred_metrics_at_a_time_and_one_alo
     pages = [{"Endpoints": [listed(f"api-{page}-{number}") for number in range(51)]} for page in range(3)]
     account = script(sagemaker_ListEndpoints=pages, sagemaker_Search=DENIED)
 
-    assert len(list(read_endpoint_loads(account.aws(), NOW))) == 153
+    assert len(read_endpoint_loads(account.aws(), NOW).items) == 153
     assert len(account.asked("cloudwatch:GetMetricData")) == 3  # of 600 series and of 318, 500 to a call
     assert len(account.asked("sagemaker:DescribeEndpointConfig")) == 1  # which all of them share
 
     account = script(sagemaker_ListEndpoints=pages)
-    (one,) = read_endpoint_loads(account.aws(), NOW, only="api-2-7")
+    (one,) = read_endpoint_loads(account.aws(), NOW, only="api-2-7").items
     assert (one.target.name, len(account.asked("sagemaker:DescribeEndpoint"))) == ("api-2-7", 1)
+
+
+def test_a_run_with_shared_answers_reads_loads_once_unless_a_listing_broke_off() -> None:
+    aws = (account := script(BLUE)).aws(shared=SharedAnswers())
+    for _ in range(2):
+        assert [one.target.name for one in read_endpoint_loads(aws, NOW).items] == ["api"]
+    read_endpoint_loads(account.aws(), NOW)
+    assert len(account.asked("cloudwatch:GetMetricData")) == 2
+
+    broken = script(sagemaker_ListEndpoints=[{"Endpoints": [listed("api")]}, DENIED])
+    aws = broken.aws(shared=SharedAnswers())
+    assert all(read_endpoint_loads(aws, NOW).error for _ in range(2))
+    assert len(broken.asked("cloudwatch:GetMetricData")) == 2
 
 
 def test_a_listing_that_broke_off_is_an_error_after_what_was_read() -> None:
@@ -423,9 +439,9 @@ def test_a_listing_that_broke_off_is_an_error_after_what_was_read() -> None:
 
     found = read_endpoint_loads(account.aws(), NOW)
 
-    assert next(found).target.name == "api"
+    assert [one.target.name for one in found.items] == ["api"]
     with pytest.raises(ReadError, match="ListEndpoints broke off after 1"):
-        next(found)
+        found.check()
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -114,7 +114,7 @@ def test_what_is_found_again_begins_anew_and_what_stays_keeps_its_time(desk: Des
     assert "expires" not in desk.item()
 
 
-def test_a_sweep_says_what_is_new_and_when_the_one_before_was(desk: Desk) -> None:
+def test_a_sweep_says_what_is_new(desk: Desk) -> None:
     first = desk.swept(found("lamp"), found("chair"), found("sofa", USED))
     sweep = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT)
     desk.ledger.announced(POOL, sweep, [found("lamp")], NOW)
@@ -122,7 +122,6 @@ def test_a_sweep_says_what_is_new_and_when_the_one_before_was(desk: Desk) -> Non
     second = desk.swept(found("lamp"), found("chair"), at=NOW + DAY)
 
     assert [[one.target.name for one in run.new] for run in (first, second)] == [["lamp", "chair"], ["chair"]]
-    assert (first.previous, second.previous) == (None, NOW)
     assert (first.first_seen(NOW), second.first_seen(NOW + DAY)) == (2, 0)
     desk.ledger.announced(POOL, sweep, [found("lamp")], NOW + DAY)
     assert desk.entry().announced == NOW

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import uuid4
 
 import pytest
@@ -17,11 +17,13 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, Thing, target_at, thing, waste
+from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import GET_RESOURCES
 from ml_janitor.core.model import Change, Kept, Mode, Value
 from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.scheduled.invocation import SweepPlace
@@ -384,6 +386,73 @@ def test_a_region_that_another_run_sweeps_is_waited_for(world: World) -> None:
 
     assert world.sweep(pause=pause).new == 2
     assert pauses == [1]
+
+
+# --- settled regions -------------------------------------------------------------------------------
+
+
+class Watched(MemoryTable):
+    """A table that notes who writes and reads what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"get", "get_many", "query", "put", "put_all", "change", "delete"}:
+            object.__getattribute__(self, "asked").append(name)
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+def watched() -> Iterator[World]:
+    with in_memory(table := Watched()) as nights:
+        nights.world.add("lamp")
+        world = World(nights)
+        world.acts, nights.arming = True, replace(ARMED, max_share=100)
+        yield world
+    assert table.asked
+
+
+def settle(world: World) -> bool:
+    """Sweep again, a day later; return whether the ledger takes the region for settled."""
+    world.nights.clock += DAY
+    world.sweep()
+    return bool(last(world).settled)
+
+
+def test_an_empty_region_is_settled_once_nothing_is_left_to_go_on_with(watched: World) -> None:
+    nights, table = watched.nights, cast("Watched", watched.nights.table)
+    assert not settle(watched), "a lamp"
+    nights.clock += 4 * DAY
+    watched.sweep()
+    assert (nights.world.things, [one.stage for one in nights.actions.everywhere()]) == ({}, [Stage.ACTED])
+    (action,) = nights.table.scan("action#")
+    nights.table.delete(action["pk"], action["sk"])
+    assert not settle(watched), "a message does not say yet what became of its warning"
+    nights.table.put(action["pk"], action["sk"], action)
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        nights.ledger.void_shown(entry, entry.untold)
+    assert not settle(watched), "its action can be undone"
+    nights.table.delete(action["pk"], action["sk"])
+    assert settle(watched)
+
+    table.asked.clear()
+    watched.shelf.folders.clear()
+    assert settle(watched)
+    assert set(table.asked) == {"get_many", "get", "put_all", "put"}, "the many are made of single calls here"
+    assert last(watched).time == nights.clock
+    assert list(watched.shelf.folders) == [f"cellar/{ACCOUNT}"]
+
+    nights.world.broken = RuntimeError("throttled")
+    assert "throttled" in watched.failed()
+    assert (last(watched).settled, last(watched).error) == (False, "RuntimeError: throttled")
+    nights.world.broken = None
+    assert (settle(watched), settle(watched)) == (True, True)
+    nights.world.add("sofa")
+    assert not settle(watched), "a region wakes in the run that finds something there"
+    assert nights.ledger.entries("cellar", ACCOUNT, REGION)[-1].name in {"lamp", "sofa"}
+    assert nights.postman.carried == ["lamp", "sofa"]
 
 
 # --- leases ----------------------------------------------------------------------------------------

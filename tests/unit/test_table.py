@@ -203,3 +203,34 @@ def test_a_partition_is_named_so_that_a_person_can_read_it() -> None:
 def test_a_time_is_utc_to_the_second() -> None:
     berlin = timezone(timedelta(hours=2))
     assert format_stamp(datetime(2026, 10, 6, 5, 0, 1, 999, tzinfo=berlin)) == "2026-10-06T03:00:01Z"
+
+
+@cases(
+    "refused, calls",
+    (False, ["transact"] * 2),
+    (True, ["transact", *["put"] * 100, "transact", *["put"] * 30]),
+)
+def test_many_items_are_written_by_the_hundred_or_one_by_one(*, refused: bool, calls: list[str]) -> None:
+    made, written = list[str](), list[str]()
+
+    class Client:
+        def transact_write_items(self, *, TransactItems: Any) -> None:  # noqa: N803
+            made.append("transact")
+            if refused:
+                raise refusal("TransactionCanceledException")
+            written.extend(each["Put"]["Item"]["sk"]["S"] for each in TransactItems)
+            assert {each["Put"]["ConditionExpression"] for each in TransactItems} == {
+                "attribute_not_exists(#n0)"
+            }
+
+        def put_item(self, *, Item: Any, **_: Any) -> None:  # noqa: N803
+            made.append("put")
+            if Item["sk"] == {"S": "7"}:
+                raise refusal()
+            written.append(Item["sk"]["S"])
+
+    keys = [str(number) for number in range(130)]
+    table(Client()).put_all([("p", key, {"n": 1}) for key in keys], only_if=FREE)
+
+    assert made == calls
+    assert written == [key for key in keys if not (refused and key == "7")]

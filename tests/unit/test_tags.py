@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.aws.tags import (
+    TYPES_TOGETHER,
     TagBook,
     read_exact_tags,
     read_sagemaker_tags,
@@ -152,3 +154,25 @@ def test_what_aws_sets_itself_is_given_to_nobody() -> None:
     assert settable_tags({"aws:x": "1", "AWS:y": "2", "awsome": "3"}) == {"awsome": "3"}
     assert tags_argument({"a": "b"}) == {"Tags": [{"Key": "a", "Value": "b"}]}
     assert tags_argument({}) == {}
+
+
+def test_a_run_with_shared_answers_asks_for_types_together_and_for_others_by_arn() -> None:
+    def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+        found = asked.get("ResourceARNList") or [ARN.replace("endpoint", "space/d-1")]
+        return {"ResourceTagMappingList": [tagged(arn) for arn in found]}
+
+    aws = (account := Script({BULK: answer})).aws(shared=SharedAnswers())
+    space, job = ARN.replace("endpoint", "space/d-1"), ARN.replace("endpoint", "training-job")
+
+    assert read_tag_book(aws, "sagemaker:space", "sagemaker:user-profile").of(space) == Value(
+        {"team": "fraud"}, SOURCE
+    )
+    for arns in ([space, job], [space], [job, ARN.replace("endpoint", "app/d-1")]):
+        book = read_tags_of(aws, arns)
+        assert all(isinstance(book.of(arn), Value) for arn in arns)
+
+    requests = [asked.get("ResourceTypeFilters") or asked["ResourceARNList"] for asked in account.asked(BULK)]
+    together = sorted(next(types for types in TYPES_TOGETHER if "sagemaker:space" in types))
+    assert [asked for asked in requests if asked != [job]] == [together] * 4
+    assert read_tags_of(aws.unshared(), [space]).known.keys() == {space}
+    assert account.asked(BULK)[-1] == {"ResourceARNList": [space]}

@@ -46,7 +46,7 @@ def once(name: str) -> dict[str, tuple[str, ...]]:
 def sweep(name: str) -> dict[str, tuple[str, ...]]:
     return {
         f"finding#{name}#*": (QUERY, UPDATE),
-        f"sweep#{name}#*": (GET, PUT),
+        f"sweep#{name}#*": ("BatchGetItem", PUT),
         f"lease#{name}#*": (PUT, DELETE),
         "hold#*": (QUERY,),
         **once(name),

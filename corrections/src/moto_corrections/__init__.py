@@ -19,6 +19,7 @@ AREAS = (
     "dispatch",
     "accounts",
     "autoscaling",
+    "cloudformation",
     "cloudtrail",
     "cloudwatch",
     "ecr",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 import xmltodict  # type: ignore[import-untyped]
 from moto.core.responses import ActionResult
-from moto.iam.access_control import PermissionResult
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.exceptions import AccessDeniedByLock, MalformedXML, MissingKey, PreconditionFailed
 from moto.s3.models import FakeDeleteMarker, FakeKey
 from moto.s3.responses import S3Response
@@ -55,6 +56,18 @@ def _holds(etag: str, current: Any) -> bool:
     if current is None:
         return False
     return etag == "*" or etag.strip('"') == current.etag.strip('"')
+
+
+@replaces("moto.s3.models:FakeBucket.get_permission", was="7571412a3495")
+def permission(self: Any, action: str, resource: str) -> Any:
+    """Judge by a bucket's policy, without the statements under conditions: an unmet one denies in moto."""
+    if self.policy is None:
+        return PermissionResult.NEUTRAL
+    policy = json.loads(self.policy)
+    given = policy["Statement"]
+    statements = given if isinstance(given, list) else [given]
+    plain = {**policy, "Statement": [statement for statement in statements if "Condition" not in statement]}
+    return IAMPolicy(json.dumps(plain)).is_action_permitted(action, resource)
 
 
 @replaces("moto.s3.responses:S3Response._inventory_config_from_body", was="068c8ee72def")

@@ -54,11 +54,12 @@ def record_not_done_causes(
 
 
 class SweptRegion(NamedTuple):
-    """A sweep, its region, and the ledger's state of its findings."""
+    """A sweep, its region, the ledger's state of its findings, and the time of the sweep before."""
 
     aws: Aws
     sweep: Sweep
     recorded: RecordedFindings
+    before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,13 @@ class CleanupRun:
     detector: Detector[Any]
     failures: Failures
 
+    @property
+    def base_policy(self) -> RunPolicy:
+        """The policy of this run before anything of the ledger."""
+        parts = self.parts
+        acts = parts.acting is not None and parts.warner is not None and not parts.dry
+        return parts.policy if acts else parts.policy.dry()
+
     def judged_by(self, accounts: Sequence[Aws]) -> RunPolicy:
         """
         Return the policy of this run, with the holds in the ledger; dry if they cannot be read.
@@ -94,15 +102,15 @@ class CleanupRun:
         People's requests by a button become part of the findings and actions that are read next.
         """
         parts = self.parts
+        policy = self.base_policy
         if parts.acting is None:
-            return parts.policy.dry()
+            return policy
         if self.detector.cleanup is not None:
             with self.failures.survived("what people asked for could not be read"):
                 for aws in accounts:
                     where = (self.detector.name, aws.account, aws.region)
                     for refused in parts.acting.requests.grant(parts.ledger, parts.acting.actions, *where):
                         self.failures.note(refused)
-        policy = parts.policy.dry() if parts.dry or parts.warner is None else parts.policy
         spared = replace(policy, needed_unread="what undos need could not be read")
         with self.failures.survived("what undos need could not be read"):
             spared = spare_undo_resources(policy, self.detector, parts.acting, accounts)
@@ -126,12 +134,15 @@ class CleanupRun:
         if acting is None or self.parts.dry:
             self._update_messages(lambda follow: follow(sweep, known.recorded))  # of closed findings
             return known
+        with_actions = True
         with self.failures.survived("what was saved could not be counted"):
-            before = known.recorded.previous
-            savings.end_savings(acting.actions, self.detector, known.aws, sweep, before=before, now=now)
+            with_actions = savings.end_savings(
+                acting.actions, self.detector, known.aws, sweep, before=known.before, now=now
+            )
         arming = self.parts.policy.armed(self.detector.name)
         if not (arming.armed and arming.anywhere_in(known.aws.account)):
-            return self._disarmed(acting, known)
+            acted_or_warned = with_actions or known.recorded.warned or known.recorded.untold
+            return self._disarmed(acting, known) if acted_or_warned else known
         sweep = mark_refused_findings(sweep, entries)
         with self.failures.survived("acting broke off"):
             sweep, error = acting.act(

@@ -77,16 +77,19 @@ def end_savings(
     *,
     before: datetime | None,
     now: datetime,
-) -> None:
+) -> bool:
     """
-    Record which actions save nothing any more, by *sweep*; *before* is the time of the sweep before it.
+    Record which actions save nothing any more, by *sweep*; return whether there are any actions.
+
+    *before* is the time of the sweep before it.
 
     If the sweep found a deleted resource, somebody created it anew. A stopped resource that is no longer
     stopped has been running since some time after *before*: the janitor does not claim the hours between. A
     resource that cannot be read is left for the next sweep.
     """
     found = {result.target.arn: result.target for result in sweep.results}
-    for action in actions.all(sweep.detector, str(sweep.account), sweep.region):
+    known = actions.all(sweep.detector, str(sweep.account), sweep.region)
+    for action in known:
         target = found.get(action.target.arn)
         if target is None or action.ended is None or not _saves(action, now):
             continue
@@ -94,6 +97,7 @@ def end_savings(
             actions.end_saving(action, max(action.ended, target.created or action.ended))
         elif not _is_done(detector, aws, action):
             actions.end_saving(action, max(action.ended, before or action.ended))
+    return bool(known)
 
 
 def _saves(action: Action, now: datetime) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import batched
+from itertools import batched, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_janitor.aws.calls import Listing, ReadError, as_signal, collect_pages, read_signal
@@ -258,16 +258,17 @@ def log_time(milliseconds: int) -> datetime:
 
 
 @as_signal(DESCRIBE_LOG_STREAMS, NO_SUCH_LOG)
-def active_streams(aws: Aws, group: str, since: datetime) -> dict[str, datetime]:
+def active_streams(aws: Aws, group: str, since: datetime, pages: int | None = None) -> dict[str, datetime]:
     """
     Return the streams of *group* with an event at or after *since*, and the time of their newest event.
 
-    Newest first, so reading stops at the first older page. The index lags behind by an hour or
-    more: a stream that is missing here may still be active, which `last_log_event` shows.
+    Newest first, so reading stops at the first older page, and after so many *pages*. The index lags behind
+    by an hour or more: a stream that is missing here may still be active, which `last_log_event` shows.
     """
     active: dict[str, datetime] = {}
     newest_first = {"orderBy": "LastEventTime", "descending": True}
-    for page in aws.pages(DESCRIBE_LOG_STREAMS, LOGS_PAGE, logGroupName=group, **newest_first):
+    read = aws.pages(DESCRIBE_LOG_STREAMS, LOGS_PAGE, logGroupName=group, **newest_first)
+    for page in islice(read, pages):
         for stream in page["logStreams"]:
             at = log_time(stream.get("lastEventTimestamp", 0))
             if at < since:

@@ -147,7 +147,6 @@ class Aws:
         self._session = session
         self._pool = pool
         self._client_lock = threading.Lock()
-        self._once_lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
 
     def armed(self) -> Aws:
@@ -235,13 +234,9 @@ class Aws:
 
     def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
         """Return the answer of *read*; a run with shared answers reads each *key* once."""
-        if not self.shares:
+        if self._shared is None or not self.shares:
             return read()
-        with self._once_lock:
-            if key not in self.lasting:
-                self.lasting[key] = read()
-            answer: T = self.lasting[key]
-            return answer
+        return self._shared.once((self.region, key), read)
 
     @cached_property
     def partition(self) -> str:

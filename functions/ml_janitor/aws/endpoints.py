@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,7 +31,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     list_kind,
 )
 from ml_janitor.aws.tags import target_in
-from ml_janitor.core.capacity import PeakLoad
+from ml_janitor.core.capacity import PackedLoads, PeakLoad
 from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import (
     Absent,
@@ -145,7 +145,7 @@ class EndpointVariant:
     managed: bool = False
     sleeps: bool = False
     fixed: str | None = None
-    peaks: Signal[tuple[PeakLoad, ...]] = field(default_factory=NotRead)
+    peaks: Signal[Sequence[PeakLoad]] = field(default_factory=NotRead)
     totals: Mapping[str, Signal[MetricTotal]] = field(default_factory=dict)
 
     @property
@@ -435,16 +435,50 @@ on credits.
 """
 
 
-def read_endpoint_loads(
-    aws: Aws, now: datetime, *more: tuple[str, activity.MetricStat], only: str | None = None
-) -> Iterator[LoadedEndpoint]:
+def read_endpoint_loads(aws: Aws, now: datetime, *, only: str | None = None) -> Listing[LoadedEndpoint]:
     """
-    Yield every endpoint, or *only* one; serving endpoints without a change in two weeks have the load
+    List every endpoint, or *only* one; serving endpoints without a change in two weeks have the load
     of each variant.
 
-    *more* are further metrics of the requests to a variant. Raises ReadError at the end if the listing broke
-    off.
+    A run with shared answers reads all of them once.
     """
+    read = partial(_read_loads, aws, activity.period_start(now, 3600), only)
+    return aws.once(("endpoint loads", now), read) if only is None else read()
+
+
+def add_request_totals(
+    aws: Aws, loaded: Sequence[LoadedEndpoint], metrics: WantedMetrics, now: datetime
+) -> list[LoadedEndpoint]:
+    """Return *loaded* with the totals of further *metrics* of the requests to each variant."""
+    end = activity.period_start(now, 3600)
+    asked = {
+        (endpoint.summary.name, variant.name, metric, stat): Metric.of(
+            SAGEMAKER_NAMESPACE,
+            metric,
+            stat=stat,
+            EndpointName=endpoint.summary.name,
+            VariantName=variant.name,
+        )
+        for endpoint in loaded
+        for variant in endpoint.variants
+        for metric, stat in metrics
+    }
+    data = activity.read_metrics(aws, asked.values(), end - LOAD_WINDOW, end)
+
+    def added(endpoint: str, variant: EndpointVariant) -> EndpointVariant:
+        totals = dict(variant.totals)
+        for metric, stat in metrics:
+            name = f"{metric} {stat}" if metric in totals else metric
+            totals[name] = map_signal(data[asked[endpoint, variant.name, metric, stat]], _total)
+        return replace(variant, totals=totals)
+
+    return [
+        _with_variants(endpoint, [added(endpoint.summary.name, variant) for variant in endpoint.variants])
+        for endpoint in loaded
+    ]
+
+
+def _read_loads(aws: Aws, end: datetime, only: str | None) -> Listing[LoadedEndpoint]:
     listed = list_endpoints(aws)
     book = tags.read_tag_book(aws, f"sagemaker:{ENDPOINT.type}")
     components = list_inference_components(aws)
@@ -454,32 +488,32 @@ def read_endpoint_loads(
         lambda target: (target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]),
         ServiceNamespace="sagemaker",
     )
-    end = activity.period_start(now, 3600)
     chosen = [endpoint for endpoint in listed.items if only in {None, endpoint.name}]
     found = _described(aws, chosen, book, end, total=len(listed.items))
     on_it = defaultdict[str, list[str]](list)
     for component in components.items:
         on_it[component.endpoint].append(component.name)
+    loaded = list[LoadedEndpoint]()
     for group in batched(found, METRICS_BATCH):
         known = [_sized(endpoint, components, scaling) for endpoint in group]
         asked = {
-            (endpoint.summary.name, variant.name): _metrics(
-                endpoint, variant, on_it[endpoint.summary.name], more
-            )
+            (endpoint.summary.name, variant.name): _metrics(endpoint, variant, on_it[endpoint.summary.name])
             for endpoint in known
             for variant in endpoint.variants
         }
         wanted = [metric for named in asked.values() for series in named.values() for metric in series]
         data = activity.read_metrics(aws, wanted, end - LOAD_WINDOW, end)
-        for endpoint in known:
-            yield _with_variants(
+        loaded += [
+            _with_variants(
                 endpoint,
                 [
                     _loaded(variant, asked[endpoint.summary.name, variant.name], data, end)
                     for variant in endpoint.variants
                 ],
             )
-    listed.check()
+            for endpoint in known
+        ]
+    return Listing(tuple(loaded), listed.error, listed.unread)
 
 
 def judgeable_description(endpoint: LoadedEndpoint, rule: Rule, now: datetime) -> EndpointDescription | Kept:
@@ -558,7 +592,7 @@ def _with_variants(endpoint: LoadedEndpoint, variants: Iterable[EndpointVariant]
 
 
 def _metrics(
-    endpoint: LoadedEndpoint, variant: EndpointVariant, components: Sequence[str], more: WantedMetrics
+    endpoint: LoadedEndpoint, variant: EndpointVariant, components: Sequence[str]
 ) -> Mapping[str, tuple[Metric, ...]]:
     """Return the metrics of a variant by name; "requests" may be several."""
     if variant.fixed is not None:
@@ -570,9 +604,8 @@ def _metrics(
     asked: dict[str, tuple[Metric, ...]] = {
         name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names
     }
-    for metric, stat in (CONCURRENT_REQUESTS, *more):
-        key = metric if metric not in asked else f"{metric} {stat}"
-        asked[key] = (Metric(SAGEMAKER_NAMESPACE, metric, where, stat),)
+    metric, stat = CONCURRENT_REQUESTS
+    asked[metric] = (Metric(SAGEMAKER_NAMESPACE, metric, where, stat),)
     asked[LOADED_MODELS] = (Metric(INSTANCE_NAMESPACE, LOADED_MODELS, where, "Maximum"),)
     requests: tuple[Metric, ...] = (Metric(SAGEMAKER_NAMESPACE, "Invocations", where),)
     if variant.hosts:
@@ -593,11 +626,12 @@ def _loaded(
     end: datetime,
 ) -> EndpointVariant:
     raw = {name: _together([data[metric] for metric in series]) for name, series in asked.items()}
-    totals = {
-        name: map_signal(series, lambda found: MetricTotal(found.total, len(found.points), max(found.values)))
-        for name, series in raw.items()
-    }
+    totals = {name: map_signal(series, _total) for name, series in raw.items()}
     return replace(variant, peaks=_peaks(raw, variant.machine, end), totals=totals)
+
+
+def _total(found: MetricSeries) -> MetricTotal:
+    return MetricTotal(found.total, len(found.points), max(found.values))
 
 
 def _together(series: Sequence[Signal[MetricSeries]]) -> Signal[MetricSeries]:
@@ -640,7 +674,7 @@ def _fixed(endpoint: str, variant: EndpointVariant, scaling: Iterable[tuple[str,
 
 def _peaks(
     raw: Mapping[str, Signal[MetricSeries]], host: Machine, end: datetime
-) -> Signal[tuple[PeakLoad, ...]]:
+) -> Signal[Sequence[PeakLoad]]:
     """
     Return the peaks of every hour of the window; unreadable if an hour of a utilization metric is missing.
 
@@ -676,4 +710,4 @@ def _peaks(
         )
         for hour in hours
     )
-    return Value(loads, activity.GET_METRIC_DATA)
+    return Value(PackedLoads(loads), activity.GET_METRIC_DATA)

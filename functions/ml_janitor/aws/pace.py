@@ -222,12 +222,28 @@ class SharedAnswers:
     janitor never judges by an earlier run's bill.
 
     A request that is already in flight waits for that answer. A failure is not shared: the next request
-    is sent. Answers are kept compressed, because one run may read hundreds of megabytes of them.
+    is sent. Answers are kept compressed, because one run may read hundreds of megabytes of them. Readings
+    of several requests are kept as they are.
     """
 
     services: frozenset[str] = SHARED_SERVICES
+    _readings: dict[Hashable, Any] = field(default_factory=dict)
+    _turns: dict[Hashable, threading.Lock] = field(default_factory=dict)
     _answers: dict[Hashable, PendingRequest | bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
+        """Return the answer of *read*, called once for each *key*; a listing with an error is read again."""
+        with self._lock:
+            turn = self._turns.setdefault(key, threading.Lock())
+        with turn:
+            if key in self._readings:
+                known: T = self._readings[key]
+                return known
+            answer = read()
+            if getattr(answer, "error", None) is None:
+                self._readings[key] = answer
+            return answer
 
     def register(self, events: BaseEventHooks, region: str, has_time: Callable[[], bool]) -> None:
         """Answer the calls of a client for *region*, with its *events*; wait only while there is time."""

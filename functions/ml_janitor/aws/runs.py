@@ -293,6 +293,14 @@ def _describe_jobs(
 VARIANT_MEMBERS = ("ProductionVariants", "ShadowProductionVariants")
 
 
+def _configuration_requests(aws: Aws, now: datetime) -> Listing[TrailEvent]:
+    """List the successful requests that made endpoint configurations, the oldest first."""
+    first = now - activity.EVENT_RETENTION
+    made = activity.look_up_events(aws, "CreateEndpointConfig", first, now, most_pages=MOST_HISTORY_PAGES)
+    done = filter(lambda event: event.succeeded, made.items)
+    return replace(made, items=tuple(sorted(done, key=lambda event: event.at)))
+
+
 def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedResource]:
     described = describe_all(aws, ENDPOINT)
     book = tags.read_tag_book(aws, "sagemaker:endpoint")
@@ -310,9 +318,11 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
     answers = describe_configurations(
         aws, wanted, lambda aws, name: sagemaker_kinds.describe_resource(aws, ENDPOINT_CONFIG, name)
     )
+    lost = [name for name, answer in zip(names, answers, strict=True) if not isinstance(answer, Value)]
+    requests = _configuration_requests(aws, now) if lost else Listing[TrailEvent](())
     configs = {
-        name: answer.value if isinstance(answer, Value) else history.config(name)
-        for name, answer in zip(names, answers, strict=True)
+        **{str(request_member(made.request, "EndpointConfigName")): made.request for made in requests.items},
+        **{name: found.value for name, found in zip(names, answers, strict=True) if isinstance(found, Value)},
     }
     targets = {target.name: replace(target, tags=book.of(target.arn)) for target, _ in described.items}
     found = []
@@ -325,7 +335,7 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
         runs = tuple(
             replace(run, usage_type=_usage(aws, run.usage_type), end=end)
             for (start, config), end in zip(line, ends, strict=True)
-            for run in _variants(configs[config] or {}, {} if end else counts, start)
+            for run in _variants(configs.get(config) or {}, {} if end else counts, start)
             if start < now
         )
         changed = current.get(name, {}).get("LastModifiedTime")
@@ -336,7 +346,7 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
     unknown = [
         answer.error
         for name, answer in zip(names, answers, strict=True)
-        if isinstance(answer, Unreadable) and configs[name] is None and name not in gone
+        if isinstance(answer, Unreadable) and name not in configs and name not in gone
     ]
     unread = [
         f"{len(errors)} of {total} {noun} could not be described ({errors[0]})"
@@ -346,7 +356,7 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
         )
         if errors
     ]
-    return Listing.joined(found, (described.error, book.error, *unread))
+    return Listing.joined(found, (described.error, book.error, requests.error, *unread))
 
 
 def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
@@ -429,7 +439,7 @@ def _apps(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedResourc
 # CloudTrail records who made, changed, switched and deleted endpoints, notebooks and Studio apps.
 
 RESOURCE_EVENTS = (
-    *("CreateEndpoint", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpoint"),
+    *("CreateEndpoint", "UpdateEndpoint", "DeleteEndpoint"),
     *("CreateNotebookInstance", "StartNotebookInstance", "StopNotebookInstance", "DeleteNotebookInstance"),
     *("CreateApp", "DeleteApp"),
 )
@@ -540,13 +550,6 @@ class EventHistory:
             if config and (not line or created < line[0][0]):
                 yield created, config
         yield from line
-
-    def config(self, name: str) -> Mapping[str, Any] | None:
-        """Return the request that made the configuration *name*."""
-        for event in reversed(self.events["CreateEndpointConfig"]):
-            if request_member(event.request, "EndpointConfigName") == name:
-                return event.request
-        return None
 
     # --- notebook instances -------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from itertools import batched
 from sys import intern
 from typing import Any
 
-from ml_janitor.aws.calls import as_signal, read_signal
+from ml_janitor.aws.calls import Listing, as_signal, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Target, Unreadable, Value
 
@@ -98,10 +98,34 @@ class TagBook:
         return Value({}, GET_RESOURCES)
 
 
+TYPES_TOGETHER: Sequence[frozenset[str]] = tuple(
+    frozenset(f"sagemaker:{kind}" for kind in kinds.split())
+    for kinds in (
+        "endpoint",
+        "endpoint-config model",
+        "app cluster domain mlflow-tracking-server notebook-instance space training-plan user-profile",
+    )
+)
+"""Types whose tags a run with shared answers reads in one request, which several detectors make."""
+
+
 def read_tag_book(aws: Aws, *types: str) -> TagBook:
     """Read every tag of every resource of *types* ("sagemaker:endpoint"), 100 resources a page."""
-    query = {"ResourceTypeFilters": list(types)}
-    listing = aws.listing(GET_RESOURCES, "ResourceTagMappingList", lambda entry: entry, 100, **query)
+    groups = [types]
+    if aws.shares:
+        single = [frozenset({of}) for of in types if not any(of in together for together in TYPES_TOGETHER)]
+        together = [group for group in TYPES_TOGETHER if not group.isdisjoint(types)]
+        groups = [tuple(sorted(group)) for group in (*together, *single)]
+    listing = Listing.merged(
+        aws.listing(
+            GET_RESOURCES,
+            "ResourceTagMappingList",
+            lambda entry: entry,
+            100,
+            ResourceTypeFilters=list(group),
+        )
+        for group in groups
+    )
     return TagBook(tags_by_arn(listing.items), listing.error)
 
 
@@ -110,17 +134,33 @@ def read_tags_of(aws: Aws, arns: Sequence[str]) -> TagBook:
     Read every tag of the resources *arns*, 50 to a call and side by side.
 
     Better than `read_tag_book` for kinds that outlive their use: a job, and its tags, can never be deleted.
+    A run with shared answers reads the types that other detectors read as these do.
     """
+    types = {arn: _type_of(arn) for arn in arns} if aws.shares else {}
+    known_types = {of for of in types.values() if any(of in together for together in TYPES_TOGETHER)}
+    known, errors = dict[str, Tags](), list[str | None]()
+    if known_types:
+        book = read_tag_book(aws, *sorted(known_types))
+        known |= book.known
+        errors.append(book.error)
+        arns = [arn for arn in arns if types[arn] not in known_types]
 
     def read(asked: Sequence[str]) -> Signal[Mapping[str, Tags]]:
         ask = partial(aws.client("resourcegroupstaggingapi").get_resources, ResourceARNList=list(asked))
         return read_signal(lambda: tags_by_arn(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
 
     answers = aws.map(read, list(batched(arns, ARNS_PER_CALL)))
-    known = {
+    known |= {
         arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()
     }
-    return TagBook(known, next((answer.error for answer in answers if isinstance(answer, Unreadable)), None))
+    errors += [answer.error for answer in answers if isinstance(answer, Unreadable)]
+    return TagBook(known, next(filter(None, errors), None))
+
+
+def _type_of(arn: str) -> str:
+    """Return the type of *arn* ("sagemaker:endpoint") as the tagging API filters by it; "" if it has none."""
+    parts = arn.split(":", 5)
+    return f"{parts[2]}:{parts[-1].partition('/')[0]}" if len(parts) > 5 else ""
 
 
 def tags_by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:

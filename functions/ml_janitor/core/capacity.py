@@ -9,10 +9,15 @@ Future Generation Computer Systems 22 (2006), has the derivations.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import batched, chain
+from operator import attrgetter
+from typing import overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,47 @@ class PeakLoad:
     requests: float = 0
     idle: bool = False
     several: bool = False
+
+
+class PackedLoads(Sequence[PeakLoad]):
+    """The loads of consecutive hours, compressed: those of all endpoints have to fit into memory."""
+
+    __slots__ = ("_packed", "_size")
+
+    def __init__(self, loads: Sequence[PeakLoad]) -> None:
+        numbers = array("d", chain.from_iterable(map(_load_members, loads)))
+        self._packed, self._size = zlib.compress(numbers.tobytes(), 1), len(loads)
+
+    def _unpacked(self) -> tuple[PeakLoad, ...]:
+        hours = batched(array("d", zlib.decompress(self._packed)), 7)
+        return tuple(
+            PeakLoad(cpu, memory, gpu, gpu_memory, requests, bool(idle), bool(several))
+            for cpu, memory, gpu, gpu_memory, requests, idle, several in hours
+        )
+
+    def __iter__(self) -> Iterator[PeakLoad]:
+        return iter(self._unpacked())
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, index: int) -> PeakLoad: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PeakLoad]: ...
+
+    def __getitem__(self, index: int | slice) -> PeakLoad | Sequence[PeakLoad]:
+        return self._unpacked()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PackedLoads) and self._packed == other._packed
+
+    def __hash__(self) -> int:
+        return hash(self._packed)
+
+
+_load_members = attrgetter("cpu", "memory", "gpu", "gpu_memory", "requests", "idle", "several")
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         """Yield the load of every endpoint, with Inference Recommender's results for its models."""
         jobs = list_kind(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
         newest = {job["ModelName"]: job["JobName"] for job in jobs.items if "ModelName" in job}
-        for endpoint in endpoints.read_endpoint_loads(aws, now):
+        loads = endpoints.read_endpoint_loads(aws, now)
+        for endpoint in loads.items:
             models = [served.model for served in endpoint.variants]
             yield replace(
                 endpoint,
@@ -105,6 +106,7 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
                 },
                 recommended=tuple(_recommended(aws, newest, models)),
             )
+        loads.check()
         jobs.check()
 
     def decide(self, candidate: LoadedEndpoint, now: datetime) -> Verdict:
@@ -151,7 +153,7 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
             return rule.unknown(
                 f"the peaks of {name} are unknown ({getattr(served.peaks, 'error', 'not read')})"
             )
-        loads = served.peaks.value
+        loads = tuple(served.peaks.value)
         rule.saw(*_shown(served, loads))
         if all(load.idle for load in loads):
             rule.passed(f"{name}: no request came, which idle-endpoints judges")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import batched
 from typing import Any
 
 from ml_janitor.aws import activity, endpoints, tags
@@ -38,6 +39,7 @@ from ml_janitor.core.model import (
     Evidence,
     Finding,
     Kept,
+    NotRead,
     Rule,
     Target,
     Value,
@@ -61,6 +63,9 @@ LATENCY_METRICS: WantedMetrics = (
     ("ModelLatency", "Sum"), ("ModelLatency", "Maximum"), ("ModelLatency", "p99")
 )  # fmt: skip
 """Of these the mean decides the price, and the others whether serverless inference can serve it."""
+
+_LATENCY_BATCH = 500
+"""Endpoints whose latency is read together: their series fill GetMetricData's calls."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
         """Yield the load of every endpoint; models are described only where everything else speaks for it."""
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_SERVERLESS_GB + 1))
         measured = _longest_start(aws, now)
-        for endpoint in endpoints.read_endpoint_loads(aws, now, *LATENCY_METRICS, only=only):
+        loads = endpoints.read_endpoint_loads(aws, now, only=only)
+        for endpoint in _with_latency(aws, loads.items, now):
             first = next(iter(endpoint.variants), None)
             priced = (
                 replace(endpoint, price=aws.prices.hourly(aws.region, "Hosting", first.type))
@@ -113,6 +119,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
             if first is not None and isinstance(self.decide(candidate, now), Finding):
                 candidate = replace(candidate, model=describe_resource(aws, MODEL, first.model or ""))
             yield candidate
+        loads.check()
 
     def decide(self, candidate: LoadedEndpoint, now: datetime) -> Verdict:
         """Compare the price of its instances with its own requests at serverless prices."""
@@ -264,6 +271,25 @@ def why_not_serverless(endpoint: EndpointDescription) -> str | None:
     return None
 
 
+def _with_latency(aws: Aws, loads: Iterable[LoadedEndpoint], now: datetime) -> Iterator[LoadedEndpoint]:
+    """Yield *loads*, with the times of requests where they decide."""
+    for group in batched(loads, _LATENCY_BATCH):
+        open_ = [endpoint for endpoint in group if depends_on_latency(endpoint, now)]
+        read = endpoints.add_request_totals(aws, open_, LATENCY_METRICS, now)
+        timed = {endpoint.summary.arn: endpoint for endpoint in read}
+        yield from (timed.get(endpoint.summary.arn, endpoint) for endpoint in group)
+
+
+def depends_on_latency(candidate: LoadedEndpoint, now: datetime) -> bool:
+    """Return whether the time of its requests decides: something came, and serverless could serve it."""
+    described = endpoints.judgeable_description(candidate, Rule(), now)
+    if isinstance(described, Kept) or why_not_serverless(described) is not None:
+        return False
+    served = described.variants[0]
+    asked = served.totals.get("requests")
+    return isinstance(served.peaks, Value) and isinstance(asked, Value) and asked.value.total > 0
+
+
 def read_endpoint_use(served: EndpointVariant) -> EndpointUse | str:
     """Return its load, or why that is unknown."""
     if not isinstance(served.peaks, Value):
@@ -274,7 +300,8 @@ def read_endpoint_use(served: EndpointVariant) -> EndpointUse | str:
             return f"{name.replace('requests', 'Invocations')} has no data for some of the {LOAD_HOURS} hours"
     asked = served.totals["requests"]
     count = asked.value.total if isinstance(asked, Value) else 0
-    latency = [served.totals[name] for name in ("ModelLatency", "ModelLatency Maximum", "ModelLatency p99")]
+    names = ("ModelLatency", "ModelLatency Maximum", "ModelLatency p99")
+    latency = [served.totals.get(name, NotRead()) for name in names]
     took = [signal.value for signal in latency if isinstance(signal, Value)]
     if count and len(took) < len(latency):
         return "ModelLatency has no datapoint, although requests came"
@@ -284,14 +311,15 @@ def read_endpoint_use(served: EndpointVariant) -> EndpointUse | str:
     gib = memory_gib(served.type)
     if gib is None:
         return f"the memory of {served.type} is unknown"
+    loads = tuple(served.peaks.value)
     return EndpointUse(
         monthly=count / LOAD_HOURS * HOURS_PER_MONTH,
         seconds=mean / 1_000_000,
         busiest=asked.value.highest / 3600 if isinstance(asked, Value) else 0.0,
         tail=tail / 1_000_000,
         slowest=slowest / 1_000_000,
-        gib=max(load.memory for load in served.peaks.value) / served.machine.vcpus * gib,
-        at_once=max(load.requests for load in served.peaks.value) * served.instances,
+        gib=max(load.memory for load in loads) / served.machine.vcpus * gib,
+        at_once=max(load.requests for load in loads) * served.instances,
     )
 
 

@@ -203,14 +203,14 @@ class RecordedFindings:
 
     *closed* holds the findings that the sweep no longer found, as they were before, each with
     the cause. *untold* holds the findings, open or not, whose messages earlier sweeps left
-    outdated. *previous* is the time of the sweep before.
+    outdated. *warned* is true if a finding had a warning before.
     """
 
     new: tuple[Result, ...]
     entries: Mapping[str, Entry]
     closed: tuple[tuple[Entry, Cause], ...] = ()
     untold: tuple[Entry, ...] = ()
-    previous: datetime | None = None
+    warned: bool = False
 
     def first_seen(self, now: datetime) -> int:
         """Return how many findings the sweep of *now* saw first: the same number however often it runs."""
@@ -269,7 +269,13 @@ class Ledger:
     # --- findings -----------------------------------------------------------------------------
 
     def record(
-        self, aws: Aws, sweep: Sweep, now: datetime, *, lasts: timedelta = timedelta.max
+        self,
+        aws: Aws,
+        sweep: Sweep,
+        now: datetime,
+        *,
+        lasts: timedelta = timedelta.max,
+        settled: bool = False,
     ) -> RecordedFindings:
         """
         Remember every finding of *sweep*; after a complete sweep, close the findings that it no longer has.
@@ -277,7 +283,8 @@ class Ledger:
         If no sweep found a finding for longer than *lasts*, its warning is void. A finding is
         new until it is announced: the next run repeats a message that failed. The finding of a
         resource that the sweep could not judge stays open. A run for an earlier time than the
-        stored one, such as a late event's, changes nothing back.
+        stored one, such as a late event's, changes nothing back. An empty sweep is *settled* if no action is
+        left; see `LastSweep`.
         """
         before = {entry.key: entry for entry in self.entries(sweep.detector, sweep.account, sweep.region)}
         found = sweep.findings
@@ -297,14 +304,12 @@ class Ledger:
             ]
             aws.map(lambda closing: self.close(*closing, now), gone)
         gone += [(before[key], _lapsed(before[key], now)) for key in sorted(lapsed & entries.keys())]
-        last = self.latest.sweep(sweep.detector, str(sweep.account), sweep.region)
-        self.latest.remember(sweep, now)
+        over = all(entry.closed is not None and not entry.untold for entry in before.values())
+        self.latest.remember(sweep, now, settled=settled and over)
         new = tuple(result for result in found if entries[result.target.key].announced is None)
         untold = tuple(entry for entry in before.values() if entry.untold)
-        previous = last.time if last else None
-        return RecordedFindings(
-            new=new, entries=entries, closed=tuple(gone), untold=untold, previous=previous
-        )
+        warned = any(entry.warned is not None for entry in before.values())
+        return RecordedFindings(new=new, entries=entries, closed=tuple(gone), untold=untold, warned=warned)
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Entry | None:
         """Return the entry of the finding with the id *finding*, open or closed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -37,7 +37,8 @@ class LastSweep:
     """
     The latest sweep of a detector, account and region, in numbers.
 
-    If the region is not *enabled* in the account, the sweep read nothing: nothing is there.
+    If the region is not *enabled* in the account, the sweep read nothing: nothing is there. *settled* is true
+    if the region was empty, and the ledger held nothing to go on with: no open finding, and no action.
     """
 
     detector: str
@@ -53,6 +54,7 @@ class LastSweep:
     unpriced: int
     error: str | None
     enabled: bool = True
+    settled: bool = False
 
     @property
     def empty(self) -> bool:
@@ -104,32 +106,30 @@ class LatestRecords:
     def left(self, sweep: Sweep, now: datetime) -> None:
         """Store *sweep* in numbers without the resources cleaned up since: a digest would call them waste."""
         results = tuple(result for result in sweep.results if result.outcome is not Outcome.ACTED)
-        self.remember(replace(sweep, results=results), now, looked_at=sweep.looked_at)
+        self._store([replace(_numbers(replace(sweep, results=results), now), looked_at=sweep.looked_at)], now)
 
-    def remember(
-        self, sweep: Sweep, now: datetime, *, looked_at: int | None = None, enabled: bool = True
+    def remember(self, sweep: Sweep, now: datetime, **how: bool) -> None:
+        """Store *sweep* in numbers, unless a later sweep is stored; see `remember_all`."""
+        self.remember_all([sweep], now, **how)
+
+    def remember_all(
+        self, sweeps: Iterable[Sweep], now: datetime, *, enabled: bool = True, settled: bool = False
     ) -> None:
-        """Store *sweep* in numbers, unless a later sweep is stored."""
-        totals = Totals.of(sweep.results)
-        last = LastSweep(
-            detector=sweep.detector,
-            account=str(sweep.account),
-            region=sweep.region,
-            time=now,
-            looked_at=sweep.looked_at if looked_at is None else looked_at,
-            found=sweep.found,
-            kept=sweep.kept,
-            unknown=sweep.unknown,
-            monthly_usd=totals.monthly_usd,
-            accrued_usd=totals.accrued_usd,
-            unpriced=totals.unpriced,
-            error=sweep.error,
-            enabled=enabled,
+        """Store *sweeps* in numbers, except where a later sweep is stored."""
+        self._store(
+            [replace(_numbers(sweep, now), enabled=enabled, settled=settled) for sweep in sweeps], now
         )
-        where = partition_key(SWEEP_KEY, sweep.detector, sweep.account, sweep.region)
-        with suppress(ConditionFailedError):  # a later sweep is stored already
-            earlier = IF_ABSENT | Attr("time").lte(now)
-            self._table.put(where, _LATEST_KEY, SWEEP_ADAPTER.dump_python(last), only_if=earlier)
+
+    def _store(self, lasts: Iterable[LastSweep], now: datetime) -> None:
+        items = [
+            (
+                partition_key(SWEEP_KEY, last.detector, last.account, last.region),
+                _LATEST_KEY,
+                SWEEP_ADAPTER.dump_python(last),
+            )
+            for last in lasts
+        ]
+        self._table.put_all(items, only_if=IF_ABSENT | Attr("time").lte(now))
 
     def sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
         """Return the latest sweep, or None if there never was a sweep."""
@@ -183,6 +183,25 @@ class LatestRecords:
     def billed(self, account: str, bill: LastBill) -> None:
         """Store a reading of the bill."""
         self._table.put(f"{BILL_KEY}#{account}", _LATEST_KEY, _BILL_ADAPTER.dump_python(bill))
+
+
+def _numbers(sweep: Sweep, now: datetime) -> LastSweep:
+    """Return *sweep* of *now* in numbers."""
+    totals = Totals.of(sweep.results)
+    return LastSweep(
+        detector=sweep.detector,
+        account=str(sweep.account),
+        region=sweep.region,
+        time=now,
+        looked_at=sweep.looked_at,
+        found=sweep.found,
+        kept=sweep.kept,
+        unknown=sweep.unknown,
+        monthly_usd=totals.monthly_usd,
+        accrued_usd=totals.accrued_usd,
+        unpriced=totals.unpriced,
+        error=sweep.error,
+    )
 
 
 # --- runs over an organization --------------------------------------------------------------------

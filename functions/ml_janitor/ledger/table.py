@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ _LONGEST_SORT_KEY, _READABLE_SORT_KEY = 1000, 900
 
 NO_ATTRIBUTES: Mapping[str, Any] = {}
 ITEMS_PER_BATCH = 100
-"""Items that one BatchGetItem takes (DynamoDB's API reference)."""
+"""Items that one BatchGetItem, and one TransactWriteItems, takes (DynamoDB's API reference)."""
 
 _CONCURRENT_BATCHES = 8
 """Batches that are read side by side."""
@@ -138,6 +139,34 @@ class Table:
         item = {**item_key(pk, sk), **attributes, **mark}
         request = {"Item": self._dynamo(item), **self._conditional(only_if, mark)}
         self._guarded(lambda: self.client.put_item(TableName=self.name, **request), mark)
+
+    def put_all(
+        self, items: Sequence[tuple[str, str, Mapping[str, Any]]], *, only_if: ConditionBase | None = None
+    ) -> None:
+        """
+        Write whole *items*, each where condition *only_if* holds; the others stay as they are.
+
+        A hundred go in one transaction, which writes all or none. Without it, they are written one by one.
+        """
+        for start in range(0, len(items), ITEMS_PER_BATCH):
+            some = items[start : start + ITEMS_PER_BATCH]
+            puts = [
+                {"Item": self._dynamo({**item_key(pk, sk), **attributes}), **self._conditional(only_if)}
+                for pk, sk, attributes in some
+            ]
+            if len(some) == 1 or not self._transacted([{"Put": put} for put in puts]):
+                for pk, sk, attributes in some:
+                    with suppress(ConditionFailedError):
+                        self.put(pk, sk, attributes, only_if=only_if)
+
+    def _transacted(self, writes: Sequence[Mapping[str, dict[str, Any]]]) -> bool:
+        """Do all *writes*, or none of them; return which."""
+        asked: Any = [{kind: {"TableName": self.name, **write[kind]} for kind in write} for write in writes]
+        try:
+            self.client.transact_write_items(TransactItems=asked)
+        except ClientError:  # a condition, a concurrent write, or a size: one by one, the reason shows
+            return False
+        return True
 
     def change(
         self,

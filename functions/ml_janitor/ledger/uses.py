@@ -50,7 +50,7 @@ def sweep_uses(detector: Detector[Any], *, armed: bool, organization: bool = Fal
     name = detector.name
     uses = {
         f"{FINDING_KEY}#{name}#*": (_QUERY, _UPDATE),
-        f"{SWEEP_KEY}#{name}#*": (_GET, _PUT),
+        f"{SWEEP_KEY}#{name}#*": (_GET_MANY, _PUT),
         f"{LEASE_KEY}#{name}#*": (_PUT, _DELETE),
         f"{HOLD_KEY}#*": (_QUERY,),
         **({ORGANIZATION_KEY: (_GET,)} if organization else {}),

@@ -190,9 +190,11 @@ class AccountsRun:
             pair for pair, last in self._lasts(detector, listed).items() if last is None or last.time < time
         ]
         mode = self.settings.mode(detector)
-        for account, region in unread:
-            sweep = Sweep(detector=detector, account=account, region=region, mode=mode, error=_NO_RESULT)
-            self.latest.remember(sweep, time)  # a child that ends after all is later, and replaces it
+        sweeps = [
+            Sweep(detector=detector, account=account, region=region, mode=mode, error=_NO_RESULT)
+            for account, region in unread
+        ]
+        self.latest.remember_all(sweeps, time)  # a child that ends after all is later, and replaces it
         self.runs.ended(detector, time, at=self.clock(), unread=len(unread))
         return unread
 

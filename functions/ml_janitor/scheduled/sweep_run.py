@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +18,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import Failures, RunFailedError, run_detectors, sweep_resource
 from ml_janitor.ledger.findings import RecordedFindings
+from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.ledger.limits import Leases, RegionBatch, RegionQueue
 from ml_janitor.report import telemetry
 from ml_janitor.report.causes import unreachable_undos_text
@@ -64,8 +65,8 @@ class SweepRunner(CleanupParts):
 
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease. *patience* is the time that
-    the run may take, and *pause* waits while another run sweeps. Without *tell* the run tells
-    nobody, and nothing counts as announced. *emit* sends events.
+    the run may take, *sleep* spends some, and *pause* waits while another run sweeps. Without
+    *tell* the run tells nobody, and nothing counts as announced. *emit* sends events.
     """
 
     leases: Leases
@@ -74,6 +75,7 @@ class SweepRunner(CleanupParts):
     clock: Callable[[], datetime]
     holder: str
     patience: timedelta
+    sleep: Callable[[float], None]
     pause: Callable[[], None] | None = None
     emit: EmitEvents = lambda _: None
 
@@ -95,22 +97,24 @@ class SweepRunner(CleanupParts):
         that did not become free, an incomplete sweep, a report or a ledger that could not be written, or a
         message that did not arrive.
         """
-        failures = Failures(self.logger)
+        failures, begun = Failures(self.logger), self.clock()
+        lasts = self._lasts(detector, accounts, failures)
+        known, where = self._still_empty(detector, accounts, lasts, failures, now=now, note=note), ""
+        left = [aws for aws in accounts if all(aws is not empty.aws for empty in known)]
         queue = RegionQueue(
             leases=self.leases,
             detector=detector.name,
             holder=self.holder,
             clock=self.clock,
-            begun=self.clock(),
+            begun=begun,
             patience=self.patience,
             pause=self.pause,
             failures=failures,
         )
-        known, where = list[SweptRegion](), ""
-        with closing(queue.of(accounts)) as batches:
+        with closing(queue.of(left)) as batches:
             for batch in batches:
                 swept = self._swept(
-                    detector, batch, failures, ends=queue.begun + self.patience, now=now, note=note
+                    detector, batch, lasts, failures, ends=begun + self.patience, now=now, note=note
                 )
                 known += swept
                 folder = "rest" if queue.rest else ""
@@ -121,10 +125,11 @@ class SweepRunner(CleanupParts):
                     with failures.survived("Slack could not be told"):
                         for problem in self._told(known_sweep, failures, now=now, where=where, note=note):
                             failures.note(f"not delivered: {problem}")
+        if not left:
+            where = self._kept(_report(known, accounts, now), detector.name, failures)
         if off is not None:
             with failures.survived("the ledger could not be written"):
-                for sweep in _unswept(detector, off):
-                    self.ledger.latest.remember(sweep, now, enabled=False)
+                self.ledger.latest.remember_all(_unswept(detector, off), now, enabled=False)
         report = _report(known, accounts, now)
         telemetry.measure_acts(report.sweeps)
         failures.check(where)
@@ -140,16 +145,60 @@ class SweepRunner(CleanupParts):
         """
         failures = Failures(self.logger)
         why = unread_sweep_error(error)
-        for sweep in _unswept(detector, place, error=why):
+        unswept = [*_unswept(detector, place, error=why)]
+        for sweep in unswept:
             telemetry.log_sweep(self.logger, sweep, seconds=0, new=0, note="")
-            with failures.survived("the ledger could not be written"):
-                self.ledger.latest.remember(sweep, now)
+        with failures.survived("the ledger could not be written"):
+            self.ledger.latest.remember_all(unswept, now)
         return RunFailedError(f"account {place.account} {why}")
+
+    def _lasts(
+        self, detector: Detector[Any], accounts: Sequence[Aws], failures: Failures
+    ) -> Mapping[tuple[str, str], LastSweep]:
+        """Return the sweeps before this one, by account and region."""
+        pairs = [(aws.account, aws.region) for aws in accounts]
+        with failures.survived("the latest sweeps could not be read"):
+            return self.ledger.latest.sweeps(detector.name, pairs, sleep=self.sleep)
+        return {}
+
+    def _still_empty(
+        self,
+        detector: Detector[Any],
+        accounts: Sequence[Aws],
+        lasts: Mapping[tuple[str, str], LastSweep],
+        failures: Failures,
+        *,
+        now: datetime,
+        note: str,
+    ) -> list[SweptRegion]:
+        """
+        Return the sweeps of the settled regions that are still empty, which take one write in all.
+
+        Nothing is done there, so that neither leases nor holds are needed. A region that holds something by
+        now, or could not be read, is swept like all others.
+        """
+        settled = {where for where, last in lasts.items() if last.settled}
+        empty = [aws for aws in accounts if (aws.account, aws.region) in settled]
+        begun, policy = perf_counter(), CleanupRun(self, detector, failures).base_policy
+        report = run_detectors([detector], empty, now=now, policy=policy)
+        nothing = RecordedFindings(new=(), entries={})
+        still = [
+            SweptRegion(aws, sweep, nothing)
+            for aws, sweep in zip(empty, report.sweeps, strict=True)
+            if is_empty(sweep)
+        ]
+        with failures.survived("the ledger could not be written"):
+            self.ledger.latest.remember_all([swept.sweep for swept in still], now, settled=True)
+        for swept in still:
+            seconds = perf_counter() - begun
+            telemetry.log_sweep(self.logger, swept.sweep, seconds=seconds, new=0, note=note)
+        return still
 
     def _swept(
         self,
         detector: Detector[Any],
         batch: RegionBatch,
+        lasts: Mapping[tuple[str, str], LastSweep],
         failures: Failures,
         *,
         ends: datetime,
@@ -168,7 +217,7 @@ class SweepRunner(CleanupParts):
             with failures.survived("what other detectors found could not be read"):
                 policy = replace(policy, named=self._named(batch.regions))
         report = run_detectors([detector], batch.regions, now=now, policy=policy, swept=swept)
-        known = self._remembered(report, batch.regions, failures)
+        known = self._remembered(detector, report, batch.regions, lasts, failures)
         for number, swept_region in enumerate(known):
             share = (ends - self.clock()) / (len(known) - number + batch.later)
             until = self.clock() + share
@@ -230,7 +279,14 @@ class SweepRunner(CleanupParts):
             return self.archive.keep(report, folder="/".join(path))
         return ""
 
-    def _remembered(self, report: Report, accounts: Sequence[Aws], failures: Failures) -> list[SweptRegion]:
+    def _remembered(
+        self,
+        detector: Detector[Any],
+        report: Report,
+        accounts: Sequence[Aws],
+        last_sweeps: Mapping[tuple[str, str], LastSweep],
+        failures: Failures,
+    ) -> list[SweptRegion]:
         """Return each sweep with the ledger's state of it: empty, if the ledger could not be written."""
         known = []
         for aws, sweep in zip(accounts, report.sweeps, strict=True):
@@ -239,8 +295,12 @@ class SweepRunner(CleanupParts):
             recorded = RecordedFindings(new=(), entries={})
             with failures.survived("the ledger could not be written"):
                 lasts = self.policy.armed(sweep.detector).lasts
-                recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts)
-            known.append(SweptRegion(aws, sweep, recorded))
+                settled = is_empty(sweep) and (
+                    self.acting is None or detector.cleanup is None or not self.acting.known(sweep)
+                )
+                recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts, settled=settled)
+            last = last_sweeps.get((aws.account, aws.region))
+            known.append(SweptRegion(aws, sweep, recorded, last.time if last else None))
         return known
 
     def _told(
@@ -269,6 +329,11 @@ def _report(known: Sequence[SweptRegion], accounts: Sequence[Aws], now: datetime
     """Return the report of all batches so far."""
     account = accounts[0].account if accounts else None
     return Report(time=now, account=account, sweeps=tuple(known_sweep.sweep for known_sweep in known))
+
+
+def is_empty(sweep: Sweep) -> bool:
+    """Return whether *sweep* read everything and found no resources."""
+    return sweep.error is None and not sweep.looked_at
 
 
 def _unswept(detector: Detector[Any], place: SweepPlace, error: str | None = None) -> Iterator[Sweep]:

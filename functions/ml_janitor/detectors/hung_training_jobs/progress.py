@@ -167,16 +167,30 @@ class LogRhythm:
     longest_pause: Signal[timedelta]
 
 
+NO_STREAMS: Mapping[str, datetime] = {}
+
+
 def read_rhythm(
-    aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime, events: bool = True
+    aws: Aws,
+    group: str,
+    prefix: str,
+    *,
+    started: datetime,
+    fresh: datetime,
+    events: bool = True,
+    active: Mapping[str, datetime] = NO_STREAMS,
 ) -> Signal[LogRhythm]:
     """
     Return the rhythm of the streams of *group* that begin with *prefix*, of a job that *started* then.
 
-    An event after *fresh* settles the question, and the history is left alone.
+    An event after *fresh* settles the question, and the history is left alone; *active* may have one.
     `Absent` means that there is no stream or no event. Without *events*, only the listing of streams is read,
     which is an hour or more late.
     """
+    own = f"{group}/{prefix}"
+    heard = max((at for name, at in active.items() if name.startswith(own)), default=None)
+    if heard is not None and heard > fresh:
+        return Value(LogRhythm(last=heard, longest_pause=NotRead()), activity.DESCRIBE_LOG_STREAMS, heard)
     match _list_streams(aws, group, prefix):
         case Value(streams):
             pass

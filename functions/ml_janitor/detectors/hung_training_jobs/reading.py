@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.activity import active_streams
 from ml_janitor.aws.calls import Listing, ReadError, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -47,7 +49,7 @@ from ml_janitor.detectors.hung_training_jobs.jobs import (
     s3_folders,
     some_names,
 )
-from ml_janitor.detectors.hung_training_jobs.progress import JobPatience, ProgressSigns, utc_text
+from ml_janitor.detectors.hung_training_jobs.progress import NO_STREAMS, JobPatience, ProgressSigns, utc_text
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -522,26 +524,60 @@ class JobSurvey:
 
     def _suspects(self, targets: Sequence[Target], tuners: Listing[Target]) -> list[SuspectJob]:
         """Return all *targets* that are jobs, each with the signals that its judgement needs."""
-        candidates = self._with_loads(self.aws.map(self._read, targets))
+        described = self.aws.map(self._described, targets)
+        active = self._active_streams(described)
+        candidates = self._with_loads(
+            self.aws.map(lambda candidate: self._heard(candidate, active), described)
+        )
         return self.aws.map(lambda candidate: self._tagged(candidate, tuners), candidates)
+
+    def _active_streams(self, candidates: Sequence[SuspectJob]) -> Mapping[str, datetime]:
+        """Return streams that were written lately, from fewer pages than there are *candidates* of a kind."""
+        running = [job for candidate in candidates if (job := self._running(candidate)) is not None]
+        fresh, found = self.now - self.patience.silence, dict[str, datetime]()
+        for group, number in Counter(job.kind.group for job in running).items():
+            read = active_streams(self.aws, group, fresh, pages=number - 1) if number > 1 else NotRead()
+            if isinstance(read, Value):
+                found |= {f"{group}/{stream}": at for stream, at in read.value.items()}
+        return found
+
+    def _running(self, candidate: SuspectJob) -> RunningJob | None:
+        """Return the job of *candidate* if only its progress can settle the question."""
+        job = candidate.job.value if isinstance(candidate.job, Value) else None
+        if job is None or job.started is None or job.status != IN_PROGRESS or not self._open(candidate):
+            return None
+        return job
 
     def _read(self, target: Target) -> SuspectJob:
         """Return one job with its description, logs and objects, each only if those before leave it open."""
-        aws, now = self.aws, self.now
-        candidate = SuspectJob(target=target, job=JOB_KINDS_BY_TYPE[target.kind].describe(aws, target.name))
-        if not isinstance(candidate.job, Value) or not self._open(candidate):
+        return self._heard(self._described(target), NO_STREAMS)
+
+    def _described(self, target: Target) -> SuspectJob:
+        """Return a job with its description, and that of the job that it watches."""
+        describe = JOB_KINDS_BY_TYPE[target.kind].describe
+        candidate = SuspectJob(target=target, job=describe(self.aws, target.name))
+        job = self._running(candidate)
+        if job is None or job.watches is None:
             return candidate
-        job = candidate.job.value
-        if job.started is None or job.status != IN_PROGRESS:
+        watched = TRAINING_JOB_KIND.describe(self.aws, job.watches.rpartition("/")[2])
+        return replace(candidate, watched=watched)
+
+    def _heard(self, candidate: SuspectJob, active: Mapping[str, datetime]) -> SuspectJob:
+        """Return *candidate* with its logs and objects; *active* has streams that were read already."""
+        aws, now, job = self.aws, self.now, self._running(candidate)
+        if job is None or job.started is None:
             return candidate
-        if job.watches is not None:
-            watched = TRAINING_JOB_KIND.describe(aws, job.watches.rpartition("/")[2])
-            candidate = replace(candidate, watched=watched)
-            if not self._open(candidate) or not isinstance(watched, Value):
-                return candidate
+        if job.watches is not None and not isinstance(candidate.watched, Value):
+            return candidate
         fresh = now - self.patience.silence
         heard = progress.read_rhythm(
-            aws, job.kind.group, job.streams, started=job.started, fresh=fresh, events=self.read_logs
+            aws,
+            job.kind.group,
+            job.streams,
+            started=job.started,
+            fresh=fresh,
+            events=self.read_logs,
+            active=active,
         )
         candidate = replace(candidate, signs=ProgressSigns(rhythm=heard))
         if not isinstance(heard, Value) or not self._open(candidate) or not job.writes_to:

@@ -8,25 +8,21 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import aws_cdk as cdk
-from aws_cdk import Stack
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_scheduler as scheduler
-from aws_cdk import aws_stepfunctions as stepfunctions
-from constructs import Construct
-
-from infra.permissions import acknowledge, nag_ids
 from ml_janitor.config import schedules
 from ml_janitor.config.functions import schedule_groups
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
 from ml_janitor.scheduled.invocation import ACCOUNTS_PER_HOUR, accounts_in_time
+from ml_janitor_cli.template.resources import (
+    ACCOUNT,
+    PARTITION,
+    REGION,
+    StackTemplate,
+    add_policy,
+    add_role,
+    allow_actions,
+)
 
 # --- construct ------------------------------------------------------------------------------------
 
@@ -46,126 +42,67 @@ Permissions that Step Functions needs of a role to write logs; none has a resour
 """
 
 
-class OrganizationMachine(Construct):
+def add_state_machine(
+    template: StackTemplate,
+    *,
+    accounts: str,
+    functions: Sequence[str],
+    lists: str,
+    at_once: int,
+    key: str | None,
+) -> str:
     """
-    The state machine, under a role of its own, with its log.
+    Add the state machine under a role of its own, with its log, and return its ARN.
 
-    *accounts* lists and closes, *lists* is the bucket with the lists. `may_invoke` lets it invoke the
-    detectors' functions, which are made later.
+    *accounts* lists and closes, *functions* look at an account, *lists* is the bucket with the lists.
     """
-
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        accounts: lambda_.IFunction,
-        lists: s3.IBucket,
-        at_once: int,
-        key: kms.IKey | None,
-    ) -> None:
-        super().__init__(scope, id_)
-        stack = Stack.of(self)
-        group = logs.LogGroup(
-            self,
-            "Logs",
+    group = template.add(
+        "Organization/Logs/Resource",
+        "AWS::Logs::LogGroup",
+        {
             # Other names may fill up a policy of CloudWatch's (developer guide, "Using CloudWatch Logs").
-            log_group_name=f"/aws/vendedlogs/states/{stack.stack_name}-organization",
-            retention=logs.RetentionDays.THREE_MONTHS,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-            encryption_key=key,
-        )
-        self._role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal(
-                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
-            ),
-            description="ML Janitor: lists the accounts of the organization, and has each one looked at",
-        )
-        read = allow("s3:GetObject", on=lists.arn_for_objects(f"{ORGANIZATION_KEY}/*"))
-        self._allow(LOG_DELIVERY_ACTIONS, "*")
-        self._allow([read.action], read.on)
-        self._allow(["lambda:InvokeFunction"], accounts.function_arn)
-        self.machine = stepfunctions.StateMachine(
-            self,
-            "Runs",
-            comment="ML Janitor: detectors over all accounts of the organization",
-            definition_body=stepfunctions.DefinitionBody.from_string(
-                json.dumps(
-                    define_state_machine(accounts.function_arn, at_once=at_once)
-                )  # CDK's own would leave out null
-            ),
-            role=self._role.without_policy_updates(),
-            logs=stepfunctions.LogOptions(
-                destination=group, level=stepfunctions.LogLevel.ALL, include_execution_data=True
-            ),
-        )
-        self.machine.node.add_dependency(self._role)  # its policy is asked for the log when it is made
-        self._runs_children()
-        acknowledge(
-            self._role,
-            "AwsSolutions-IAM5[Resource::*]",
-            *nag_ids(stack, [read], ()),
-            reason="The actions that deliver logs have no resource level in IAM; lists are named after runs.",
-        )
-        acknowledge(
-            self.machine,
-            "AwsSolutions-SF2",
-            reason="Its log has every step, and the ledger each account's result: no traces are needed.",
-        )
-
-    def may_invoke(self, functions: Sequence[lambda_.IFunction]) -> None:
-        """Let it have *functions* look at an account; they are what its input may name."""
-        for function in functions:
-            self._allow(["lambda:InvokeFunction"], function.function_arn)
-
-    def input_for(
-        self, function: lambda_.IFunction, detectors: Sequence[str]
-    ) -> scheduler.ScheduleTargetInput:
-        """Return the input with which a schedule starts it, to run *detectors*."""
-        return scheduler.ScheduleTargetInput.from_object(
-            {
-                "detectors": list(detectors),
-                "function": function.function_arn,
-                "time": scheduler.ContextAttribute.scheduled_time,
-            }
-        )
-
-    def _allow(self, actions: Sequence[str], resource: str) -> None:
-        self._role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[resource]))
-
-    def _runs_children(self) -> None:
-        """
-        Allow what a Distributed Map needs (developer guide, "IAM policies for using Distributed Map states").
-
-        It names the state machine, and so is a policy of its own: the machine waits for the other one.
-        """
-        arn = self.machine.state_machine_arn
-        executions = Stack.of(self).format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{self.machine.state_machine_name}:*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        policy = iam.Policy(
-            self,
-            "Children",
-            roles=[self._role],
-            statements=[
-                iam.PolicyStatement(actions=["states:StartExecution"], resources=[arn]),
-                iam.PolicyStatement(
-                    actions=["states:DescribeExecution", "states:StopExecution"], resources=[executions]
-                ),
-            ],
-        )
-        name = Stack.of(self).resolve(self.machine.node.default_child.logical_id)  # type: ignore[union-attr]
-        acknowledge(
-            policy,
-            f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:"
-            f"<{name}.Name>:*]",
-            reason="These are its own executions, whose names nobody knows before.",
-        )
+            "LogGroupName": f"/aws/vendedlogs/states/{template.name}-organization",
+            "RetentionInDays": 90,
+            "KmsKeyId": key,
+        },
+        removal="Delete",
+    )
+    role, policies = add_role(
+        template,
+        "Organization/Role",
+        service="states",
+        when={"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+        description="ML Janitor: lists the accounts of the organization, and has each one looked at",
+        statements=[
+            allow_actions(LOG_DELIVERY_ACTIONS, "*"),
+            allow_actions(["s3:GetObject"], f"{lists}/{ORGANIZATION_KEY}/*"),
+            allow_actions(["lambda:InvokeFunction"], accounts, *functions),
+        ],
+    )
+    machine = template.add(
+        "Organization/Runs/Resource",
+        "AWS::StepFunctions::StateMachine",
+        {
+            "DefinitionString": json.dumps(define_state_machine(accounts, at_once=at_once)),
+            "LoggingConfiguration": {
+                "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": f"${{{group}.Arn}}"}}],
+                "IncludeExecutionData": True,
+                "Level": "ALL",
+            },
+            "RoleArn": f"${{{role}.Arn}}",
+        },
+        removal="Delete",
+        after=[*policies, role],  # its policy is asked for the log when it is made
+    )
+    # A Distributed Map needs this (developer guide, "IAM policies for using Distributed Map states"). It
+    # names the state machine, and so is a policy of its own: the machine waits for the other one.
+    executions = f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:execution:${{{machine}.Name}}:*"
+    children = [
+        allow_actions(["states:StartExecution"], f"${{{machine}}}"),
+        allow_actions(["states:DescribeExecution", "states:StopExecution"], executions),
+    ]
+    add_policy(template, "Organization/Children", role, children)
+    return f"${{{machine}}}"
 
 
 # --- definition and price -------------------------------------------------------------------------

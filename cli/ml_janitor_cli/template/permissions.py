@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from aws_cdk import Acknowledgment, ArnFormat, Stack, Validations
-from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_s3 as s3
-from constructs import IConstruct
-
-from infra.keys import KeyUser, SigningKeys
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.bill.explaining import BilledResources
@@ -23,7 +14,6 @@ from ml_janitor.bill.report import BILL_FOLDER
 from ml_janitor.config.functions import ADVISERS, Advisers
 from ml_janitor.config.member_roles import (
     GrantConditions,
-    PolicyDocument,
     RoleKind,
     RoleReader,
     assumable_role_arns,
@@ -40,6 +30,8 @@ from ml_janitor.ledger import uses
 from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
 from ml_janitor.scheduled.accounts import account_list_grants
+from ml_janitor_cli.template.keys import KeyUser, SigningKeys
+from ml_janitor_cli.template.resources import ACCOUNT, PARTITION, REGION, Statement, allow_actions
 
 # --- permissions of each function -----------------------------------------------------------------
 
@@ -48,10 +40,9 @@ from ml_janitor.scheduled.accounts import account_list_grants
 class Rights:
     """The rights of functions under *settings*; in an organization they see accounts through roles alone."""
 
-    stack: Stack
     settings: Settings
-    ledger: dynamodb.Table
-    reports: s3.Bucket
+    ledger: str
+    reports: str
     keys: SigningKeys
 
     def of_sweep(self, detector: Detector[Any]) -> list[RolePermissions]:
@@ -67,15 +58,15 @@ class Rights:
         """Allow sweeps with all *advisers*: the union of what they read, no act, and no object's content."""
         organization = self.settings.organization.used
         used = [uses.sweep_uses(detector, armed=False, organization=organization) for detector in advisers]
-        own = self._own(uses.merged_table_grants(used, self.ledger.table_arn))
+        own = self._own(uses.merged_table_grants(used, self.ledger))
         keeps = [grant for detector in advisers for grant in self._keeps(detector)]
         reader = Advisers(advisers)
         if organization:
             prices = [grant for grant in reader.reads if grant.action == GET_PRODUCTS]
             lists, taking = self._lists(f"{ADVISERS}/*"), self._taking_on(reader, RoleKind.READ)
             return [own, RolePermissions([*keeps, *prices]), lists, taking, self._news()]
-        regions = tuple(self.settings.janitor.regions) or (self.stack.region,)
-        everywhere = [GrantPlace(self.stack.account, "*")]
+        regions = tuple(self.settings.janitor.regions) or (REGION,)
+        everywhere = [GrantPlace(ACCOUNT, "*")]
         return [own, RolePermissions([*keeps, *reader.reads], everywhere, regions=regions), self._news()]
 
     def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[RolePermissions]:
@@ -105,20 +96,20 @@ class Rights:
         if organization:
             costs = RolePermissions([*cost_explorer_reads(self.settings.bill), *kept])
             return [*own, costs, self._lists("*"), self._taking_on(BilledResources(), RoleKind.READ)]
-        everywhere = own_places(self.stack, self.settings.janitor.regions)
+        everywhere = own_places(self.settings.janitor.regions)
         return [*own, RolePermissions([*bill_reads(self.settings.bill), *kept], everywhere)]
 
     def of_accounts(self) -> list[RolePermissions]:
         """Allow listing the accounts of the organization, and keeping that list."""
         lists = self._objects(f"{ORGANIZATION_KEY}/*", "Get", "Put")
         return [
-            RolePermissions(uses.table_grants(uses.accounts_uses(), self.ledger.table_arn)),
+            RolePermissions(uses.table_grants(uses.accounts_uses(), self.ledger)),
             RolePermissions([*lists, *account_list_grants(self.settings.organization)]),
         ]
 
     def own(self, used: uses.TableUses) -> RolePermissions:
         """Allow what is *used* of the ledger, and the secret with Slack's token, if there is one."""
-        return self._own(uses.table_grants(used, self.ledger.table_arn))
+        return self._own(uses.table_grants(used, self.ledger))
 
     def _own(self, ledger: Iterable[Grant]) -> RolePermissions:
         secret = self.settings.janitor.slack_secret
@@ -126,18 +117,13 @@ class Rights:
 
     def secret(self, name: str) -> Grant:
         """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
-        arn = self.stack.format_arn(
-            service="secretsmanager",
-            resource="secret",
-            resource_name=f"{name}-??????",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+        arn = f"arn:{PARTITION}:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????"
         return allow("secretsmanager:GetSecretValue", on=arn)
 
     def _news(self, *of_topic: str) -> RolePermissions:
         """Allow sending events to the bus, and *of_topic* on the topic of mails, as far as there are any."""
         notify = self.settings.notify
-        bus = self.stack.format_arn(service="events", resource="event-bus", resource_name=notify.events)
+        bus = f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:event-bus/{notify.events}"
         mails = [allow(f"sns:{action}", on=notify.email) for action in of_topic if notify.email]
         return RolePermissions([*([allow("events:PutEvents", on=bus)] if notify.events else []), *mails])
 
@@ -154,23 +140,19 @@ class Rights:
 
     def _objects(self, under: str, *verbs: str) -> list[Grant]:
         """Allow getting or putting objects of the report bucket."""
-        on, own = self.reports.arn_for_objects(under), (IN_OWN_ACCOUNT,)
+        on, own = f"{self.reports}/{under}", (IN_OWN_ACCOUNT,)
         return [allow(f"s3:{verb}Object", on=on, when=own) for verb in verbs]
 
     def _here(self, detector: Detector[Any]) -> list[RolePermissions]:
         """Allow reading and reports here, and changes where `act_in` says, except with the keep tags."""
         section = self.settings.janitor
-        reads = RolePermissions(
-            [*detector.reads, *self._keeps(detector)], own_places(self.stack, section.regions)
-        )
+        reads = RolePermissions([*detector.reads, *self._keeps(detector)], own_places(section.regions))
         if not self._armed(detector):
             return [reads]
-        where = acting_places(self.stack, self.settings.arming(type(detector)), section.regions)
+        where = acting_places(self.settings.arming(type(detector)), section.regions)
         return [
             reads,
-            RolePermissions(
-                detector.acts, where, deny_statements(deny_kept_resources(detector.acts, section.keep_tags))
-            ),
+            RolePermissions(detector.acts, where, deny_kept_resources(detector.acts, section.keep_tags)),
         ]
 
     def _through_roles(self, detector: Detector[Any]) -> list[RolePermissions]:
@@ -184,9 +166,9 @@ class Rights:
         if self.settings.organization.used:
             return self._taking_on(detector, RoleKind.UNDO)
         swept = self.settings.janitor.regions
-        where = undoing_places(self.stack, self.settings.arming(type(detector)), swept)
+        where = undoing_places(self.settings.arming(type(detector)), swept)
         if self.settings.undoes_elsewhere(detector.name):
-            where = list(dict.fromkeys([*where, *own_places(self.stack, swept)]))
+            where = list(dict.fromkeys([*where, *own_places(swept)]))
         return RolePermissions(detector.undoes, where)
 
     def _taking_on(self, reader: RoleReader, kind: RoleKind) -> RolePermissions:
@@ -206,11 +188,9 @@ class Rights:
         return keeps
 
 
-def allow_invoking(*functions: lambda_.IFunction) -> RolePermissions:
-    """Allow invoking *functions*."""
-    return RolePermissions(
-        [allow("lambda:InvokeFunction", on=function.function_arn) for function in functions]
-    )
+def allow_invoking(*functions: str) -> RolePermissions:
+    """Allow invoking the functions with these ARNs."""
+    return RolePermissions([allow("lambda:InvokeFunction", on=function) for function in functions])
 
 
 # --- statements -----------------------------------------------------------------------------------
@@ -223,9 +203,6 @@ IAM takes 6,144 in a managed policy; CDK spreads what is more over several, and 
 longest statements nearly fill a policy: a role has ten at most, unless its account's quota is raised. How
 much CDK puts into one follows from arnSizeEstimate in cdk.json: it takes an ARN for 150 characters otherwise.
 """
-
-UNRESOLVED_TOKEN = "${Token["  # noqa: S105 - a token of CDK
-"""Beginning of a part of a string that only CloudFormation knows. To ask CDK about it takes Node a while."""
 
 
 class GrantPlace(NamedTuple):
@@ -245,63 +222,61 @@ class RolePermissions:
 
     grants: Sequence[Grant]
     where: Sequence[GrantPlace] = ()
-    denied: Sequence[iam.PolicyStatement] = ()
+    denied: Sequence[Statement] = ()
     regions: tuple[str, ...] = ()
 
 
-def own_places(stack: Stack, regions: Sequence[str]) -> list[GrantPlace]:
+def own_places(regions: Sequence[str]) -> list[GrantPlace]:
     """Return the *regions* of the stack's own account; its own region if none is named."""
-    return [GrantPlace(stack.account, region) for region in regions or [stack.region]]
+    return [GrantPlace(ACCOUNT, region) for region in regions or [REGION]]
 
 
-def acting_places(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[GrantPlace]:
+def acting_places(arming: Arming, regions: Sequence[str]) -> list[GrantPlace]:
     """
     Return the places where `act_in` lets a detector act, as the operator wrote it.
 
     In a deployment to another account than those, there are no such places.
     """
-    return [GrantPlace(*place) for place in arming.places(regions or [stack.region])]
+    return [GrantPlace(*place) for place in arming.places(regions or [REGION])]
 
 
-def undoing_places(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[GrantPlace]:
+def undoing_places(arming: Arming, regions: Sequence[str]) -> list[GrantPlace]:
     """Return the places where an action can be undone; disarmed, without `act_in`, everywhere it sweeps."""
-    return [GrantPlace(*place) for place in arming.undo_places(regions or [stack.region])] or own_places(
-        stack, regions
-    )
+    return [GrantPlace(*place) for place in arming.undo_places(regions or [REGION])] or own_places(regions)
 
 
-def allow_statements(stack: Stack, allowed: RolePermissions) -> list[iam.PolicyStatement]:
+def allow_statements(allowed: RolePermissions) -> list[Statement]:
     """Return one Allow per set of actions under the same conditions, or as many as its resources need."""
     only = Condition("StringEquals", "aws:RequestedRegion", allowed.regions)
 
     def on(grant: Grant) -> list[tuple[str, GrantConditions]]:
         regional = bool(allowed.regions) and not is_whole(grant.on)
         when = (*grant.when, only) if regional else grant.when
-        return [(resource, when) for resource in grant_resources(stack, grant, allowed.where)]
+        return [(resource, when) for resource in grant_resources(grant, allowed.where)]
 
     return [
-        iam.PolicyStatement(
-            actions=list(granted),
-            resources=some,
-            conditions=group_conditions(
+        allow_actions(
+            granted,
+            *some,
+            when=group_conditions(
                 replace(
                     condition,
-                    values=tuple(in_stack_account(stack, value) for value in condition.values),
+                    values=tuple(in_stack_account(value) for value in condition.values),
                 )
                 for condition in when
             ),
         )
         for granted, when, resources in group_grants(allowed.grants, on, merged=bool(allowed.regions))
-        for some in split_resources(stack, resources)
+        for some in split_resources(resources)
     ]
 
 
-def split_resources(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
+def split_resources(resources: Iterable[str]) -> Iterator[list[str]]:
     """Split *resources* in order into lists that each fit a statement: many regions need several."""
     some: list[str] = []
     length = 0
     for resource in resources:
-        own = len(nag_resource(stack, resource)) + len('"",')
+        own = len(resource) - resource.count("${") + len('"",')
         if some and length + own > LONGEST_RESOURCES:
             yield some
             some, length = [], 0
@@ -311,70 +286,24 @@ def split_resources(stack: Stack, resources: Iterable[str]) -> Iterator[list[str
         yield some
 
 
-def deny_statements(statements: Iterable[PolicyDocument]) -> list[iam.PolicyStatement]:
-    """Convert *statements*, of `sparing`, to CDK's."""
-    return [iam.PolicyStatement.from_json(statement) for statement in statements]
-
-
-def grant_resources(stack: Stack, grant: Grant, where: Sequence[GrantPlace]) -> list[str]:
+def grant_resources(grant: Grant, where: Sequence[GrantPlace]) -> list[str]:
     """Return the ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
     if is_whole(grant.on) and not grant.on.startswith("arn:"):
         return [grant.on]
     if grant.on.startswith("arn:"):
-        return [in_stack_account(stack, grant.on)]
-    service, own = grant.action.partition(":")[0], stack_partition(stack)
+        return [in_stack_account(grant.on)]
+    service, own = grant.action.partition(":")[0], PARTITION
     return [f"arn:{own}:{service}:{place.region}:{place.account}:{grant.on}" for place in where]
 
 
 def is_whole(resource: str) -> bool:
     """Return whether *resource* of a grant is all, or an ARN, so that it is the same in all places."""
-    return resource == "*" or resource.startswith((UNRESOLVED_TOKEN, "arn:"))
+    return resource == "*" or resource.startswith(("${", "arn:"))
 
 
-def in_stack_account(stack: Stack, text: str) -> str:
+def in_stack_account(text: str) -> str:
     """Return *text* with the stack's account and partition: an ARN, or a value of a condition."""
     if text == OWN_ACCOUNT:
-        return stack.account
-    own = text.replace(f":{OWN_ACCOUNT}:", f":{stack.account}:") if OWN_ACCOUNT in text else text
-    return own.replace("arn:aws:", f"arn:{stack_partition(stack)}:", 1)
-
-
-@lru_cache(1)
-def stack_partition(stack: Stack) -> str:
-    """Return the partition of the stack, which is asked for once."""
-    return stack.partition
-
-
-def nag_ids(stack: Stack, grants: Iterable[Grant], where: Sequence[GrantPlace]) -> list[str]:
-    """Return cdk-nag's ids for stars in resources of *grants*, which `grant_resources` made on purpose."""
-    resources = {
-        nag_resource(stack, resource) for grant in grants for resource in grant_resources(stack, grant, where)
-    }
-    return [f"AwsSolutions-IAM5[Resource::{resource}]" for resource in sorted(resources) if "*" in resource]
-
-
-@lru_cache(10_000)
-def nag_resource(stack: Stack, resource: str) -> str:
-    """Return a resource the way cdk-nag prints it: pseudo parameters and attributes in angle brackets."""
-    if UNRESOLVED_TOKEN not in resource:
-        return resource
-    if isinstance(resolved := stack.resolve(resource), dict) and "Fn::Join" in resolved:
-        return "".join(
-            part if isinstance(part, str) else nag_reference(part) for part in resolved["Fn::Join"][1]
-        )
-    return resource
-
-
-def nag_reference(part: dict[str, Any]) -> str:
-    """Return an intrinsic in a resource: `Ref` of a pseudo parameter, or `Fn::GetAtt` of an ARN."""
-    if "Ref" in part:
-        return f"<{part['Ref']}>"
-    return f"<{'.'.join(part['Fn::GetAtt'])}>"
-
-
-# --- acknowledged findings of cdk-nag -------------------------------------------------------------
-
-
-def acknowledge(construct: IConstruct, *ids: str, reason: str) -> None:
-    """Accept the rules *ids* for *construct* and what is inside it, because of *reason*."""
-    Validations.of(construct).acknowledge(*(Acknowledgment(id=rule, reason=reason) for rule in ids))
+        return ACCOUNT
+    own = text.replace(f":{OWN_ACCOUNT}:", f":{ACCOUNT}:") if OWN_ACCOUNT in text else text
+    return own.replace("arn:aws:", f"arn:{PARTITION}:", 1)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, cast
-
-import aws_cdk as cdk
-from aws_cdk import RemovalPolicy, Stack
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from constructs import Construct
+from typing import Any, NamedTuple
 
 from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.ledger.signatures import KEY_MANAGEMENT, SigningKey
+from ml_janitor_cli.template.resources import (
+    ACCOUNT,
+    PARTITION,
+    REGION,
+    PolicyStatements,
+    StackTemplate,
+    Statement,
+)
 
 
 class KeyUser(StrEnum):
@@ -71,18 +72,23 @@ KEY_TABLE: Mapping[SigningKey, KeyUses] = {
 """The one table: roles, key policies, environments of functions and docs/security.md are made from it."""
 
 
-def deny_everybody(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
-    """Deny *actions* to everybody under *conditions*."""
-    return iam.PolicyStatement(
-        effect=iam.Effect.DENY,
-        principals=[iam.AnyPrincipal()],
-        actions=list(actions),
-        resources=["*"],
-        conditions=conditions,
-    )
+def deny_everybody(actions: Sequence[str], conditions: Mapping[str, Any], *resources: str) -> Statement:
+    """Deny *actions* to everybody under *conditions*; on everything, if no resource is named."""
+    return {
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Action": [*actions],
+        "Resource": [*resources] or ["*"],
+        "Condition": conditions,
+    }
 
 
-def deny_all_but(principals: Sequence[str], *actions: str) -> iam.PolicyStatement:
+def deny_plain_requests(action: str, *resources: str) -> Statement:
+    """Deny requests without TLS."""
+    return deny_everybody([action], {"Bool": {"aws:SecureTransport": "false"}}, *resources)
+
+
+def deny_all_but(principals: Sequence[str], *actions: str) -> Statement:
     """
     Deny *actions* to everybody but the roles and users with these ARNs.
 
@@ -91,77 +97,66 @@ def deny_all_but(principals: Sequence[str], *actions: str) -> iam.PolicyStatemen
     return deny_everybody(actions, {"ArnNotLike": {"aws:PrincipalArn": list(principals)}})
 
 
-def policy_administrators(stack: Stack, listed: Sequence[str]) -> list[str]:
-    """
-    Return who may change policies: those *listed*, whoever deploys the stack, and the account's root user.
+def account_statement() -> Statement:
+    """Let the account govern a key."""
+    root = {"AWS": f"arn:{PARTITION}:iam::{ACCOUNT}:root"}
+    return {"Effect": "Allow", "Principal": root, "Action": ["kms:*"], "Resource": ["*"]}
 
-    KMS refuses a policy that its caller could not change again, and that caller is CloudFormation's role. The
+
+CDK_ROLES = tuple(
+    f"arn:{PARTITION}:iam::{ACCOUNT}:role/cdk-hnb659fds-{name}-role-{ACCOUNT}-{REGION}"
+    for name in ("cfn-exec", "deploy")
+)
+"""The roles with which CDK deploys, unless the account was bootstrapped with a qualifier of its own."""
+
+
+def policy_administrators(deployers: Sequence[str], listed: Sequence[str]) -> list[str]:
+    """
+    Return who may change policies: those *listed*, the roles that deploy, and the account's root user.
+
+    KMS refuses a policy that its caller could not change again, and that caller is the role that deploys. The
     root user is the way back for an account that has lost the roles.
     """
-    synthesizer = cast("cdk.DefaultStackSynthesizer", stack.synthesizer)
-    deploying = synthesizer.cloud_formation_execution_role_arn, synthesizer.deploy_role_arn
-    pseudo = {"Partition": stack.partition, "AccountId": stack.account, "Region": stack.region}
-    return [
-        f"arn:{stack.partition}:iam::{stack.account}:root",
-        *(re.sub(r"\$\{AWS::(\w+)\}", lambda found: pseudo[found[1]], role) for role in deploying),
-        *listed,
-    ]
-
-
-class MacKey(kms.Key):
-    """
-    An HMAC key of KMS, which nobody can read, not even the account.
-
-    A key that is *kept* outlives the stack as the ledger does: under another key, no record from before would
-    verify. KMS does not rotate HMAC keys (developer guide, "Rotating KMS keys").
-    """
-
-    def __init__(self, scope: Construct, id_: str, description: str, *, kept: bool) -> None:
-        super().__init__(
-            scope,
-            id_,
-            description=description,
-            key_spec=kms.KeySpec.HMAC_256,
-            key_usage=kms.KeyUsage.GENERATE_VERIFY_MAC,
-            removal_policy=RemovalPolicy.RETAIN if kept else RemovalPolicy.DESTROY,
-            policy=iam.PolicyDocument(
-                statements=[
-                    iam.PolicyStatement(
-                        principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
-                    )
-                ]
-            ),
-        )
+    return [f"arn:{PARTITION}:iam::{ACCOUNT}:root", *deployers, *listed]
 
 
 class SigningKeys:
     """
-    The keys of a deployment. The key of records is there in every deployment, and outlives the stack.
+    The keys of a deployment: HMAC keys of KMS, which nobody can read, not even the account.
 
-    The others exist only where something can be undone.
+    The key of records is there in every deployment, and outlives the stack as the ledger does: under another
+    key, no record from before would verify. The others exist only where something can be undone. KMS does not
+    rotate HMAC keys (developer guide, "Rotating KMS keys").
     """
 
-    def __init__(self, scope: Construct, *, undoable: bool) -> None:
+    def __init__(self, template: StackTemplate, *, undoable: bool) -> None:
         self._undoable = undoable
-        self.keys = {
-            key: MacKey(
-                scope,
-                used.id,
-                f"ML Janitor: signs {used.signs}",
-                kept=key is SigningKey.RECORDS,
+        self._policies: dict[SigningKey, PolicyStatements] = {}
+        self.keys: dict[SigningKey, str] = {}
+        for key, used in KEY_TABLE.items():
+            if not undoable and key is not SigningKey.RECORDS:
+                continue
+            policy = self._policies[key] = PolicyStatements([account_statement()])
+            made = template.add(
+                f"{used.id}/Resource",
+                "AWS::KMS::Key",
+                {
+                    "Description": f"ML Janitor: signs {used.signs}",
+                    "KeyPolicy": policy,
+                    "KeySpec": "HMAC_256",
+                    "KeyUsage": "GENERATE_VERIFY_MAC",
+                },
+                removal="Retain" if key is SigningKey.RECORDS else "Delete",
             )
-            for key, used in KEY_TABLE.items()
-            if undoable or key is SigningKey.RECORDS
-        }
-        for key, made in self.keys.items():
-            cdk.CfnOutput(scope, KEY_TABLE[key].output, value=made.key_arn)
+            self.keys[key] = f"${{{made}.Arn}}"
+            template.output(used.output, self.keys[key])
 
     def grants(self, *users: KeyUser) -> list[Grant]:
         """Return the permissions of a role that is of the kinds *users*: none where nothing can be undone."""
         if not self._undoable:
             return []
         return [
-            allow(f"kms:{action}", on=made.key_arn)
+            allow(f"kms:{action}", on=made)
             for key, made in self.keys.items()
             for action, allowed in (
                 ("GenerateMac", KEY_TABLE[key].signers),
@@ -183,22 +178,22 @@ class SigningKeys:
         Only *administrators* may change the policies or end the keys.
         """
         for key, made in self.keys.items():
-            uses = KEY_TABLE[key]
+            uses, policy = KEY_TABLE[key], self._policies[key].statements
             for action, allowed in (
                 ("GenerateMac", uses.signers),
                 ("VerifyMac", {*uses.signers, *uses.verifiers}),
             ):
                 by_hand = writers if KeyUser.WRITERS in allowed else ()
-                roles = holders(allow(f"kms:{action}", on=made.key_arn))
-                made.add_to_resource_policy(deny_all_but([*roles, *by_hand], f"kms:{action}"))
-            made.add_to_resource_policy(deny_all_but(administrators, "kms:CreateGrant", *KEY_MANAGEMENT))
+                roles = holders(allow(f"kms:{action}", on=made))
+                policy.append(deny_all_but([*roles, *by_hand], f"kms:{action}"))
+            policy.append(deny_all_but(administrators, "kms:CreateGrant", *KEY_MANAGEMENT))
 
     def environment(self, *users: KeyUser) -> dict[str, str]:
         """Return the variables that name the keys of a role that is of the kinds *users*."""
         if not self._undoable:
             return {}
         return {
-            key.value: made.key_arn
+            key.value: made
             for key, made in self.keys.items()
             if set(users) & {*KEY_TABLE[key].signers, *KEY_TABLE[key].verifiers}
         }
