@@ -36,6 +36,13 @@ def test_an_address_waits_for_its_confirmation_and_a_queue_does_not(
         sns.subscribe(TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
     again = sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@x.org")
     assert again["SubscriptionArn"] == "pending confirmation"
+    asked: Any = {
+        "TopicArn": topic,
+        "Protocol": "email",
+        "Endpoint": "a@x.org",
+        "ReturnSubscriptionArn": True,
+    }
+    assert sns.subscribe(**asked)["SubscriptionArn"].startswith(topic)
     confirmed = sns.confirm_subscription(TopicArn=topic, Token="b@x.org")["SubscriptionArn"]
     with pytest.raises(ClientError, match="Token"):
         sns.confirm_subscription(TopicArn=topic, Token="c@x.org")

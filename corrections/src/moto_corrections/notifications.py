@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 from moto.events.models import EventsBackend, Rule
@@ -24,32 +23,39 @@ SUBSCRIPTIONS_A_PAGE = 100
 LARGEST = 256 * 1024
 SUBJECT = re.compile(r"[!-~][ -~]{0,99}")
 
-_subscribe, _publish = SNSBackend.subscribe, SNSBackend.publish
+_publish = SNSBackend.publish
 _put_events, _send = EventsBackend.put_events, Rule.send_to_targets
 
 
 # --- SNS ------------------------------------------------------------------------------------------
 
 
-@replaces("moto.sns.models:SNSBackend.subscribe", was="56ded2dae9fa")
-def subscribe(store: SNSBackend, topic_arn: str, endpoint: str, protocol: str) -> Any:
-    """Subscribe; an address or a URL has to be confirmed (API reference of Subscribe)."""
-    before = set(store.subscriptions)
-    made = _subscribe(store, topic_arn, endpoint, protocol)
-    if made.arn not in before and protocol in CONFIRMED_BY_PEOPLE and made.arn != PENDING:
-        made.arn = PENDING
-    return SimpleNamespace(arn=ANSWERED) if made.arn == PENDING else made
+@serves("sns", "Subscribe")
+def subscribe(call: Call) -> dict[str, Any]:
+    """Subscribe; an address or a URL has to be confirmed (API reference)."""
+    store, asked = backend("sns", call.account, call.region), call.params
+    made = store.subscribe(asked["TopicArn"], asked["Endpoint"], asked["Protocol"])
+    for name, value in sorted(
+        asked.get("Attributes", {}).items(), reverse=True
+    ):  # the scope before its policy
+        store.set_subscription_attributes(made.arn, name, value)
+    waits = _waits(made) and not asked.get("ReturnSubscriptionArn")
+    return {"SubscriptionArn": ANSWERED if waits else made.arn}
 
 
 @serves("sns", "ConfirmSubscription")
 def confirm_subscription(call: Call) -> dict[str, Any]:
     """Confirm a subscription. No mail is sent here, so that its token is the address (an assumption)."""
-    store = backend("sns", call.account, call.region)
-    for arn, known in store.subscriptions.items():
+    for known in backend("sns", call.account, call.region).subscriptions.values():
         if (known.topic.arn, known.endpoint) == (call.params["TopicArn"], call.params["Token"]):
-            known.arn = arn
-            return {"SubscriptionArn": arn}
+            known.confirmed = True
+            return {"SubscriptionArn": known.arn}
     raise AwsError("InvalidParameter", "Invalid parameter: Token")
+
+
+def _waits(known: Any) -> bool:
+    """Return whether a subscription has to be confirmed yet; moto itself never sets *confirmed*."""
+    return known.protocol in CONFIRMED_BY_PEOPLE and not known.confirmed
 
 
 @serves("sns", "ListSubscriptionsByTopic")
@@ -61,7 +67,7 @@ def list_subscriptions_by_topic(call: Call) -> dict[str, Any]:
     page, more = cut(call, found, SUBSCRIPTIONS_A_PAGE, invalid="InvalidParameter")
     listed = [
         {
-            "SubscriptionArn": known.arn,
+            "SubscriptionArn": PENDING if _waits(known) else known.arn,
             "Owner": known.owner,
             "Protocol": known.protocol,
             "Endpoint": known.endpoint,
