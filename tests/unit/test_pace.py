@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
@@ -42,6 +45,44 @@ class Seconds:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+class Baton:
+    """A clock for several threads, of which one works at a time: whoever sleeps passes it on."""
+
+    def __init__(self) -> None:
+        self.now = FIVE_O_CLOCK
+        self._sleeping: list[tuple[float, int, threading.Semaphore]] = []
+        self._order = count()
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        woken = threading.Semaphore(0)
+        heapq.heappush(self._sleeping, (self.now + seconds, next(self._order), woken))
+        self._pass_on()
+        woken.acquire()
+
+    def run(self, works: Sequence[Callable[[], None]]) -> None:
+        """Do all *works* side by side."""
+        with ThreadPoolExecutor(len(works)) as pool:
+            for number, work in enumerate(works):
+                woken = threading.Semaphore(0)
+                heapq.heappush(self._sleeping, (self.now + number * 0.0037, next(self._order), woken))
+                pool.submit(self._begun, woken, work)
+            self._pass_on()
+
+    def _begun(self, woken: threading.Semaphore, work: Callable[[], None]) -> None:
+        woken.acquire()
+        work()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._sleeping:
+            at, _, woken = heapq.heappop(self._sleeping)
+            self.now = max(self.now, at)
+            woken.release()
 
 
 def paced(seconds: Seconds, **shares: RateSlot) -> Pace:
@@ -196,6 +237,36 @@ def test_what_has_no_published_rate_is_called_five_times_a_second() -> None:
         pace.wait(EAST, DESCRIBE)
 
     assert seconds.now - FIVE_O_CLOCK == pytest.approx(10)
+
+
+@cases("limit, reached", (6, 1.5), (10, 3), (30, 10))
+def test_an_unknown_rate_is_listened_for(limit: float, reached: float) -> None:
+    """Threads call as often as they may for ten minutes, beside a client with half of the limit."""
+    baton, bucket, length = Baton(), Bucket(limit), 600
+    pace = Pace(clock=baton.clock, sleep=baton.sleep)
+    answers: dict[str, list[bool]] = {"own": [], "other": []}
+
+    def ask(who: str) -> bool:
+        answers[who].append(bucket.refuses(baton.now))
+        return answers[who][-1]
+
+    def own() -> None:
+        while baton.now < FIVE_O_CLOCK + length:
+            pace.wait(EAST, DESCRIBE)
+            refused = ask("own")
+            baton.sleep(ROUND_TRIP)
+            pace.answered(EAST, DESCRIBE, throttled=refused)
+
+    def other() -> None:
+        while baton.now < FIVE_O_CLOCK + length:
+            ask("other")
+            baton.sleep(2 / limit)
+
+    baton.run([*[own] * READ_THREADS, other])
+    share = {who: sum(refusals) / len(refusals) for who, refusals in answers.items()}
+    made = len(answers["own"])
+    assert max(share.values()) <= 0.01
+    assert made / length > reached, "calls a second"
 
 
 def test_each_throttled_call_doubles_the_pause_up_to_a_limit_and_answers_shorten_it_again() -> None:

@@ -52,7 +52,18 @@ JANITOR_SHARE = 0.5
 """The janitor's share of each rate, for all its functions: the rest is for the account's pipelines."""
 
 UNKNOWN_RATE = 5.0
-"""Requests per second of an operation without a published rate, for all functions together."""
+"""Requests per second of an operation without a published rate, for all functions together, at first."""
+
+FASTEST_UNKNOWN_RATE = 20.0
+"""
+Requests per second that such an operation may reach.
+
+A function that alone calls it gets one request a second more in each second with answers. A throttled call
+halves the rate, which then rests for a while.
+"""
+
+FIRST_REST = 60.0
+"""Seconds for which a halved rate does not rise, at first: each throttled call doubles them."""
 
 UNPACED_ACTIONS = ("s3:",)
 """
@@ -112,13 +123,38 @@ EVERY_SLOT = RateSlot()
 
 @dataclass(slots=True)
 class PaceLane:
-    """One operation in one region: the seconds between two calls, and the time of the next call."""
+    """
+    One operation in one region: the seconds between two calls, and the time of the next call.
+
+    If it *rises*, the rate changes with the answers: next at *raised*, and after a throttled call later by
+    *rest*.
+    """
 
     least: float = 0.0
     offset: float | None = None
     interval: float = 0.0
     free: float = 0.0
     slowed: float = float("-inf")
+    rises: bool = False
+    slowdowns: int = 0
+    raised: float = float("-inf")
+    rest: float = FIRST_REST
+
+    def rise(self, now: float) -> None:
+        """Raise the rate by one call a second, if its last change was long enough ago."""
+        if now >= self.raised:
+            self.least = self.interval = 1 / min(FASTEST_UNKNOWN_RATE, 1 / self.least + 1)
+            self.raised = now + 1
+
+    def slow(self, now: float) -> None:
+        """Slow down, once for all calls under way; those that wait for their turn get another."""
+        if self.rises:
+            self.least = self.interval = min(MOST_DELAY, 2 * self.least)
+            self.raised, self.rest = now + self.rest, 2 * self.rest
+        else:
+            self.interval = max(self.least, min(MOST_DELAY, max(FIRST_DELAY, 2 * self.interval)))
+        self.slowed, self.free = now, now + self.interval
+        self.slowdowns += 1
 
     def turn(self, now: float) -> float:
         """
@@ -151,12 +187,18 @@ class Pace:
 
     def wait(self, region: str, action: str, going: Callable[[], bool] = lambda: True) -> None:
         """Wait until *action* ("service:Operation") may be called in *region*, or until *going* is false."""
-        with self._lock:
-            lane = self._lane(region, action)
-            turn = lane.turn(self.clock())
-            lane.free = turn + lane.interval
-        while (left := turn - self.clock()) > 0 and going():
-            self.sleep(min(left, 1))
+        slowdowns = None
+        while True:
+            with self._lock:
+                lane = self._lane(region, action)
+                if slowdowns == lane.slowdowns:
+                    return
+                turn, slowdowns = lane.turn(self.clock()), lane.slowdowns
+                lane.free = turn + lane.interval
+            while (left := turn - self.clock()) > 0:
+                if not going():
+                    return
+                self.sleep(min(left, 1))
 
     def answered(self, region: str, action: str, *, throttled: bool) -> None:
         """
@@ -166,14 +208,15 @@ class Pace:
         slow the lane down again.
         """
         with self._lock:
-            lane = self._lane(region, action)
-            if not throttled:
+            lane, now = self._lane(region, action), self.clock()
+            if throttled:
+                if now >= lane.slowed + lane.interval:
+                    lane.slow(now)
+            elif lane.rises:
+                lane.rise(now)
+            else:
                 shrunk = lane.interval * RECOVERY_FACTOR
                 lane.interval = shrunk if shrunk > max(lane.least, NEGLIGIBLE_WAIT) else lane.least
-            elif self.clock() >= lane.slowed + lane.interval:
-                lane.interval = max(lane.least, min(MOST_DELAY, max(FIRST_DELAY, 2 * lane.interval)))
-                lane.slowed = self.clock()
-                lane.free = max(lane.free, lane.slowed + lane.interval)
 
     def _lane(self, region: str, action: str) -> PaceLane:
         key = (region, action)
@@ -181,7 +224,11 @@ class Pace:
             share, step = self.shares.get(action, EVERY_SLOT), 1 / allowed_rate(action)
             least = share.of * step
             offset = share.place * step if share.of > 1 and step else None
-            self._lanes[key] = PaceLane(least=least, offset=offset, interval=least)
+            rises = share.of == 1 and action not in AWS_RATES and step > 0
+            raised = self.clock() + 1
+            self._lanes[key] = PaceLane(
+                least=least, offset=offset, interval=least, rises=rises, raised=raised
+            )
         return self._lanes[key]
 
 

@@ -297,11 +297,9 @@ class IdleEndpoints(Detector[EndpointCandidate]):
         return (*_UNDO_GRANTS, *pass_role_grants(self.undo_roles, source=_AUTHORIZATION))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[EndpointCandidate]:
-        """Yield every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet endpoints."""
-        account, (listing, book) = EndpointAccount.read(
-            aws, endpoints.list_endpoints, lambda aws: tags.read_tag_book(aws, "sagemaker:endpoint")
-        )
-        listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
+        """Yield every endpoint: lists and metrics in bulk, descriptions and tags of the quiet endpoints."""
+        account, (listing,) = EndpointAccount.read(aws, endpoints.list_endpoints)
+        listed = [account.endpoint(aws, summary, NotRead()) for summary in listing.items]
         yield from self._survey(aws, listed, account, now, exactly=False)
         listing.check()
 
