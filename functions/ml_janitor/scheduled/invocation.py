@@ -225,6 +225,7 @@ class Invocation:
             deadline=self.slack_deadline,
             keep_tag=self.keep_tag,
             routes=self.settings.routes,
+            organization=self.settings.organization.used,
         )
 
     @cached_property

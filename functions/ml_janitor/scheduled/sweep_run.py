@@ -38,13 +38,14 @@ class FindingTeller(Protocol):
         now: datetime,
         where: str,
         note: str,
+        first: bool,
         taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         """
         Tell of *sweep*'s new findings, and call *taken* with each message's findings as soon as it arrived.
 
-        *where* is the place of the whole report. Return a line for each part of a message that did not
-        arrive. Raises an error if a message did not arrive.
+        *where* is the place of the whole report. *first* is true for the region's first sweep. Return a line
+        for each part of a message that did not arrive. Raises an error if a message did not arrive.
         """
 
 
@@ -315,7 +316,8 @@ class SweepRunner(CleanupParts):
                 self.ledger.announced(known.aws, known.sweep, results, self.clock())
 
         recorded = replace(known.recorded, new=new)
-        return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)
+        first = known.before is None
+        return self.tell(known.sweep, recorded, now=now, where=where, note=note, first=first, taken=taken)
 
     def _to_announce(self, known: SweptRegion) -> Iterator[Result]:
         """Yield new findings without a warning of their own: a warning says all that an announcement says."""

@@ -77,7 +77,8 @@ class Announcer:
     A poster that works until *deadline*, in the seconds of the sender's clock.
 
     *connect* creates the sender once there is something to post, so a run without news reads no secret.
-    *keep_tag* is the tag that exempts. *routes* say which channel hears of what.
+    *keep_tag* is the tag that exempts. *routes* say which channel hears of what. In an *organization*, the
+    digest alone tells the main channel of what a region's first sweep found: hundreds of messages would.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class Announcer:
         deadline: float,
         keep_tag: str = "",
         routes: Routes = NO_ROUTES,
+        organization: bool = False,
     ) -> None:
         self._connect = connect
         self._deadline = deadline
         self._keep_tag = keep_tag
         self._routes = routes
+        self._organization = organization
 
     @cached_property
     def _sender(self) -> Sender:
@@ -105,6 +108,7 @@ class Announcer:
         now: datetime,
         where: str,
         note: str,
+        first: bool,
         taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         """
@@ -115,6 +119,9 @@ class Announcer:
         """
         problems, refused = list[str](), list[str]()
         for channel, part, of_part in split_by_channel(sweep, recorded, self._routes):
+            if first and self._organization and not channel:
+                taken(of_part.new)
+                continue
             people = self._sender.people(owners_in_thread(of_part.new), deadline=self._deadline)
             post = announce_sweep(
                 part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag
