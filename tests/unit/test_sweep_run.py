@@ -265,7 +265,7 @@ def breaking_off(world: World) -> None:
     "breaks, said",
     (full_shelf, "the report could not be kept: RuntimeError: no room"),
     (deaf, f"Slack could not be told: RuntimeError: ill; the report: {WHERE}"),
-    (half_told, f"Slack: reply 1 is missing; the report: {WHERE}"),
+    (half_told, f"not delivered: reply 1 is missing; the report: {WHERE}"),
     (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
 )
 def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World], None], said: str) -> None:
