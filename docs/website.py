@@ -22,7 +22,7 @@ PLAN = {
         *("docs/plan.md", "docs/bill.md", "docs/case-study.md", "docs/estimate.md", "docs/policies.md"),
         "docs/kit.md",
     ),
-    "Arm": ("docs/arming.md", "docs/slack.md", "docs/notebook-activity/README.md"),
+    "Arm": ("docs/arming.md", "docs/slack.md", "docs/notify.md", "docs/notebook-activity/README.md"),
     "Operate": ("docs/operating.md", "docs/cost.md", "docs/privacy.md", "CHANGELOG.md"),
     "Organization": ("docs/organization.md", "docs/scale.md"),
     "Detectors": ("docs/detectors/*.md",),
