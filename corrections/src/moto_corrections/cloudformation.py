@@ -733,9 +733,10 @@ def _described(made: Made) -> dict[str, Any]:
 
 
 def seed(account: str, region: str, name: str, resources: Collection[Mapping[str, str]]) -> None:
-    """Say that a stack is there: {"logical", "physical", "type"} of each resource."""
-    stack = _new_stack(account, region, name, "CREATE_COMPLETE")
-    backend(SERVICE, account, region).stacks[stack.stack_id] = stack
+    """Say that a stack is there, of resources with the members "logical", "physical" and "type"."""
+    stack, store = _new_stack(account, region, name, "CREATE_COMPLETE"), backend(SERVICE, account, region)
+    others = {id_: other for id_, other in store.stacks.items() if other.name != name}
+    store.stacks = {**others, stack.stack_id: stack}
     for resource in resources:
         made = Made(resource["logical"], {"Type": resource["type"]}, Physical(resource["physical"]))
         stack.resource_map._parsed_resources[made.logical_resource_id] = made
