@@ -15,6 +15,7 @@ import prose
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.main import _command, main
 from ml_janitor_cli.pages import find_pages, find_section
+from narrowing import not_none
 from standin import ROOT
 from tables import cases
 
@@ -145,7 +146,14 @@ AWS_CUSTOM = {"s3", "cloudformation deploy"}
 """Commands of the AWS CLI that no operation of an API stands behind."""
 
 
-AWS_OPTIONS = {"--region", "--profile", "--query", "--output", "--notification-endpoint"}
+AWS_OPTIONS = {
+    "--cli-binary-format",
+    "--notification-endpoint",
+    "--output",
+    "--profile",
+    "--query",
+    "--region",
+}
 """Options of every command of the AWS CLI, and the one that it calls otherwise than the API."""
 
 
@@ -164,7 +172,7 @@ def check_aws(words: list[str]) -> None:
         return
     model = botocore.session.get_session().get_service_model(service)
     shape = {xform_name(name, "-"): name for name in model.operation_names}[operation]
-    members = model.operation_model(shape).input_shape.members
+    members = not_none(model.operation_model(shape).input_shape).members
     known = {f"--{xform_name(member, '-')}" for member in members} | AWS_OPTIONS
     assert {option for option in options if option.startswith("--")} <= known
 
