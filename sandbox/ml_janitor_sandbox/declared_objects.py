@@ -3,7 +3,7 @@ S3 objects of any size that take no room: their bytes are made when they are rea
 
 `Control.declare` gives an object that is there another size. Listings, HeadObject, copies and
 `BucketSizeBytes` have that size, and so has the bill. Ranges of any object can be read, and whole objects up
-to `WHOLE`.
+to `WHOLE`. Past what one PutObject takes, the object has the ETag and the checksum of a multipart upload.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import count
 from threading import Lock
 from typing import Any, Self, SupportsIndex, overload
 
 from moto.s3.models import FakeDeleteMarker, FakeKey, s3_backends
 from moto.s3.responses import S3Response
+from moto.s3.utils import compute_checksum
 
 from moto_corrections import clock, objects, state
 from moto_corrections.metrics import Identity, Metrics, Point
@@ -26,6 +28,10 @@ from moto_corrections.patches import PATCHES, AwsError, Patch, replaces
 
 BLOCK = 64 * 1024
 WHOLE = 256 * 1024 * 1024
+LARGEST_PUT = 5 * 1024**3
+"""Bytes of the largest object that one PutObject takes."""
+PART, MOST_PARTS = 8 * 1024**2, 10_000
+"""Bytes of a part as the AWS CLI uploads it, doubled until S3's most parts hold the object."""
 DAY = dt.timedelta(days=1)
 SINCE = 35 * DAY
 """How far back the daily metrics are published when the clock moves on by more."""
@@ -87,6 +93,20 @@ class DeclaredKey(FakeKey):
         """Return the object's content."""
         return self.made
 
+    @property
+    def checksum_value(self) -> str | None:
+        """Return the checksum of the whole; one of the seed and the size where nobody can read the whole."""
+        return self.checksum_algorithm and _checksum(self.made, self.checksum_algorithm)
+
+    @checksum_value.setter
+    def checksum_value(self, _: object) -> None:
+        """Ignore the checksum of other bytes, which moto gives to a copy."""
+
+
+def _checksum(made: Made, algorithm: str) -> str:
+    stands = made[:] if made.size <= WHOLE else f"{made.seed}/{made.size}".encode()
+    return compute_checksum(stands, algorithm).decode()
+
 
 WITH_BYTES = object()
 """What is in the memo of a copy that is no listing."""
@@ -132,13 +152,18 @@ def declare(objects: list[dict[str, Any]]) -> None:
         become(found, Made(size, seed))
         if found.encryption is None or found.encryption == "AES256":
             found._etag = hashlib.md5(f"{seed}/{size}".encode(), usedforsecurity=False).hexdigest()
+            if size > LARGEST_PUT:
+                part = next(part for n in count() if size <= (part := PART << n) * MOST_PARTS)
+                found._etag += f"-{-(-size // part)}"
 
 
 def become(key: Any, made: Made) -> None:
-    """Let *key* have the bytes *made*."""
+    """Let *key* have the bytes *made*: its checksum is of the whole, which of parts only a CRC can be."""
     key.__class__ = DeclaredKey
     key.made, key.contentsize = made, made.size
-    key.checksum_algorithm = None  # the one that it had is of other bytes
+    if key.checksum_algorithm is None or made.size > LARGEST_PUT:
+        key.checksum_algorithm = "CRC64NVME"
+    key.checksum_type, key.checksum_parts = "FULL_OBJECT", None
 
 
 @replaces("moto.s3.responses:S3Response.get_object", was="e9731229dec1")

@@ -117,7 +117,8 @@ def test_the_longest_run_and_the_limit_of_the_newest_job_decide(train: Train, aw
     churn = found["churn-*"]
     assert isinstance(churn.verdict, Finding)
     assert churn.verdict.action == (
-        "set StoppingCondition.MaxRuntimeInSeconds to 21600 (6 hours) where the job is created"
+        "limit the run time to 6 hours: set StoppingCondition.MaxRuntimeInSeconds to 21600 where the job is"
+        " created"
     )
     assert churn.verdict.cost is not None
     assert churn.verdict.cost.exposure_usd == 16 * 4 * G5
@@ -150,7 +151,11 @@ def test_the_seconds_for_which_ended_pools_were_billed_decide(train: Train, aws:
     assert told(found, expected) == expected
     churn = found["churn-*"].verdict
     assert isinstance(churn, Finding)
-    assert churn.action == "set ResourceConfig.KeepAlivePeriodInSeconds to 900 where the job is created"
+    assert (
+        churn.action
+        == "shorten the warm pool: set ResourceConfig.KeepAlivePeriodInSeconds to 900 where the job is"
+        " created"
+    )
     hours = 3 * Decimal("0.75") * 8
     assert monthly(found["churn-*"]) == pytest.approx(hours * G5 * 730 / (60 * 24))
 

@@ -18,6 +18,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
 from ml_janitor import handlers
+from ml_janitor.config.events import SweepEvent
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
@@ -422,6 +423,14 @@ def test_advisers_keep_a_record_each_and_a_retry_runs_those_that_have_none(
     }
     with pytest.raises(InvalidInputError, match="idle-endpoints has a function of its own"):
         handlers.advisers({"detectors": ["idle-endpoints"]}, Context())
+
+    monkeypatch.setenv(
+        "JANITOR_DETECTOR", "spot-training"
+    )  # its function of before an upgrade, on its schedule
+    monkeypatch.setattr("ml_janitor.detectors.spot_training.SpotTraining.find", lambda *_: 1 / 0)
+    assert handlers.sweep({"time": asked["time"]}, Context()) == again["answers"]["spot-training"]
+    identities = {SweepEvent.model_validate(event).identity("") for event in (asked, {"time": asked["time"]})}
+    assert identities == {'{"time":"2026-10-06T03:00:00Z"}'}, "what an earlier version calls this event"
 
 
 def test_what_had_no_time_is_the_next_part_of_the_same_run(

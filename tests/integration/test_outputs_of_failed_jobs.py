@@ -86,7 +86,10 @@ def test_what_a_failed_job_left_is_found(aws: Aws) -> None:
     (verdict,) = verdicts(aws).values()
 
     assert isinstance(verdict, Finding)
-    assert (verdict.action, verdict.confidence) == (f"aws s3 rm --recursive {FOLDER}/", "likely")
+    assert (verdict.action, verdict.confidence) == (
+        f"delete the folder: aws s3 rm --recursive {FOLDER}/",
+        "likely",
+    )
     assert "left 40 GB in the folder of its name" in verdict.reason
     assert verdict.spared == "what jobs left is only reported"
     assert float(not_none(verdict.cost).monthly_usd or 0) == pytest.approx(40 * 0.023)

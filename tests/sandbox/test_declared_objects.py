@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +79,34 @@ def test_bytes_are_made_when_they_are_read_and_the_same_each_time(s3: Any) -> No
     assert hashlib.sha256(whole[:1000]).digest() != hashlib.sha256(read("a", "0-999")).digest()
     with pytest.raises(ClientError, match="in ranges only"):
         s3.get_object(Bucket="models", Key="a")
+
+
+def test_checksums_are_those_that_s3_would_have(s3: Any, control: Control) -> None:
+    """One put has a SHA-256 of the whole; a multipart upload only a CRC of it, and its parts in the ETag."""
+    sizes = {"small": 100_000, "put": 5 * GB, "parts": 5 * GB + 1, "another": 5 * GB}
+    for key in sizes:
+        s3.put_object(Bucket="models", Key=key, Body=b"x", ChecksumAlgorithm="SHA256")
+    control.declare(
+        {"bucket": "models", "key": key, "size": size, "seed": "w" if key != "another" else "v"}
+        for key, size in sizes.items()
+    )
+    s3.copy_object(Bucket="models", Key="copy", CopySource="models/put")
+
+    def head(key: str) -> dict[str, Any]:
+        return dict(s3.head_object(Bucket="models", Key=key, ChecksumMode="ENABLED"))
+
+    whole = s3.get_object(Bucket="models", Key="small")["Body"].read()
+    assert head("small")["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(whole).digest()).decode()
+    assert (
+        head("put")["ChecksumSHA256"] == head("copy")["ChecksumSHA256"] != head("another")["ChecksumSHA256"]
+    )
+    assert "ChecksumSHA256" not in head("parts")
+    assert head("a")["ChecksumCRC64NVME"] == head("b")["ChecksumCRC64NVME"]
+    assert [head(key)["ETag"].strip('"').partition("-")[2] for key in ("put", "parts", "a")] == [
+        "",
+        "641",
+        "8192",
+    ]
 
 
 def test_a_copy_has_the_size_too_and_an_overwritten_one_has_not(s3: Any) -> None:

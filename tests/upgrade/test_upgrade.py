@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from copy import deepcopy
+import lzma
+import re
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import boto3
 import pytest
 
-from conftest import ACCOUNT
+from conftest import ACCOUNT, REGION
 from ml_janitor.core.model import finding_id
 from ml_janitor.core.results import CauseCode, make_cause
 from ml_janitor.ledger.causes import read_causes
@@ -20,10 +21,13 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.signatures import KmsMacs, kms_signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.main import main
+from ml_janitor_cli.stack import DeployedStack, RegionServices, check_queues
+from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.server import Sandbox
+from ml_janitor_sandbox.stack import NAME, deploy, upload
 from synthesis import synthesise
-from upgrade.world import DETECTORS, RECORDED, World, deployments, lines, without_contents
+from upgrade.world import DETECTORS, HERE, RECORDED, World, lines, settings_of
 
 FREE = RECORDED + timedelta(minutes=11)
 """When the lease of the sweep that was killed is over; what was warned about last is due later."""
@@ -381,91 +385,157 @@ def unworded(finding: dict[str, Any]) -> list[str]:
 
 # --- templates ------------------------------------------------------------------------------------
 
-STATEFUL = ("DynamoDB::Table", "KMS::Key", "Logs::LogGroup", "S3::Bucket", "SNS::Topic")
-SAME = (*STATEFUL, "IAM::Role", "Lambda::EventInvokeConfig", "Lambda::Url", "Scheduler::Schedule")
-"""Types of which nothing changes: what is kept in them, and how they are called, when and by whom."""
-
-GOES = {
-    "AWS::CloudWatch::Alarm": (
-        *("Errors", "DidNotRun", "FailedMessages", "UndeliveredMessages"),
-        *("ActionsFailed", "HeldBack", "NotTaken"),
+CARD = (
+    *("DuplicateArtifacts", "HungTrainingJobs", "IdleEndpoints", "IdleNotebooks", "IdleStudioApps"),
+    "UntaggedResources",
+)
+ADVISERS = (
+    *("Commitments", "CrossRegionTraffic", "ForgottenLeftovers", "GenerousRuntimeLimits"),
+    *(
+        "GenerousWarmPools",
+        "IdleClusters",
+        "OversizedEndpoints",
+        "RecomputedDatasets",
+        "ServerlessCandidates",
     ),
-    "AWS::IAM::Role": ("Invoker",),
-    "AWS::SQS::Queue": ("Failed", "Undelivered"),
+    *("SpotTraining", "StorageTiering", "StudioWithoutIdleShutdown", "UnusedServingResources"),
+    "UnusedVolumes",
+)
+OF_A_FUNCTION = ("Errors", "FailedMessages", "Failed", "FailedPolicy")
+OF_A_SCHEDULE = (
+    *(*OF_A_FUNCTION, "DidNotRun", "UndeliveredMessages", "Undelivered", "UndeliveredPolicy"),
+    *("Invoker", "InvokerDefaultPolicy"),
+)
+"""What single functions had, and all share now."""
+OF_AN_ARMED = ("ActionsFailed", "HeldBack")
+OF_AN_ADVISER = (
+    *("Function", "FunctionEventInvokeConfig", "Logs", "Role", "RoleDefaultPolicy", "Schedule"),
+    *OF_A_SCHEDULE,
+)
+
+
+def each(names: Iterable[str], parts: Iterable[str]) -> set[str]:
+    return {f"{name}{part}" for name in names for part in parts}
+
+
+FIRST = (
+    each([*CARD, "Digest"], OF_A_SCHEDULE)
+    | each(CARD, OF_AN_ARMED)
+    | each(["SlackWorker", "Undo"], OF_A_FUNCTION)
+    | {"SlackReceiverErrors", "SlackReceiverNotTaken"}
+)
+GOES = {
+    "d555950": FIRST,
+    "f11e1957": FIRST
+    | each(ADVISERS, OF_AN_ADVISER)
+    | each(CARD, ["RecordsRefused"])
+    | each(["Bill"], OF_A_SCHEDULE)
+    | {"AccountsErrors", "OrganizationFailed", "OrganizationTimedOut"},
 }
-"""
-What single functions had, and all share now: `janitor doctor` says beforehand whether messages wait in the
-queues.
-"""
+CHANGES = {
+    "CloudWatch::Dashboard": {"DashboardBody"},
+    "DynamoDB::Table": {"ResourcePolicy"},
+    "IAM::ManagedPolicy": {"PolicyDocument"},
+    "IAM::Policy": {"PolicyDocument"},
+    "IAM::Role": {"Description"},
+    "KMS::Key": {"Description", "KeyPolicy"},
+    "Lambda::EventInvokeConfig": {"DestinationConfig"},
+    "Lambda::Function": {"Code", "Description", "Environment", "Handler"},
+    "S3::Bucket": {"LifecycleConfiguration"},
+    "Scheduler::Schedule": {"Description", "Target"},
+    "StepFunctions::StateMachine": {"DefinitionString"},
+}
+"""Properties that change, of what stays: all of them without interruption (CloudFormation's reference)."""
 
 
-@pytest.fixture(scope="module", params=["default", "armed"])
-def templates(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recorded template and today's, for the same settings, by logical id."""
-    made = synthesise(tmp_path_factory.mktemp("template"), deployments()[request.param])
-    return dict(lines(f"template-{request.param}")), made.template["Resources"]
+class Upgraded(NamedTuple):
+    """A recorded stack of the sandbox, before and after an update to today's template."""
+
+    goes: set[str]
+    changes: list[dict[str, Any]]
+    before: dict[str, str]
+    after: dict[str, str]
+    waiting: str
+    environments: list[dict[str, dict[str, str]]]
+    events: list[dict[str, Any]]
 
 
-def test_no_resource_disappears_or_becomes_another(templates: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """But what the functions share now. Policies are as many as their grants need."""
-    before, after = templates
+@pytest.fixture(scope="module", params=GOES)
+def upgraded(
+    request: pytest.FixtureRequest, _sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Upgraded:
+    url = _sandbox.url
+    Control(url).reset()
+    session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+    own, sqs, functions = (
+        session.client(name, endpoint_url=url) for name in ("cloudformation", "sqs", "lambda")
+    )
+    recorded = lzma.decompress((HERE / f"stack-{request.param}.json.xz").read_bytes())
+    before = deploy(url, json.loads(recorded))
+    failed = next(id_ for name, id_ in before.items() if re.fullmatch("IdleEndpointsFailed[0-9A-F]{8}", name))
+    sqs.send_message(QueueUrl=failed, MessageBody="{}")
+    here = RegionServices(session, REGION, attempts=1)
+    here._clients |= {"sqs": sqs, "cloudwatch": session.client("cloudwatch", endpoint_url=url)}
+    listed = {(name, "AWS::SQS::Queue"): id_ for name, id_ in before.items() if id_.startswith("http")}
+    stack = DeployedStack(name=NAME, region=REGION, resources=listed)
+    (*_, waiting) = check_queues(here, stack, RECORDED)
 
-    named = {name: one["Type"] for name, one in before.items() if not one["Type"].endswith("Policy")}
-    gone = {name: kind for name, kind in named.items() if name not in after}
-    assert {name for name, kind in gone.items() if not name[:-8].endswith(GOES.get(kind, ()))} == set()
-    assert set(gone.values()) == set(GOES)
-    stays = named.keys() - gone.keys()
-    assert {name: after[name]["Type"] for name in stays} == {name: named[name] for name in stays}
+    def environments() -> dict[str, dict[str, str]]:
+        pages = functions.get_paginator("list_functions").paginate()
+        every = [function for page in pages for function in page["Functions"]]
+        return {one["FunctionName"]: one["Environment"]["Variables"] for one in every}
 
-
-def test_stateful_resources_stay(templates: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """
-    A table gets its policy, its key a statement where something is armed, and a bucket two lifecycle rules,
-    without interruption (CloudFormation's reference).
-
-    The rules are for files that are passing only.
-    """
-    before, after = templates
-
-    same = {
-        name: deepcopy(one)
-        for name, one in before.items()
-        if one["Type"].removeprefix("AWS::") in SAME and not name[:-8].endswith("Invoker")
+    told = environments()
+    template = synthesise(tmp_path_factory.mktemp("template"), settings_of(request.param)).template
+    own.create_change_set(
+        StackName=NAME,
+        ChangeSetName="up",
+        TemplateURL=upload(url, template),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    pages = own.get_paginator("describe_change_set").paginate(StackName=NAME, ChangeSetName="up")
+    changes = [one["ResourceChange"] for page in pages for one in page["Changes"]]
+    own.execute_change_set(StackName=NAME, ChangeSetName="up")
+    resources = own.get_paginator("list_stack_resources").paginate(StackName=NAME)
+    after = {
+        one["LogicalResourceId"]: one["PhysicalResourceId"]
+        for page in resources
+        for one in page["StackResourceSummaries"]
     }
-    assert {one["Type"] for one in same.values()} >= {f"AWS::{kind}" for kind in STATEFUL}
-    kept = {name: deepcopy(without_contents(after[name])) for name in same}
-    for one in (*same.values(), *kept.values()):  # the queues and the role that all share
-        one["Properties"].pop("DestinationConfig", None)
-        for shared in ("RoleArn", "DeadLetterConfig"):
-            one["Properties"].get("Target", {}).pop(shared, None)
-    (table,) = (one for one in kept.values() if one["Type"] == "AWS::DynamoDB::Table")
-    assert table["Properties"].pop("ResourcePolicy")
-    (key,) = (one for one in kept.values() if one["Type"] == "AWS::KMS::Key")
-    *before_it, closing = statements = key["Properties"]["KeyPolicy"]["Statement"]
-    if closing["Effect"] == "Deny":
-        statements[:] = before_it
-    (bucket,) = (one for one in kept.values() if one["Type"] == "AWS::S3::Bucket")
-    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-    passing = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules[-2:]}
-    assert passing == {"duplicate-artifacts/listing/": 3, "descriptions/": 14}
-    del rules[-2:]
-    assert kept == same
+    events = own.describe_stack_events(StackName=NAME)["StackEvents"][::-1]
+    goes: set[str] = GOES[request.param]
+    return Upgraded(goes, changes, before, after, waiting.seen, [told, environments()], events)
 
 
-def test_functions_keep_all_but_their_code(templates: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """And what they are told by their environment; there may be more of it, and more detectors."""
-    before, after = templates
+def test_what_goes_is_listed_by_hand_and_the_rest_is_the_same_resource(upgraded: Upgraded) -> None:
+    gone = {name[:-8] for name in upgraded.before if name not in upgraded.after}
+    assert gone == upgraded.goes
+    stays = {name: id_ for name, id_ in upgraded.before.items() if name in upgraded.after}
+    assert {name: upgraded.after[name] for name in stays} == stays
+    for change in upgraded.changes:
+        kind = change["ResourceType"].removeprefix("AWS::")
+        changed = {detail["Target"]["Name"] for detail in change.get("Details", ())}
+        assert changed <= CHANGES.get(kind, set()), change["LogicalResourceId"]
+        assert change.get("Replacement", "False") == "False", change["LogicalResourceId"]
 
-    for name, one in before.items():
-        if one["Type"] != "AWS::Lambda::Function":
-            continue
-        was, is_ = deepcopy(one["Properties"]), without_contents(after[name])["Properties"]
-        module, _, handler = is_.pop("Handler").rpartition(".")
-        assert callable(getattr(import_module(module), handler))
-        told, tells = was.pop("Environment")["Variables"], is_.pop("Environment")["Variables"]
-        assert told.keys() <= tells.keys()
-        assert all(tells[key] == told[key] for key in told.keys() - {"JANITOR_FUNCTIONS"})
-        was.pop("Handler")
-        assert is_ == was
+
+def test_the_update_deletes_last_and_ends_well(upgraded: Upgraded) -> None:
+    states = [(one["LogicalResourceId"], one["ResourceStatus"]) for one in upgraded.events]
+    assert states[-1] == (NAME, "UPDATE_COMPLETE")
+    cleaning = states.index((NAME, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"))
+    assert {state for _, state in states[cleaning + 1 : -1]} == {"DELETE_IN_PROGRESS", "DELETE_COMPLETE"}
+    assert not {state for _, state in states[:cleaning]} & {"DELETE_COMPLETE", "UPDATE_FAILED"}
+
+
+def test_the_doctor_counted_the_messages_that_went_with_their_queue(upgraded: Upgraded) -> None:
+    assert upgraded.waiting.endswith(
+        "messages wait in queues that an upgrade removes: 1 in IdleEndpointsFailed"
+    )
+
+
+def test_functions_are_told_what_they_were_told(upgraded: Upgraded) -> None:
+    """Besides which functions there are; there may be more of it."""
+    before, after = upgraded.environments
+    for name in before.keys() & after.keys():
+        same = before[name].keys() - {"JANITOR_FUNCTIONS"}
+        assert {key: after[name].get(key) for key in same} == {key: before[name][key] for key in same}

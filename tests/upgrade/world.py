@@ -52,20 +52,18 @@ def lines(name: str) -> list[Any]:
     return [json.loads(line) for line in (HERE / f"{name}-{VERSION}.json").read_text().splitlines()]
 
 
-def deployments() -> dict[str, Settings]:
-    """The settings of which templates were recorded: as few as there are, and those of `World`, all armed."""
-    needed = ["janitor.time_zone=UTC", 'janitor.ledger_writers=["arn:aws:iam::123456789012:role/platform"]']
-    armed = Settings.load(
-        files=[HERE / f"settings-{VERSION}.toml"], overrides=needed
-    )  # refused by now without
-    return {"default": Settings.load(), "armed": armed}
+ARMED = ["janitor.time_zone=UTC", f'janitor.ledger_writers=["arn:aws:iam::{ACCOUNT}:role/platform"]']
+ORGANIZATION = [
+    *("bill.enabled=true", "bill.max_requests=16", "organization.id=o-a1b2c3d4e5"),
+    *("organization.all_accounts=true", "organization.external_id=ml-janitor-7f3a"),
+    *(f'organization.callers=["arn:aws:iam::{ACCOUNT}:role/platform"]', 'organization.regions=["us-east-1"]'),
+]
 
 
-def without_contents(resource: dict[str, Any]) -> dict[str, Any]:
-    """*resource* without what other tests hold: grants, drawings, the bundle's hash; what depends on what."""
-    dropped = {"Code", "DashboardBody", "Description", "PolicyDocument"}
-    properties = {key: value for key, value in resource["Properties"].items() if key not in dropped}
-    return {key: value for key, value in resource.items() if key != "DependsOn"} | {"Properties": properties}
+def settings_of(stack: str) -> Settings:
+    """Today's settings for a recorded *stack*: all armed, and with the bill and an organization if it had."""
+    more = {"d555950": [], "f11e1957": ORGANIZATION}[stack]
+    return Settings.load(files=[HERE / f"settings-{VERSION}.toml"], overrides=[*ARMED, *more])
 
 
 class World(Deployment):

@@ -107,7 +107,7 @@ class FailedJob(Row):
         job.appear(plan)
         key = f"training/{self.name}/output/model.tar.gz"
         store(plan, ended, self.creator, MODEL_BUCKET, key)
-        plan.sizes[MODEL_BUCKET, key] = int(self.gigabytes * GB)
+        plan.declared[MODEL_BUCKET, key] = {"size": int(self.gigabytes * GB)}
 
 
 def _layer(content: str, size: float) -> dict[str, str | int]:

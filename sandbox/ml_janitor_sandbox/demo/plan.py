@@ -63,8 +63,8 @@ class Plan:
     states: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     charges: list[dict[str, Any]] = field(default_factory=list)
-    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
-    """The bytes of objects, by bucket and key, that are larger than what is stored of them."""
+    declared: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """The sizes and seeds of objects, by bucket and key, that are larger than what is stored of them."""
     stored: dict[str, int] = field(default_factory=dict)
     """The bytes of log groups."""
     pulls: list[tuple[str, str, datetime]] = field(default_factory=list)
@@ -146,8 +146,8 @@ class Plan:
                 control.set_clock(clock)
             actor.do(step)
             where = step.params.get("Bucket", ""), step.params.get("Key", "")
-            if step.operation == "put_object" and where in self.sizes:
-                control.declare([{"bucket": where[0], "key": where[1], "size": self.sizes[where]}])
+            if step.operation == "put_object" and where in self.declared:
+                control.declare([{"bucket": where[0], "key": where[1], **self.declared[where]}])
 
 
 class Actor:

@@ -23,8 +23,7 @@ DAY = timedelta(days=1)
 WATCHED = 95
 """Days of which it is known how much was read."""
 
-ARTIFACT_SIZE = 1024 * 1024 + 4096
-"""Bytes: just above what is small enough to be ignored, so that seeding stays quick."""
+GB = 1024**3
 SMALL = 512
 """Bytes of an object of which only the name and the age matter."""
 
@@ -80,11 +79,15 @@ class Bucket(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact(Row):
-    """An object in the model bucket, *age* days old, whose bytes are those of some *content*."""
+    """
+    An object in the model bucket, *age* days old, with so many *gigabytes* of some *content*.
+
+    By default, it holds what the artifact in production holds.
+    """
 
     age: float
+    gigabytes: float = 4.8
     content: str = "search-ranker 2026-07"
-    """By default, what the artifact that has copies holds."""
 
     @property
     def arn(self) -> str:
@@ -94,7 +97,9 @@ class Artifact(Row):
         """Store it."""
         bucket, _, key = self.name.partition("/")
         at, tags = workday(self.age, key), urlencode(self.also)
-        store(plan, at, self.by, bucket, key, size=ARTIFACT_SIZE, seed=self.content, tags=tags)
+        size = int(self.gigabytes * GB)
+        store(plan, at, self.by, bucket, key, tags=tags, ChecksumAlgorithm="SHA256")
+        plan.declared[bucket, key] = {"size": size, "seed": self.content}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,23 +116,15 @@ class Dataset(Row):
         for number in range(self.objects):
             key = f"{prefix}/part-{number:05}.parquet"
             store(plan, workday(self.age, self.name), self.by, bucket, key, tags=urlencode(self.also))
-            plan.sizes[bucket, key] = -(-self.gigabytes * 1024**3 // self.objects)
+            plan.declared[bucket, key] = {"size": -(-self.gigabytes * GB // self.objects)}
 
 
 def store(
-    plan: Plan,
-    at: datetime,
-    by: str,
-    bucket: str,
-    key: str,
-    *,
-    size: int = SMALL,
-    seed: str = "",
-    tags: str = "",
+    plan: Plan, at: datetime, by: str, bucket: str, key: str, *, tags: str = "", **members: str
 ) -> None:
-    """Have *by* put an object there; the same *seed* (by default the key) gives the same bytes."""
-    body = shake_128((seed or key).encode()).digest(size)
-    plan.call(at, by, "s3.put_object", Bucket=bucket, Key=key, Body=body, Tagging=tags)
+    """Have *by* put a small object there, with the bytes of its key."""
+    body = shake_128(key.encode()).digest(SMALL)
+    plan.call(at, by, "s3.put_object", Bucket=bucket, Key=key, Body=body, Tagging=tags, **members)
 
 
 BUCKETS = load("buckets.toml", Bucket)
