@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import pytest
 
 from commands import Janitor, refused
 from conftest import ACCOUNT, REGION
+from ml_janitor.aws.client import Caller
 from ml_janitor.config.settings import Settings
 from ml_janitor_cli import deploy as deploying
 from ml_janitor_cli import edge
 from ml_janitor_cli.deploy import ComposedTemplate
+from ml_janitor_cli.template.plan import plain_template
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.stack import NAME, deploy, upload
-from synthesis import synthesise
+from ml_janitor_sandbox.stack import ASSETS, NAME, deploy, upload
+from synthesis import TODAY, synthesise
 
 LITTLE = """
 [janitor]
@@ -171,6 +174,66 @@ def test_a_stack_of_cdk_is_updated_and_goes_back_and_a_failed_update_leaves_the_
     assert {one["FunctionName"]: one["CodeSha256"] for one in functions} == {
         one["FunctionName"]: one["CodeSha256"] for one in again
     }
+
+
+def test_the_plain_template_is_a_stack_without_a_file_that_deploy_updates(
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path
+) -> None:
+    template = json.loads(json.dumps(plain_template(TODAY)))
+    address = upload(box.url, {**template, "Resources": {}})
+    session.client("s3").put_object(Bucket=ASSETS, Key="bundle.zip", Body=bundle.read_bytes())
+    session.client("s3").put_object(Bucket=ASSETS, Key="template.json", Body=json.dumps(template))
+    given = {"BundleBucket": ASSETS, "BundleKey": "bundle.zip", "SlackChannel": "C0123456789"}
+    session.client("cloudformation").create_stack(
+        StackName=NAME,
+        TemplateURL=address,
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+    )
+    table = stack_outputs(session)["LedgerTable"]
+    for function in session.client("lambda").list_functions()["Functions"]:
+        settings = Settings.load(base=json.loads(function["Environment"]["Variables"]["JANITOR_SETTINGS"]))
+        assert settings.janitor.slack_channel == "C0123456789"
+
+    configure(LITTLE)
+    assert janitor("deploy", "--bundle", bundle, "--yes").status == 0
+    assert stack_outputs(session)["LedgerTable"] == table
+
+
+@pytest.mark.parametrize(
+    ("arn", "named"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:user/ops/maria", [f"arn:aws:iam::{ACCOUNT}:user/ops/maria"]),
+        (f"arn:aws:iam::{ACCOUNT}:root", [f"arn:aws:iam::{ACCOUNT}:root"]),
+        (
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/Deployer/maria",
+            [f"arn:aws:iam::{ACCOUNT}:role/Deployer", f"arn:aws:iam::{ACCOUNT}:role/*/Deployer"],
+        ),
+    ],
+)
+def test_whoever_deploys_may_change_the_policies(arn: str, named: list[str]) -> None:
+    caller = Caller(account=ACCOUNT, arn=arn)
+    place = deploying.DeploymentPlace(session=None, region=REGION, caller=caller, attempts=1)
+
+    assert place.deployers() == named
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("cloudformation", "DescribeStacks"), ("s3", "CreateBucket"), ("cloudformation", "CreateChangeSet")],
+)
+def test_a_refused_permission_is_one_line(
+    janitor: Janitor, box: Control, bundle: Path, service: str, operation: str
+) -> None:
+    configure("")
+    box.fault(service, operation, "deny")
+
+    ran = janitor("deploy", "--bundle", bundle, "--yes")
+
+    assert (ran.status, ran.out) == (1, "")
+    *_, line = ran.err.splitlines()
+    assert line.startswith("janitor: ")
+    assert operation in line
 
 
 @pytest.mark.parametrize(

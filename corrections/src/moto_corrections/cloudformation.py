@@ -623,7 +623,7 @@ def describe_change_set(call: Call) -> dict[str, Any]:
 
 @serves(SERVICE, "DeleteChangeSet")
 def delete_change_set(call: Call) -> None:
-    """Forget a change set; one that there is not is no error (API reference)."""
+    """Forget a change set; a missing one is not an error (API reference)."""
     try:
         found = _change_set(call)
     except AwsError as missing:
@@ -684,7 +684,7 @@ def update_stack(call: Call) -> dict[str, Any]:
 
 @serves(SERVICE, "DeleteStack")
 def delete_stack(call: Call) -> None:
-    """Delete a stack; one that there is not is no error (API reference)."""
+    """Delete a stack; a missing one is not an error (API reference)."""
     try:
         stack = _stack_of(call)
     except AwsError:
