@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import batched
 from pathlib import Path
 from statistics import median
 
@@ -164,19 +165,20 @@ def seeded(count: int) -> Iterator[Box]:
         for name in names:
             tags = [{"Key": "owner", "Value": "anna@example.com"}]
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c", Tags=tags)
-        box.control.metrics(
-            "AWS/SageMaker",
-            [
-                {
-                    "metric": "Invocations",
-                    "dimensions": {"EndpointName": name, "VariantName": "main"},
-                    "start": NOW - timedelta(days=8),
-                    "step": 3600,
-                    "values": [0.0 if number % EVERY == 0 else 12.0] * (8 * 24),
-                }
-                for number, name in enumerate(names)
-            ],
-        )
+        for some in batched(enumerate(names), 1_000):
+            box.control.metrics(
+                "AWS/SageMaker",
+                [
+                    {
+                        "metric": "Invocations",
+                        "dimensions": {"EndpointName": name, "VariantName": "main"},
+                        "start": NOW - timedelta(days=8),
+                        "step": 3600,
+                        "values": [0.0 if number % EVERY == 0 else 12.0] * (8 * 24),
+                    }
+                    for number, name in some
+                ],
+            )
         box.control.set_clock(NOW)
         box.slow_down()
         yield box

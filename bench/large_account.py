@@ -209,8 +209,7 @@ def stand_still() -> None:
             order = listing._order(call)
             wanted = [(order(row), row) for row in entries if listing._wanted(row, call.params, status=True)]
             lists[key] = sorted(wanted, key=lambda pair: pair[0], reverse=listing._descending(call))
-        token = call.params.get("NextToken")
-        shown, more = paging.cut(lists[key], token, call.params.get("MaxResults", 10), invalid="Validation")
+        shown, more = paging.cut(call, lists[key], call.params.get("MaxResults", 10), invalid="Validation")
         return {listing.list_member(call.operation): [dict(row.members) for _, row in shown]} | more
 
     def test(record: str, asked: Mapping[str, Any]) -> search.Test:
@@ -220,6 +219,15 @@ def stand_still() -> None:
             fitting[key] = {id(row) for row in store.of(search.SEARCHED[record]).values() if fits(row)}
         return lambda row: id(row) in fitting[key]
 
+    serving: dict[str, list[Any]] = {}
+
+    def dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
+        if not serving:
+            for endpoint in search.resources(call, search.ENDPOINT).values():
+                for model in search._models(call, endpoint):
+                    serving.setdefault(model, []).append(endpoint.members)
+        return {"Model": found, "Endpoints": serving.get(found["ModelName"], [])}
+
     replaced: list[tuple[Any, str, Any]] = [
         (listing, "answer", answer),
         (search, "answer", answer),
@@ -228,8 +236,9 @@ def stand_still() -> None:
             "rows",
             lambda those: (Row(row.members, row.name, row.status, row.sequence) for row in those),
         ),
-        (search, "_indexed", list),
+        (search, "_indexed", lambda call, of: list(search.resources(call, of).values())),
         (search, "_expression", test),
+        (search, "_dashboard", dashboard),
     ]
     for module, name, by in replaced:
         setattr(module, name, by)

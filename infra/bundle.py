@@ -50,6 +50,7 @@ BUNDLED_SERVICES = frozenset(
         "ec2",
         "ecr",
         "emr",
+        "events",
         "kms",
         "lambda",
         "logs",
@@ -61,6 +62,7 @@ BUNDLED_SERVICES = frozenset(
         "sagemaker",
         "savingsplans",
         "secretsmanager",
+        "sns",
         "ssm",  # powertools.utilities.parameters makes a client at import of its convenience module
         "sts",
     }

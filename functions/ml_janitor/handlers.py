@@ -315,6 +315,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
         warner=deployment.make_warner(own),
         follow=deployment.make_message_updates(own),
         dry=dry,
+        emit=deployment.make_event_bus(own, structured_logger()),
     )
     reads = dry or asked.resource is not None
     role = (
@@ -366,7 +367,7 @@ def post_digest(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         settings=own.settings,
         ledger=own.ledger,
         action_history=deployment.make_action_history(own),
-        announcer=own.announcer,
+        announcers=own.announcers,
         logger=structured_logger(),
         account=own.home,
         regions=own.regions,

@@ -40,6 +40,7 @@ from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.ledger.signatures import KEY_MANAGEMENT
 from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
+from ml_janitor.scheduled.watch import WATCH_SCHEDULE
 from ml_janitor_cli.template.keys import (
     CDK_ROLES,
     KeyUser,
@@ -68,9 +69,6 @@ from ml_janitor_cli.template.state_machine import add_state_machine, transitions
 
 ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
-
-WATCH_SCHEDULE = "rate(1 hour)"
-"""The schedule on which the digest's function looks whether all others ran."""
 
 LOG_DAYS = 90
 EVENT_SECONDS = 3600

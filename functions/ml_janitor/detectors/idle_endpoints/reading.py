@@ -628,7 +628,31 @@ def survey_endpoints(
         ]
         todo = read(todo)
         known |= {endpoint.target.arn: endpoint for endpoint in todo}
-    return [known[endpoint.target.arn] for endpoint in candidates]
+    found = [known[endpoint.target.arn] for endpoint in candidates]
+    return found if exactly else _tagged(aws, found, kept)
+
+
+def _tagged(
+    aws: Aws, found: Sequence[EndpointCandidate], kept: Callable[[EndpointCandidate], str | None]
+) -> list[EndpointCandidate]:
+    """
+    Return *found* with the tags of those that are not kept anyway.
+
+    Where these are most, or the run shares its answers, all tags take fewer calls.
+    """
+    open_ = {endpoint.target.arn for endpoint in found if kept(endpoint) is None}
+    if aws.shares or 2 * len(open_) > len(found):
+        book = tags.read_tag_book(aws, f"sagemaker:{ENDPOINT.type}")
+        open_ = {endpoint.target.arn for endpoint in found}
+    else:
+        book = tags.read_tags_of(aws, sorted(open_))
+
+    def tagged(endpoint: EndpointCandidate) -> EndpointCandidate:
+        if (arn := endpoint.target.arn) not in open_:
+            return endpoint
+        return replace(endpoint, target=replace(endpoint.target, tags=book.of(arn)))
+
+    return [tagged(endpoint) for endpoint in found]
 
 
 def _measured(

@@ -43,6 +43,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
 from ml_janitor.engine.detector import (
     Cleanup,
     Condition,
+    Constant,
     Detector,
     Grant,
     Steps,
@@ -283,7 +284,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
     )
     acts = _ACT_GRANTS
 
-    min_age: timedelta = timedelta(days=7)
+    min_age: Constant[timedelta] = timedelta(days=7)
     window: timedelta = timedelta(days=7)
     undo_roles: tuple[str, ...] = ()
 
@@ -296,11 +297,9 @@ class IdleEndpoints(Detector[EndpointCandidate]):
         return (*_UNDO_GRANTS, *pass_role_grants(self.undo_roles, source=_AUTHORIZATION))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[EndpointCandidate]:
-        """Yield every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet endpoints."""
-        account, (listing, book) = EndpointAccount.read(
-            aws, endpoints.list_endpoints, lambda aws: tags.read_tag_book(aws, "sagemaker:endpoint")
-        )
-        listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
+        """Yield every endpoint: lists and metrics in bulk, descriptions and tags of the quiet endpoints."""
+        account, (listing,) = EndpointAccount.read(aws, endpoints.list_endpoints)
+        listed = [account.endpoint(aws, summary, NotRead()) for summary in listing.items]
         yield from self._survey(aws, listed, account, now, exactly=False)
         listing.check()
 
