@@ -145,7 +145,7 @@ class EndpointVariant:
     managed: bool = False
     sleeps: bool = False
     fixed: str | None = None
-    peaks: Signal[Sequence[PeakLoad]] = field(default_factory=NotRead)
+    peaks: Signal[Iterable[PeakLoad]] = field(default_factory=NotRead)
     totals: Mapping[str, Signal[MetricTotal]] = field(default_factory=dict)
 
     @property
@@ -674,7 +674,7 @@ def _fixed(endpoint: str, variant: EndpointVariant, scaling: Iterable[tuple[str,
 
 def _peaks(
     raw: Mapping[str, Signal[MetricSeries]], host: Machine, end: datetime
-) -> Signal[Sequence[PeakLoad]]:
+) -> Signal[Iterable[PeakLoad]]:
     """
     Return the peaks of every hour of the window; unreadable if an hour of a utilization metric is missing.
 
@@ -710,4 +710,4 @@ def _peaks(
         )
         for hour in hours
     )
-    return Value(PackedLoads(loads), activity.GET_METRIC_DATA)
+    return Value(PackedLoads.of(loads), activity.GET_METRIC_DATA)
