@@ -18,9 +18,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import (
     WantedDescription,
     configuration_key,
-    describe_configurations,
     describe_endpoints,
-    endpoint_key,
+    describe_unchanged,
+    settled_key,
 )
 from ml_janitor.aws.prices import Machine, Price, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
@@ -91,7 +91,7 @@ class EndpointSummary:
     @property
     def key(self) -> str:
         """Return the key of its description."""
-        return endpoint_key(self.arn, self.status, self.created, self.modified)
+        return settled_key(self.arn, self.status, self.created, self.modified)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +298,7 @@ def add_configurations(
         WantedDescription(found.config_name, configuration_key(found.summary.key, found.config_name))
         for found in described
     ]
-    answers = describe_configurations(aws, wanted, ask_endpoint_config)
+    answers = describe_unchanged(aws, ENDPOINT_CONFIG, wanted, ask_endpoint_config)
     return [
         _parsed(answer, partial(_configured, found)) for found, answer in zip(described, answers, strict=True)
     ]
