@@ -154,6 +154,7 @@ ENDPOINTS = {
     "ec2": "`ec2`",
     "ecr": "`ecr.api`",
     "elasticmapreduce": "`elasticmapreduce`",
+    "events": "`events`",
     "kms": "`kms`",
     "lambda": "`lambda`",
     "logs": "`logs`",
@@ -162,6 +163,7 @@ ENDPOINTS = {
     "sagemaker": "`sagemaker.api`",
     "savingsplans": "none: us-east-1 over a NAT",
     "secretsmanager": "`secretsmanager`",
+    "sns": "`sns`",
     "sts": "`sts`",
     "tag": "`tagging`",
 }
@@ -169,9 +171,11 @@ ENDPOINTS = {
 
 OWN_CALLS = {
     "dynamodb": "every function: the ledger",
+    "events": "`notify.events`",
     "kms": "what is armed, and buttons: signatures",
     "lambda": "what is armed, and buttons",
     "secretsmanager": "`slack_secret`",
+    "sns": "`notify.email`",
     "sts": "`[organization]`",
 }
 """Services that functions call besides those that detectors declare."""

@@ -45,6 +45,7 @@ BUNDLED_SERVICES = frozenset(
         "ec2",
         "ecr",
         "emr",
+        "events",
         "kms",
         "lambda",
         "logs",
@@ -56,6 +57,7 @@ BUNDLED_SERVICES = frozenset(
         "sagemaker",
         "savingsplans",
         "secretsmanager",
+        "sns",
         "ssm",  # powertools.utilities.parameters makes a client at import of its convenience module
         "sts",
     }

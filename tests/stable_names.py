@@ -39,7 +39,7 @@ from ml_janitor.ledger.findings import Ledger, MessageRef
 from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
-from ml_janitor.report.telemetry import measure_acts, measure_detectors, measure_missed
+from ml_janitor.report.telemetry import measure_acts, measure_detectors, measure_lost_events, measure_missed
 from ml_janitor.report.warnings import Button
 from ml_janitor.slack.digest import day_metrics
 from ml_janitor_cli.main import app
@@ -164,6 +164,7 @@ def metric_names() -> Names:
     with redirect_stdout(StringIO()) as written:
         measure_acts([Sweep(detector="shelf", region=REGION, mode=Mode.ACT, account=ACCOUNT, results=())])
         measure_missed(1)
+        measure_lost_events(1)
         measure_detectors(day_metrics(["shelf"], (), whole=True))
     found = defaultdict[str, set[str]](set)
     for line in map(loads, written.getvalue().splitlines()):

@@ -62,6 +62,7 @@ from ml_janitor_cli.stack import (
     check_alarm_topic,
     check_alarms,
     check_function_parts,
+    check_mail_topic,
     check_queues,
     check_topic_key,
     listed_values,
@@ -194,6 +195,9 @@ class StackExaminer:
             checks += check_signing_keys(here, stack, self.settings)
         checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
         checks.append(check_alarm_topic(here, stack))
+        if topic := self.settings.notify.email:
+            of_topic = RegionServices(self.session, topic.split(":")[3], attempts=self.attempts)
+            checks.append(check_mail_topic(of_topic, topic))
         if key := self.settings.janitor.kms_key:
             bill = self.settings.bill
             checks.append(check_topic_key(here, key, budgets=bool(bill.monthly_budget or bill.budgets)))

@@ -344,35 +344,41 @@ def check_alarms(here: RegionServices, stack: DeployedStack, now: datetime) -> l
 def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
     """Check that anybody hears of an alarm."""
     topic = stack.physical_id("Alarms", "", TOPIC_TYPE)
-    wrong = partial(Check.wrong, "alarm topic")
     if topic is None:
-        return wrong(seen="the stack has no topic for alarms", to_do=DEPLOY_AGAIN_ADVICE)
+        return Check.wrong("alarm topic", "the stack has no topic for alarms", DEPLOY_AGAIN_ADVICE)
+    gone = Check.wrong("alarm topic", "the topic for alarms was deleted", DEPLOY_AGAIN_ADVICE)
+    return check_subscribers(here, topic, gone, nobody="nobody is subscribed, so no alarm wakes anybody")
+
+
+def check_mail_topic(here: RegionServices, topic: str) -> Check:
+    """Check that an address gets the digest and warnings of `notify.email`."""
+    gone = Check.wrong("mail topic", f"there is no topic {topic}", "correct notify.email, and make deploy")
+    nobody = "no address is subscribed, so nobody gets the mails, and none is a warning"
+    return check_subscribers(here, topic, gone, nobody=nobody, protocol="email")
+
+
+def check_subscribers(
+    here: RegionServices, topic: str, gone: Check, *, nobody: str, protocol: str = ""
+) -> Check:
+    """Check that *topic* has a confirmed subscription, of *protocol* if one is given; else it is *gone*."""
 
     def subscribed() -> list[Any]:
         pages = here.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-        return [subscription for page in pages for subscription in page["Subscriptions"]]
+        found = [subscription for page in pages for subscription in page["Subscriptions"]]
+        return [each for each in found if not protocol or each["Protocol"] == protocol]
 
     match read_answer(subscribed):
         case Trouble() as trouble:
-            return trouble.check("alarm topic", action="sns:ListSubscriptionsByTopic")
+            return trouble.check(gone.what, action="sns:ListSubscriptionsByTopic")
         case MissingResource():
-            return wrong(seen="the topic for alarms was deleted", to_do=DEPLOY_AGAIN_ADVICE)
+            return gone
         case list(found):
-            pending = [
-                subscription
-                for subscription in found
-                if subscription["SubscriptionArn"] == "PendingConfirmation"
-            ]
+            pending = [each for each in found if each["SubscriptionArn"] == "PendingConfirmation"]
             if len(found) > len(pending):
-                seen = f"{len(found) - len(pending)} subscribed"
-                return Check.fine("alarm topic", seen)
-            seen = (
-                "nobody has confirmed a subscription"
-                if pending
-                else "nobody is subscribed, so no alarm wakes anybody"
-            )
+                return Check.fine(gone.what, f"{len(found) - len(pending)} subscribed")
+            seen = "nobody has confirmed a subscription" if pending else nobody
             subscribe = f"aws sns subscribe --topic-arn {quote_shell(topic)} --protocol email"
-            return wrong(seen=seen, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
+            return Check.wrong(gone.what, seen, f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
 
 
 ALARM_PUBLISHER, BUDGET_PUBLISHER = "cloudwatch.amazonaws.com", "budgets.amazonaws.com"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -15,7 +16,7 @@ from ml_janitor.acting.warning import Warner
 from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import CauseCode, make_cause
-from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.actions import Actions, Stage
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.limits import ActionLimits
 from ml_janitor.ledger.requests import ButtonRequests, Holds
@@ -23,6 +24,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import cannot_undo_text
 from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import warning_terms
+from ml_janitor.scheduled.event_bus import EventBus, undo_event
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.slack.client import SlackError
 from ml_janitor.slack.digest import ActionHistory
@@ -155,12 +157,26 @@ def request_revert(own: Invocation, action: Action) -> None:
 
 
 def make_warner(own: Invocation) -> Warner | None:
-    """Return the sender of warnings; None without Slack, and then the janitor never acts."""
-    if not own.settings.janitor.slack_secret:
+    """
+    Return the sender of warnings; None without Slack and without mail, and then the janitor never acts.
+
+    Where there is Slack, a mail is a copy, which delivers nothing.
+    """
+    mail, terms = own.mail, warning_terms(own.settings, own.keep_tag)
+    if own.settings.janitor.slack_secret:
+        alerts = WarningSender(own.connect, own.slack_deadline, terms, own.settings.routes, copy=mail)
+    elif mail is not None:
+        alerts = WarningSender(lambda: mail, own.slack_deadline, terms)
+    else:
         return None
-    wording = warning_terms(own.settings, own.keep_tag)
-    alerts = WarningSender(own.connect, own.slack_deadline, wording, own.settings.routes)
     return Warner(ledger=own.ledger, warn=alerts, clock=own.clock)
+
+
+def make_event_bus(own: Invocation, logger: Logger) -> EventBus:
+    """Return the sender of events."""
+    return EventBus(
+        name=own.settings.notify.events, connect=cache(lambda: own.client("events")), logger=logger
+    )
 
 
 def make_message_updates(own: Invocation) -> MessageUpdates | None:
@@ -204,20 +220,31 @@ def make_undo_run(own: Invocation, logger: Logger) -> UndoRun:
         left=lambda: own.left,
         sleep=own.seconds.sleep,
         opened=opened,
-        tell=lambda action: _update_message(own, action, logger),
+        tell=lambda action: _tell_undo(own, action, logger),
         count_refused=measure_refused,
         by_hand=by_hand_cause,
     )
 
 
-def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
-    """Update the message of *before* with its progress. If that fails now, the next sweep does it."""
-    updates = make_message_updates(own)
+def _tell_undo(own: Invocation, before: Action, logger: Logger) -> None:
+    """
+    Update the message of *before* with its progress, and send an event once it is undone.
+
+    If the message fails now, the next sweep updates it.
+    """
+    updates, emit = make_message_updates(own), make_event_bus(own, logger)
+    if not emit.name and (updates is None or not before.message):
+        return
+    action = own.actions.now(before)
+    if action is None:
+        return
+    detector = own.settings.detector_called(action.detector)
+    if detector is not None and action.stage is Stage.UNDONE and before.stage is not Stage.UNDONE:
+        emit([undo_event(detector, action, own.clock())])
     if updates is None or not before.message:
         return
     try:
-        if (action := updates.actions.now(before)) is not None:
-            updates.action(action)
+        updates.action(action)
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
@@ -269,6 +296,7 @@ def make_bill_run(own: Invocation, logger: Logger) -> BillRun:
         regions=own.regions,
         opened=opened,
         organization=make_organization_reader(own),
+        emit=make_event_bus(own, logger),
     )
 
 
@@ -283,6 +311,7 @@ def make_schedule_watch(own: Invocation, logger: Logger) -> ScheduleWatch:
         account=own.home,
         regions=own.regions,
         logger=logger,
+        emit=make_event_bus(own, logger),
     )
 
 

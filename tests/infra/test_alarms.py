@@ -20,7 +20,7 @@ from ml_janitor.config.schedules import missed_after, schedule_period
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import CauseCode, LimitHit, Outcome, Result, Sweep, make_cause
-from ml_janitor.ledger.latest import LastRun, LatestRecords, LatestRuns
+from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.report import telemetry
 from ml_janitor.scheduled.watch import ScheduleWatch
 from synthesis import SLACK, TO_ARM, Synthesised, synthesise
@@ -240,7 +240,9 @@ def test_a_schedule_may_be_silent_between_two_runs_however_rare_it_is(schedule: 
     assert every + 30 * MINUTE <= missed_after(schedule) <= every + max(3 * HOUR, every / 2)
 
 
-def test_what_never_ran_is_missed_once_it_could_have_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_never_ran_is_missed_once_it_could_have_run(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """And a region that was never swept, or the longest ago; of an organization its runs."""
     latest, runs = LatestRecords(MemoryTable()), LatestRuns(MemoryTable())
     others = {one.name: {"enabled": one.name == "idle-endpoints"} for one in Settings.parse({}).enabled()}
@@ -266,10 +268,13 @@ def test_what_never_ran_is_missed_once_it_could_have_run(capsys: pytest.CaptureF
     assert missed(27) == []
     assert missed(27.1) == ["digest", "idle-endpoints"]
     assert '"SweepsMissed":[2.0]' in capsys.readouterr().out
+    assert [record.detector for record in caplog.records] == ["digest", "idle-endpoints"]  # type: ignore[attr-defined]
     swept("eu-west-1", 26)
     latest.digested(ACCOUNT, NOW + 26 * HOUR)
     assert missed(47) == []
     assert missed(47.1, bill=EVERYTHING["bill"]) == ["bill", "idle-endpoints"]
     at = NOW + 30 * HOUR
+    latest.billed(ACCOUNT, LastBill(time=at))
+    assert missed(47.1, bill=EVERYTHING["bill"]) == ["idle-endpoints"]
     runs.begun(LastRun(detector="idle-endpoints", time=at, key="", accounts=1, begun=at))
     assert missed(47.1, organization=EVERYTHING["organization"]) == []

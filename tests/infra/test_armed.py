@@ -347,6 +347,35 @@ def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arm
     assert max(Counter(str(policy["Roles"]) for policy in managed.values()).values()) <= 10
 
 
+def test_who_sends_events_and_mails_may_do_so_on_the_one_bus_and_topic(
+    armed: Synthesised, tmp_path: Path
+) -> None:
+    topic = f"arn:<AWS::Partition>:sns:eu-west-1:{ACCOUNT}:ml-costs"
+    tables = {
+        "janitor": TO_ARM,
+        "notify": {"email": topic.replace("<AWS::Partition>", "aws"), "events": "ml"},
+        "bill": {"enabled": True},
+        "detectors": alone("idle-notebooks", ARMS) | {"spot-training": {}, "idle-endpoints": {}},
+    }
+
+    def allowed(stack: Synthesised) -> dict[str, set[tuple[str, str]]]:
+        found: dict[str, set[tuple[str, str]]] = {}
+        for name, statement in stack.statements():
+            for action in _listed(statement["Action"]):
+                if action.partition(":")[0] in {"events", "sns"} and "Principal" not in statement:
+                    where = {(action, resolved(arn, {})) for arn in _listed(statement["Resource"])}
+                    found.setdefault(name.partition("Role")[0], set()).update(where)
+        return found
+
+    bus = ("events:PutEvents", "arn:<AWS::Partition>:events:<AWS::Region>:<AWS::AccountId>:event-bus/ml")
+    assert allowed(synthesise(tmp_path, Settings.parse(tables))) == {
+        "IdleNotebooks": {bus, ("sns:Publish", topic), ("sns:ListSubscriptionsByTopic", topic)},
+        "Digest": {bus, ("sns:Publish", topic)},
+        **{name: {bus} for name in ("Advisers", "Bill", "IdleEndpoints", "Undo")},
+    }
+    assert allowed(armed) == {}
+
+
 def written(document: Any) -> int:
     """How long a policy is, in a partition and region with long names."""
     known = {"AWS::Partition": "aws-us-gov", "AWS::AccountId": ACCOUNT, "AWS::Region": "ap-northeast-1"}

@@ -159,7 +159,8 @@ def test_an_armed_detector_that_could_never_act_is_named(account: Control, janit
 
     assert without.status == 1
     assert (
-        "nothing is acted on without a delivered warning, and janitor.slack_secret is not set" in without.flat
+        "nothing is acted on without a delivered warning: set janitor.slack_secret or notify.email"
+        in without.flat
     )
     arms += ("--set", "janitor.slack_secret=x")
     assert "set janitor.ledger_writers" in janitor("doctor", "idle-notebooks", *arms).flat

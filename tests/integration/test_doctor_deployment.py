@@ -154,6 +154,7 @@ def working(box: Control, session: boto3.Session, template: dict[str, Any]) -> S
     box.set_clock(NOW)
     topic = made.physical("Alarms")
     made.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="oncall@example.com")
+    made.client("sns").confirm_subscription(TopicArn=topic, Token="oncall@example.com")
     made.all_ran()
     box.keep(name, ids=made.ids)
     return made

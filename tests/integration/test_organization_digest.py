@@ -130,7 +130,7 @@ def test_two_hundred_accounts_are_one_message_and_few_requests(
     assert (calls["dynamodb:Query"], answer["advice"]) == (2 * len(FOUND), 5), "findings and holds"
     assert calls["s3:GetObject"] == len(USED) + 1
     assert calls["dynamodb:GetItem"] <= len(USED) + 2 + calls["s3:GetObject"], "an item names each list"
-    (message,) = deployed.messages()
+    message, thread = deployed.messages()
     assert message["text"] == (
         "Daily digest. At least $1,605 a month: 15 findings in 15 of 200 accounts, 15 of them new. 25 sweeps "
         "without a result."
@@ -139,7 +139,8 @@ def test_two_hundred_accounts_are_one_message_and_few_requests(
     assert "*This week's advice: $560 a month in 5 changes.*" in said
     assert f"idle endpoint `a` in {FOUND[-1]}, {REGION}, no owner tag, about 15 minutes" in said
     assert f"*$114 a month*: 000000000015, 1 idle endpoint in {REGION}, 1 new" in said
-    assert "*$510 a month*: 5 more accounts, 5 findings, 5 new" in said
+    assert "*$936 a month*: 9 more accounts, 9 findings, 9 new" in said
+    assert "*$510 a month*: 5 more accounts, 5 findings, 5 new" in repr(thread["blocks"])
     assert f"25 sweeps in 13 accounts: {', '.join(UNREAD[:10])} and 3 more" in said
     assert "spot training findings: still looking at 1 of 200 accounts after 60 minutes" in said
     assert handlers.digest({"time": "2026-10-06T03:01:00Z"}, Context())["new"] == 0

@@ -219,7 +219,7 @@ def test_a_run_that_does_not_act_still_updates_messages(nights: Nights, about: d
     known = after(nights, dry)
 
     assert board.swept == [(known.sweep, known.recorded)]
-    assert (failed(dry), nights.world.done) == ("Slack: ratelimited", [])
+    assert (failed(dry), nights.world.done) == ("not delivered: ratelimited", [])
 
 
 def test_what_acting_did_and_what_limits_held_back_is_told(

@@ -65,7 +65,13 @@ class Slack:
 
 
 def announced(
-    slack: Slack, new: Sequence[Result], routes: Mapping[str, str] | None = None, note: str = ""
+    slack: Slack,
+    new: Sequence[Result],
+    routes: Mapping[str, str] | None = None,
+    note: str = "",
+    *,
+    organization: bool = False,
+    first: bool = True,
 ) -> tuple[Sequence[str], list[list[str]]]:
     """The problems, and what was taken at once, by name."""
     of, taken = dict(routes or {}), list[list[str]]()
@@ -75,12 +81,13 @@ def announced(
         detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=(LAMP, SOFA, RUG, POT)
     )
     try:
-        problems = Announcer(connect, deadline=9, keep_tag="keep", routes=routed)(
+        problems = Announcer(connect, deadline=9, keep_tag="keep", routes=routed, organization=organization)(
             sweep,
             RecordedFindings(new=tuple(new), entries={}),
             now=NOW,
             where="s3://bucket/report.html",
             note=note,
+            first=first,
             taken=lambda results: taken.append([one.target.name for one in results]),
         )
     except SlackError as failed:
@@ -125,6 +132,24 @@ def test_each_channel_hears_of_its_own_the_dearest_first() -> None:
 def test_a_refusal_is_an_error_after_the_others(failed: SlackError, others: list[list[str]]) -> None:
     slack = Slack(refuses={"#sofas": failed}, problems=("no report",))
     assert announced(slack, [LAMP, SOFA, RUG], ROUTES) == ([f"raised: {failed}; no report"], others)
+
+
+@cases(
+    "how, channels",
+    ({}, ["#sofas"]),
+    ({"first": False}, ["", "#sofas"]),
+    ({"organization": False}, ["", "#sofas"]),
+)
+def test_the_digest_of_an_organization_tells_its_channel_of_a_first_sweep(
+    how: dict[str, Any], channels: list[str]
+) -> None:
+    """Twenty accounts of 48 sweeps each would post 960 messages in their first night."""
+    slack = Slack()
+
+    problems, taken = announced(slack, [LAMP, SOFA], {"sofa": "#sofas"}, **({"organization": True} | how))
+
+    assert (problems, sorted(taken)) == ([], [["lamp"], ["sofa"]])
+    assert sorted(channel for channel, _, _ in slack.posts) == channels
 
 
 def test_the_same_refusal_of_two_channels_is_said_once() -> None:

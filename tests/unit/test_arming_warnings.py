@@ -111,7 +111,7 @@ def test_without_regions_a_deployment_sweeps_its_own() -> None:
     (
         {"slack_channel": "", "slack_secret": ""},
         {},
-        "nothing is acted on without a delivered warning, and janitor.slack_secret is not set",
+        "nothing is acted on without a delivered warning: set janitor.slack_secret or notify.email",
     ),
     ({}, {"max_actions": 0}, "max_actions is 0"),
     ({"max_actions_per_night": 0}, {}, "janitor.max_actions_per_night is 0"),

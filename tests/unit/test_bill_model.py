@@ -214,11 +214,21 @@ TODAY = date(2026, 10, 16)
     (dict.fromkeys(range(1, 5), 10), 150),  # it began four days ago
     (dict.fromkeys((1, 2, 3), 10), 6 * 10 * 8 / 15),  # too young to go on every day
     (dict.fromkeys((1, 8, 15, 22), 10), 20),  # once a week
+    (dict.fromkeys((7, 14, 21, 28), 10), 30),
+    (dict.fromkeys((8, 15, 22), 10), 0),  # it rests longer than ever
+    ({**dict.fromkeys(range(1, 28), 10), 28: 25}, 153),  # the weekday of four weeks ago counts once in 15
+    (dict.fromkeys(range(1, 27), 10), 100 + 5 * 140 / 15),  # a rest of two days before it is none
+    ({**dict.fromkeys(range(1, 25), 10), 25: 25}, 152),
+    ({**dict.fromkeys(range(1, 7), 10), 7: 80}, 360),  # a week old
+    ({**dict.fromkeys(range(1, 6), 10), 6: 70}, 300),  # six days old: by their mean
     ({}, 0),
 )
 def test_a_part_goes_on_as_in_its_last_weeks(by_days_ago: Mapping[int, int], expected: float) -> None:
-    days = [TODAY - number * DAY for number in by_days_ago]
-    rows = charges(HOST, days, price="1", quantity="10", tag="llm")
+    rows = [
+        row
+        for number, usd in by_days_ago.items()
+        for row in charges(HOST, [TODAY - number * DAY], price="1", quantity=f"{usd}", tag="llm")
+    ]
 
     assert forecast_part(rows, TODAY, TODAY + 15 * DAY, TODAY) == pytest.approx(Decimal(expected))
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
+from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges, part
 from conftest import DAY
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource, facts_from_actions
 from ml_janitor.bill.model import (
     ZERO,
     Bill,
+    ChangePart,
     Charge,
     ComparisonKind,
     Culprit,
     DaySpan,
     Forecast,
     GapCause,
+    Mover,
     MoverCause,
+    Phase,
     RecordCharge,
     SpanComparison,
     break_down,
@@ -33,6 +38,8 @@ from ml_janitor.bill.report import (
     budget_states,
     has_table,
     make_bill_report,
+    merge_small_jobs,
+    moved_usage_types,
     owner_changes,
     price_resources,
     usd_by_day,
@@ -276,6 +283,76 @@ def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> 
     assert owner_changes(replace(read, by_tag={"owner": tuple(others)}), both) == {
         TRAIN: {"before": Decimal(-5), "omar": Decimal(5)}
     }
+
+
+def test_usage_types_that_moved_by_a_dollar_are_those_to_explain() -> None:
+    usd = {"USE1-Train:ml.a": "1", "USE1-Train:ml.b": "0.99", "USE1-Train:ml.c": "-1.5"}
+    rows = [
+        one for usage in usd for one in charges(usage, [LAST.first], price=usd[usage], quantity="1", tag="")
+    ]
+    calm = charges(NOTEBOOK, [*BEFORE, *LAST], price="1", quantity="1", tag="")
+
+    assert moved_usage_types(bill([*rows, *calm]), ASKED) == {"USE1-Train:ml.a", "USE1-Train:ml.c"}
+
+
+def test_what_is_tagged_anew_in_the_middle_of_a_span_has_not_moved() -> None:
+    days = [*BEFORE, *LAST]
+    rows = [
+        *charges(HOST, days[:40], price="1", quantity="24", tag="a"),
+        *charges(HOST, days[40:], price="1", quantity="24", tag="b"),
+    ]
+
+    report = make_bill_report(bill(rows), ASKED, resources=[resource("rag", HOST, NOW - 99 * DAY, tag="b")])
+
+    movers = not_none(report.main).movers
+    assert [(one.cause, one.usd, one.tag_before) for one in movers] == [(MoverCause.TAG, Decimal(480), "a")]
+
+
+JUMPED = part(TRAIN, "llm", Phase.TRAINING, "0", "99")
+CALM = replace(JUMPED, usual=Decimal(99))
+
+
+def small(name: str, usd: int, of: ChangePart = JUMPED, after: int = 1, **more: Any) -> Mover:
+    cause, owner = more.pop("cause", MoverCause.STARTED), more.pop("owner", "mia")
+    culprit = replace(Culprit(arn=f"arn:{name}", name=name, kind="training-job", owner=owner), **more)
+    return Mover(
+        usd=Decimal(usd),
+        cause=cause,
+        part=of,
+        culprit=culprit,
+        owner=owner,
+        units_before=Decimal(2),
+        units_after=Decimal(after),
+    )
+
+
+@cases(
+    "movers, name, owner, members",
+    ([small("etl-1", 4), small("etl-2", 4), small("etl-3", 4)], "etl", "mia", 3),
+    ([small("etl-1", -4, after=0), small("etl-2", -4, members=5), small("etl-3", -4)], "etl", "mia", 6),
+    ([small("etl-1", 4, owner="omar"), small("fit-2", 4), small("etl-3", 4)], "", None, 3),
+    ([small("etl-1", 4), small("etl-2", 4)], None, None, 0),
+    ([small("etl-1", 6), small("etl-2", 3), small("etl-3", 3)], None, None, 0),  # the largest is half of them
+    ([small(f"etl-{number}", 4, CALM) for number in (1, 2, 3)], None, None, 0),
+    ([small(f"etl-{number}", 4, kind="endpoint") for number in (1, 2, 3)], None, None, 0),
+    ([small(f"etl-{number}", 4, cause=MoverCause.FINDING) for number in (1, 2, 3)], None, None, 0),
+)
+def test_small_jobs_of_a_line_that_jumped_are_named_together(
+    movers: Sequence[Mover], name: str | None, owner: str | None, members: int
+) -> None:
+    alone = [Mover(usd=Decimal(9), cause=MoverCause.USAGE, part=JUMPED) for _ in range(3)]
+
+    found = list(merge_small_jobs([*alone, *movers]))
+
+    assert found[:3] == alone
+    if name is None:
+        assert found[3:] == movers
+        return
+    (one,) = found[3:]
+    culprit = not_none(one.culprit)
+    assert (culprit.name, culprit.members, culprit.owner, culprit.since) == (name, members, None, None)
+    assert (one.cause, one.owner, one.usd) == (MoverCause.CHANGED, owner, sum(each.usd for each in movers))
+    assert [one.units_before, one.units_after] == [Decimal(6), sum(each.units_after for each in movers)]
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])

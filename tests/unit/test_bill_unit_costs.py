@@ -77,13 +77,16 @@ def test_a_thousand_requests_cost_what_the_endpoint_was_charged_for_them() -> No
 def test_a_unit_also_says_what_it_cost_before() -> None:
     """Half the requests at the same price cost twice as much each; a single job has nothing before it."""
     every = charges(HOST, [*BEFORE, *LAST], price="1.408", quantity="24")
+    every += charges(TRAIN, [*BEFORE, *LAST], price="1", quantity="1")
+    fit = job("fit", "fit", start=BEGIN - timedelta(hours=5))
     meter = replace(calls(500_000), points=((BEGIN - timedelta(days=9), 1_000_000), (BEGIN, 500_000)))
     search = endpoint("search", runs(start=BEGIN - timedelta(days=30)), requests=(meter,))
 
-    found = unit_costs(every, LAST, [search, job("fit", "fit")], BEFORE)
+    found = unit_costs(every, LAST, [search, fit], BEFORE)
 
     assert [(one.name, one.per_unit, one.before) for one in found] == [
-        (name, Decimal("2.02752"), Decimal("1.01376")) for name in ("search", "ranker")
+        *((name, Decimal("2.02752"), Decimal("1.01376")) for name in ("search", "ranker")),
+        ("fit", Decimal(5), None),
     ]
     assert next(iter(unit_rows(found, 4)))[3] == "$2.03 per 1,000, $1.01 before"
 

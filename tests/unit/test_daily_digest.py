@@ -105,7 +105,7 @@ class World:
                 cleanups={},
                 time_zone="UTC",
             ),
-            announcer=None if silent else cast("Announcer", self.channel),
+            announcers=[] if silent else [cast("Announcer", self.channel)],
             logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
             account=ACCOUNT,
             regions=self.regions,
@@ -233,9 +233,9 @@ def test_a_digest_that_did_not_arrive_whole_is_a_failed_run(*, ill: bool) -> Non
     world = World()
     world.channel.ill, world.channel.missing = ill, ["the report is not attached"]
     said = (
-        "Slack could not be told: .*Slack could not be reached"
+        "the digest could not be sent: .*Slack could not be reached"
         if ill
-        else "Slack: the report is not attached"
+        else "not delivered: the report is not attached"
     )
 
     with pytest.raises(RunFailedError, match=said):
@@ -402,7 +402,7 @@ def test_without_advice_or_slack_nothing_is_said() -> None:
 def test_a_digest_that_slack_did_not_take_has_its_advice_the_next_time() -> None:
     world = advised(detectors=ARMED)
     world.channel.ill = True
-    with pytest.raises(RunFailedError, match="Slack could not be told"):
+    with pytest.raises(RunFailedError, match="the digest could not be sent"):
         world.digest().post(NOW)
     world.channel.ill = False
     assert advice(world, NOW + HOUR)[0] == 5

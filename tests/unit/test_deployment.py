@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -43,7 +45,8 @@ from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SlackError
 from ml_janitor.slack.digest import OrganizationReader
-from ml_janitor.slack.warnings import MessageUpdates
+from ml_janitor.slack.warnings import MessageUpdates, WarningSender
+from narrowing import not_none
 from standin import Context, in_memory
 
 
@@ -72,6 +75,7 @@ def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
 # --- each function's parts ------------------------------------------------------------------------
 
 MEMBER = "210987654321"
+MAIL = '[notify]\nemail = "arn:aws:sns:eu-west-1:123456789012:ml"\n'
 SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\nundo_days = 7\n'
 ORGANIZATION = f"""[organization]
 accounts = ["{MEMBER}"]
@@ -102,7 +106,14 @@ def own(tmp_path: Path) -> Callable[[str], Invocation]:
 
 
 def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (make_warner(own("")), make_message_updates(own(""))) == (None, None)
+    assert (make_warner(own("")), make_message_updates(own("")), own("").announcers) == (None, None, [])
+    by_mail, both = own(MAIL), own(SLACK + MAIL)
+    senders = [not_none(make_warner(each)).warn for each in (by_mail, both)]
+    assert make_message_updates(by_mail) is None
+    assert [isinstance(sender, WarningSender) and sender.copy for sender in senders] == [None, both.mail]
+    assert [each.interactive for each in by_mail.announcers] == [False]
+    assert len(both.announcers) == 2
+    assert not_none(by_mail.mail).connect().meta.region_name == "eu-west-1", "that of the topic"
 
     with_slack = own(SLACK)
 
@@ -169,6 +180,33 @@ def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pyt
     monkeypatch.setattr(MessageUpdates, "action", refuse)
     run.tell(lamp)
     assert "channel_not_found" in log.getvalue()
+
+
+def test_an_undo_is_one_event(own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = list[Any]()
+
+    def put(*, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803 - boto3's
+        entries.extend(json.loads(entry["Detail"]) for entry in Entries)
+        return {"FailedEntryCount": 0, "Entries": []}
+
+    with in_memory() as nights:
+        nights.warned("lamp")
+        nights.after(timedelta(days=4))
+        acted = nights.of("lamp")
+        for toml in ("", '[notify]\nevents = "ml"\n'):
+            undo = own(toml)
+            undo.table = nights.table
+            monkeypatch.setattr(undo, "client", lambda _: SimpleNamespace(put_events=put))
+            monkeypatch.setattr(type(undo.settings), "detector_called", lambda *_: nights.detector)
+            run = make_undo_run(undo, Logger(service=f"{uuid4()}", logger_handler=StreamHandler(StringIO())))
+            run.tell(acted)
+            assert entries == [], "it is not back yet"
+        undone = nights.undo()
+        run.tell(acted)
+        run.tell(undone)
+    assert [(detail["kind"], detail["name"], detail["by"]) for detail in entries] == [
+        ("Undo", "lamp", "maria")
+    ]
 
 
 # --- a press --------------------------------------------------------------------------------------

@@ -21,11 +21,11 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import (
     DESCRIBED_MEMBERS,
-    KEPT_FOR,
     PRESENCE,
     KeptDescriptions,
     Members,
     describe_all,
+    described_key,
     follows_modification,
     pack_descriptions,
     unpack_descriptions,
@@ -244,10 +244,12 @@ def test_what_is_kept_is_read_again_after_a_week(world: World) -> None:
     files = Folder()
     world.read(files)
 
-    for age, again in ((KEPT_FOR - MINUTE, False), (KEPT_FOR, True), (-MINUTE, True)):
+    for age, again in ((7 * DAY - MINUTE, False), (7 * DAY, True), (-MINUTE, True)):
         kept = KeptDescriptions(files, NOW + DAY + age)
         found = endpoints.list_endpoints(world.aws).items[0]
         assert (kept.find(world.aws, found.key) is None) is again
+    namesake = world.there["e000"] | {"CreationTime": NOW - DAY}
+    assert described_key(namesake) != described_key(world.there["e000"])
 
 
 def test_what_sagemaker_scales_by_itself_is_described_each_night(world: World) -> None:
@@ -348,7 +350,7 @@ def test_a_file_that_this_version_did_not_write_is_read_anew(world: World) -> No
 def test_a_cut_off_answer_is_not_kept(world: World) -> None:
     files = Folder()
     torn = {member: value for member, value in world.there["e000"].items() if member != "ProductionVariants"}
-    world.searched.clear()
+    world.searched = {"e000": torn}
     world.script.answers[DESCRIBE] = lambda asked: (
         torn if asked["EndpointName"] == "e000" else world.there[asked["EndpointName"]]
     )

@@ -15,7 +15,7 @@ from ml_janitor.aws import training_jobs
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.training_jobs import JobFamily, read_job_families
+from ml_janitor.aws.training_jobs import JobFamily, read_job_families, read_longest_older_run
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.spot_training import SpotTraining
@@ -92,6 +92,7 @@ GROUPS = [
     (G5 | {"TrainingPlanArn": "arn"}, 2, "it runs on capacity that is reserved by a training plan"),
     ({"InstanceGroups": GROUPS}, 5, "it runs on several types of instances"),
     ({"InstanceGroups": [GROUPS[0], GROUPS[0]]}, 4, None),
+    ({"InstanceType": "ml.g5.xlarge"}, 1, None),
 )
 def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: str | None) -> None:
     (family,) = read(record(ResourceConfig=resources))
@@ -207,7 +208,8 @@ def pipelines(**answers: Any) -> dict[str, Any]:
     def executions(asked: Any) -> Any:
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/{asked['PipelineName'].lower()}/execution/1"
         assert asked["CreatedAfter"] == SINCE
-        return Torn({"PipelineExecutionSummaries": [{"PipelineExecutionArn": arn, "StartTime": NOW}]})
+        start = NOW if asked["PipelineName"] == "Rank" else NOW - DAY
+        return Torn({"PipelineExecutionSummaries": [{"PipelineExecutionArn": arn, "StartTime": start}]})
 
     def steps(asked: Any) -> Any:
         names = JOBS[:2] if "churn" in asked["PipelineExecutionArn"] else JOBS[2:3]
@@ -246,6 +248,8 @@ def test_without_all_steps_a_pipelines_jobs_are_unknown(monkeypatch: pytest.Monk
     found = list(read_job_families(account(*map(record, JOBS[:3]), **answers), SINCE, NOW))
 
     assert {"which pipeline runs" in str(one.unread) for one in found} == {True}
+    newest = any(one.target.name.endswith("~rank") for one in found)
+    assert newest is (broken == "too many")
     why = "only the newest 1 executions were read" if broken == "too many" else broken
     assert why in str(found[-1].unread)
     alone = read_job_families(account(record(), **answers), SINCE, NOW)
@@ -259,6 +263,10 @@ def test_without_all_steps_a_pipelines_jobs_are_unknown(monkeypatch: pytest.Monk
     ((record(age=90 * DAY, TrainingTimeInSeconds=18_000, **USUAL),), "found"),
     ((record(age=90 * DAY, TrainingTimeInSeconds=180_000),), "found"),  # another family's
     ((record(age=90 * DAY, TrainingTimeInSeconds=None, **USUAL),), "found"),
+    (
+        [record(age=90 * DAY, TrainingTimeInSeconds=seconds, **USUAL) for seconds in (18_000, 180_000)],
+        "kept",
+    ),
     (DENIED, "unknown"),
     ((record(), record(), record()), "unknown"),
 )
@@ -293,6 +301,23 @@ def test_a_limit_is_proposed_by_the_whole_history(older: Any, limit: str) -> Non
     }
 
     assert (word(found["churn-*"]), word(found["rare-*"])) == (limit, "kept")
+
+
+@cases("experiment, counts", ("churn", True), ("rank", False), (None, True))
+def test_an_older_run_whose_pipeline_is_unknown_may_be_the_familys(
+    experiment: str | None, *, counts: bool
+) -> None:
+    def run(name: str, experiment: str | None, **more: Any) -> dict[str, Any]:
+        return record(name, ExperimentConfig=experiment and {"ExperimentName": experiment}, **more)
+
+    (family,) = read(run(JOBS[0], "churn"))
+    script = Script({"sagemaker:Search": Torn({"Results": [{"TrainingJob": run(JOBS[1], experiment)}]})})
+
+    found = read_longest_older_run(script.aws(), family, SINCE)
+
+    assert isinstance(found, Value) is counts
+    ((name, *_),) = (asked["SearchExpression"]["Filters"] for asked in script.asked("sagemaker:Search"))
+    assert (name["Operator"], name["Value"]) == ("Contains", "TrainModel")
 
 
 @cases(

@@ -127,15 +127,18 @@ def test_the_dearest_accounts_stand_in_full_and_the_others_in_one_line() -> None
     rows.append(row(1, "500", detector="idle-notebooks", region="eu-west-1", found=3))
     rows.append(row(1, "5", region="eu-west-1", found=2))
 
-    shown = said(seen(*rows, names={account(1): "fraud `prod`"}))
+    post = make_organization_digest(seen(*rows, names={account(1): "fraud `prod`"}), now=NOW)
+    shown, (thread,) = lines(post), post.replies
+    whole = lines(Post(main=thread))
 
     assert shown[0] == "$30,040 a month: 35 findings in 30 of 200 accounts, 15 of them new"
     first = shown.index("*$1,504 a month*: fraud 'prod' (000000000001), 6 findings, 1 new")
-    assert shown[first + 1 : first + 3] == [
+    assert shown[first + 1] == "*$998 a month*: 000000000002, 1 idle endpoint in us-east-1"
+    at = whole.index(shown[first])
+    assert whole[at + 1 : at + 3] == [
         "• $1,004 a month: 3 idle endpoints in us-east-1, eu-west-1, 1 new",
         "• $500 a month: 3 idle notebooks in eu-west-1",
     ]
-    assert shown[first + 3] == "*$998 a month*: 000000000002, 1 idle endpoint in us-east-1"
     assert shown[first - 1] == "*The dearest 10 of 30 accounts:*"
     assert shown[-1] == "*$19,590 a month*: 20 more accounts, 20 findings, 10 new"
     assert sum(line.startswith("*$") for line in shown) == 11
@@ -218,6 +221,24 @@ def test_a_first_run_that_looks_at_accounts_still_makes_the_sum_a_least_one() ->
     still = seen(row(1, "10"), runs=(run(at_work=True, waiting=3),))
 
     assert said(still)[0].startswith("At least $10.00 a month: 1 finding in 1 of 200")
+
+
+@pytest.mark.parametrize("number", [1, 3, 11, 12, 13, 400])
+def test_the_digest_of_an_organization_lists_twelve_lines_and_its_thread_all(number: int) -> None:
+    kinds = ("idle-endpoints", "idle-notebooks", "unused-volumes")
+    rows = [row(at, "9", detector=kind, new=1) for at in range(number) for kind in kinds]
+    names = tuple(f"deleted {count}" for count in range(number))
+    lists = (NO_ACTIONS, DigestActions(acted=names), DigestActions(acted=names, failed=names, due=names))
+    for actions in lists:
+        post = make_organization_digest(seen(*rows, runs=tuple(map(run, kinds))), now=NOW, actions=actions)
+
+        listed = [line for line in lines(post)[2:] if not line.endswith(":*")]
+        assert len(listed) <= 12
+        (*replies,) = post.replies
+        assert bool(replies) is (
+            number * (4 + sum(map(bool, (actions.acted, actions.failed, actions.due)))) > 12
+        )
+        assert fits_message([block for reply in replies for block in reply.blocks])
 
 
 @pytest.mark.parametrize("number", [3, 12, 13, 40])

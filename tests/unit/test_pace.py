@@ -125,9 +125,9 @@ def at_once(which: str, action: str, length: float) -> list[list[float]]:
 
 def same_schedule() -> Settings:
     """Settings that start every function at the same minute."""
-    schedule = "cron(0 5 * * ? *)"
-    given = {each.name: {"schedule": schedule} for each in Settings.parse({}).enabled()}
-    return Settings.parse({"bill": {"enabled": True, "schedule": schedule}, "detectors": given})
+    bill = Settings.parse(BILLED)
+    given = {each.name: {"schedule": bill.bill.schedule} for each in bill.enabled()}
+    return Settings.parse({**BILLED, "detectors": given})
 
 
 SETTINGS = {"usual": Settings.parse(BILLED), "same schedule": same_schedule()}

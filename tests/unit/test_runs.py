@@ -244,17 +244,18 @@ def test_of_many_jobs_the_newest_are_described(monkeypatch: pytest.MonkeyPatch) 
 
 
 @cases(
-    "instances, described",
-    ({}, ["etl-10", "etl-1", "etl-4"]),  # the newest, the oldest and the longest
-    ({"etl-1": "ml.g5.xlarge"}, ["etl-10", "etl-1", "etl-4", *(f"etl-{n}" for n in (9, 8, 7, 6, 5, 3, 2))]),
+    "instances, longest, described",
+    ({}, 9, [10, 1, 9, 6]),  # the newest, the oldest, the longest, and what failed
+    ({}, 2, [10, 1, 2, 6]),
+    ({"etl-1": "ml.g5.xlarge"}, 4, range(1, 11)),
 )
 def test_jobs_of_a_family_that_are_alike_are_described_by_three(
-    instances: Mapping[str, str], described: Sequence[str]
+    instances: Mapping[str, str], longest: int, described: Sequence[int]
 ) -> None:
     def ended(number: int) -> dict[str, Any]:
-        end = {"ProcessingEndTime": ago(20 - number) + timedelta(hours=9 if number == 4 else 2)}
+        end = {"ProcessingEndTime": ago(20 - number) + timedelta(hours=9 if number == longest else 2)}
         made = entry("ProcessingJob", "processing-job", f"etl-{number}", 20 - number, **end)
-        return made | {"ProcessingJobStatus": "Completed"}
+        return made | {"ProcessingJobStatus": "Failed" if number == 6 else "Completed"}
 
     def description(asked: Mapping[str, Any]) -> Any:
         job = ended(int(asked["ProcessingJobName"].rpartition("-")[2]))
@@ -273,13 +274,13 @@ def test_jobs_of_a_family_that_are_alike_are_described_by_three(
     read = found(account)
 
     asked = [one["ProcessingJobName"] for one in account.asked("sagemaker:DescribeProcessingJob")]
-    assert sorted(asked) == sorted(described)
+    assert sorted(asked) == sorted(f"etl-{number}" for number in described)
     assert {name: spells(one) for name, one in read.items()} == {
         f"etl-{number}": [
             (
                 f"USE1-Processing:{instances.get(f'etl-{number}', 'ml.m5.xlarge')}",
                 ago(20 - number) + timedelta(minutes=5),
-                ago(20 - number) + timedelta(hours=9 if number == 4 else 2),
+                ago(20 - number) + timedelta(hours=9 if number == longest else 2),
                 2.0,
             )
         ]
@@ -303,6 +304,11 @@ def test_only_what_was_charged_is_read(charged: Sequence[str], read: set[str]) -
 
     called = {operation.partition(":")[2] for operation, _ in account.calls}
     assert called - {"GetResources"} == read
+    nouns = [name[len("List") : -1] for name in read if name.startswith("List")]
+    looked_up = {
+        asked["LookupAttributes"][0]["AttributeValue"] for asked in account.asked("cloudtrail:LookupEvents")
+    }
+    assert looked_up == {call for call in runs.RESOURCE_EVENTS if any(noun in call for noun in nouns)}
 
 
 # --- endpoints ----------------------------------------------------------------------------------
@@ -363,7 +369,7 @@ def test_an_endpoint_ran_each_of_its_configurations_and_now_as_many_instances_as
         ("USE1-Host:ml.g5.xlarge", ago(5), None, 3),
     ]
     assert (one.ended, one.target.tags) == (None, Value({}, "tag:GetResources"))
-    assert one.target.arn == f"{ARN}:endpoint/ranker"
+    assert (one.target.arn, {run.datapoints for run in one.runs}) == (f"{ARN}:endpoint/ranker", {60})
 
 
 def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_made() -> None:
@@ -375,6 +381,7 @@ def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_ma
         {"VariantName": "unsized", "ModelName": "churn"},
         variant("serverless"),
         AsyncInferenceConfig={"OutputConfig": {}},
+        MetricsConfig={"MetricPublishFrequencyInSeconds": 10},
         ShadowProductionVariants=[variant("dark", 1)],
     )
     account = serving(
@@ -392,7 +399,7 @@ def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_ma
     ]
     assert [run.variant for run in read["old"].runs if not run.hourly] == ["none", "serverless"]
     assert {run.usage_type for run in read["old"].runs} == {"USE1-AsyncInf:ml.m5.large"}
-    assert {run.start for run in read["old"].runs} == {ago(200)}
+    assert {(run.start, run.datapoints) for run in read["old"].runs} == {(ago(200), 360)}
 
 
 def test_a_deleted_endpoint_ran_until_then_also_where_its_configuration_is_gone() -> None:
@@ -451,6 +458,10 @@ def test_an_endpoint_made_before_the_trail_ran_before_its_first_event(
     assert spells(read["old"]) == [(usage, ago(start), ago(end), count) for usage, start, end, count in ran]
     starts = [(run.start, run.usage_type) for run in found(alive)["old"].runs]
     assert starts == [(ago(day), "USE1-Host:ml.g5.xlarge") for day in (200, *updates)]
+    deletion = event("DeleteEndpoint", 8, EndpointName="old")
+    account.answers["cloudtrail:LookupEvents"] = trail(deletion, broken="CreateEndpoint")
+    denied = "LookupEvents: AccessDeniedException: denied"
+    assert found(account, f"cloudtrail:LookupEvents broke off after 0: {denied}") == {}
 
 
 def test_what_cannot_be_read_of_endpoints_is_said() -> None:

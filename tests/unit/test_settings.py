@@ -333,9 +333,9 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "administrators": [],
     },
     "slack": {"routes": {}},
+    "notify": {"email": "", "events": ""},
     "bill": {
         "enabled": False,
-        "schedule": "cron(30 6 * * ? *)",
         "monthly_budget": 0,
         "budgets": {},
         "anomaly_monitor": "off",

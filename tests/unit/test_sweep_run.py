@@ -56,6 +56,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[tuple[list[str], str, str, datetime]] = []
+        self.first: list[bool] = []
         self.fails: Exception | None = None
         self.missing: tuple[str, ...] = ()
 
@@ -67,9 +68,11 @@ class Listener:
         now: datetime,
         where: str,
         note: str,
+        first: bool,
         taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         assert sweep.detector == "cellar"
+        self.first.append(first)
         if self.fails is not None:
             raise self.fails
         self.heard.append((sorted(one.target.name for one in recorded.new), where, note, now))
@@ -136,6 +139,9 @@ def test_a_run_keeps_its_report_remembers_and_tells(world: World, capsys: pytest
     world.nights.clock += DAY
     again = world.sweep()
     assert (again.new, len(world.listener.heard)) == (0, 1), "announced once"
+    world.nights.world.add("sofa")
+    world.sweep()
+    assert world.listener.first == [True, False]
 
 
 def test_what_is_warned_about_is_not_announced_besides(world: World) -> None:
@@ -259,7 +265,7 @@ def breaking_off(world: World) -> None:
     "breaks, said",
     (full_shelf, "the report could not be kept: RuntimeError: no room"),
     (deaf, f"Slack could not be told: RuntimeError: ill; the report: {WHERE}"),
-    (half_told, f"Slack: reply 1 is missing; the report: {WHERE}"),
+    (half_told, f"not delivered: reply 1 is missing; the report: {WHERE}"),
     (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
 )
 def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World], None], said: str) -> None:

@@ -18,6 +18,7 @@ from ml_janitor_cli.stack import (
     DeployedStack,
     RegionServices,
     check_alarm_topic,
+    check_mail_topic,
     check_queues,
     check_topic_key,
     lets_publish,
@@ -173,3 +174,22 @@ def test_an_alarm_wakes_whoever_confirmed_a_subscription(
     sns = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
     check = check_alarm_topic(here(sns=sns), stack(*resources))
     assert (check.seen, check.outcome is CheckOutcome.FINE) == (seen, seen == "2 subscribed")
+
+
+@cases(
+    "subscriptions, seen",
+    (raising("NotFound"), "there is no topic arn:t"),
+    ((("sqs", CONFIRMED),), "no address is subscribed, so nobody gets the mails, and none is a warning"),
+    ((("email", PENDING), ("sqs", CONFIRMED)), "nobody has confirmed a subscription"),
+    ((("email", PENDING), ("email", CONFIRMED)), "1 subscribed"),
+)
+def test_a_mail_is_read_by_a_confirmed_address(subscriptions: Any, seen: str) -> None:
+    def pages(**_: object) -> list[dict[str, Any]]:
+        return [
+            {"Subscriptions": [{"Protocol": each, "SubscriptionArn": arn} for each, arn in subscriptions]}
+        ]
+
+    paginate = subscriptions if callable(subscriptions) else pages
+    sns = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+    check = check_mail_topic(here(sns=sns), "arn:t")
+    assert (check.seen, check.outcome is CheckOutcome.FINE) == (seen, seen == "1 subscribed")

@@ -51,7 +51,8 @@ class Rights:
         own = self.own(uses.sweep_uses(detector, armed=armed, organization=organization))
         where = self._through_roles(detector) if organization else self._here(detector)
         lists = [self._lists(f"{detector.name}/*")] if organization else []
-        return [own, *where, *lists]
+        warns = ("Publish", "ListSubscriptionsByTopic") if armed else ()
+        return [own, *where, *lists, self._news(*warns)]
 
     def of_advisers(self, advisers: Sequence[Detector[Any]]) -> list[RolePermissions]:
         """Allow sweeps with all *advisers*: the union of what they read, no act, and no object's content."""
@@ -63,14 +64,15 @@ class Rights:
         if organization:
             prices = [grant for grant in reader.reads if grant.action == GET_PRODUCTS]
             lists, taking = self._lists(f"{ADVISERS}/*"), self._taking_on(reader, RoleKind.READ)
-            return [own, RolePermissions([*keeps, *prices]), lists, taking]
+            return [own, RolePermissions([*keeps, *prices]), lists, taking, self._news()]
         regions = tuple(self.settings.janitor.regions) or (REGION,)
         everywhere = [GrantPlace(ACCOUNT, "*")]
-        return [own, RolePermissions([*keeps, *reader.reads], everywhere, regions=regions)]
+        return [own, RolePermissions([*keeps, *reader.reads], everywhere, regions=regions), self._news()]
 
     def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[RolePermissions]:
         """Allow undoing what the detectors did."""
-        return [self.own(uses.undo_uses()), self.signing(KeyUser.UNDO), *map(self._undoes, undoable)]
+        own = [self.own(uses.undo_uses()), self.signing(KeyUser.UNDO), self._news()]
+        return [*own, *map(self._undoes, undoable)]
 
     def of_digest(self) -> list[RolePermissions]:
         """Allow reading what the sweeps left, and the picture of the bill, which a digest may show."""
@@ -80,12 +82,17 @@ class Rights:
             self.signing(KeyUser.DIGEST),
             *([RolePermissions(self._objects(f"{BILL_FOLDER}/*.png", "Get"))] if bill else []),
             *([self._lists("*")] if organization else []),
+            self._news("Publish"),
         ]
 
     def of_bill(self) -> list[RolePermissions]:
         """Allow reading the bill, and keeping it."""
         organization, kept = self.settings.organization.used, self._objects(f"{BILL_FOLDER}/*", "Get", "Put")
-        own = [self.own(uses.bill_uses(organization=organization)), self.signing(KeyUser.BILL)]
+        own = [
+            self.own(uses.bill_uses(organization=organization)),
+            self.signing(KeyUser.BILL),
+            self._news(),
+        ]
         if organization:
             costs = RolePermissions([*cost_explorer_reads(self.settings.bill), *kept])
             return [*own, costs, self._lists("*"), self._taking_on(BilledResources(), RoleKind.READ)]
@@ -112,6 +119,13 @@ class Rights:
         """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
         arn = f"arn:{PARTITION}:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????"
         return allow("secretsmanager:GetSecretValue", on=arn)
+
+    def _news(self, *of_topic: str) -> RolePermissions:
+        """Allow sending events to the bus, and *of_topic* on the topic of mails, as far as there are any."""
+        notify = self.settings.notify
+        bus = f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:event-bus/{notify.events}"
+        mails = [allow(f"sns:{action}", on=notify.email) for action in of_topic if notify.email]
+        return RolePermissions([*([allow("events:PutEvents", on=bus)] if notify.events else []), *mails])
 
     def signing(self, *users: KeyUser) -> RolePermissions:
         """Allow signing and verifying as the kinds *users* of roles do."""

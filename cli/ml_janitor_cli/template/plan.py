@@ -40,6 +40,7 @@ from ml_janitor.ledger.files import DESCRIPTIONS_KEY
 from ml_janitor.ledger.signatures import KEY_MANAGEMENT
 from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
+from ml_janitor.scheduled.watch import WATCH_SCHEDULE
 from ml_janitor_cli.template.keys import (
     CDK_ROLES,
     KeyUser,
@@ -68,9 +69,6 @@ from ml_janitor_cli.template.state_machine import add_state_machine, transitions
 
 ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
-
-WATCH_SCHEDULE = "rate(1 hour)"
-"""The schedule on which the digest's function looks whether all others ran."""
 
 LOG_DAYS = 90
 EVENT_SECONDS = 3600
@@ -517,6 +515,7 @@ class _Plan:
             allowed=allowed,
             environment=environment,
             memory=1024,
+            continues=detector.resumes and not self._in_organization,
             role_name=sweep_role_name(detector.name) if self._in_organization else None,
         )
 
@@ -664,7 +663,13 @@ class _Plan:
             self._schedule(f"{path}/{group.id}", function, group.schedule, **named)
             return
         self._started.append(allow_actions(["states:StartExecution"], machine))
-        given = {"detectors": list(group.detectors), "function": function.arn, "time": SCHEDULED_TIME}
+        given: dict[str, Any] = {
+            "detectors": list(group.detectors),
+            "function": function.arn,
+            "time": SCHEDULED_TIME,
+        }
+        if group.resumes:
+            given["resumes"] = True
         self._add_schedule(f"{path}/{group.id}", group.schedule, machine, given)
 
     def _add_schedule(self, path: str, schedule: str, target: str, event: Mapping[str, Any]) -> None:

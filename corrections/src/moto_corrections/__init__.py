@@ -26,6 +26,7 @@ AREAS = (
     "kms",
     "lifecycles",
     "logs",
+    "notifications",
     "objects",
     "sagemaker.endpoints",
     "sagemaker.jobs",

@@ -36,6 +36,7 @@ RESPONSES = {
     "logs": "moto.logs.responses:LogsResponse",
     "organizations": "moto.organizations.responses:OrganizationsResponse",
     "sagemaker": "moto.sagemaker.responses:SageMakerResponse",
+    "sns": "moto.sns.responses:SNSResponse",
     "tag": "moto.resourcegroupstaggingapi.responses:ResourceGroupsTaggingAPIResponse",
 }
 

@@ -166,7 +166,7 @@ class CleanupRun:
                     sweep, entries, policy.armed(self.detector.name), now=now
                 )
                 for problem in problems:
-                    self.failures.note(f"Slack: {problem}")
+                    self.failures.note(f"not delivered: {problem}")
                 if error is not None:
                     raise error
         self._update_messages(lambda follow: follow(sweep, known.recorded))
@@ -213,7 +213,7 @@ class CleanupRun:
         if self.parts.follow is not None:
             with self.failures.survived("the warnings' messages could not be changed"):
                 for problem in update(self.parts.follow):
-                    self.failures.note(f"Slack: {problem}")
+                    self.failures.note(f"not delivered: {problem}")
 
 
 def spare_undo_resources(

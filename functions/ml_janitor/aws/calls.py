@@ -33,6 +33,7 @@ type ServiceName = Literal[
     "ec2",
     "ecr",
     "emr",
+    "events",
     "iam",
     "kms",
     "lambda",
@@ -45,6 +46,7 @@ type ServiceName = Literal[
     "sagemaker",
     "savingsplans",
     "secretsmanager",
+    "sns",
     "sts",
 ]
 

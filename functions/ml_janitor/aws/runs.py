@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial, reduce
+from statistics import median_low
 from sys import intern
 from typing import Any
 
@@ -51,6 +52,7 @@ from ml_janitor.aws.training_jobs import (
     search_training_jobs,
 )
 from ml_janitor.core.commitment import family_name
+from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Target, Unreadable, Value
 
 LONGEST_TRAINING_JOB = timedelta(days=28)
@@ -209,10 +211,6 @@ BATCH_JOBS: Mapping[SageMakerKind, tuple[str, tuple[str, ...]]] = {
 }
 """The word in the usage types of other jobs, and the path of the instances in a description."""
 
-
-FAMILY_SAMPLES = 3
-"""Completed jobs of a family that are described: if their instances are the same, so are the others'."""
-
 type RentedTime = tuple[datetime, datetime | None, tuple[tuple[str, int], ...]]
 """The start and the end of a job, and its instances by type."""
 
@@ -245,10 +243,11 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime, now: datetime) -> List
     for ends in families.values():
         known = [(target, rented[target]) for target in ends if target in rented]
         rest = [target for target in ends if target not in samples]
-        if len({instances for _, (_, _, instances) in known}) == 1:
-            waits = sorted(start - (target.created or start) for target, (start, _, _) in known)
-            wait = waits[len(waits) // 2]
-            rented |= {job: ((job.created or ends[job]) + wait, ends[job], known[0][1][2]) for job in rest}
+        alike = {instances for _, (_, _, instances) in known}
+        if len(alike) == 1:
+            (instances,) = alike
+            wait = median_low(start - (target.created or start) for target, (start, _, _) in known)
+            rented |= {job: ((job.created or ends[job]) + wait, ends[job], instances) for job in rest}
         elif known:
             unlike += rest
     more, errors[len(errors) :] = _describe_jobs(aws, kind, unlike)
@@ -265,12 +264,15 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime, now: datetime) -> List
 
 
 def _samples(ends: Mapping[Target, datetime]) -> Sequence[Target]:
-    """Return the newest, the oldest and the longest of completed jobs, which are listed newest first."""
-    jobs = list(ends)
-    if len(jobs) <= FAMILY_SAMPLES:
-        return jobs
-    longest = max(jobs[1:-1], key=lambda job: ends[job] - (job.created or ends[job]))
-    return [jobs[0], longest, jobs[-1]]
+    """
+    Return the newest, the oldest and the longest other of completed jobs, which are listed newest first.
+
+    If their instances are the same, so are those of the whole family.
+    """
+    newest, *others = ends
+    oldest = others.pop() if others else newest
+    longest = max(others, key=lambda job: ends[job] - (job.created or ends[job]), default=newest)
+    return list(dict.fromkeys((newest, oldest, longest)))
 
 
 def _describe_jobs(
@@ -388,7 +390,7 @@ def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datet
                     hourly=Decimal(counts.get(name, initial)),
                     variant=name,
                     initial=Decimal(initial),
-                    datapoints=3600 // seconds,
+                    datapoints=HOUR // timedelta(seconds=seconds),
                     model=str(request_member(variant, "ModelName") or ""),
                     shadow=part.startswith("Shadow"),
                     reserved=bool(request_member(capacity, "MlReservationArn")),
@@ -544,14 +546,11 @@ class EventHistory:
             for at, _, request in calls
             if created is None or at >= created
         ]
-        if now := current.get(target.name):
-            config = str(now["EndpointConfigName"])
-            if not line and target.created is not None:
-                line = [(target.created, config)]
-        if created is not None and not any(call == "Create" for _, call, _ in calls):
-            config = line[0][1] if line else assumed
-            if config and (not line or created < line[0][0]):
-                yield created, config
+        if not line and target.created is not None and (now := current.get(target.name)):
+            line = [(target.created, str(now["EndpointConfigName"]))]
+        began, config = line[0] if line else (None, assumed)
+        if created is not None and config and (began is None or created < began):
+            yield created, config
         yield from line
 
     # --- notebook instances -------------------------------------------------------------------

@@ -398,7 +398,7 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
     discounts = _spot_discounts(read)
     homeless = {traits._replace(pipeline="") for traits in by_traits if traits.pipeline is None}
     named = Counter(map(_called, by_traits))
-    for traits, jobs in sorted(by_traits.items(), key=lambda family: (-len(family[1]), family[0][2:])):
+    for traits, jobs in sorted(by_traits.items(), key=lambda family: -len(family[1])):
         newest, name = jobs[0], _called(traits)
         name, arn = named_family(newest.target, name, repr(traits), alone=named[name] == 1)
         why = unread.get(traits.name) or (found.error if not found.unread else unread.get(""))

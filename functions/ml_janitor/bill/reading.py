@@ -253,9 +253,6 @@ def bill_question(section: BillSection, *, days: int = 0, against: DaySpan | Non
 REREAD_DAYS = 35
 """Days that are read again each night, because AWS still changes them."""
 
-HISTORY_MONTHS = 13
-"""Whole months before that are read once a month: a line's earlier jumps."""
-
 TAGS_BY_USAGE = 2
 """The first tags of the settings, which are read by usage type; the others by service, in fewer pages."""
 
@@ -455,9 +452,9 @@ def _lacks_months(by_service: Iterable[CostRow], kept: Bill | None, first: date,
 
 
 def _read_months(reader: _Reader) -> list[CostRow] | None:
-    """Read the cost of each usage type in the last whole months."""
+    """Read the cost of each usage type in the last 13 whole months: a line's earlier jumps."""
     until = reader.until.replace(day=1)
-    first = (until - (HISTORY_MONTHS * 31 - 15) * DAY).replace(day=1)
+    first = (until.replace(year=until.year - 1) - DAY).replace(day=1)
     return reader.rows(
         BillReading.MONTHS,
         "",

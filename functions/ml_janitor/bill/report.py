@@ -513,20 +513,22 @@ def forecast_part(charges: Iterable[Charge], first: date, until: date, settled: 
     return sum((_forecast_line(usd, ahead, settled) for _, usd in sorted(lines.items())), ZERO)
 
 
-def _forecast_line(usd: Mapping[date, Decimal], ahead: Iterable[int], settled: date) -> Decimal:
+def _forecast_line(usd: Mapping[date, Decimal], ahead: Sequence[int], settled: date) -> Decimal:
     """Forecast the days *ahead* of *settled*."""
     week = WEEK.days
-    past = [usd.get(settled - number * DAY, ZERO) for number in range(1, len(WEEK_WEIGHTS) * week + 1)]
+    past = [usd.get(settled - (number + 1) * DAY, ZERO) for number in range(len(WEEK_WEIGHTS) * week)]
     charged = [number for number, amount in enumerate(past) if amount]
     longest = max([LEAST_REST, *(later - sooner - 1 for sooner, later in pairwise(charged))])
     if not charged or charged[0] > longest:
         return ZERO
     if LEAST_LIFE <= charged[-1] + 1 < len(past) - longest:
         past = past[: charged[-1] + 1]
+    if len(past) < week:
+        return sum(past, ZERO) / len(past) * len(ahead)
     total = ZERO
     for day in ahead:
-        same = past[week - 1 - day % week :: week] if len(past) >= week else past
-        weights = WEEK_WEIGHTS[: len(same)] if len(past) >= week else [1] * len(same)
+        same = past[week - 1 - day % week :: week]
+        weights = WEEK_WEIGHTS[: len(same)]
         total += sum(map(mul, same, weights), ZERO) / sum(weights)
     return total
 

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from dataclasses import Field as DataclassField
 from datetime import timedelta
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -197,6 +197,20 @@ class SlackSection(BaseModel):
     routes: dict[str, RoutedChannel] = {}
 
 
+class NotifySection(BaseModel):
+    """
+    `[notify]`: ways to people and programs beside Slack.
+
+    The digest and warnings go by mail to the SNS topic *email*; without `janitor.slack_secret` such a mail is
+    the delivery of a warning. Events go to the event bus *events*.
+    """
+
+    model_config = STRICT_MODEL
+
+    email: Annotated[str, values.TOPIC_CHECK] = ""
+    events: Annotated[str, values.EVENT_BUS_CHECK] = ""
+
+
 class BillSection(BaseModel):
     """
     `[bill]`: reading and explaining the bill.
@@ -204,7 +218,7 @@ class BillSection(BaseModel):
     *max_requests* is the most pages of Cost Explorer for one reading, each of which costs a cent. *tags*
     are cost allocation tags by their names here, the most important first; "" removes a tag. *services*
     are the only services that count, as Cost Explorer spells them. With *enabled*, a function reads the
-    bill each morning, on *schedule*; once a week its message has the table by the first tag, and the
+    bill each morning; once a week its message has the table by the first tag, and the
     function checks the names of tags instead of reading the last two. *monthly_budget* is in dollars, 0 for
     none; *budgets* are those of parts, by tag and value ("project=churn"). *anomaly_monitor* is "off",
     "create", or the ARN of an existing monitor.
@@ -213,7 +227,7 @@ class BillSection(BaseModel):
     model_config = STRICT_MODEL
 
     enabled: bool = False
-    schedule: values.ScheduleExpression = "cron(30 6 * * ? *)"
+    schedule: ClassVar[str] = "cron(30 6 * * ? *)"
     monthly_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     budgets: dict[str, Annotated[float, values.FINITE_CHECK, values.BUDGET_CHECK]] = {}
     anomaly_monitor: Annotated[str, values.ANOMALY_MONITOR_CHECK] = "off"
@@ -318,6 +332,7 @@ class DetectorSection(BaseModel):
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "janitor": JanitorSection,
     "slack": SlackSection,
+    "notify": NotifySection,
     "bill": BillSection,
     "policies": PoliciesSection,
     "organization": OrganizationSection,

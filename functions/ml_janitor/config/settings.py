@@ -22,6 +22,7 @@ from ml_janitor.config.sections import (
     BillSection,
     DetectorSection,
     JanitorSection,
+    NotifySection,
     OrganizationSection,
     PoliciesSection,
     Routes,
@@ -77,6 +78,7 @@ class Settings:
 
     janitor: JanitorSection
     slack: SlackSection
+    notify: NotifySection
     bill: BillSection
     policies: PoliciesSection
     organization: OrganizationSection
@@ -558,8 +560,8 @@ def _why(settings: Settings, detector: Detector[Any], home: str) -> Iterator[str
 
 def _never(settings: Settings, detector: Detector[Any]) -> str | None:
     """Return why *detector* never acts anywhere, or None."""
-    if not settings.janitor.slack_secret:
-        return "nothing is acted on without a delivered warning, and janitor.slack_secret is not set"
+    if not settings.janitor.slack_secret and not settings.notify.email:
+        return "nothing is acted on without a delivered warning: set janitor.slack_secret or notify.email"
     if settings.sections[detector.name].max_actions == 0:
         return "max_actions is 0"
     if settings.janitor.max_actions_per_night == 0:

@@ -122,7 +122,7 @@ def parse_toml_value(text: str) -> Any:
 
 REMOVED_SETTINGS = {
     "": "plan",
-    "bill": "chargeback days metric settling_days weekly_table",
+    "bill": "chargeback days metric schedule settling_days weekly_table",
     "organization": "janitor_account",
     "detectors.commitments": "max_requests min_saving min_utilization window",
     "detectors.cross-region-traffic": "max_requests min_saving window",
@@ -153,6 +153,7 @@ FIXED_SETTINGS: Mapping[str, tuple[str, Any]] = {
     "detectors.duplicate-artifacts.compare_up_to": (AT_LEAST, 20 * 1024**3),
     "detectors.duplicate-artifacts.inventory_max_age": (AT_LEAST, "2d"),
     "detectors.forgotten-leftovers.min_gb": (AT_MOST, 1.0),
+    "detectors.idle-endpoints.min_age": (AT_MOST, "7d"),
     "detectors.hung-training-jobs.grace_pool": (AT_MOST, "15m"),
     "detectors.hung-training-jobs.overrun": (AT_MOST, "1h"),
     "detectors.hung-training-jobs.pool_patience": (AT_MOST, "1h"),
@@ -506,6 +507,11 @@ KMS_KEY_CHECK = accept_pattern(
 EMAIL_CHECK = accept_pattern(
     r"[^@\s]{1,64}@[^@\s]{1,255}|", 'an e-mail address, such as "oncall@example.com"'
 )
+TOPIC_CHECK = accept_pattern(
+    rf"arn:aws[a-z-]*:sns:{tags.REGION_PATTERN}:{ACCOUNT_ID}:[\w-]{{1,256}}|",
+    'the ARN of an SNS topic, such as "arn:aws:sns:eu-west-1:123456789012:ml-costs"',
+)
+EVENT_BUS_CHECK = accept_pattern(r"[\w./-]{1,256}|", 'the name of an event bus, such as "default"')
 ANOMALY_MONITOR_CHECK = accept_pattern(
     rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT_ID}:anomalymonitor/[\w-]+",
     '"off", "create" or the ARN of an anomaly monitor',

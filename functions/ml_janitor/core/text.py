@@ -168,6 +168,11 @@ def escape_mrkdwn(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def unescape_mrkdwn(text: str) -> str:
+    """Return the text that `escape_mrkdwn` escaped."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def shorten_commands(text: str, longest: int = 0) -> str:
     """Return *text* with the first words alone of each command of more than *longest* characters."""
     return COMMAND_PATTERN.sub(

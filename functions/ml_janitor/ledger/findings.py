@@ -214,7 +214,13 @@ class RecordedFindings:
 
     def first_seen(self, now: datetime) -> int:
         """Return how many findings the sweep of *now* saw first: the same number however often it runs."""
-        return sum(format_stamp(entry.first_seen) == format_stamp(now) for entry in self.entries.values())
+        return len(self.first_seen_keys(now))
+
+    def first_seen_keys(self, now: datetime) -> set[str]:
+        """Return the resources whose findings the sweep of *now* saw first."""
+        return {
+            key for key, entry in self.entries.items() if format_stamp(entry.first_seen) == format_stamp(now)
+        }
 
 
 _ENTRY_ADAPTER = TypeAdapter(Entry)

@@ -66,7 +66,7 @@ CAUSE_TEXTS = {
     CauseCode.NO_OWNER: "no owner tag",
     CauseCode.NO_SLACK_ACCOUNT: "no Slack account was found for its owner",
     CauseCode.MESSAGE_NOT_SENT: "not sent yet",
-    CauseCode.WEBHOOK_SENDS_NONE: "a webhook sends none",
+    CauseCode.WEBHOOK_SENDS_NONE: "webhooks and mails send none",
     CauseCode.MESSAGE_REFUSED: "{0}",
     CauseCode.CLEANED_UP: "cleaned up",
     CauseCode.NOT_ARMED: "{0} is not armed any more",

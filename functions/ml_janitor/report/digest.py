@@ -490,7 +490,7 @@ class Overview:
 # The dearest accounts stand in full, the rest in one line.
 
 DIGEST_SIZES = (10, 6, 3, 1)
-"""Accounts that are shown in full, and lines of each list: the most with which Slack takes the message."""
+"""Accounts in full, and lines of each list, in the thread: the most with which Slack takes the message."""
 
 KINDS_SHOWN = 4
 """Kinds of findings that one account is shown with."""
@@ -512,21 +512,25 @@ def make_organization_digest(
     bill: Sequence[str] = (),
     advice: Sequence[Block] = (),
 ) -> Post:
-    """Build the post of a day, like `make_digest`; short if nothing changed."""
+    """Build the post of a day, like `make_digest`; short if nothing changed. The thread has all in full."""
     if seen.fine and not seen.new and not actions.any:
         who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
         looked = f"{who} looked at {count_noun(seen.accounts, 'account')}."
         return Post(main=quiet_message(seen.last, looked, actions.saved, bill, advice, where=_where(seen)))
     title, besides = _headline(seen), [*map(section_block, bill), *advice]
-    for most in DIGEST_SIZES:
-        blocks = [
-            header_block(title),
-            *_blocks(seen, now, actions, besides, most),
-        ]
-        if fits_message(blocks):
+    for most, full in ((size, full) for size in (*FOLD_SIZES, 1) for full in (True, False)):
+        lines = list(_blocks(seen, now, actions, (), most, full=full))
+        if _count_lines(lines[1:]) <= LINES_SHOWN:
+            break
+    for size in DIGEST_SIZES:
+        whole = list(_blocks(seen, now, actions, (), size, full=True))
+        if fits_message(whole):
             break
     else:
-        blocks = _cut(blocks)
+        whole = _cut(whole)
+    blocks = [header_block(title), *_blocks(seen, now, actions, besides, most, full=full)]
+    blocks = blocks if fits_message(blocks) else _cut(blocks)
+    folded = [Message(text="Everything that the digest lists", blocks=tuple(whole))] if whole != lines else []
     missing = sum(not run.ran for run in seen.runs)
     late = f" {count_noun(missing, 'detector')} of {len(seen.runs)} did not run." if missing else ""
     unread = f" {count_noun(len(seen.unread), 'sweep')} without a result." if seen.unread else ""
@@ -534,12 +538,19 @@ def make_organization_digest(
         main=Message(
             text=f"Daily digest. {title}.{count_actions(actions)}{late}{unread}",
             blocks=tuple(blocks),
-        )
+        ),
+        replies=tuple(folded),
     )
 
 
+def _count_lines(blocks: Sequence[Block]) -> int:
+    """Count the lines of *blocks*, without titles."""
+    texts = (line for block in blocks for line in block["text"]["text"].split("\n"))
+    return sum(not line.endswith(":*") for line in texts)
+
+
 def _blocks(
-    seen: Overview, now: datetime, actions: DigestActions, besides: Sequence[Block], most: int
+    seen: Overview, now: datetime, actions: DigestActions, besides: Sequence[Block], most: int, *, full: bool
 ) -> Iterator[Block]:
     unpriced = unpriced_note(sum(sweep.unpriced for sweep in seen.last))
     looked = f"{count_noun(seen.accounts, 'account')} and {count_noun(len(seen.runs), 'detector')}"
@@ -555,7 +566,7 @@ def _blocks(
     yield from list_paragraphs("Not complete", _lines(list(_troubles(seen.incomplete, seen)), most))
     yield from action_blocks(actions, lambda parts: _lines(parts, most))
     yield from besides
-    yield from map(section_block, _accounts(seen, most))
+    yield from map(section_block, _accounts(seen, most, full=full))
     yield from unjudged_block(seen.last)
 
 
@@ -664,8 +675,8 @@ def account_name(account: str, names: Mapping[str, str]) -> str:
 # --- findings by account and kind -----------------------------------------------------------------
 
 
-def _accounts(seen: Overview, most: int) -> Iterator[str]:
-    """Write a paragraph for each of the dearest accounts, and one for all others."""
+def _accounts(seen: Overview, most: int, *, full: bool) -> Iterator[str]:
+    """Write a paragraph for each of the dearest accounts, a line unless in *full*, and one for all others."""
     found = [row for row in seen.rows if row.last is not None and (row.last.found or row.new)]
     by_account = _grouped(found, lambda row: row.account)
     ranked = sorted(by_account.items(), key=lambda entry: _dearest(entry[1]))
@@ -675,7 +686,9 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
     for account, rows in ranked[:most]:
         title = f"{_summed(rows)}{account_name(account, seen.names)}, "
         (first, *others) = kinds = list(_kinds(rows))
-        if others:
+        if others and not full:
+            yield f"{title}{_findings_in_accounts(rows)}"
+        elif others:
             money = (f"\u2022 {f'{sums}: ' if sums else ''}{text}" for sums, text in kinds)
             yield "\n".join([f"{title}{_findings_in_accounts(rows)}", *money])
         else:

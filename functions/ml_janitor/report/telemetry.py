@@ -23,6 +23,9 @@ REFUSED_METRIC = "RecordsRefused"
 MISSED_METRIC = "SweepsMissed"
 """Schedules that did not run their work in time."""
 
+LOST_EVENTS_METRIC = "EventsLost"
+"""Events that the event bus did not take."""
+
 FAILED_METRIC, HELD_BACK_METRIC = "ActionsFailed", "HeldBack"
 
 LOGGED_OUTCOMES = {"warned": Outcome.WARNED, "acted": Outcome.ACTED, "actionsfailed": Outcome.FAILED}
@@ -93,6 +96,11 @@ def measure_refused() -> None:
 def measure_missed(schedules: int) -> None:
     """Record how many *schedules* did not run their work in time."""
     _write({MISSED_METRIC: schedules})
+
+
+def measure_lost_events(events: int) -> None:
+    """Count *events* that the event bus did not take."""
+    _write({LOST_EVENTS_METRIC: events})
 
 
 def _write(values: Mapping[str, float], detector: str = "") -> None:

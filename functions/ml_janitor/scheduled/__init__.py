@@ -1,1 +1,1 @@
-"""The scheduled work of Lambda functions: sweeps, and the bill."""
+"""The scheduled work of Lambda functions: sweeps, the bill, and events."""

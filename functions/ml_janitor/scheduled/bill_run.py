@@ -36,7 +36,7 @@ from ml_janitor.bill.report import (
 from ml_janitor.config.schedules import first_weekday, runs_within
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Cause
-from ml_janitor.core.text import format_usd, shorten_list
+from ml_janitor.core.text import format_iso, format_usd, shorten_list
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
@@ -45,8 +45,10 @@ from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.bill_message import bill_picture, bill_post, make_bill_message
 from ml_janitor.report.causes import cause_text
 from ml_janitor.report.mrkdwn import Picture
+from ml_janitor.scheduled.event_bus import EmitEvents, EventKind, JanitorEvent
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.slack.digest import Announcer, OrganizationReader
+from ml_janitor.slack.mail import plain_text
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -60,7 +62,7 @@ _NOT_LISTED_YET = "no run has listed the accounts of [organization] yet; it is t
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillRun:
     """
-    The parts of one reading. Without *announcer* the bill is only kept.
+    The parts of one reading. Without *announcer* the bill is only kept. *emit* sends events.
 
     It is the bill of *account*, in which *regions* are read; with *organization*, the bill of all its
     accounts, as far as Cost Explorer shows them to *account*. *opened* opens a place, read only.
@@ -77,6 +79,7 @@ class BillRun:
     regions: Sequence[str]
     opened: Callable[[SweepPlace], AbstractContextManager[list[Aws]]]
     organization: OrganizationReader | None = None
+    emit: EmitEvents = lambda _: None
 
     def run(self, now: datetime) -> dict[str, Any]:
         """
@@ -113,6 +116,16 @@ class BillRun:
             "in_digest": in_digest,
         }
         self.logger.info("read the bill", extra=answer)
+        news = JanitorEvent(
+            kind=EventKind.BILL,
+            key=format_iso(now),
+            time=now,
+            account=self.account,
+            title=message.text,
+            text=" ".join(map(plain_text, message.paragraphs)),
+            report=self.archive.where(key),
+        )
+        self.emit([news])
         for gap in _refused(report):
             self.logger.warning(gap_sentence(gap))
         if self.announcer is None and any(gap.reading is BillReading.SERVICES for gap in _refused(report)):
@@ -121,7 +134,7 @@ class BillRun:
             with failures.survived("Slack could not be told"):
                 saved = report.saved_this_month if not self._digest_was_today(now) else Decimal(0)
                 for problem in self.announcer.post(bill_post(message, saved, picture)):
-                    failures.note(f"Slack: {problem}")
+                    failures.note(f"not delivered: {problem}")
                 self.ledger.latest.billed(self.account, replace(latest, posted=True))
         failures.check(self.archive.where(key))
         return answer

@@ -7,14 +7,14 @@ An event names the account to read: the function's own, or an account of the run
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 
@@ -46,6 +46,9 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.slack.client import SLACK_API, Sender, SenderClock
 from ml_janitor.slack.digest import Announcer
+
+if TYPE_CHECKING:
+    from ml_janitor.slack.mail import TopicMail
 
 RUN_RESERVE = timedelta(minutes=2)
 """
@@ -222,7 +225,25 @@ class Invocation:
             deadline=self.slack_deadline,
             keep_tag=self.keep_tag,
             routes=self.settings.routes,
+            organization=self.settings.organization.used,
         )
+
+    @cached_property
+    def mail(self) -> TopicMail | None:
+        """The sender of mails; None if the settings name no topic."""
+        topic = self.settings.notify.email
+        if not topic:
+            return None
+        from ml_janitor.slack.mail import TopicMail
+
+        return TopicMail(topic, cache(lambda: self.client("sns", topic.split(":")[3])))
+
+    @property
+    def announcers(self) -> Sequence[Announcer]:
+        """The senders of the digest: Slack, then mail, as far as the deployment has them."""
+        slack, mail = self.announcer, self.mail
+        by_mail = [Announcer(lambda: mail, deadline=self.slack_deadline)] if mail is not None else []
+        return [*([slack] if slack is not None else []), *by_mail]
 
     @property
     def keep_tag(self) -> str:

@@ -23,6 +23,7 @@ from ml_janitor.ledger.limits import Leases, RegionBatch, RegionQueue
 from ml_janitor.report import telemetry
 from ml_janitor.report.causes import unreachable_undos_text
 from ml_janitor.report.html import Archive
+from ml_janitor.scheduled.event_bus import EmitEvents, sweep_events
 from ml_janitor.scheduled.invocation import SweepPlace
 
 
@@ -37,24 +38,30 @@ class FindingTeller(Protocol):
         now: datetime,
         where: str,
         note: str,
+        first: bool,
         taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         """
         Tell of *sweep*'s new findings, and call *taken* with each message's findings as soon as it arrived.
 
-        *where* is the place of the whole report. Return a line for each part of a message that did not
-        arrive. Raises an error if a message did not arrive.
+        *where* is the place of the whole report. *first* is true for the region's first sweep. Return a line
+        for each part of a message that did not arrive. Raises an error if a message did not arrive.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRunResult:
-    """The result of a run: its report, the report's place, and the number of new findings."""
+    """
+    The result of a run: its report, the report's place, and the number of new findings.
+
+    *unfinished* are the regions for which time ran out, if another part of the run takes them up.
+    """
 
     report: Report
     where: str
     new: int
     note: str
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,8 @@ class SweepRunner(CleanupParts):
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease. *patience* is the time that
     the run may take, *sleep* spends some, and *pause* waits while another run sweeps. Without
-    *tell* the run tells nobody, and nothing counts as announced.
+    *tell* the run tells nobody, and nothing counts as announced. *emit* sends events. If it *goes_on*,
+    another part takes up the regions for which its time runs out, so that they are no failure.
     """
 
     leases: Leases
@@ -76,6 +84,8 @@ class SweepRunner(CleanupParts):
     patience: timedelta
     sleep: Callable[[float], None]
     pause: Callable[[], None] | None = None
+    goes_on: bool = False
+    emit: EmitEvents = lambda _: None
 
     def sweep(
         self,
@@ -118,9 +128,11 @@ class SweepRunner(CleanupParts):
                 folder = "rest" if queue.rest else ""
                 where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
                 for known_sweep in swept:
+                    zone = self.policy.exemptions.time_zone
+                    self.emit(sweep_events(detector, known_sweep, now=now, time_zone=zone, report=where))
                     with failures.survived("Slack could not be told"):
                         for problem in self._told(known_sweep, failures, now=now, where=where, note=note):
-                            failures.note(f"Slack: {problem}")
+                            failures.note(f"not delivered: {problem}")
         if not left:
             where = self._kept(_report(known, accounts, now), detector.name, failures)
         if off is not None:
@@ -130,7 +142,11 @@ class SweepRunner(CleanupParts):
         telemetry.measure_acts(report.sweeps)
         failures.check(where)
         new = sum(known_sweep.recorded.first_seen(now) for known_sweep in known)
-        return SweepRunResult(report=report, where=where, new=new, note=note)
+        unfinished = tuple(swept.aws.region for swept in known if self._left_to_next_part(swept.aws))
+        return SweepRunResult(report=report, where=where, new=new, note=note, unfinished=unfinished)
+
+    def _left_to_next_part(self, aws: Aws) -> bool:
+        return self.goes_on and aws.ran_out
 
     def not_entered(
         self, detector: Detector[Any], place: SweepPlace, error: Exception, *, now: datetime
@@ -286,7 +302,7 @@ class SweepRunner(CleanupParts):
         """Return each sweep with the ledger's state of it: empty, if the ledger could not be written."""
         known = []
         for aws, sweep in zip(accounts, report.sweeps, strict=True):
-            if sweep.error is not None:
+            if sweep.error is not None and not self._left_to_next_part(aws):
                 failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
             recorded = RecordedFindings(new=(), entries={})
             with failures.survived("the ledger could not be written"):
@@ -311,7 +327,8 @@ class SweepRunner(CleanupParts):
                 self.ledger.announced(known.aws, known.sweep, results, self.clock())
 
         recorded = replace(known.recorded, new=new)
-        return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)
+        first = known.before is None
+        return self.tell(known.sweep, recorded, now=now, where=where, note=note, first=first, taken=taken)
 
     def _to_announce(self, known: SweptRegion) -> Iterator[Result]:
         """Yield new findings without a warning of their own: a warning says all that an announcement says."""

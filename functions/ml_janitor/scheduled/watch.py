@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.config.schedules import missed_after
+from ml_janitor.config.schedules import missed_after, schedule_period
+from ml_janitor.core.text import format_iso
 from ml_janitor.report.telemetry import measure_missed
+from ml_janitor.scheduled.event_bus import EmitEvents, EventKind, JanitorEvent
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.latest import LatestRecords, LatestRuns
+
+
+WATCH_SCHEDULE = "rate(1 hour)"
+"""The schedule on which the digest's function looks whether all others ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +38,36 @@ class ScheduleWatch:
     account: str
     regions: Sequence[str]
     logger: Logger
+    emit: EmitEvents = lambda _: None
 
     def look(self, now: datetime) -> dict[str, Any]:
-        """Count what is late *now*, and return the names."""
+        """Count what is late *now*, send an event once for each missed run, and return the names."""
         since = self.latest.watched_since(self.account, now)
-        missed = [
-            name for name, schedule, last in self._lasts() if now - (last() or since) > missed_after(schedule)
-        ]
-        for name in missed:
+        missed, news = list[str](), list[JanitorEvent]()
+        for name, schedule, last in self._lasts():
+            late = now - (last() or since) - missed_after(schedule)
+            if late <= timedelta():
+                continue
+            missed.append(name)
             self.logger.error("did not run in time", extra={"detector": name})
+            period = schedule_period(schedule)
+            since_missed = late % period or period
+            if since_missed <= schedule_period(WATCH_SCHEDULE):  # this look is the first one after it
+                news.append(self._news(name, now - since_missed))
         measure_missed(len(missed))
+        self.emit(news)
         return {"missed": missed}
+
+    def _news(self, name: str, missed_at: datetime) -> JanitorEvent:
+        return JanitorEvent(
+            kind=EventKind.MISSED_RUN,
+            key=f"{name} {format_iso(missed_at)}",
+            time=missed_at,
+            account=self.account,
+            detector=name,
+            title=f"{name} did not run in time",
+            text="janitor doctor says which schedule, and why.",
+        )
 
     def _lasts(self) -> Iterator[tuple[str, str, Callable[[], datetime | None]]]:
         """Yield the name and schedule of everything that is scheduled, and a reader of its last time."""

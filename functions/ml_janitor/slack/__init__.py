@@ -1,1 +1,1 @@
-"""Slack: sends messages through the bot or a webhook, keeps them up to date, and receives presses."""
+"""Slack and mail: sends messages, keeps them up to date, and receives presses."""

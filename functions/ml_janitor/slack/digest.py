@@ -77,7 +77,8 @@ class Announcer:
     A poster that works until *deadline*, in the seconds of the sender's clock.
 
     *connect* creates the sender once there is something to post, so a run without news reads no secret.
-    *keep_tag* is the tag that exempts. *routes* say which channel hears of what.
+    *keep_tag* is the tag that exempts. *routes* say which channel hears of what. In an *organization*, the
+    digest alone tells the main channel of what a region's first sweep found: hundreds of messages would.
     """
 
     def __init__(
@@ -87,11 +88,13 @@ class Announcer:
         deadline: float,
         keep_tag: str = "",
         routes: Routes = NO_ROUTES,
+        organization: bool = False,
     ) -> None:
         self._connect = connect
         self._deadline = deadline
         self._keep_tag = keep_tag
         self._routes = routes
+        self._organization = organization
 
     @cached_property
     def _sender(self) -> Sender:
@@ -105,6 +108,7 @@ class Announcer:
         now: datetime,
         where: str,
         note: str,
+        first: bool,
         taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         """
@@ -115,6 +119,9 @@ class Announcer:
         """
         problems, refused = list[str](), list[str]()
         for channel, part, of_part in split_by_channel(sweep, recorded, self._routes):
+            if first and self._organization and not channel:
+                taken(of_part.new)
+                continue
             people = self._sender.people(owners_in_thread(of_part.new), deadline=self._deadline)
             post = announce_sweep(
                 part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag
@@ -175,7 +182,8 @@ def split_by_channel(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyDigest:
     """
-    The sources of a digest. Without *announcer* it is only counted. *picture* reads a kept picture.
+    The sources of a digest. Without *announcers* it is only counted; the first of them has to take it.
+    *picture* reads a kept picture.
 
     With *organization*, it is about all of its accounts, else about *account* in *regions*.
     """
@@ -183,7 +191,7 @@ class DailyDigest:
     settings: Settings
     ledger: Ledger
     action_history: ActionHistory
-    announcer: Announcer | None
+    announcers: Sequence[Announcer]
     logger: Logger
     account: str
     regions: Sequence[str]
@@ -194,7 +202,7 @@ class DailyDigest:
         """
         Post the digest of all sweeps as of *now*, and return its counts.
 
-        Raises RunFailedError if Slack did not take it.
+        Raises RunFailedError if Slack or SNS did not take it.
         """
         failures = Failures(self.logger)
         since = self.since(now)
@@ -223,16 +231,14 @@ class DailyDigest:
         part, counts["advice"] = self._of_bill(bill, now), 0
         ranked: Sequence[tuple[Entry, Decimal]] = ()
         with failures.survived("the weekly advice could not be read"):
-            ranked = self._advice(found, now) if self.announcer else ()
+            ranked = self._advice(found, now) if self.announcers else ()
         ending: Sequence[tuple[str, str, Hold]] = ()
         with failures.survived("holds that end soon could not be read"):
             ending = self.action_history.ending_keeps(places, now)
-        with failures.survived("Slack could not be told"):
-            if self.announcer:
-                advice = [
-                    *self._keep_blocks(ending, self.announcer),
-                    *self._advice_blocks(ranked, self.announcer),
-                ]
+        taken = not self.announcers
+        for number, announcer in enumerate(self.announcers):
+            with failures.survived("the digest could not be sent"):
+                advice = [*self._keep_blocks(ending, announcer), *self._advice_blocks(ranked, announcer)]
                 post = (
                     make_digest(
                         rows,
@@ -246,11 +252,14 @@ class DailyDigest:
                     else make_organization_digest(seen, now=now, actions=actions, bill=part, advice=advice)
                 )
                 counts["advice"] = min(len(ranked), ADVICE_SHOWN)
-                for problem in self.announcer.post(self._post(post, bill if part else None)):
-                    failures.note(f"Slack: {problem}")
-            if self.announcer and bill is not None and not bill.posted:
-                self.ledger.latest.billed(self.account, replace(bill, posted=True))
-            self.ledger.latest.digested(self.account, now)
+                for problem in announcer.post(self._post(post, bill if part else None)):
+                    failures.note(f"not delivered: {problem}")
+                taken = taken or number == 0
+        if taken:
+            with failures.survived("the ledger could not be written"):
+                if self.announcers and bill is not None and not bill.posted:
+                    self.ledger.latest.billed(self.account, replace(bill, posted=True))
+                self.ledger.latest.digested(self.account, now)
         failures.check()
         return counts
 

@@ -19,7 +19,7 @@ from ml_janitor.engine.policy import longest_hold
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
-from ml_janitor.report.mrkdwn import code_span
+from ml_janitor.report.mrkdwn import Post, code_span
 from ml_janitor.report.warnings import (
     ButtonSubject,
     WarningTerms,
@@ -78,13 +78,14 @@ class WarningSender:
     A sender of warnings until *deadline*, in the seconds of the sender's clock.
 
     *connect* creates the sender once there is something to post. *terms* are by detector. *routes* say which
-    channel hears of what.
+    channel hears of what. *copy* gets the delivered warnings too, which delivers nothing.
     """
 
     connect: Callable[[], Sender]
     deadline: float
     terms: Mapping[str, WarningTerms]
     routes: Routes = NO_ROUTES
+    copy: Sender | None = None
 
     @cached_property
     def _sender(self) -> Sender:
@@ -102,6 +103,20 @@ class WarningSender:
         warning that the owner's channel did not see would start the grace without them.
         """
         terms = self.terms[sweep.detector]
+        problems = self._sent(warnings, terms, now, deliveries)
+        if self.copy is None:
+            return problems
+        delivered = [deliveries.warned[key] for r in warnings if (key := r.target.key) in deliveries.warned]
+        try:
+            for message, _ in webhook_warnings(delivered, _without_buttons(terms), now=now):
+                self.copy.deliver(Post(main=message), deadline=self.deadline)
+        except SlackError as failed:
+            return [*problems, f"the copy of the warnings was not sent: {failed}"]
+        return problems
+
+    def _sent(
+        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: WarningDeliveries
+    ) -> Sequence[str]:
         try:
             if not self._sender.interactive:
                 return self._listed(warnings, terms, now, deliveries)
@@ -225,7 +240,7 @@ class WarningSender:
     def _listed(
         self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
-        without = WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
+        without = _without_buttons(terms)
         dated = [_dated(result, _WEBHOOK_SENDS_NONE, deliveries) for result in warnings]
         sent = 0
         for message, results in webhook_warnings(dated, without, now=now):
@@ -237,6 +252,10 @@ class WarningSender:
                 deliveries.delivered(result, _WEBHOOK_SENDS_NONE)
             sent += len(results)
         return ()
+
+
+def _without_buttons(terms: WarningTerms) -> WarningTerms:
+    return WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
 
 
 def _dated(result: Result, unmessaged: Cause | None, deliveries: WarningDeliveries) -> Result:

@@ -72,7 +72,9 @@ def _on(service: str, *operations: str) -> Callable[[Arns], Arns]:
 # ARN as it is, and those of a repository too.
 for _service in ("ecr", "logs"):
     _on(_service, *TAGGING)(lambda call: [call.params["resourceArn"]])
-_on("sns", "GetTopicAttributes", "Publish", "Subscribe")(lambda call: [call.params["TopicArn"]])
+_on("sns", "GetTopicAttributes", "ListSubscriptionsByTopic", "Publish", "Subscribe")(
+    lambda call: [call.params["TopicArn"]]
+)
 # Service Authorization Reference, AWS Step Functions: starting an execution is a matter of its state machine.
 _on("states", "StartExecution")(lambda call: [call.params["stateMachineArn"]])
 # API reference of GetCallerIdentity: who one is may always be asked, even against an explicit deny.
@@ -119,6 +121,13 @@ def _queries(call: Call) -> list[str]:
 def _clusters(call: Call) -> list[str]:
     """List the one cluster that is read. Making one takes more than is known here."""
     return [call.arn("elasticmapreduce", f"cluster/{call.params['ClusterId']}")]
+
+
+@_on("events", "PutEvents")
+def _buses(call: Call) -> list[str]:
+    """List the bus of each entry (Service Authorization Reference, Amazon EventBridge)."""
+    names = {entry.get("EventBusName", "default") for entry in call.params["Entries"]}
+    return [call.arn("events", f"event-bus/{name}") for name in sorted(names)]
 
 
 @_on("secretsmanager", "DescribeSecret", "GetSecretValue", "PutSecretValue")

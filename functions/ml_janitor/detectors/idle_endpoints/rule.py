@@ -43,6 +43,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
 from ml_janitor.engine.detector import (
     Cleanup,
     Condition,
+    Constant,
     Detector,
     Grant,
     Steps,
@@ -283,7 +284,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
     )
     acts = _ACT_GRANTS
 
-    min_age: timedelta = timedelta(days=7)
+    min_age: Constant[timedelta] = timedelta(days=7)
     window: timedelta = timedelta(days=7)
     undo_roles: tuple[str, ...] = ()
 

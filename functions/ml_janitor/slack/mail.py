@@ -1,0 +1,141 @@
+"""Mail through an SNS topic: messages as plain text, and whether somebody confirmed to get them. Law 5."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.calls import error_text
+from ml_janitor.core.text import quote_shell, unescape_mrkdwn
+from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
+from ml_janitor.slack.client import Sender, SlackError, do_nothing
+
+if TYPE_CHECKING:
+    from ml_janitor.report.mrkdwn import Block, Message, Post
+
+LONGEST_SUBJECT = 99
+"""Characters of a subject: ASCII, without line ends, and fewer than 100 (API reference of Publish)."""
+
+LARGEST_MAIL = 250_000
+"""Bytes of a mail; SNS takes 256 KB."""
+
+CUT_MAIL = "\n\nThe rest does not fit into a mail."
+
+LAST_LINE = (
+    "\n\njanitor findings lists findings and actions with their ids; janitor undo ID takes an action back.\n"
+)
+
+CONFIRMED_ARN = "arn:"
+"""The start of a confirmed subscription's ARN; others are PendingConfirmation or Deleted."""
+
+_LAST_COMMAND = re.compile(r" ?`(janitor [^`]+)`\.$", re.MULTILINE)
+"""A command that ends a line: a mail shows it on a line of its own, to copy."""
+
+
+class MailError(SlackError):
+    """SNS did not take a mail, or nobody would get it; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class TopicMail(Sender):
+    """A sender of mails to the SNS topic *topic*. *connect* returns its client."""
+
+    topic: str
+    connect: Callable[[], Any]
+
+    def deliver(
+        self,
+        post: Post,
+        report: bytes = b"",
+        *,
+        deadline: float,
+        taken: Callable[[], None] = do_nothing,
+        channel: str = "",
+    ) -> tuple[str, ...]:
+        """Send *post* and its replies as one mail, whoever is subscribed. Raises MailError."""
+        del report, deadline, channel
+        self._publish(post.main, *post.replies)
+        taken()
+        return ()
+
+    def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
+        """
+        Send a warning, which then counts as delivered. Raises MailError.
+
+        It is not sent unless the topic has a confirmed subscription of the protocol email at this moment:
+        AWS drops the mail of one that waits for its confirmation.
+        """
+        del deadline, where
+        if not self._is_read():
+            subscribe = f"aws sns subscribe --topic-arn {quote_shell(self.topic)} --protocol email"
+            raise MailError(
+                f"nobody has confirmed a mail subscription of {self.topic}: confirm AWS's mail, or "
+                f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM"
+            )
+        self._publish(message)
+        return NO_MESSAGE
+
+    def _is_read(self) -> bool:
+        """Return whether a person confirmed to get the topic's mails, by all pages of its subscriptions."""
+        try:
+            pages = self.connect().get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.topic)
+            return any(
+                subscription["Protocol"] == "email"
+                and subscription["SubscriptionArn"].startswith(CONFIRMED_ARN)
+                for page in pages
+                for subscription in page["Subscriptions"]
+            )
+        except Exception as error:
+            raise MailError(f"who gets the mails of {self.topic} is unknown: {error_text(error)}") from error
+
+    def _publish(self, *messages: Message) -> None:
+        first, *replies = messages
+        parts = [*mail_paragraphs(first)]
+        for reply in replies:
+            parts += [f"{reply.text}:", *mail_paragraphs(reply)]
+        try:
+            self.connect().publish(
+                TopicArn=self.topic, Subject=mail_subject(first), Message=_cut("\n\n".join(parts)) + LAST_LINE
+            )
+        except Exception as error:
+            raise MailError(f"SNS did not take the mail to {self.topic}: {error_text(error)}") from error
+
+
+def mail_subject(message: Message) -> str:
+    """Return the headline of *message* as a subject that SNS takes."""
+    title = next(mail_paragraphs(message), message.text)
+    plain = f"ML Janitor: {title}".encode("ascii", "replace").decode()
+    return shorten(plain, LONGEST_SUBJECT, placeholder=" ...")
+
+
+def mail_paragraphs(message: Message) -> Iterator[str]:
+    """Yield the paragraphs of *message* as plain text, without its buttons."""
+    for block in message.blocks:
+        yield from map(plain_text, _texts(block))
+
+
+def plain_text(mrkdwn: str) -> str:
+    """
+    Return *mrkdwn* that the janitor wrote, as plain text: code spans stay, bold and escapes go.
+
+    Text from AWS never contains a star outside a code span (`ml_janitor.report.mrkdwn.prose`).
+    """
+    parts = _LAST_COMMAND.sub(r":\n\n    `\1`\n", mrkdwn).split("`")
+    parts[::2] = [part.replace("*", "") for part in parts[::2]]
+    return unescape_mrkdwn("".join(parts)).strip("\n")
+
+
+def _texts(block: Block) -> Iterator[str]:
+    if isinstance(text := block.get("text"), dict):
+        yield str(text["text"])
+    yield from (str(element["text"]) for element in block.get("elements", ()) if element["type"] == "mrkdwn")
+
+
+def _cut(body: str) -> str:
+    encoded = body.encode()
+    if len(encoded) <= LARGEST_MAIL:
+        return body
+    return encoded[:LARGEST_MAIL].decode(errors="ignore") + CUT_MAIL

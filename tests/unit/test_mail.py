@@ -1,0 +1,147 @@
+"""Mails: a message of Slack as plain text, a subject that SNS takes, and who confirmed to get it. Law 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from ml_janitor.ledger.findings import NO_MESSAGE
+from ml_janitor.report.mrkdwn import (
+    Message,
+    Post,
+    button_row,
+    code_span,
+    context_block,
+    header_block,
+    make_button,
+    prose,
+    section_block,
+)
+from ml_janitor.slack.mail import LARGEST_MAIL, LAST_LINE, MailError, TopicMail, mail_subject
+from tables import cases
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:ml-costs"
+
+
+class Topic:
+    """SNS with *pages* of subscriptions, each a protocol and the state of its ARN; *broken* is its error."""
+
+    def __init__(self, *pages: Sequence[tuple[str, str]], broken: str = "") -> None:
+        self.pages, self.broken, self.mails = pages, broken, list[Mapping[str, str]]()
+
+    def get_paginator(self, operation: str) -> Topic:
+        if self.broken == operation:
+            raise OSError("denied")
+        return self
+
+    def paginate(self, **asked: str) -> list[dict[str, Any]]:
+        assert asked == {"TopicArn": TOPIC}
+        return [
+            {"Subscriptions": [{"Protocol": protocol, "SubscriptionArn": arn} for protocol, arn in page]}
+            for page in self.pages
+        ]
+
+    def publish(self, **mail: str) -> None:
+        if self.broken == "publish":
+            raise OSError("denied")
+        self.mails.append(mail)
+
+
+def message(*texts: str, title: str = "2 idle endpoints: $12 a month") -> Message:
+    return Message(text="t", blocks=(header_block(title), *map(section_block, texts)))
+
+
+CONFIRMED, PENDING = f"{TOPIC}:1", "PendingConfirmation"
+
+
+@cases(
+    "pages, read",
+    ((), False),
+    (([],), False),
+    (([("email", PENDING)],), False),
+    (([("email", "Deleted")],), False),
+    (([("sqs", CONFIRMED), ("https", CONFIRMED), ("email-json", CONFIRMED), ("sms", CONFIRMED)],), False),
+    (([("email", PENDING), ("email", CONFIRMED)],), True),
+    (([("sqs", CONFIRMED)], [("email", CONFIRMED)]), True),
+)
+def test_a_warning_needs_a_confirmed_address_at_that_moment(
+    pages: Sequence[Sequence[tuple[str, str]]], *, read: bool
+) -> None:
+    topic = Topic(*pages)
+    mail = TopicMail(TOPIC, lambda: topic)
+    if read:
+        assert mail.post(message("warned"), deadline=0) == NO_MESSAGE
+    else:
+        with pytest.raises(MailError, match=rf"aws sns subscribe --topic-arn {TOPIC} --protocol email"):
+            mail.post(message("warned"), deadline=0)
+    assert len(topic.mails) == read
+    mail.deliver(Post(main=message("digest")), deadline=0)
+    assert len(topic.mails) == read + 1, "the digest is for other subscribers too"
+
+
+@pytest.mark.parametrize("broken", ["list_subscriptions_by_topic", "publish"])
+def test_a_topic_that_fails_takes_nothing(broken: str) -> None:
+    topic = Topic([("email", CONFIRMED)], broken=broken)
+    with pytest.raises(MailError, match=f"{TOPIC}.*denied"):
+        TopicMail(TOPIC, lambda: topic).post(message("warned"), deadline=0)
+    taken = list[str]()
+    if broken == "publish":
+        with pytest.raises(MailError):
+            TopicMail(TOPIC, lambda: topic).deliver(
+                Post(main=message("x")), deadline=0, taken=lambda: taken.append("x")
+            )
+    assert (topic.mails, taken) == ([], [])
+
+
+def test_a_mail_is_plain_text_with_a_command_to_copy() -> None:
+    name = "a*b`c_<d>&e"
+    topic = Topic()
+    command = "janitor keep 'arn:x/a&b' --reason why"
+    main = Message(
+        text="t",
+        blocks=(
+            header_block("2 idle endpoints: $12 a month"),
+            section_block(
+                f"*Bold* {code_span(name)}: {prose('why *not* <x> & `y`')}\nTo keep it: tag it, or run "
+                f"{code_span(command)}."
+            ),
+            button_row([make_button("Keep", "janitor:keep", "v")]),
+            context_block(f"{code_span('janitor keep ARN')} keeps on."),
+        ),
+    )
+    TopicMail(TOPIC, lambda: topic).deliver(
+        Post(main=main, replies=(Message(text="Everything", blocks=(section_block("*All:*"),)),)), deadline=0
+    )
+    (mail,) = topic.mails
+    assert (mail["TopicArn"], mail["Subject"]) == (TOPIC, "ML Janitor: 2 idle endpoints: $12 a month")
+    assert mail["Message"] == (
+        "2 idle endpoints: $12 a month\n\n"
+        "Bold a*b'c_<d>&e: why \u2217not\u2217 <x> & 'y'\nTo keep it: tag it, or run:\n\n"
+        f"    {command}\n\n"
+        "janitor keep ARN keeps on.\n\n"
+        "Everything:\n\nAll:" + LAST_LINE
+    )
+
+
+@cases(
+    "title, subject",
+    ("short", "ML Janitor: short"),
+    ("caf\u00e9\n\tCNY 12", "ML Janitor: caf? CNY 12"),
+    ("word " * 40, "ML Janitor:" + " word" * 16 + " ..."),
+    ("x" * 148, "ML Janitor: ..."),
+)
+def test_a_subject_is_a_short_line_of_ascii(title: str, subject: str) -> None:
+    found = mail_subject(message(title=title))
+    assert found == subject
+    assert len(found) < 100
+
+
+def test_a_mail_is_cut_below_the_limit_of_sns() -> None:
+    topic = Topic()
+    page = Message(text="p", blocks=tuple(section_block("\u20ac" * 2900) for _ in range(45)))
+    TopicMail(TOPIC, lambda: topic).deliver(Post(main=page, replies=(page,) * 4), deadline=0)
+    (mail,) = topic.mails
+    assert LARGEST_MAIL < len(mail["Message"].encode()) < 256 * 1024
+    assert mail["Message"].endswith("\u20ac\n\nThe rest does not fit into a mail." + LAST_LINE)
