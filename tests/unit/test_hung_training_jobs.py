@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import NewestObject
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -24,13 +27,21 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    finding_id,
 )
 from ml_janitor.detectors.hung_training_jobs import reading
 from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, LoadSpan, RunningJob
 from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob
-from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.hung_training_jobs.rule import (
+    HungTrainingJobs,
+    _exists,
+    _without_secrets,
+    restart_request,
+)
+from ml_janitor.engine.detector import CannotActError
 from narrowing import not_none, of_type
+from scripted import Refusal, Script, Torn
 from tables import cases
 from verdicts import word
 
@@ -348,6 +359,7 @@ def test_a_job_without_known_hosts_is_likely_at_most() -> None:
     (with_signs(hung(), rhythm=Absent()), "last log event", "none", None),
     (with_signs(hung(), rhythm=REFUSED), "last log event", None, REFUSED.error),
     (hung(pause=Absent()), "longest pause before", "not known, too many events to read", None),
+    (hung(pause=LogNotRead()), "longest pause before", "not known", None),
     (hung(pause=REFUSED), "longest pause before", None, REFUSED.error),
     (hung(), "newest object", "none in its S3 folders", None),
     (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
@@ -531,3 +543,89 @@ def test_the_steps_stand_in_order() -> None:
         "nothing was written to its S3 folders either",
         "no host's load varies",
     )
+
+
+# --- stopping, and submitting again -------------------------------------------------------------------
+
+RECORD: dict[str, Any] = {"what": "job", "keep_alive": 0, "checkpoint": None}
+GONE = Refusal("ValidationException", "Requested resource not found.")
+DESCRIBE, UPDATE = "sagemaker:DescribeTrainingJob", "sagemaker:UpdateTrainingJob"
+
+
+def described(status: str, pool: str = "", **more: Any) -> Torn:
+    kept = {"WarmPoolStatus": {"Status": pool}} if pool else {}
+    return Torn({"TrainingJobStatus": status, "CreationTime": TARGET.created, **kept, **more})
+
+
+@cases(
+    "found, what, said",
+    (GONE, "job", None),
+    (described("InProgress"), "job", None),
+    (described("Stopping"), "job", None),
+    (described("Stopped"), "job", None),
+    (described("Completed"), "job", "it ended by itself: Completed"),
+    (described("Completed", CreationTime=NOW), "job", None),  # another job of the name
+    (described("Completed"), "warm pool", None),
+)
+def test_a_job_that_ended_by_itself_was_not_stopped(found: Any, what: str, said: str | None) -> None:
+    aws = Script({DESCRIBE: found}).aws()
+
+    assert HungTrainingJobs().ended_otherwise(aws, TARGET, RECORD | {"what": what}) == said
+
+
+def test_what_is_submitted_again_has_a_name_of_its_own() -> None:
+    new = f"{NAME}-r{finding_id('hung-training-jobs', TARGET.key)[:6]}"
+
+    assert HungTrainingJobs().reverted_arn(TARGET, RECORD) == TARGET.arn.replace(NAME, new)
+    assert HungTrainingJobs().revert_effect(TARGET, RECORD) == (
+        f"{NAME} is submitted again as {new}, from the beginning: it keeps no checkpoints; it costs again"
+    )
+
+
+def test_only_a_job_that_is_no_older_was_submitted_again() -> None:
+    def exists(created: datetime) -> bool:
+        return _exists(Script({DESCRIBE: described("InProgress", CreationTime=created)}).aws(), TARGET, "new")
+
+    assert exists(not_none(TARGET.created))
+    with pytest.raises(CannotActError, match="an older job has the name new"):
+        exists(not_none(TARGET.created) - SECOND)
+
+
+def test_a_request_has_no_selection_of_aws() -> None:
+    chosen = {"InstanceCount": 2, "SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 1}
+
+    request = restart_request(Script({}).aws(), TRAINING_JOB, {"ResourceConfig": chosen})
+
+    assert request == {"ResourceConfig": {"InstanceCount": 2}}
+
+
+@cases("value, secret", ("abcd", True), ("abc", False))
+def test_an_error_that_quotes_what_a_job_was_given_is_not_shown(value: str, *, secret: bool) -> None:
+    error = ClientError({"Error": {"Code": "ValidationException", "Message": f"bad {value}"}}, "Create")
+
+    found = _without_secrets(error, {"Environment": {"KEY": value}})
+
+    assert (isinstance(found, CannotActError), value in str(found)) == (secret, not secret)
+
+
+@cases("left, done", ("Terminated", True), ("Available", False))
+def test_a_pool_whose_end_is_refused_has_ended_if_it_is_gone(left: str, *, done: bool) -> None:
+    """With a lost answer, the retry is refused."""
+    script = Script({UPDATE: Refusal("ValidationException", "no pool")})
+    script.answers[DESCRIBE] = lambda _: described("Stopped", left if script.asked(UPDATE) else "Available")
+    steps: Any = SimpleNamespace(do=lambda _, call: call())
+
+    def end() -> None:
+        HungTrainingJobs().act(script.aws().armed(), TARGET, RECORD | {"what": "warm pool"}, steps)
+
+    if done:
+        end()
+    else:
+        with pytest.raises(ClientError):
+            end()
+    assert [asked["ResourceConfig"] for asked in script.asked(UPDATE)] == [{"KeepAlivePeriodInSeconds": 0}]
+
+
+def test_nothing_is_recorded_of_a_job_that_is_gone() -> None:
+    with pytest.raises(CannotActError, match="it is gone"):
+        HungTrainingJobs().prepare(Script({DESCRIBE: GONE}).aws(), hung(), {})
