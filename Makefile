@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak bill-soak mutants mutate mutate-parts check check-style check-names check-prose check-types check-docs check-workflows format docs
-.PHONY: pictures prices night kit kit-test kit-soak kit-bench
+.PHONY: pictures site prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures names cost scale init synth deploy diff destroy lock dist clean
 
 help: ## List the targets
@@ -127,6 +127,7 @@ check-types: dev
 
 check-docs: dev
 	$(NODE_ENV) $(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/website.py
 
 check-workflows: dev
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/actionlint .github/workflows/*.yml
@@ -140,6 +141,16 @@ docs: dev ## Write the generated parts of README and docs again
 
 pictures: dev node_modules/.package-lock.json ## Make the pictures of README again, from the demo account
 	$(BIN)/janitor sandbox -- $(BIN)/python docs/pictures.py
+
+# The generator has an environment of its own: nothing else needs it.
+.build/site-env/.made: .venv/.bootstrap requirements/site.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .build/site-env
+	$(BIN)/uv pip install --quiet --python .build/site-env/bin/python --require-hashes -r requirements/site.txt
+	@touch $@
+
+site: .build/site-env/.made ## Build the documentation as a site with search, .build/site/html; a broken link fails
+	$(BIN)/python docs/website.py
+	.build/site-env/bin/zensical build --strict -f .build/site/mkdocs.yml
 
 prices: dev ## Write the dated table of prices again, from the Price List API or FILE=index.json
 	$(BIN)/python docs/price_table.py $(FILE)
@@ -193,6 +204,7 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
 	$(LOCK) pyproject.toml --group cdk --python-version 3.12 -c requirements/audit.txt -o requirements/cdk.txt
 	$(LOCK) pyproject.toml --extra sandbox --extra mcp --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
+	echo zensical==0.0.60 | $(LOCK) - --python-version 3.12 -o requirements/site.txt
 	echo c7n==0.9.53 | $(LOCK) - --python-version 3.12 -o requirements/custodian.txt
 	mkdir -p .build && echo torch >.build/excluded.txt
 	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt

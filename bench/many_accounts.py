@@ -113,8 +113,8 @@ class Night:
         children = runs * ACCOUNTS
         used["lambda-requests"], used["scheduler"] = children + 2 * runs, runs
         usd = Counter({name: PRICES[name].of(amount) for name, amount in used.items()})
-        several = self.shared_by > 1
-        of_run, of_child = count_transitions(define_state_machine("", at_once=1), several=several)
+        in_parts = group_of(settings(), self.name).in_parts
+        of_run, of_child = count_transitions(define_state_machine("", at_once=1), in_parts=in_parts)
         usd["transitions"] = STATES.of(children * of_child + runs * (1 + of_run))
         return usd
 

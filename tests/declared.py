@@ -445,7 +445,8 @@ class Declared:
             yield Permission(
                 "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
             )
-        if function.name == ADVISERS and not self.settings.organization.used:  # the next part
+        going_on = {ADVISERS, *(detector.name for detector in self.settings.enabled() if detector.resumes)}
+        if function.name in going_on and not self.settings.organization.used:  # the next part
             yield Permission("lambda:InvokeFunction", function.arn)
         for invoked in self._invoked(function):
             yield Permission("lambda:InvokeFunction", invoked)

@@ -48,9 +48,10 @@ def sweep(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Run the detector that JANITOR_DETECTOR names, once per event however often it is delivered.
 
-    Raises InvalidInputError for an invalid event, and InProgressError and LeaseTakenError for an event that
-    came while another was at work. Raises RunFailedError at the end, after everything possible was done.
-    Lambda tries each of them again.
+    Regions for which Lambda's time is too short are the next part, as in `advisers`, if the detector keeps
+    what it reads. Raises InvalidInputError for an invalid event, and InProgressError and LeaseTakenError for
+    an event that came while another was at work. Raises RunFailedError at the end, after everything possible
+    was done. Lambda tries each of them again.
     """
     from ml_janitor.config import events
     from ml_janitor.config.values import InvalidInputError
@@ -85,10 +86,9 @@ def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     def hand_over(rest: Sequence[str]) -> None:
         if asked.part == events.MOST_PARTS:
             raise RunFailedError(f"it did not begin within {events.MOST_PARTS} parts of the run")
+        following = start_next_part(asked, own, rest)
         if returns_rest:
             return
-        following = asked.next_part(rest, started=real_time())
-        own.hand_over(context.invoked_function_arn, following)
         for name in rest:  # a retry of this part leaves them to the next one
             do_event_once(
                 own, name, asked.identity(context.aws_request_id), lambda: {"part": following["part"]}
@@ -101,18 +101,32 @@ def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
         logger=structured_logger(),
     )
     done = run.run([*by_name], returns_rest=returns_rest)
-    return {**done, "part": asked.part + bool(done["rest"])}
+    return {**done, "regions": list(asked.regions), "part": asked.part + bool(done["rest"])}
 
 
 def sweep_once(asked: SweepEvent, own: Invocation) -> dict[str, Any]:
     """Return the answer of the sweep that *asked* describes, done once for each event."""
-    identity = asked.identity(own.context.aws_request_id)
-    return do_event_once(
-        own,
-        own.detector.name,
-        identity,
-        lambda: sweep_answer(run_sweep_event(asked, own, holder=identity)),
-    )
+    identity, name = asked.identity(own.context.aws_request_id), own.detector.name
+
+    def answer() -> dict[str, Any]:
+        done = run_sweep_event(asked, own, holder=identity)
+        if not done.unfinished:
+            return sweep_answer(done)
+        following = start_next_part(asked, own, [name], done.unfinished)
+        rest = {"rest": [name], "regions": list(done.unfinished), "part": following["part"]}
+        return {**sweep_answer(done), **rest}
+
+    return do_event_once(own, name, identity, answer)
+
+
+def start_next_part(
+    asked: SweepEvent, own: Invocation, rest: Sequence[str], regions: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the event of the next part, and have it run, unless a state machine does that."""
+    following = asked.next_part(rest, started=real_time(), regions=regions)
+    if not own.settings.organization.used:
+        own.hand_over(own.context.invoked_function_arn, following)
+    return following
 
 
 def accounts(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
@@ -290,6 +304,7 @@ def make_invocation(context: FunctionContext) -> Invocation:
 def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> SweepRunResult:
     """Run the sweep that *asked* describes."""
     from ml_janitor import deployment
+    from ml_janitor.config.events import MOST_PARTS
     from ml_janitor.config.member_roles import assumed_role_name, reading_role_name
     from ml_janitor.ledger.limits import LEASE_PAUSE
     from ml_janitor.scheduled.sweep_run import SweepRunner
@@ -315,6 +330,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
         warner=deployment.make_warner(own),
         follow=deployment.make_message_updates(own),
         dry=dry,
+        goes_on=detector.resumes and asked.part < MOST_PARTS,
         emit=deployment.make_event_bus(own, structured_logger()),
     )
     reads = dry or asked.resource is not None

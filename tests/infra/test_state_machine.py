@@ -56,6 +56,8 @@ def test_schedules_of_detectors_start_it_and_no_others(stack: Synthesised, deplo
         given = json.loads(target["Input"])
         assert given.pop("time") == "<aws.scheduler.scheduled-time>"
         if target["Arn"] == machine:
+            kept = {"idle-endpoints", "duplicate-artifacts"} >= set(given["detectors"])
+            assert given.pop("resumes", False) is kept, "what it reads shortens the next part"
             assert set(given) == {"detectors", "function"}
             started.setdefault(given["function"], []).extend(given["detectors"])
         else:
@@ -163,14 +165,14 @@ def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: D
 
 def test_the_price_of_transitions_is_that_of_the_definition() -> None:
     made = deepcopy(define_state_machine("accounts", at_once=20))
-    assert [count_transitions(made, several=several) for several in (False, True)] == [(4, 2), (4, 3)]
+    assert [count_transitions(made, in_parts=in_parts) for in_parts in (False, True)] == [(4, 2), (4, 3)]
     made["States"]["EachAccount"]["ItemProcessor"]["States"]["Another"] = {"Type": "Pass"}
-    assert count_transitions(made, several=False) == (4, 3)
+    assert count_transitions(made, in_parts=False) == (4, 3)
 
     one: dict[str, Any] = {
         "detectors": {each.name: {"enabled": False} for each in Settings.parse({}).registry}
     }
-    one["detectors"]["idle-endpoints"] = {"enabled": True, "schedule": "rate(1 hour)"}
+    one["detectors"]["idle-notebooks"] = {"enabled": True, "schedule": "rate(1 hour)"}
     price = Decimal("0.025") / 1000
     hourly = transitions_price(Settings.parse({**one, "organization": TABLE}))
     assert f"start 720 runs, which costs up to ${720 * (4 + 100 * 2) * price:.2f}, for every 100" in hourly

@@ -248,18 +248,39 @@ class Hurried(Context):
         return 119_000 if "sagemaker:ListEndpoints" in self._box.calls() else 900_000
 
 
-@pytest.mark.usefixtures("deployed")
-def test_a_run_short_of_time_ends_as_an_error_with_its_reads(box: Control, session: boto3.Session) -> None:
+@pytest.fixture
+def handed(deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that functions were handed."""
+    del deployed
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(Invocation, "hand_over", lambda _, __, event: found.append(event))
+    return found
+
+
+def test_a_run_short_of_time_goes_on_in_a_next_part(
+    box: Control, session: boto3.Session, handed: list[dict[str, Any]]
+) -> None:
+    """What it read is unknown and acted on by nobody; the twelfth part is an error like any other."""
     idle_endpoints(session, box, "a", "b")
 
-    with pytest.raises(RunFailedError, match="idle-endpoints in us-east-1 is not complete: it ran out of"):
-        handlers.sweep(event("scheduled"), Hurried(box))
+    answer = handlers.sweep(event("scheduled"), Hurried(box))
 
     (kept,) = (json.loads(text) for key, text in reports(session).items() if key.endswith(".json"))
     assert kept["sweeps"][0]["looked_at"] == 2
     assert {one["unknown"] for one in kept["results"]} == {True}
     assert "ran out of time" in items(session)["sweep"][0]["error"]
     assert "cloudwatch:GetMetricData" not in box.calls()
+    part = {"regions": [REGION], "part": 2}
+    assert answer["rest"] == ["idle-endpoints"]
+    assert {name: answer[name] for name in part} == part
+    assert handlers.sweep(event("scheduled"), Context()) == answer, "a retry leaves it to the next part"
+    (following,) = handed
+    asked = event("scheduled") | part | {"detectors": ["idle-endpoints"]}
+    assert following == {**asked, "started": following["started"]}
+    with pytest.raises(RunFailedError, match="idle-endpoints in us-east-1 is not complete: it ran out of"):
+        handlers.sweep({**following, "part": 12}, Hurried(box))
+    done = handlers.sweep(following, Context())
+    assert ("rest" in done, done["sweeps"][0]["found"], len(handed)) == (False, 2, 1)
 
 
 class Late(Context):
@@ -271,8 +292,8 @@ class Late(Context):
         return self.left
 
 
-def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
-    deployed: SlackControl,
+def test_a_listing_that_ran_out_of_time_goes_on_in_the_next_part(
+    handed: list[dict[str, Any]],
     box: Control,
     session: boto3.Session,
     tmp_path: Path,
@@ -294,22 +315,19 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
         return put(*given)
 
     monkeypatch.setattr(artifacts.BucketIndex, "put", last)
-    with pytest.raises(
-        RunFailedError, match="second could not be read in time: 0 objects were listed, and the"
-    ):
-        handlers.sweep(event("scheduled"), late)
+    handlers.sweep(event("scheduled"), late)
+    assert "second could not be read in time: 0 objects" in items(session)["sweep"][0]["error"]
     assert items(session)["sweep"][0]["looked_at"] == 0
     monkeypatch.setattr(artifacts.BucketIndex, "put", put)
     box.clear_calls()
 
-    answer = handlers.sweep(event("scheduled"), Context())
+    answer = handlers.sweep(handed[0], Context())
 
     assert box.calls()["s3:ListObjectsV2"] == 1
     assert answer["sweeps"][0]["looked_at"] == 4
     assert answer["sweeps"][0]["unknown"] == 0
     (file,) = items(session)["file"]
     assert (file["pk"], file["key"]) == (f"file#duplicate-artifacts#{ACCOUNT}/{REGION}", "")
-    assert deployed.messages()
 
 
 # --- what never comes out --------------------------------------------------------------------------
@@ -434,12 +452,9 @@ def test_advisers_keep_a_record_each_and_a_retry_runs_those_that_have_none(
 
 
 def test_what_had_no_time_is_the_next_part_of_the_same_run(
-    deployed: SlackControl, session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+    handed: list[dict[str, Any]],
 ) -> None:
     """A retry of the first part leaves it to the next one; the twelfth part is the last."""
-    del deployed, session
-    handed: list[dict[str, Any]] = []
-    monkeypatch.setattr(Invocation, "hand_over", lambda _, __, event: handed.append(event))
     asked = {"time": "2026-10-06T03:00:00Z", "detectors": ["spot-training", "generous-warm-pools"]}
     for _ in range(2):
         answer = handlers.advisers(asked, Context(milliseconds=200_000))

@@ -515,6 +515,7 @@ class _Plan:
             allowed=allowed,
             environment=environment,
             memory=1024,
+            continues=detector.resumes and not self._in_organization,
             role_name=sweep_role_name(detector.name) if self._in_organization else None,
         )
 
@@ -662,7 +663,13 @@ class _Plan:
             self._schedule(f"{path}/{group.id}", function, group.schedule, **named)
             return
         self._started.append(allow_actions(["states:StartExecution"], machine))
-        given = {"detectors": list(group.detectors), "function": function.arn, "time": SCHEDULED_TIME}
+        given: dict[str, Any] = {
+            "detectors": list(group.detectors),
+            "function": function.arn,
+            "time": SCHEDULED_TIME,
+        }
+        if group.resumes:
+            given["resumes"] = True
         self._add_schedule(f"{path}/{group.id}", group.schedule, machine, given)
 
     def _add_schedule(self, path: str, schedule: str, target: str, event: Mapping[str, Any]) -> None:

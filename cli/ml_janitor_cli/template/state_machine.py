@@ -120,7 +120,7 @@ each time a step of your workflow is executed", retries too.
 PRICED_PERIOD = timedelta(days=30)
 
 IN_PARTS, NEXT_PART = "EachAccountInParts", "NextPart"
-"""The map of runs with several detectors, and its state between two parts, which is in no estimate."""
+"""The map of runs that go on in parts, and its state between two parts, which is in no estimate."""
 
 MAP_LABEL = "Accounts"
 """Label of the executions of single accounts, in their ARNs and in CloudWatch's metrics of them."""
@@ -160,6 +160,8 @@ def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefiniti
     """
     Define a run for {"detectors", "function", "time"}, around the function with the ARN *accounts*.
 
+    A run of several detectors, or of one that "resumes", goes on in parts.
+
     A failure in one account ends in that account's own execution, and Close finds the accounts without a
     result: also where the map itself failed, or was given up. Where List fails, nothing is looked at. No
     state has more in it than a few numbers for each account: a state takes 256 KiB (developer guide,
@@ -178,7 +180,10 @@ def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefiniti
             },
             "OneOrSeveral": {
                 "Type": "Choice",
-                "Choices": [{"Variable": "$.detectors[1]", "IsPresent": True, "Next": IN_PARTS}],
+                "Choices": [
+                    {"Variable": variable, "IsPresent": True, "Next": IN_PARTS}
+                    for variable in ("$.detectors[1]", "$.resumes")
+                ],
                 "Default": "EachAccount",
             },
             "EachAccount": _map(at_once, MAP_LABEL, _ONE_DETECTOR),
@@ -281,7 +286,8 @@ _SEVERAL_DETECTORS: StateMachineDefinition = {
     NEXT_PART: {
         "Type": "Pass",
         "Parameters": {
-            **{f"{name}.$": f"$.{name}" for name in ("function", "time", "account", "regions")},
+            **{f"{name}.$": f"$.{name}" for name in ("function", "time", "account")},
+            "regions.$": "$.answer.Payload.regions",
             "detectors.$": "$.answer.Payload.rest",
             "part.$": "$.answer.Payload.part",
         },
@@ -289,17 +295,17 @@ _SEVERAL_DETECTORS: StateMachineDefinition = {
     },
     "Done": {"Type": "Pass", "Result": 0, "End": True},
 }
-"""States of an account with several detectors: the rest, which had no time, is the next part."""
+"""States of an account whose run goes on: the rest, which had no time, is the next part."""
 
 
-def count_transitions(of: StateMachineDefinition, *, several: bool) -> tuple[int, int]:
+def count_transitions(of: StateMachineDefinition, *, in_parts: bool) -> tuple[int, int]:
     """
-    Count the transitions of a run itself, and those that each account adds, for one detector or *several*.
+    Count the transitions of a run itself, and those that each account adds, for a run *in_parts* or not.
 
     Without retries and next parts no run makes more, and an account that answers makes one less.
     """
     maps = {name: state for name, state in of["States"].items() if state["Type"] == "Map"}
-    entered = maps[IN_PARTS if several else "EachAccount"]["ItemProcessor"]["States"]
+    entered = maps[IN_PARTS if in_parts else "EachAccount"]["ItemProcessor"]["States"]
     return len(of["States"]) - len(maps) + 1, len(entered.keys() - {NEXT_PART})
 
 
@@ -310,11 +316,11 @@ def transitions_price(settings: Settings) -> str:
     found = len(dict.fromkeys(section.accounts)) or 100
     runs, dollars = 0.0, Decimal(0)
     for group in schedule_groups(settings):
-        of_run, of_account = count_transitions(definition, several=len(group.detectors) > 1)
+        of_run, of_account = count_transitions(definition, in_parts=group.in_parts)
         nights = PRICED_PERIOD / schedules.schedule_period(group.schedule)
         runs += nights
         dollars += Decimal(str(round(nights, 3))) * (of_run + found * of_account) * TRANSITION_USD
-    of_run, of_account = count_transitions(definition, several=False)
+    of_run, of_account = count_transitions(definition, in_parts=False)
     basis = "" if section.accounts else ", for every 100 accounts"
     held = (
         f" A run looks at about {accounts_in_time(settings)} large accounts in an hour: at_once "

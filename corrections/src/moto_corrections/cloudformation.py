@@ -622,7 +622,7 @@ def describe_change_set(call: Call) -> dict[str, Any]:
 
 @serves(SERVICE, "DeleteChangeSet")
 def delete_change_set(call: Call) -> None:
-    """Forget a change set; one that there is not is no error (API reference)."""
+    """Forget a change set; a missing change set is not an error (API reference)."""
     try:
         found = _change_set(call)
     except AwsError as missing:
@@ -683,7 +683,7 @@ def update_stack(call: Call) -> dict[str, Any]:
 
 @serves(SERVICE, "DeleteStack")
 def delete_stack(call: Call) -> None:
-    """Delete a stack; one that there is not is no error (API reference)."""
+    """Delete a stack; a missing stack is not an error (API reference)."""
     try:
         stack = _stack_of(call)
     except AwsError:
@@ -733,9 +733,10 @@ def _described(made: Made) -> dict[str, Any]:
 
 
 def seed(account: str, region: str, name: str, resources: Collection[Mapping[str, str]]) -> None:
-    """Say that a stack is there: {"logical", "physical", "type"} of each resource."""
-    stack = _new_stack(account, region, name, "CREATE_COMPLETE")
-    backend(SERVICE, account, region).stacks[stack.stack_id] = stack
+    """Say that a stack is there, of resources with the members "logical", "physical" and "type"."""
+    stack, store = _new_stack(account, region, name, "CREATE_COMPLETE"), backend(SERVICE, account, region)
+    others = {id_: other for id_, other in store.stacks.items() if other.name != name}
+    store.stacks = {**others, stack.stack_id: stack}
     for resource in resources:
         made = Made(resource["logical"], {"Type": resource["type"]}, Physical(resource["physical"]))
         stack.resource_map._parsed_resources[made.logical_resource_id] = made

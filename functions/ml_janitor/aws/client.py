@@ -360,9 +360,11 @@ def open_regions(
     prices = Prices(lambda: asking.pricing)
     accounts = [within(session, region, prices) for region in regions]
     asking = within(prices_from, PRICING_REGION, prices) if prices_from else accounts[0]
-    yield accounts
-    if kept is not None:
-        kept.save()
+    try:
+        yield accounts
+    finally:  # what an incomplete run has read shortens the next one
+        if kept is not None:
+            kept.save()
 
 
 # --- the accounts of an organization --------------------------------------------------------------

@@ -140,9 +140,13 @@ class SweepEvent(ScheduledEvent):
             return request
         return self.model_dump_json(exclude_defaults=True, exclude={"started", "detectors"})
 
-    def next_part(self, detectors: Sequence[str], *, started: datetime) -> dict[str, Any]:
-        """Return the event of the next part of the run, for *detectors*, started anew."""
+    def next_part(
+        self, detectors: Sequence[str], *, started: datetime, regions: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Return the event of the next part of the run, for *detectors* in *regions*, started anew."""
         following = {"detectors": tuple(detectors), "part": self.part + 1}
+        if regions:
+            following["regions"] = tuple(regions)
         if self.time is not None:
             following["started"] = started
         return self.model_copy(update=following).model_dump(mode="json", exclude_defaults=True)

@@ -53,11 +53,21 @@ def list_advisers(settings: Settings) -> list[Detector[Any]]:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleGroup:
-    """The detectors that the *function* runs on one *schedule*, in their order."""
+    """
+    The detectors that the *function* runs on one *schedule*, in their order.
+
+    A run of several, or of one that *resumes*, goes on in parts.
+    """
 
     function: str
     schedule: str
     detectors: tuple[str, ...]
+    resumes: bool = False
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether its run may go on in parts."""
+        return self.resumes or len(self.detectors) > 1
 
     @property
     def id(self) -> str:
@@ -73,7 +83,8 @@ def schedule_groups(settings: Settings) -> Iterator[ScheduleGroup]:
     """Yield a group for each function of its own, then one for each schedule of the advisers."""
     for detector in settings.enabled():
         if has_own_function(settings, detector.name):
-            yield ScheduleGroup(detector.name, settings.schedule(type(detector)), (detector.name,))
+            schedule, only = settings.schedule(type(detector)), (detector.name,)
+            yield ScheduleGroup(detector.name, schedule, only, detector.resumes)
     by_schedule: dict[str, list[str]] = {}
     for detector in list_advisers(settings):
         by_schedule.setdefault(settings.schedule(type(detector)), []).append(detector.name)

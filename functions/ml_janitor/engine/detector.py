@@ -189,6 +189,11 @@ class Detector[C: Candidate](ABC):
     """It describes endpoints in bulk, and keeps the descriptions from run to run (`Aws.kept`)."""
 
     @property
+    def resumes(self) -> bool:
+        """Whether another part of a run, which reads what the part before kept, comes further."""
+        return self.keeps_files or self.keeps_descriptions
+
+    @property
     def reads(self) -> tuple[Grant, ...]:
         """Return the permissions to read: a constant, unless tunables narrow it."""
         return ()

@@ -51,12 +51,17 @@ class FindingTeller(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRunResult:
-    """The result of a run: its report, the report's place, and the number of new findings."""
+    """
+    The result of a run: its report, the report's place, and the number of new findings.
+
+    *unfinished* are the regions for which time ran out, if another part of the run takes them up.
+    """
 
     report: Report
     where: str
     new: int
     note: str
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,8 @@ class SweepRunner(CleanupParts):
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease. *patience* is the time that
     the run may take, *sleep* spends some, and *pause* waits while another run sweeps. Without
-    *tell* the run tells nobody, and nothing counts as announced. *emit* sends events.
+    *tell* the run tells nobody, and nothing counts as announced. *emit* sends events. If it *goes_on*,
+    another part takes up the regions for which its time runs out, so that they are no failure.
     """
 
     leases: Leases
@@ -78,6 +84,7 @@ class SweepRunner(CleanupParts):
     patience: timedelta
     sleep: Callable[[float], None]
     pause: Callable[[], None] | None = None
+    goes_on: bool = False
     emit: EmitEvents = lambda _: None
 
     def sweep(
@@ -135,7 +142,11 @@ class SweepRunner(CleanupParts):
         telemetry.measure_acts(report.sweeps)
         failures.check(where)
         new = sum(known_sweep.recorded.first_seen(now) for known_sweep in known)
-        return SweepRunResult(report=report, where=where, new=new, note=note)
+        unfinished = tuple(swept.aws.region for swept in known if self._left_to_next_part(swept.aws))
+        return SweepRunResult(report=report, where=where, new=new, note=note, unfinished=unfinished)
+
+    def _left_to_next_part(self, aws: Aws) -> bool:
+        return self.goes_on and aws.ran_out
 
     def not_entered(
         self, detector: Detector[Any], place: SweepPlace, error: Exception, *, now: datetime
@@ -291,7 +302,7 @@ class SweepRunner(CleanupParts):
         """Return each sweep with the ledger's state of it: empty, if the ledger could not be written."""
         known = []
         for aws, sweep in zip(accounts, report.sweeps, strict=True):
-            if sweep.error is not None:
+            if sweep.error is not None and not self._left_to_next_part(aws):
                 failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
             recorded = RecordedFindings(new=(), entries={})
             with failures.survived("the ledger could not be written"):
