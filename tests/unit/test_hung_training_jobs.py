@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -38,6 +39,7 @@ from ml_janitor.detectors.hung_training_jobs.rule import (
     _exists,
     _without_secrets,
     restart_request,
+    restarted_name,
 )
 from ml_janitor.engine.detector import CannotActError
 from narrowing import not_none, of_type
@@ -557,24 +559,45 @@ def described(status: str, pool: str = "", **more: Any) -> Torn:
     return Torn({"TrainingJobStatus": status, "CreationTime": TARGET.created, **kept, **more})
 
 
-@cases(
-    "found, what, said",
-    (GONE, "job", None),
-    (described("InProgress"), "job", None),
-    (described("Stopping"), "job", None),
-    (described("Stopped"), "job", None),
-    (described("Completed"), "job", "it ended by itself: Completed"),
-    (described("Completed", CreationTime=NOW), "job", None),  # another job of the name
-    (described("Completed"), "warm pool", None),
-)
-def test_a_job_that_ended_by_itself_was_not_stopped(found: Any, what: str, said: str | None) -> None:
-    aws = Script({DESCRIBE: found}).aws()
+STEPS: Any = SimpleNamespace(do=lambda _, call: call())
 
-    assert HungTrainingJobs().ended_otherwise(aws, TARGET, RECORD | {"what": what}) == said
+
+@cases(
+    "found, said, again",
+    (GONE, None, None),
+    (described("InProgress"), None, f"nothing had been done to {NAME}, so nothing was submitted"),
+    (described("Stopping"), None, None),
+    (described("Stopped"), None, None),
+    (described("Failed"), "it ended by itself: Failed", None),
+    (
+        described("Completed"),
+        "it ended by itself: Completed",
+        f"{NAME} has come to its end by itself, so nothing was submitted",
+    ),
+    (described("Completed", CreationTime=NOW), None, None),  # another job of the name
+    ids=["gone", "runs", "stopping", "stopped", "failed", "completed", "namesake"],
+)
+def test_a_job_that_ended_by_itself_is_not_stopped_nor_submitted_again(
+    found: Any, said: str | None, again: str | None
+) -> None:
+    rule, aws = HungTrainingJobs(), Script({DESCRIBE: found}).aws().armed()
+    runs = found == described("InProgress")
+
+    assert rule.ended_otherwise(aws, TARGET, RECORD) == said
+    assert rule.ended_otherwise(aws, TARGET, RECORD | {"what": "warm pool"}) is None
+    assert rule.is_done(aws, TARGET, RECORD) is not runs
+    if said is not None:
+        with pytest.raises(CannotActError, match=said):
+            rule.act(aws, TARGET, RECORD, STEPS)
+    elif not runs:
+        rule.act(aws, TARGET, RECORD, STEPS)
+    if again is not None:
+        assert rule.revert(aws, TARGET, RECORD, STEPS) == again
 
 
 def test_what_is_submitted_again_has_a_name_of_its_own() -> None:
     new = f"{NAME}-r{finding_id('hung-training-jobs', TARGET.key)[:6]}"
+    assert restarted_name("j" * 54 + "-" + "j" * 8, "0123456789") == "j" * 54 + "-r012345"
 
     assert HungTrainingJobs().reverted_arn(TARGET, RECORD) == TARGET.arn.replace(NAME, new)
     assert HungTrainingJobs().revert_effect(TARGET, RECORD) == (
@@ -608,24 +631,27 @@ def test_an_error_that_quotes_what_a_job_was_given_is_not_shown(value: str, *, s
     assert (isinstance(found, CannotActError), value in str(found)) == (secret, not secret)
 
 
-@cases("left, done", ("Terminated", True), ("Available", False))
-def test_a_pool_whose_end_is_refused_has_ended_if_it_is_gone(left: str, *, done: bool) -> None:
+@cases(
+    "before, left, raised",
+    ("Available", "Terminated", None),
+    ("Available", "Available", "no pool"),
+    ("Reused", "Reused", "another job has taken over its warm pool"),
+)
+def test_a_pool_whose_end_is_refused_has_ended_if_it_is_gone(
+    before: str, left: str, raised: str | None
+) -> None:
     """With a lost answer, the retry is refused."""
     script = Script({UPDATE: Refusal("ValidationException", "no pool")})
-    script.answers[DESCRIBE] = lambda _: described("Stopped", left if script.asked(UPDATE) else "Available")
-    steps: Any = SimpleNamespace(do=lambda _, call: call())
+    script.answers[DESCRIBE] = lambda _: described("Stopped", left if script.asked(UPDATE) else before)
 
-    def end() -> None:
-        HungTrainingJobs().act(script.aws().armed(), TARGET, RECORD | {"what": "warm pool"}, steps)
+    with pytest.raises((ClientError, CannotActError), match=raised) if raised else nullcontext():
+        HungTrainingJobs().act(script.aws().armed(), TARGET, RECORD | {"what": "warm pool"}, STEPS)
 
-    if done:
-        end()
-    else:
-        with pytest.raises(ClientError):
-            end()
-    assert [asked["ResourceConfig"] for asked in script.asked(UPDATE)] == [{"KeepAlivePeriodInSeconds": 0}]
+    ended = [asked["ResourceConfig"] for asked in script.asked(UPDATE)]
+    assert ended == [{"KeepAlivePeriodInSeconds": 0}] * (before == "Available")
 
 
-def test_nothing_is_recorded_of_a_job_that_is_gone() -> None:
-    with pytest.raises(CannotActError, match="it is gone"):
-        HungTrainingJobs().prepare(Script({DESCRIBE: GONE}).aws(), hung(), {})
+@cases("found, why", (GONE, "it is gone"), (described("Stopping"), "it is Stopping now"))
+def test_nothing_is_recorded_of_a_job_that_runs_no_longer(found: Any, why: str) -> None:
+    with pytest.raises(CannotActError, match=why):
+        HungTrainingJobs().prepare(Script({DESCRIBE: found}).aws(), hung(), {})
