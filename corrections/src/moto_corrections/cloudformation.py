@@ -468,7 +468,8 @@ class Deployment:
     def _remove(self, made: Made, policy: str | None, *, created: bool = False) -> bool:
         """Delete a resource as its policy says, and tell whether it went or was to stay."""
         if policy == "Retain" or (policy == "RetainExceptOnCreate" and not created):
-            self._event(made, "DELETE_SKIPPED")
+            made.status = "DELETE_SKIPPED"
+            self._event(made, made.status)
             return True
         self._event(made, "DELETE_IN_PROGRESS")
         made.status = "DELETE_COMPLETE"
@@ -756,8 +757,10 @@ def describe_stack_events(call: Call) -> dict[str, Any]:
 
 @serves(SERVICE, "ListStackResources")
 def list_stack_resources(call: Call) -> dict[str, Any]:
-    """List the resources of a stack, a page at a time."""
-    page, more = cut(call, list(_made(_stack_of(call)).values()), PAGE, invalid="ValidationError")
+    """List the resources of a stack, a page at a time; those of a deleted stack by its id."""
+    deleted = backend(SERVICE, call.account, call.region).deleted_stacks
+    stack = deleted.get(call.params["StackName"]) or _stack_of(call)
+    page, more = cut(call, list(_made(stack).values()), PAGE, invalid="ValidationError")
     return {
         "StackResourceSummaries": [
             {**_described(made), "LastUpdatedTimestamp": made.changed} for made in page
