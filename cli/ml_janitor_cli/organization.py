@@ -25,7 +25,7 @@ from ml_janitor.aws.client import (
     unread_sweep_error,
 )
 from ml_janitor.aws.prices import Prices
-from ml_janitor.config.functions import sweeping_function
+from ml_janitor.config.functions import Advisers, sweeping_function
 from ml_janitor.config.member_roles import (
     CHANGING_STACK,
     READING_STACK,
@@ -36,6 +36,7 @@ from ml_janitor.config.member_roles import (
     cleaning_readers,
     member_boundary,
     member_role,
+    member_role_name,
     reading_role_name,
     role_arn,
     role_policy,
@@ -51,6 +52,7 @@ from ml_janitor.engine.run import run_pairs
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import draw_title, show_progress
+from ml_janitor_cli.stack import STACK_NAME, DeployedStack, RegionServices, earlier_queues
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAMES_SHOWN, draw_list
 
 # --- sweeps ---------------------------------------------------------------------------------------
@@ -115,12 +117,11 @@ class OrganizationCaller:
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """Open a session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
-        role = role_arn(
-            self.setup.settings,
-            reading_role_name(self.setup.settings, detector),
-            account=account,
-            partition=self.partition,
-        )
+        return self.take_on(account, reading_role_name(self.setup.settings, detector))
+
+    def take_on(self, account: str, name: str) -> boto3.Session:
+        """Open a session of the role *name* in *account*. Raises what STS raises, and ReadError."""
+        role = role_arn(self.setup.settings, name, account=account, partition=self.partition)
         external_id = self.setup.settings.organization.external_id
         return open_member_session(self.sts, self.setup.session, role, external_id)
 
@@ -286,7 +287,7 @@ class RoleResult:
     One role in one account: its state, and why.
 
     *detector* is its name in the table. *commands* remove what the template of its *stack* does not contain;
-    *itself* is whether the rest is as it should be.
+    *itself* is whether the rest is as it should be. *earlier* is whether single advisers have roles as well.
     """
 
     account: str
@@ -298,6 +299,7 @@ class RoleResult:
     stack: str = READING_STACK
     there: bool = True
     wanted: bool = True
+    earlier: bool = False
 
 
 def check_organization(
@@ -319,11 +321,31 @@ def check_organization(
         with ThreadPoolExecutor(4 * ACCOUNTS_AT_ONCE) as side_by_side:
             found = side_by_side.map(lambda pair: [*check_roles(janitor, *pair)], pairs)
             roles = [role for roles_of in found for role in roles_of]
+        surplus = any(role.earlier and role.there for role in roles)
+        stack_first = is_stack_earlier(janitor) if surplus else False
     return RolesResult(
         fine=all(role.state is RoleState.FINE for role in roles),
         blocks=list(draw_roles(roles)),
-        commands=list(mending_commands(setup.settings.organization, roles, manager)),
+        commands=list(mending_commands(setup.settings.organization, roles, manager, stack_first=stack_first)),
     )
+
+
+def is_stack_earlier(janitor: OrganizationCaller) -> bool | None:
+    """Return whether the stack still has the queues of an earlier version; None if it could not be read."""
+    services = RegionServices(janitor.setup.session, janitor.home, attempts=janitor.setup.attempts)
+    stack = services.find(STACK_NAME)
+    return bool(earlier_queues(stack)) if isinstance(stack, DeployedStack) else None
+
+
+def has_earlier_role(janitor: OrganizationCaller, account: str, reader: RoleReader) -> bool:
+    """Return whether *account* grants a role to a single adviser, as earlier versions needed it."""
+    if not isinstance(reader, Advisers):
+        return False
+    try:
+        janitor.take_on(account, member_role_name(reader.detectors[0].name))
+    except Exception:  # also where nobody says: the role of all advisers is what counts
+        return False
+    return True
 
 
 def management_account(janitor: OrganizationCaller) -> str:
@@ -339,15 +361,26 @@ def check_roles(janitor: OrganizationCaller, account: str, reader: RoleReader) -
 
     Only functions may assume the other roles; they are checked where nothing is armed too.
     """
+    earlier = has_earlier_role(janitor, account, reader)
     try:
         iam = janitor.client(janitor.session(account, reader.name), "iam")
     except Exception as error:  # the answer of this role, and of no other
         closed = is_refusal(error, ("AccessDenied",))
         state, why = (RoleState.MISSING, ROLE_REFUSED) if closed else (RoleState.UNREAD, error_text(error))
-        yield RoleResult(account=account, detector=reader.name, state=state, why=why, there=False)
+        if closed and earlier:
+            why = (
+                "the first step of the upgrade is missing: single advisers have roles, all together have none"
+            )
+        yield RoleResult(
+            account=account, detector=reader.name, state=state, why=why, there=False, earlier=earlier
+        )
         return
     own = compare_role(janitor, iam, account, member_role(reader, RoleKind.READ), reader.name)
-    yield own
+    last = (
+        "the last step of the upgrade is missing: once the stack is updated, roles of single advisers may go"
+    )
+    surplus = earlier and own.state is RoleState.FINE
+    yield replace(own, state=RoleState.WIDE, why=last, earlier=True) if surplus else own
     for cleaning in cleaning_readers(reader):
         for name, kind in (("acting", RoleKind.ACT), ("undo", RoleKind.UNDO)):
             role, shown = member_role(cleaning, kind), f"{cleaning.name} ({name})"
@@ -474,10 +507,16 @@ def group_roles(roles: Iterable[RoleResult], *, every: set[str]) -> list[tuple[s
 
 
 def mending_commands(
-    section: OrganizationSection, roles: Sequence[RoleResult], manager: str
+    section: OrganizationSection,
+    roles: Sequence[RoleResult],
+    manager: str,
+    *,
+    stack_first: bool | None = False,
 ) -> Iterator[str]:
     """
     Yield the commands that mend the roles that are not fine, each once.
+
+    Roles of single advisers stay while the stack needs them, which *stack_first* tells; None if unknown.
 
     An update changes only what the template changed: what was changed by hand needs the stack made again
     (CloudFormation user guide, "Detect unmanaged configuration changes to stacks and resources with drift
@@ -485,15 +524,22 @@ def mending_commands(
     ("Considerations when creating a stack set with service-managed permissions"); every other account deploys
     the template itself.
     """
+    first = [replace(role, there=True) for role in roles if role.earlier and not role.there]
+    if stack_first:
+        yield "make deploy  # the stack is of an earlier version; then again: janitor doctor --organization"
+        roles = [role for role in roles if not role.earlier or not role.there]
+    if stack_first is None:
+        yield "# Only once the stack is updated, which `janitor doctor` confirms:"
     for stack in (READING_STACK, CHANGING_STACK):
-        of_stack = [role for role in roles if role.stack == stack]
+        of_stack = [role for role in roles if role.stack == stack and (role.there or not role.earlier)]
         yield from _commands(section, stack, of_stack, manager)
+    yield from _commands(section, READING_STACK, first, manager, "-upgrade")
     for role in roles:
         yield from (f"{command}  # in {role.account}" for command in role.commands)
 
 
 def _commands(
-    section: OrganizationSection, stack: str, roles: Sequence[RoleResult], manager: str
+    section: OrganizationSection, stack: str, roles: Sequence[RoleResult], manager: str, part: str = ""
 ) -> Iterator[str]:
     to_mend = [
         role
@@ -513,7 +559,7 @@ def _commands(
         "--call-as DELEGATED_ADMIN"
     )
     units = ",".join(section.units) or "$(aws organizations list-roots --query Roots[0].Id --output text)"
-    file = f"cdk.out/{stack}.template.json"
+    file = f"cdk.out/{stack}{part}.template.json"
 
     def instances(verb: str, accounts: Sequence[str], more: str = "") -> str:
         return (

@@ -19,8 +19,10 @@ from ml_janitor.aws.client import list_accounts
 from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
+from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor_cli import organization
+from ml_janitor_cli.main import main
 from ml_janitor_cli.organization import compare_policies
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
@@ -343,6 +345,57 @@ def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_take
     assert "update-stack-set" not in ran.out
     assert f"AccountFilterType=INTERSECTION,Accounts={second}  # in {ACCOUNT}; as a delegated" in ran.out
     assert "administrator with --call-as DELEGATED_ADMIN\n" in ran.out
+
+
+def test_the_missing_step_of_an_upgrade_is_named(
+    two: Organization,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    box: Control,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """An adviser's own role, that of all advisers, and the stack, in every order of an upgrade."""
+    account, table = two.members[0], two.table(all_accounts=False, without=[], accounts=[two.members[0]])
+    registry = (UntaggedResources, SpotTraining)
+    made = two.granted(Settings.parse({"organization": table}, registry=registry), account)
+    arn = next(arn for arn in made if arn.endswith("advisers"))
+    single = {arn.replace("advisers", SpotTraining.name): made[arn]}
+    who = caller()
+    reads = {"Effect": "Allow", "Action": "cloudformation:ListStackResources", "Resource": "*"}
+    who[CALLER]["policies"][0]["Statement"].append(reads)
+    iam = IamControl(box.url)
+    config = tmp_path / "janitor.toml"
+    lines = (f"{name} = {json.dumps(value)}\n" for name, value in table.items())
+    config.write_text("".join(["[organization]\n", *lines]))
+    last = "too wide ACCOUNT: every role the last step of the upgrade is missing"
+    for roles, queue, status, says, command in (
+        (
+            single,
+            "",
+            1,
+            "cannot be taken on ACCOUNT: every role the first step of the upgrade",
+            "-upgrade.template",
+        ),
+        ({**made, **single}, "", 1, last, "# Only once the stack is updated"),
+        ({**made, **single}, "SpotTrainingFailed", 1, last, "make deploy  # the stack is of an earlier"),
+        ({**made, **single}, "Failed", 1, last, "file://cdk.out/ml-janitor-member.template"),
+        (made, "Failed", 0, "1 account: every role is as it should be", ""),
+    ):
+        if queue:
+            resource = {"logical": f"{queue}0A1B2C3D", "physical": "https://q", "type": "AWS::SQS::Queue"}
+            box.stack("MlJanitor", [resource])
+        iam.enforce({**who, **roles})
+        acting_as(monkeypatch, iam.credentials(CALLER))
+        capfd.readouterr()
+
+        asked = ["doctor", SpotTraining.name, "--organization", "--config", str(config)]
+        assert main(asked, registry=registry) == status
+
+        said = capfd.readouterr().out
+        assert says.replace("ACCOUNT", account) in " ".join(said.split())
+        assert command in said
+        assert ("update-stack-set" in said) == (status == 1 and "make deploy" not in command)
+        assert ("-upgrade" in said) == ("-upgrade" in command)
 
 
 def test_the_account_that_manages_deploys_the_template_itself(two: Organization, doctor: Any) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import botocore.session
 import pytest
+from botocore import xform_name
 
 import prose
 from ml_janitor_cli.edge import CommandRefusedError
-from ml_janitor_cli.main import main
+from ml_janitor_cli.main import _command, main
 from ml_janitor_cli.pages import find_pages, find_section
+from narrowing import not_none
 from standin import ROOT
 from tables import cases
 
@@ -111,3 +116,82 @@ def test_links_lead_to_files_and_headings() -> None:
             if not leads.exists() or (anchor and anchor not in anchors(leads)):
                 lost.append(f"{page.relative_to(ROOT)}: {target}")
     assert lost == []
+
+
+def typed(page: Path) -> list[list[str]]:
+    """What a page has its reader type, in words: each command of its console blocks."""
+    blocks = re.findall(r"^ *```console\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    joined = [re.sub(r"\\\n *", "", block) for block in blocks]
+    lines = [line for block in joined for line in re.findall(r"^ *\$ (.+)$", block, re.MULTILINE)]
+    parts = [part for line in lines for part in re.split(r" (?:\||&&) ", re.sub(r" +>\s*\S+", "", line))]
+    return [shlex.split(part, comments=True) for part in parts]
+
+
+NOT_OURS = {
+    "conftest",
+    "git",
+    "janitor-kit",
+    "jq",
+    "opa",
+    "pipx",
+    "pre-commit",
+    "printf",
+    "read",
+    "terraform",
+    "uvx",
+}
+"""Programs whose commands nothing here checks; the kit's own tests run its command."""
+
+AWS_CUSTOM = {"s3", "cloudformation deploy"}
+"""Commands of the AWS CLI that no operation of an API stands behind."""
+
+
+AWS_OPTIONS = {
+    "--cli-binary-format",
+    "--notification-endpoint",
+    "--output",
+    "--profile",
+    "--query",
+    "--region",
+}
+"""Options of every command of the AWS CLI, and the one that it calls otherwise than the API."""
+
+
+def check_janitor(words: list[str], command: Any, parent: Any = None) -> None:
+    """Read the *words* as *command* would, without running it: a wrong option or name raises."""
+    context = command.make_context(command.name, words, parent=parent)
+    if hasattr(command, "resolve_command"):
+        _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        check_janitor(rest, inner, context)
+
+
+def check_aws(words: list[str]) -> None:
+    """Find the operation and its members in the API that an AWS CLI command calls."""
+    service, operation, *options = words
+    if {service, f"{service} {operation}"} & AWS_CUSTOM:
+        return
+    model = botocore.session.get_session().get_service_model(service)
+    shape = {xform_name(name, "-"): name for name in model.operation_names}[operation]
+    members = not_none(model.operation_model(shape).input_shape).members
+    known = {f"--{xform_name(member, '-')}" for member in members} | AWS_OPTIONS
+    assert {option for option in options if option.startswith("--")} <= known
+
+
+def test_every_command_of_a_page_exists_with_its_options() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    checked = 0
+    for page in (page for pattern in prose.PAGES for page in ROOT.glob(pattern)):
+        for words in typed(page):
+            program, *rest = [word for word in words if not re.match(r"\w+=", word)] or ["read"]
+            match Path(program).name:
+                case "janitor":
+                    check_janitor(rest, _command())
+                case "make":
+                    assert rest[0] in targets
+                case "aws":
+                    check_aws(rest)
+                case other:
+                    assert other in NOT_OURS, f"{page}: {words}"
+                    continue
+            checked += 1
+    assert checked > 80
