@@ -209,11 +209,12 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	mkdir -p .build && echo torch >.build/excluded.txt
 	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt
 
-dist: setup ## Build the wheel and the source distribution into dist/, and CycloneDX documents of what wheel and bundle hold into sbom/
-	rm -rf dist
+dist: setup ## Build the wheel and the source distribution into dist/, bundle and plain template into assets/, and CycloneDX documents of what wheel and bundle hold into sbom/
+	rm -rf dist assets
+	$(BIN)/python -c "from datetime import date; from pathlib import Path; from infra.bundle import *; write_assets(Path('assets'), date.today())"
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --no-build-logs
 	$(BIN)/python -c "from pathlib import Path; from infra.bundle import *; write_bills_of_materials(Path('sbom'))"
 
 clean: ## Remove everything that was made
-	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html kit-loss.svg
+	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build assets cli/ml_janitor_cli/bundle.sha256 dist sbom .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html kit-loss.svg
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
-from ml_janitor.aws.pace import EVERY_SLOT, GLOBAL_SERVICES, RateSlot, allowed_rate
+from ml_janitor.aws.pace import EVERY_SLOT, RateSlot, allowed_rate
 from ml_janitor.config.functions import group_of, sweeping_function
 from ml_janitor.config.schedules import minutes_of_week, schedule_period
 from ml_janitor.config.settings import Settings
@@ -27,6 +27,9 @@ BUSY_REGIONS = 1
 
 SWEEP_LASTS = LONGEST_INVOCATION - RUN_RESERVE
 """What a child may take to look at its account."""
+
+TRANSACTED = 2
+"""Write units of an item of up to a kilobyte in a transaction (DynamoDB, on-demand)."""
 
 STATES = Price(
     usd=0.025,
@@ -96,7 +99,8 @@ class Night:
         for pairs, run in zip(self.pairs_a_day, (self.busy, self.empty), strict=True):
             for call, times in run["calls"].items():
                 made[call] += round(pairs * times)
-        made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS / self.shared_by)
+        for entering in ("sts:AssumeRole", "ec2:DescribeRegions"):
+            made[entering] += round(self.runs_a_day * ACCOUNTS / self.shared_by)
         made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / ITEMS_PER_BATCH)
         return made
 
@@ -107,15 +111,18 @@ class Night:
         for pairs, run in zip(self.pairs_a_day, (self.busy, self.empty), strict=True):
             for name, amount in used_in_a_run(run):
                 used[name] += days * pairs * amount
+        _, empty = self.pairs_a_day
         runs = days * self.runs_a_day
-        used["table-reads"] += runs * ACCOUNTS * REGIONS
+        used["table-reads"] += runs * ACCOUNTS * REGIONS + days * empty
+        used["table-writes"] += days * empty * TRANSACTED
         runs /= self.shared_by
         children = runs * ACCOUNTS
         used["lambda-requests"], used["scheduler"] = children + 2 * runs, runs
         usd = Counter({name: PRICES[name].of(amount) for name, amount in used.items()})
         in_parts = group_of(settings(), self.name).in_parts
         of_run, of_child = count_transitions(define_state_machine("", at_once=1), in_parts=in_parts)
-        usd["transitions"] = STATES.of(children * of_child + runs * (1 + of_run))
+        answers = of_child - (not in_parts)  # else the last state is that of an account without an answer
+        usd["transitions"] = STATES.of(children * answers + runs * (1 + of_run))
         return usd
 
     @property
@@ -128,6 +135,8 @@ class Night:
         """Share of this cost that empty regions cause."""
         days, (_, pairs) = MONTH / DAY, self.pairs_a_day
         used = Counter(dict(used_in_a_run(self.empty)))
+        del used["lambda-requests"], used["scheduler"]  # of the run
+        used["table-reads"], used["table-writes"] = 1, TRANSACTED
         return Counter({name: PRICES[name].of(days * pairs * amount) for name, amount in used.items()})
 
 
@@ -152,7 +161,7 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
                 empty_seconds=empty_seconds,
                 slowest=slowest,
                 busy=busy,
-                empty={**busy, **empty, "calls": of_each_region(empty["calls"])},
+                empty={**busy, **empty},
             )
         )
     return found
@@ -161,11 +170,6 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
 def turns(detector: str) -> Mapping[str, RateSlot]:
     """Return the turns of the function that sweeps with *detector*."""
     return rate_slots(settings(), sweeping_function(settings(), detector))
-
-
-def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
-    """Drop the *calls* whose answer another region of the same account already has: see `GLOBAL_SERVICES`."""
-    return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL_SERVICES}
 
 
 def lasts(run: Mapping[str, Any], slots: Mapping[str, RateSlot]) -> tuple[float, str]:
@@ -179,8 +183,8 @@ def lasts(run: Mapping[str, Any], slots: Mapping[str, RateSlot]) -> tuple[float,
         for call, times in run["calls"].items()
         if not call.startswith(("dynamodb:", "s3:"))
     }
-    slowest = max(waits, key=lambda call: waits[call])
-    return run["seconds"] + waits[slowest], slowest
+    slowest = max(waits, key=lambda call: waits[call], default="")
+    return run["seconds"] + waits.get(slowest, 0), slowest
 
 
 def together(all_nights: Sequence[Night], at_once: int) -> tuple[int, int]:

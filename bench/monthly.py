@@ -220,7 +220,7 @@ def used_in_a_run(function: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield "cloudwatch-requests", times
             case "dynamodb", "PutItem" | "UpdateItem" | "DeleteItem":
                 yield "table-writes", times * write
-            case "dynamodb", "GetItem":
+            case "dynamodb", "GetItem" | "BatchGetItem":
                 yield "table-reads", times
             case "dynamodb", "Query":
                 yield "table-reads", times * query

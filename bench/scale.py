@@ -21,7 +21,7 @@ from bench.many_accounts import (
     settings,
     together,
 )
-from bench.monthly import COUNTED, money, uncounted
+from bench.monthly import COUNTED, OWN_CALLS, money, uncounted
 from ml_janitor.aws.pace import AWS_RATES, EVERY_SLOT, allowed_rate
 from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import ITEMS_PER_BATCH
@@ -94,7 +94,7 @@ def parts(given: Mapping[str, Any]) -> dict[str, str]:
     return {
         "account": account(given),
         "rates": table("operation|rate|for the janitor|functions|turns of each, a second", rates()),
-        "nights": f"{table(COLUMNS, map(row, found))}\n\n{out_of_time(found)}",
+        "nights": f"{table(COLUMNS, map(row, found))}\n\n{all_calls(found)} {out_of_time(found)}",
         "quotas": against_quotas(found),
         "dollars": dollars(found),
         "digest": digest(given),
@@ -145,6 +145,17 @@ def row(night: Night) -> Sequence[str]:
     seconds = f"{night.busy_seconds + night.empty_seconds:,.0f} s{late}"
     calls = f"{sum(night.calls_a_day.values()):,}"
     return night.name, f"{night.runs_a_day:.2g}", calls, seconds, f"`{night.slowest}`", f"{night.at_once}"
+
+
+def all_calls(found: Sequence[Night]) -> str:
+    """Sum the calls of a day, and those of empty regions and of the janitor's own bookkeeping among them."""
+    made = sum((night.calls_a_day for night in found), Counter[str]())
+    empty = sum(night.pairs_a_day[1] * times for night in found for times in night.empty["calls"].values())
+    own = sum(times for call, times in made.items() if call.startswith(OWN_CALLS))
+    return (
+        f"Together they make {sum(made.values()) / 1e6:.1f} million calls a day, {empty / 1e6:.1f} million "
+        f"of them for empty regions, and {own / 1e6:.1f} million for the ledger and the reports."
+    )
 
 
 def out_of_time(found: Sequence[Night]) -> str:

@@ -17,12 +17,17 @@ import sys
 import tempfile
 import tomllib
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor_cli.deploy import BUNDLED_AT, RELEASED_BUNDLE
+from ml_janitor_cli.template.plan import plain_template
 
 PROJECT_ROOT = Path(__file__).parent.parent
 SOURCE_ROOT = PROJECT_ROOT / "functions"
@@ -73,9 +78,9 @@ MACHINE_SPECIFIC_FILES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 type Architecture = Literal["arm64", "x86_64"]
 
 
-def build_bundle(output: Path, architecture: Architecture) -> None:
+def build_bundle(output: Path, architecture: Architecture, *, settings: bool = True) -> None:
     """
-    Fill the empty folder *output*.
+    Fill the empty folder *output*; a bundle to release is without *settings*.
 
     Raises CalledProcessError if a wheel is not available or its hash is wrong, InvalidInputError on a Python
     of another minor version, whose byte code Lambda would ignore.
@@ -89,7 +94,8 @@ def build_bundle(output: Path, architecture: Architecture) -> None:
     trim_bundle(output)
     ours = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(SOURCE_ROOT, output, ignore=ours, dirs_exist_ok=True)
-    shutil.copy(SETTINGS_PATH, output / SETTINGS_PATH.name)
+    if settings:
+        shutil.copy(SETTINGS_PATH, output / SETTINGS_PATH.name)
     byte_compile(output)
     set_modes(output)
 
@@ -197,6 +203,39 @@ def bundle_inputs() -> Iterator[Path]:
             yield path
 
 
+# --- assets of a release --------------------------------------------------------------------------
+
+
+def write_assets(folder: Path, today: date) -> None:
+    """Write bundle and plain template into *folder*, and the bundle's SHA-256 beside `janitor deploy`."""
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as built:
+        build_bundle(Path(built), "arm64", settings=False)
+        content = zip_folder(Path(built))
+    name = f"ml-janitor-lambda-{project_version()}.zip"
+    (folder / name).write_bytes(content)
+    RELEASED_BUNDLE.write_text(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
+    template = json.dumps(plain_template(today), indent=1)
+    (folder / f"ml-janitor-{project_version()}.template.json").write_text(f"{template}\n")
+
+
+def zip_folder(folder: Path) -> bytes:
+    """Return the files of *folder* as a zip file, whose bytes depend on theirs alone."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), BUNDLED_AT)
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def project_version() -> str:
+    """Return the version of pyproject.toml."""
+    return str(tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
 # --- bills of materials ---------------------------------------------------------------------------
 
 PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)")
@@ -235,7 +274,7 @@ def bill_of_materials(name: str, version: str, requirements: Path) -> dict[str, 
 
 def write_bills_of_materials(folder: Path) -> None:
     """Write the documents of the bundle and of the wheel into *folder*."""
-    version = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = project_version()
     folder.mkdir(exist_ok=True)
     for part, requirements in MATERIALS.items():
         document = bill_of_materials(f"ml-janitor-{part}", version, requirements)

@@ -107,7 +107,7 @@ CODE = {
 }
 
 
-def synthesise(outdir: Path, settings: Settings, *, checked: bool = False) -> Synthesised:
+def synthesise(outdir: Path, settings: Settings, *, checked: bool = False, name: str = "Test") -> Synthesised:
     """
     The stack for *settings*, without the bundle: the plan by itself, which is what CDK makes of it.
 
@@ -117,7 +117,7 @@ def synthesise(outdir: Path, settings: Settings, *, checked: bool = False) -> Sy
     if checked:
         return synthesise_with_cdk(outdir, settings, checked=True)
     outdir.mkdir(parents=True, exist_ok=True)
-    path, template = outdir / "Test.template.json", deployment_plan(settings, TODAY, name="Test", code=CODE)
+    path, template = outdir / "Test.template.json", deployment_plan(settings, TODAY, name=name, code=CODE)
     path.write_text(json.dumps(template))
     return Synthesised(json.loads(path.read_text()), path, {})
 

@@ -22,6 +22,7 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.assistant import mcp
 from ml_janitor_cli.audit import audit
 from ml_janitor_cli.bill import bill
+from ml_janitor_cli.deploy import deploy, destroy
 from ml_janitor_cli.doctor import doctor, format_setting
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate
@@ -82,6 +83,8 @@ for _function in (
     detectors,
     init,
     settings,
+    deploy,
+    destroy,
     doctor,
     docs,
     mcp,

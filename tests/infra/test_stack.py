@@ -24,6 +24,7 @@ from infra.stack import JanitorStack
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
+from ml_janitor_cli.template.plan import plain_template
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 from tables import cases
 
@@ -267,10 +268,12 @@ def test_the_synthesis_has_nothing_to_say(stack: Synthesised) -> None:
     assert said == []
 
 
-def test_cfn_lint(stack: Synthesised) -> None:
+def test_cfn_lint(stack: Synthesised, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.template.json"
+    plain.write_text(json.dumps(plain_template(TODAY)))
     program = Path(sys.executable).parent / "cfn-lint"
     done = subprocess.run(
-        [program, "--ignore-checks", "W3005", "W3045", "--", stack.path],
+        [program, "--ignore-checks", "W3005", "W3045", "--", stack.path, plain],
         capture_output=True,
         text=True,
         check=False,

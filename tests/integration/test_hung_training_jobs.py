@@ -170,7 +170,7 @@ def test_waiting_jobs_and_other_phases_cost_one_call_each(account: Account, aws:
     assert account.box.calls() == LISTINGS | {"sagemaker:DescribeTrainingJob": 5}
 
 
-def test_jobs_that_log_are_heard_in_one_call(account: Account, aws: Aws) -> None:
+def test_jobs_that_log_are_heard_in_one_call_and_not_described(account: Account, aws: Aws) -> None:
     for name in ("bert", "clip", "gpt"):
         account.job(name, silent=MINUTE)
     account.job("llama")
@@ -180,6 +180,11 @@ def test_jobs_that_log_are_heard_in_one_call(account: Account, aws: Aws) -> None
 
     assert [found.target.name for found in report.findings] == ["llama"]
     assert account.box.calls()["logs:DescribeLogStreams"] == 2, "of all jobs, and of the silent one"
+    assert account.box.calls()["sagemaker:DescribeTrainingJob"] == 1
+    busy = HungTrainingJobs().look(aws, target("bert"), NOW)
+    assert busy is not None
+    kept = next(one for one in report.results if one.target.name == "bert").verdict
+    assert kept.reason == HungTrainingJobs().decide(busy, NOW).reason, "as a description says"
 
 
 def test_a_job_past_its_own_limit_is_found_though_it_logs(account: Account, aws: Aws) -> None:
@@ -232,7 +237,7 @@ def test_only_what_is_open_is_read(account: Account, aws: Aws) -> None:
     swept(aws)
 
     assert account.box.calls() == LISTINGS | {
-        "sagemaker:DescribeTrainingJob": 2,
+        "sagemaker:DescribeTrainingJob": 1,
         "logs:DescribeLogStreams": 2,
         "logs:GetLogEvents": 3,  # the newest event, and the history of a few events with its end
         "s3:ListObjectsV2": 2,

@@ -52,8 +52,8 @@ MOST = 256 * 1024
 type Pair = tuple[str, str]
 
 
-def settings(accounts: Sequence[str] = ACCOUNTS) -> Settings:
-    """One detector over all *accounts*."""
+def settings(accounts: Sequence[str] = ACCOUNTS, enabled: Sequence[str] = (DETECTOR,)) -> Settings:
+    """The *enabled* detectors over all *accounts*."""
     return Settings.parse(
         {
             "organization": {
@@ -62,17 +62,20 @@ def settings(accounts: Sequence[str] = ACCOUNTS) -> Settings:
                 "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
                 "regions": list(REGIONS),
             },
-            "detectors": {one.name: {"enabled": one.name == DETECTOR} for one in DETECTORS},
+            "detectors": {one.name: {"enabled": one.name in enabled} for one in DETECTORS},
         }
     )
 
 
-TOML = f"""[organization]
-accounts = {json.dumps(ACCOUNTS)}
+def toml(accounts: Sequence[str], enabled: Sequence[str]) -> str:
+    """The same as a file."""
+    sections = (f"[detectors.{one.name}]\nenabled = {json.dumps(one.name in enabled)}\n" for one in DETECTORS)
+    return f"""[organization]
+accounts = {json.dumps(accounts)}
 external_id = "{EXTERNAL_ID}"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 regions = {json.dumps(REGIONS)}
-""" + "".join(f"[detectors.{one.name}]\nenabled = {str(one.name == DETECTOR).lower()}\n" for one in DETECTORS)
+{"".join(sections)}"""
 
 
 class Runtime(Host):
@@ -80,12 +83,14 @@ class Runtime(Host):
 
     one_at_a_time = Lock()
 
-    def answer(self, function: Function, event: Any) -> Outcome:
-        """Its answer, or its error as Lambda puts it."""
+    def answer(self, function: Function, event: Any, left: int = 900_000) -> Outcome:
+        """Its answer, or its error as Lambda puts it; *left* are its milliseconds."""
         with self.one_at_a_time, pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, self.session(function.role, LAMBDA))
             try:
-                return Outcome(entry(function)(event, Context(f"request-{id(event)}", function.arn)))
+                return Outcome(
+                    entry(function)(event, Context(f"request-{id(event)}", function.arn, milliseconds=left))
+                )
             except Exception as raised:  # whatever a function raises, Lambda calls it a failed run
                 error = type(raised).__name__
                 return Outcome({"errorMessage": str(raised), "errorType": error}, error)
@@ -100,15 +105,16 @@ class World:
     deployed: Deployed
     asked: list[dict[str, Any]] = field(default_factory=list)
     instead: dict[str, Callable[[], Outcome]] = field(default_factory=dict)
+    left: Callable[[dict[str, Any]], int] = lambda _: 900_000
 
-    def begin(self, at: datetime) -> dict[str, Any]:
+    def begin(self, at: datetime, detector: str = DETECTOR) -> dict[str, Any]:
         """What the schedule starts at its time *at*, when it has ended; half a minute later for all."""
         self.box.set_clock(at + timedelta(seconds=30))
         self.runtime.now = at + timedelta(seconds=30)
         (schedule,) = (
             self.deployed.resolve(one["Target"])
             for one in self.deployed.stack.of_type("AWS::Scheduler::Schedule").values()
-            if DETECTOR in str(one["Target"]["Input"])
+            if detector in str(one["Target"]["Input"])
         )
         given = schedule["Input"].replace("<aws.scheduler.scheduled-time>", f"{at:%Y-%m-%dT%H:%M:%SZ}")
         scheduler = self.runtime.session(schedule["RoleArn"], SCHEDULER).client("stepfunctions")
@@ -121,12 +127,14 @@ class World:
         """The detector's function, unless something else is to happen *instead* in the account."""
         self.asked.append(event)
         account = event["account"]
-        return self.instead[account]() if account in self.instead else self.runtime.answer(function, event)
+        if account in self.instead:
+            return self.instead[account]()
+        return self.runtime.answer(function, event, self.left(event))
 
-    def last(self) -> dict[Pair, LastSweep | None]:
+    def last(self, detector: str = DETECTOR) -> dict[Pair, LastSweep | None]:
         """The latest sweep of each pair."""
         latest = LatestRecords(self.runtime.table)
-        return {(a, r): latest.sweep(DETECTOR, a, r) for a in ACCOUNTS for r in REGIONS}
+        return {(a, r): latest.sweep(detector, a, r) for a in ACCOUNTS for r in REGIONS}
 
     @property
     def lists(self) -> RunLists:
@@ -143,10 +151,15 @@ def awaited(client: Any, started: str) -> dict[str, Any]:
 
 @pytest.fixture
 def world(
-    box: Control, session: boto3.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    box: Control,
+    session: boto3.Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
-    (tmp_path / "janitor.toml").write_text(TOML)
-    stack = synthesise(tmp_path, settings())
+    accounts, enabled = given = getattr(request, "param", (ACCOUNTS, (DETECTOR,)))
+    (tmp_path / "janitor.toml").write_text(toml(*given))
+    stack = synthesise(tmp_path, settings(*given))
     deployed = Deployed(stack, ACCOUNT, REGION)
     deployed.create(session)
     (machine,) = stack.of_type("AWS::StepFunctions::StateMachine")
@@ -154,17 +167,17 @@ def world(
     session.client("stepfunctions").create_state_machine(
         name=deployed.name(machine), definition=properties["DefinitionString"], roleArn=properties["RoleArn"]
     )
-    organization = Organization(url=box.url, id="", members=ACCOUNTS, units={})
+    organization = Organization(url=box.url, id="", members=accounts, units={})
     roles = deployed.roles()
-    for account in ACCOUNTS:
-        roles |= organization.granted(settings(), account)
-    del roles[role_arn(settings(), member_role_name(DETECTOR), account=NO_ROLE, partition="aws")]
-    runtime = Runtime(Declared(deployed, settings()), box.url, tmp_path)
+    for account in accounts:
+        roles |= organization.granted(settings(*given), account)
+    roles.pop(role_arn(settings(), member_role_name(DETECTOR), account=NO_ROLE, partition="aws"), None)
+    runtime = Runtime(Declared(deployed, settings(*given)), box.url, tmp_path)
     made = World(box, runtime, deployed)
     runtime.enforce(roles)
     for function in deployed.functions():
         code = partial(runtime.answer, function)
-        if function.name == DETECTOR:
+        if function.name in {*enabled, "advisers"}:
             code = partial(made.child, function)
         monkeypatch.setitem(functions.RUNNING, function.arn, code)
     yield made
@@ -231,6 +244,36 @@ def test_every_pair_ends_with_a_result_or_could_not_be_read(world: World) -> Non
     assert ended["status"] == "SUCCEEDED"
     assert json.loads(ended["output"]) == {"unread": 0}
     assert _largest(ended["history"]) < 2_000, "what a state holds does not grow with the accounts"
+
+
+ONE, OTHER = "spot-training", "generous-warm-pools"
+
+
+@pytest.mark.parametrize("world", [(ACCOUNTS[:2], (ONE, OTHER))], indirect=True)
+def test_advisers_without_time_are_the_next_part_of_their_account(world: World) -> None:
+    """In the first account the second part has time. In the second none has, and the last part fails."""
+    in_time, never = ACCOUNTS[:2]
+    world.left = lambda event: 900_000 if (event["account"], event["part"]) == (in_time, 2) else 200_000
+
+    ended = world.begin(NOW, OTHER)
+
+    parts = {
+        account: [one for one in world.asked if one["account"] == account] for account in (in_time, never)
+    }
+    assert [one["part"] for one in parts[in_time]] == [1, 2]
+    assert [one["part"] for one in parts[never]] == list(range(1, 13))
+    assert {tuple(one["detectors"]) for one in world.asked} == {(ONE, OTHER)}
+    assert {(one["time"], *one["regions"]) for one in world.asked} == {
+        (f"{NOW:%Y-%m-%dT%H:%M:%SZ}", *REGIONS)
+    }
+    for detector in (ONE, OTHER):
+        errors = {pair: one.error for pair, one in world.last(detector).items() if one is not None}
+        assert {errors[in_time, region] for region in REGIONS} == {None}
+        assert {errors[never, region] for region in REGIONS} == {
+            "could not be read: the run ended without a result of it"
+        }
+    assert ended["status"] == "FAILED"
+    assert f"left no result of {never}/{REGIONS[0]}" in ended["cause"]
 
 
 def test_a_list_that_fails_has_nothing_looked_at(world: World) -> None:

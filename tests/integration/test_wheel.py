@@ -233,6 +233,17 @@ def test_the_wheel_says_the_same(installed: Path, tmp_path: Path, box: Control, 
     assert html.read_text() == (tmp_path / "theirs.html").read_text()
 
 
+@pytest.mark.usefixtures("box")
+def test_the_wheel_plans_a_deployment_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        archive.writestr("ml_janitor/handlers.py", "")
+
+    ran = run(installed / "janitor", "deploy", "--bundle", "bundle.zip", "--dry-run", cwd=tmp_path)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "A deployment would create 69 resources:" in ran.stdout
+
+
 def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp_path: Path) -> None:
     ran = run(installed / "python", "-c", WITHOUT_MOTO, "sandbox", cwd=tmp_path)
 

@@ -133,9 +133,11 @@ def test_nothing_begins_with_under_four_minutes(minutes: float, swept: int) -> N
     assert len(world.swept) == swept
 
 
-def test_what_could_not_be_handed_over_has_failed() -> None:
+@pytest.mark.parametrize("returns_rest", [False, True])
+def test_what_could_not_be_handed_over_has_failed(*, returns_rest: bool) -> None:
+    """Nor is it the rest of which a state machine makes a part after the last."""
     with pytest.raises(RunFailedError, match=r"a: .*; b: .*; c: .*Lambda did not take it"):
-        Lambda(minutes=3, taken=False).run()
+        Lambda(minutes=3, taken=False).run(returns_rest=returns_rest)
 
 
 def test_the_state_machine_gets_the_rest_also_where_one_failed(caplog: pytest.LogCaptureFixture) -> None:

@@ -53,6 +53,13 @@ def own(folder: Path, toml: str = "", *, milliseconds: int = 900_000, **variable
     )
 
 
+def test_parameters_of_the_plain_template_win_over_the_file(tmp_path: Path) -> None:
+    changed = own(tmp_path, SLACK, JANITOR_SETTINGS='{"janitor": {"slack_channel": "C9876543210"}}')
+
+    section = changed.settings.janitor
+    assert (section.slack_channel, section.slack_secret) == ("C9876543210", "ml-janitor/slack")
+
+
 # --- the environment ------------------------------------------------------------------------------
 
 
@@ -86,7 +93,7 @@ def test_what_is_missing_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '"f"'])
 def test_functions_that_are_no_object_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInputError, match="JANITOR_FUNCTIONS holds no JSON object"):
+    with pytest.raises(InvalidInputError, match="JANITOR_SETTINGS is not a JSON object"):
         Environment.read({**VARIABLES, "JANITOR_FUNCTIONS": text})
 
 

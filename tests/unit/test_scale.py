@@ -76,8 +76,11 @@ def test_more_accounts_side_by_side_take_more_functions_at_once() -> None:
 
 def test_transitions_are_paid_for_each_child_and_each_run() -> None:
     runs = 365.25 / 12
-    usd = night(GIVEN, "idle-endpoints").dollars_a_month["transitions"]
-    assert usd == pytest.approx(runs * (1_000 * 2 + 5) * 0.025 / 1000)
+    for name, of_child in (("idle-clusters", 3), ("idle-endpoints", 3), ("untagged-resources", 1)):
+        one = night(GIVEN, name)
+        usd = one.dollars_a_month["transitions"]
+        shared = one.runs_a_day / one.shared_by
+        assert usd == pytest.approx(runs * shared * (1_000 * of_child + 5) * 0.025 / 1000)
 
 
 def test_a_quota_that_is_exceeded_is_named_and_what_fits_it() -> None:

@@ -143,6 +143,35 @@ def deployment_plan(
     return _Plan(settings, today, name=name, code=code, deployers=deployers, region=region).template.render()
 
 
+PLAIN_PARAMETERS = {
+    "BundleBucket": {
+        "Type": "String",
+        "Description": "Your bucket in this region, with the bundle of the release",
+    },
+    "BundleKey": {"Type": "String", "Description": "The name of the bundle in the bucket"},
+    "SlackChannel": {
+        "Type": "String",
+        "AllowedPattern": "[A-Za-z0-9#_.-]+",
+        "Description": "The Slack channel; the secret ml-janitor/slack holds the app's bot token",
+    },
+}
+PLAIN_SETTINGS = '{"janitor":{"slack_channel":"${SlackChannel}","slack_secret":"ml-janitor/slack"}}'
+
+
+def plain_template(today: date) -> dict[str, Any]:
+    """Return a template of the report-only default for the console: parameters instead of janitor.toml."""
+    settings = Settings.parse({"janitor": {"slack_channel": "C0", "slack_secret": "ml-janitor/slack"}})
+    code = {"S3Bucket": {"Ref": "BundleBucket"}, "S3Key": {"Ref": "BundleKey"}}
+    plan = deployment_plan(settings, today, name="MlJanitor", code=code)
+    for resource in plan["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::Function":
+            variables = resource["Properties"]["Environment"]["Variables"]
+            variables["JANITOR_SETTINGS"] = {"Fn::Sub": PLAIN_SETTINGS}
+    about = "ML Janitor, which only reports: finds what a machine-learning platform wastes"
+    head = {"AWSTemplateFormatVersion": "2010-09-09", "Description": about, "Parameters": PLAIN_PARAMETERS}
+    return {**head, **plan}
+
+
 def deployment_warnings(settings: Settings, *, account: str = "", region: str = "") -> dict[str, list[str]]:
     """Return warnings about effects of the settings that their operator may not expect, by name."""
     routed = account and not settings.organization.used

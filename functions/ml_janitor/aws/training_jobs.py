@@ -80,16 +80,28 @@ type BilledEntry = tuple[Target, bool]
 """A job, and whether it runs or has a warm pool."""
 
 
-def list_billed_jobs(aws: Aws, now: datetime) -> Listing[Target]:
-    """List the training jobs in progress, and the ended ones whose instances wait for another job."""
+def list_billed_jobs(
+    aws: Aws, now: datetime, note: Callable[[Target, Mapping[str, Any]], object] = lambda *_: None
+) -> Listing[Target]:
+    """
+    List the training jobs in progress, and the ended ones whose instances wait for another job.
+
+    *note* receives Search's record of each job in progress.
+    """
     read = partial(_entry, aws, now)
+
+    def running(record: Mapping[str, Any]) -> BilledEntry:
+        entry = read(record)
+        note(entry[0], record)
+        return entry
+
     changed = {
         "Name": "LastModifiedTime",
         "Operator": "GreaterThanOrEqualTo",
         "Value": _stamp(now - POOL_LIFE - UNINDEXED_AGE),
     }
     found = (
-        search_records(aws, JOB_RECORD, read, SearchExpression={"Filters": [RUNNING_FILTER]}),
+        search_records(aws, JOB_RECORD, running, SearchExpression={"Filters": [RUNNING_FILTER]}),
         search_records(aws, JOB_RECORD, read, SearchExpression={"Filters": [changed]}),
         list_kind(aws, TRAINING_JOB, read, CreationTimeAfter=now - UNINDEXED_AGE, **OLDEST_FIRST),
     )

@@ -108,11 +108,12 @@ class AdvisersRun:
         except Exception as error:  # the failure of this detector, and of no other
             errors[name] = error
 
-    def _hand_over(self, rest: Sequence[str], errors: dict[str, Exception]) -> None:
-        """Hand *rest* over; what could not be handed over has failed."""
+    def _hand_over(self, rest: list[str], errors: dict[str, Exception]) -> None:
+        """Hand *rest* over; what could not be handed over has failed, and is not the rest."""
         if not rest:
             return
         try:
             self.hand_over(rest)
         except Exception as error:  # noted like the failure of a detector
             errors |= dict.fromkeys(rest, error)
+            rest.clear()

@@ -77,6 +77,8 @@ class Environment:
     slack_url: str
     root: Path
     functions: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the plain template's parameters, which win over those of janitor.toml."""
     undo: str = ""
     signing_keys: Mapping[SigningKey, str] = field(default_factory=dict)
     """The KMS keys that this function may sign or verify with."""
@@ -88,6 +90,7 @@ class Environment:
         """Read environment variables. Raises InvalidInputError with the name of a missing one."""
         try:
             functions = json.loads(variables.get("JANITOR_FUNCTIONS", "{}")).items()
+            settings = dict(json.loads(variables.get("JANITOR_SETTINGS", "{}")))
             return cls(
                 table=variables["JANITOR_TABLE"],
                 bucket=variables["JANITOR_BUCKET"],
@@ -96,6 +99,7 @@ class Environment:
                 slack_url=variables.get("JANITOR_SLACK_URL", ""),
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
                 functions={str(name): str(function) for name, function in functions},
+                settings=settings,
                 undo=variables.get("JANITOR_UNDO", ""),
                 signing_keys=named_keys(variables),
                 still="JANITOR_NOW" in variables,
@@ -103,7 +107,7 @@ class Environment:
         except KeyError as missing:
             raise InvalidInputError(f"{missing.args[0]} is not set in the environment") from None
         except (ValueError, AttributeError):
-            raise InvalidInputError("JANITOR_FUNCTIONS holds no JSON object of names") from None
+            raise InvalidInputError("JANITOR_FUNCTIONS or JANITOR_SETTINGS is not a JSON object") from None
 
 
 class Invocation:
@@ -131,7 +135,7 @@ class Invocation:
         self._paces: dict[str, Pace] = {}
         self.shared_reading = False
         files = [path for path in [environment.root / SETTINGS_FILE] if path.exists()]
-        self.settings = Settings.load(files=files, bundled=True)
+        self.settings = Settings.load(files=files, base=environment.settings, bundled=True)
 
     @property
     def left(self) -> timedelta:

@@ -170,6 +170,15 @@ class LogRhythm:
 NO_STREAMS: Mapping[str, datetime] = {}
 
 
+def fresh_rhythm(active: Mapping[str, datetime], group: str, prefix: str) -> Value[LogRhythm] | None:
+    """Return the rhythm of the streams of *group* that begin with *prefix*, if *active* has one."""
+    own = f"{group}/{prefix}"
+    heard = max((at for name, at in active.items() if name.startswith(own)), default=None)
+    if heard is None:
+        return None
+    return Value(LogRhythm(last=heard, longest_pause=NotRead()), activity.DESCRIBE_LOG_STREAMS, heard)
+
+
 def read_rhythm(
     aws: Aws,
     group: str,
@@ -187,10 +196,8 @@ def read_rhythm(
     `Absent` means that there is no stream or no event. Without *events*, only the listing of streams is read,
     which is an hour or more late.
     """
-    own = f"{group}/{prefix}"
-    heard = max((at for name, at in active.items() if name.startswith(own)), default=None)
-    if heard is not None and heard > fresh:
-        return Value(LogRhythm(last=heard, longest_pause=NotRead()), activity.DESCRIBE_LOG_STREAMS, heard)
+    if (heard := fresh_rhythm(active, group, prefix)) is not None:
+        return heard
     match _list_streams(aws, group, prefix):
         case Value(streams):
             pass

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.activity import active_streams
-from ml_janitor.aws.calls import Listing, ReadError, required_value
+from ml_janitor.aws.calls import Listing, ReadError, read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import find_newest_object
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, list_targets
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, SEARCH, TRAINING_JOB, TUNING_JOB, list_targets
 from ml_janitor.aws.tags import target_in
 from ml_janitor.aws.training_jobs import POOL_AVAILABLE, list_billed_jobs
 from ml_janitor.core.durations import format_age
@@ -358,13 +359,14 @@ class SuspectJob(Candidate):
     """
     A job in progress or with a warm pool, the signs of its movement, and its price per hour.
 
-    *watched* is the training job whose rule the job is, if any. *unfinished* is true if an action began to
-    stop it, and may not have ended its warm pool.
+    *watched* is the training job whose rule the job is, if any. *recorded* is true if Search described the
+    job. *unfinished* is true if an action began to stop it, and may not have ended its warm pool.
     """
 
     job: Signal[RunningJob]
     watched: Signal[RunningJob] = field(default_factory=NotRead)
     unfinished: bool = False
+    recorded: bool = False
     signs: ProgressSigns = field(default_factory=ProgressSigns)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
 
@@ -458,7 +460,8 @@ class JobSurvey:
     """
     One reading of the jobs of an account and region.
 
-    *decide* judges a candidate by its facts so far: a settled candidate is not read further.
+    *decide* judges a candidate by its facts so far: a settled candidate is not read further. *records* are
+    those of Search, by ARN: a job that logs is kept by its record, every other one is described.
     """
 
     aws: Aws
@@ -466,6 +469,7 @@ class JobSurvey:
     patience: JobPatience
     decide: Callable[[SuspectJob | SuspectTuner, datetime], Verdict]
     read_logs: bool
+    records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def all(self) -> Iterator[SuspectJob | SuspectTuner]:
         """
@@ -473,7 +477,11 @@ class JobSurvey:
         the end if a listing broke off.
         """
         aws, now = self.aws, self.now
-        listers = (*(kind.running for kind in JOB_KINDS_BY_TYPE.values()), list_tuning_jobs)
+        listers: list[Callable[[Aws, datetime], Listing[Target]]] = [
+            partial(list_billed_jobs, note=lambda job, record: self.records.update({job.arn: record})),
+            *(kind.running for kind in JOB_KINDS_BY_TYPE.values() if kind is not TRAINING_JOB_KIND),
+            list_tuning_jobs,
+        ]
         *listings, tuners = aws.map(lambda lister: lister(aws, now), listers)
         running = aws.map(lambda tuner: list_tuning_children(aws, tuner.name), tuners.items)
         children = [child for signal in running if isinstance(signal, Value) for child in signal.value]
@@ -524,11 +532,9 @@ class JobSurvey:
 
     def _suspects(self, targets: Sequence[Target], tuners: Listing[Target]) -> list[SuspectJob]:
         """Return all *targets* that are jobs, each with the signals that its judgement needs."""
-        described = self.aws.map(self._described, targets)
-        active = self._active_streams(described)
-        candidates = self._with_loads(
-            self.aws.map(lambda candidate: self._heard(candidate, active), described)
-        )
+        begun = self.aws.map(lambda target: self._recorded(target) or self._described(target), targets)
+        active = self._active_streams(begun)
+        candidates = self._with_loads(self.aws.map(lambda candidate: self._heard(candidate, active), begun))
         return self.aws.map(lambda candidate: self._tagged(candidate, tuners), candidates)
 
     def _active_streams(self, candidates: Sequence[SuspectJob]) -> Mapping[str, datetime]:
@@ -538,7 +544,7 @@ class JobSurvey:
         for group, number in Counter(job.kind.group for job in running).items():
             read = active_streams(self.aws, group, fresh, pages=number - 1) if number > 1 else NotRead()
             if isinstance(read, Value):
-                found |= {f"{group}/{stream}": at for stream, at in read.value.items()}
+                found |= {f"{group}/{stream}": at for stream, at in read.value.items() if at > fresh}
         return found
 
     def _running(self, candidate: SuspectJob) -> RunningJob | None:
@@ -552,6 +558,14 @@ class JobSurvey:
         """Return one job with its description, logs and objects, each only if those before leave it open."""
         return self._heard(self._described(target), NO_STREAMS)
 
+    def _recorded(self, target: Target) -> SuspectJob | None:
+        """Return a running job with Search's record in place of its description, or None without one."""
+        if (record := self.records.get(target.arn)) is None:
+            return None
+        read = read_signal(lambda: _job(cast("DescribeTrainingJobResponseTypeDef", record)), source=SEARCH)
+        candidate = SuspectJob(target=target, job=read)
+        return None if self._running(candidate) is None else replace(candidate, recorded=True)
+
     def _described(self, target: Target) -> SuspectJob:
         """Return a job with its description, and that of the job that it watches."""
         describe = JOB_KINDS_BY_TYPE[target.kind].describe
@@ -564,6 +578,14 @@ class JobSurvey:
 
     def _heard(self, candidate: SuspectJob, active: Mapping[str, datetime]) -> SuspectJob:
         """Return *candidate* with its logs and objects; *active* has streams that were read already."""
+        if candidate.recorded:
+            job = self._running(candidate)
+            rhythm = None if job is None else progress.fresh_rhythm(active, job.kind.group, job.streams)
+            if rhythm is not None:
+                alive = replace(candidate, signs=ProgressSigns(rhythm=rhythm))
+                if isinstance(verdict := self.decide(alive, self.now), Kept) and not verdict.unknown:
+                    return alive
+            candidate = self._described(candidate.target)
         aws, now, job = self.aws, self.now, self._running(candidate)
         if job is None or job.started is None:
             return candidate

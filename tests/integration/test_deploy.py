@@ -1,0 +1,267 @@
+"""`janitor deploy` and `janitor destroy` against CloudFormation in the sandbox, as from a wheel."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from commands import Janitor, refused
+from conftest import ACCOUNT, REGION
+from ml_janitor.aws.client import Caller
+from ml_janitor.config.settings import Settings
+from ml_janitor_cli import deploy as deploying
+from ml_janitor_cli import edge
+from ml_janitor_cli.deploy import ComposedTemplate
+from ml_janitor_cli.template.plan import plain_template
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.stack import ASSETS, NAME, deploy, upload
+from synthesis import TODAY, synthesise
+
+LITTLE = """
+[janitor]
+slack_channel = "C0123456789"
+slack_secret = "ml-janitor/slack"
+tags = {team = "ml"}
+"""
+ARMED = f"""{LITTLE}time_zone = "UTC"
+ledger_writers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+
+[detectors.idle-notebooks]
+mode = "act"
+act_in = ["{ACCOUNT}/{REGION}"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A released bundle, much smaller."""
+    path = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("ml_janitor/handlers.py"), "")
+    return path
+
+
+def configure(text: str) -> None:
+    Path("janitor.toml").write_text(text)
+
+
+def statuses(session: boto3.Session) -> list[str]:
+    stacks = session.client("cloudformation").list_stacks()["StackSummaries"]
+    return [stack["StackStatus"] for stack in stacks]
+
+
+def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
+    janitor: Janitor, session: boto3.Session, bundle: Path
+) -> None:
+    configure(LITTLE)
+    args = ("deploy", "--bundle", bundle)
+
+    shown = janitor(*args, "--dry-run")
+    assert (shown.status, statuses(session)) == (0, [])
+    assert ["AWS::Lambda::Function", "8"] in map(str.split, shown.out.splitlines())
+    assert not session.client("s3").list_buckets()["Buckets"]
+
+    made = janitor(*args, "--yes")
+    assert made.status == 0, made.err
+    assert f"Deployed {NAME} to account {ACCOUNT}, {REGION}." in made.out
+    assert "janitor doctor" in made.out
+    (stack,) = session.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert stack["Tags"] == [{"Key": "team", "Value": "ml"}]
+    outputs = stack_outputs(session)
+    store = session.client("s3")
+    keys = {found["Key"] for found in store.list_objects_v2(Bucket=outputs["DeploymentBucket"])["Contents"]}
+    (code,) = (key for key in keys if key.endswith(".zip"))
+    content = store.get_object(Bucket=outputs["DeploymentBucket"], Key=code)["Body"].read()
+    assert code == f"{hashlib.sha256(content).hexdigest()}.zip"
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.read("janitor.toml").decode() == LITTLE
+
+    again = janitor(*args, "--yes")
+    assert (again.status, again.err) == (0, made.err)
+    assert "nothing to change" in again.out
+    assert len(store.list_buckets()["Buckets"]) == 2  # with that of the reports
+
+    configure(ARMED)
+    planned = janitor(*args, "--dry-run")
+    assert next(line.split() for line in planned.out.splitlines() if "UndoFunction" in line)[0] == "create"
+    assert janitor(*args, "--yes").status == 0
+    assert f"::{ACCOUNT}:user/moto" in closed_key(session)
+
+    gone = janitor("destroy", "--yes")
+    assert gone.status == 0, gone.err
+    assert all(
+        name in gone.out for name in (outputs["LedgerTable"], outputs["ReportBucket"], "AWS::KMS::Key")
+    )
+    assert not session.client("lambda").list_functions()["Functions"]
+
+    shown = janitor(*args, "--dry-run")
+    assert outputs["LedgerTable"] in shown.out
+    session.client("s3").delete_bucket(Bucket=outputs["ReportBucket"])
+    taken = janitor(*args, "--yes")
+    assert (taken.status, outputs["ReportBucket"] in taken.out) == (0, False), taken.err
+    assert stack_outputs(session)["LedgerTable"] == outputs["LedgerTable"]
+    assert stack_outputs(session)["DeploymentBucket"] == outputs["DeploymentBucket"]
+    assert janitor("destroy", "--yes").status == 0
+    assert janitor(*args, "--yes", "--fresh").status == 0
+    assert stack_outputs(session)["LedgerTable"] != outputs["LedgerTable"]
+    assert "There is no stack Other" in janitor("destroy", "--stack", "Other").out
+
+
+def stack_outputs(session: boto3.Session) -> dict[str, str]:
+    (stack,) = session.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def closed_key(session: boto3.Session) -> str:
+    """The policy of the key that signs undo records."""
+    resources = session.client("cloudformation").get_paginator("list_stack_resources")
+    (key,) = (
+        found["PhysicalResourceId"]
+        for page in resources.paginate(StackName=NAME)
+        for found in page["StackResourceSummaries"]
+        if found["LogicalResourceId"].startswith("UndoRecordKey")
+    )
+    return str(session.client("kms").get_key_policy(KeyId=key)["Policy"])
+
+
+def test_a_stack_of_cdk_is_updated_and_goes_back_and_a_failed_update_leaves_the_old_one(
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(LITTLE.replace('{team = "ml"}', "{}"))  # the template by itself has none
+    settings = Settings.load(files=[Path("janitor.toml")])
+    template = synthesise(bundle.parent, settings, name=NAME).template
+    made = deploy(box.url, template)
+    args = ("deploy", "--bundle", bundle, "--yes")
+
+    ran = janitor(*args)
+    assert ran.status == 0, ran.err
+    rows = [line.split()[:2] for line in ran.out.splitlines() if "AWS::" in line]
+    assert rows == [["change", "AWS::Lambda::Function"]] * 8  # nothing but where the code is
+    table = stack_outputs(session)["LedgerTable"]
+    assert table in made.values()
+    own = session.client("cloudformation")
+    own.update_stack(
+        StackName=NAME, TemplateURL=upload(box.url, template), Capabilities=["CAPABILITY_NAMED_IAM"]
+    )
+    assert stack_outputs(session)["LedgerTable"] == table
+
+    functions = session.client("lambda").list_functions()["Functions"]
+    uploading = deploying.upload
+
+    def lose(place: Any, composed: ComposedTemplate, code: bytes, *, exists: bool) -> None:
+        uploading(place, composed, code, exists=exists)
+        session.client("s3").delete_object(Bucket=composed.bucket, Key=composed.code_key)
+
+    monkeypatch.setattr(deploying, "upload", lose)
+    failed = janitor(*args)
+    assert failed.status == 1
+    assert "UPDATE_ROLLBACK_COMPLETE; the stack is as it was before: " in failed.err
+    assert len(failed.err.splitlines()) == len(ran.err.splitlines()) + 1
+    again = session.client("lambda").list_functions()["Functions"]
+    assert {one["FunctionName"]: one["CodeSha256"] for one in functions} == {
+        one["FunctionName"]: one["CodeSha256"] for one in again
+    }
+
+
+def test_the_plain_template_is_a_stack_without_a_file_that_deploy_updates(
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path
+) -> None:
+    template = json.loads(json.dumps(plain_template(TODAY)))
+    address = upload(box.url, {**template, "Resources": {}})
+    session.client("s3").put_object(Bucket=ASSETS, Key="bundle.zip", Body=bundle.read_bytes())
+    session.client("s3").put_object(Bucket=ASSETS, Key="template.json", Body=json.dumps(template))
+    given = {"BundleBucket": ASSETS, "BundleKey": "bundle.zip", "SlackChannel": "C0123456789"}
+    session.client("cloudformation").create_stack(
+        StackName=NAME,
+        TemplateURL=address,
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+    )
+    table = stack_outputs(session)["LedgerTable"]
+    for function in session.client("lambda").list_functions()["Functions"]:
+        settings = Settings.load(base=json.loads(function["Environment"]["Variables"]["JANITOR_SETTINGS"]))
+        assert settings.janitor.slack_channel == "C0123456789"
+
+    configure(LITTLE)
+    assert janitor("deploy", "--bundle", bundle, "--yes").status == 0
+    assert stack_outputs(session)["LedgerTable"] == table
+
+
+@pytest.mark.parametrize(
+    ("arn", "named"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:user/ops/maria", [f"arn:aws:iam::{ACCOUNT}:user/ops/maria"]),
+        (f"arn:aws:iam::{ACCOUNT}:root", [f"arn:aws:iam::{ACCOUNT}:root"]),
+        (
+            f"arn:aws:sts::{ACCOUNT}:assumed-role/Deployer/maria",
+            [f"arn:aws:iam::{ACCOUNT}:role/Deployer", f"arn:aws:iam::{ACCOUNT}:role/*/Deployer"],
+        ),
+    ],
+)
+def test_whoever_deploys_may_change_the_policies(arn: str, named: list[str]) -> None:
+    caller = Caller(account=ACCOUNT, arn=arn)
+    place = deploying.DeploymentPlace(session=None, region=REGION, caller=caller, attempts=1)
+
+    assert place.deployers() == named
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("cloudformation", "DescribeStacks"), ("s3", "CreateBucket"), ("cloudformation", "CreateChangeSet")],
+)
+def test_a_refused_permission_is_one_line(
+    janitor: Janitor, box: Control, bundle: Path, service: str, operation: str
+) -> None:
+    configure("")
+    box.fault(service, operation, "deny")
+
+    ran = janitor("deploy", "--bundle", bundle, "--yes")
+
+    assert (ran.status, ran.out) == (1, "")
+    *_, line = ran.err.splitlines()
+    assert line.startswith("janitor: ")
+    assert operation in line
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((), LITTLE, "--bundle ml-janitor-lambda-"),
+        (("--bundle", "lost.zip"), LITTLE, "lost.zip cannot be read: No such file or directory"),
+        (("--bundle", "janitor.toml"), LITTLE, "janitor.toml is not a zip file"),
+        (("--bundle", "other.zip"), LITTLE, "the SHA-256 of other.zip is not that of ml-janitor-lambda"),
+        (("--bundle", "bundle.zip"), "[janitor]\ntime_zon = 1", "unknown setting janitor.time_zon"),
+        (("--bundle", "bundle.zip", "--config", "lost.toml"), LITTLE, "lost.toml"),
+        (("--bundle", "bundle.zip"), ARMED.replace("ledger_writers", "keep_tags"), "ledger_writers"),
+    ],
+)
+def test_what_cannot_be_deployed_is_said_in_a_line(
+    janitor: Janitor,
+    box: Control,
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[tuple[str, ...], str, str],
+) -> None:
+    args, settings, said = case
+    configure(settings)
+    released = bundle.with_suffix(".sha256")
+    bundle.with_name("other.zip").write_bytes(bundle.read_bytes() + b" ")
+    if "janitor.toml" not in args:
+        released.write_text(f"{hashlib.sha256(bundle.read_bytes()).hexdigest()}  ml-janitor-lambda-1.zip")
+    monkeypatch.setattr(deploying, "RELEASED_BUNDLE", released)
+
+    assert said in refused(janitor("deploy", *args, "--yes"))
+    assert not [call for call in box.calls() if "Create" in call or "Put" in call]
