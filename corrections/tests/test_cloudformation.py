@@ -241,6 +241,23 @@ def test_what_was_retained_is_taken_over(stacks: Stacks, aws: Any) -> None:
     assert stacks.deploy({**base, "Topic": {"Type": "AWS::SNS::Topic"}}) == "UPDATE_COMPLETE"
 
 
+def test_a_change_takes_its_time_on_the_clock(stacks: Stacks, aws: Any, control: Any, later: Any) -> None:
+    control.set_durations({"stack.change": 100})
+    assert stacks.deploy(BASE, kind="CREATE") == "CREATE_IN_PROGRESS"
+    with pytest.raises(ClientError, match="is in CREATE_IN_PROGRESS state and can not be updated"):
+        stacks.propose(BASE)
+    later(seconds=50)
+    half = stacks.events()
+    later(seconds=50)
+    assert (stacks.status(), stacks.events()[-1]) == ("CREATE_COMPLETE", "st CREATE_COMPLETE")
+    assert 1 < len(half) < len(BASE)
+    aws("cloudformation").delete_stack(StackName="st")
+    assert stacks.status() == "DELETE_IN_PROGRESS"
+    later(seconds=100)
+    with pytest.raises(ClientError, match="does not exist"):
+        stacks.status()
+
+
 def test_a_bucket_that_is_not_empty_stops_the_deletion(stacks: Stacks, aws: Any) -> None:
     stacks.deploy({"Bucket": {"Type": "AWS::S3::Bucket"}, "Queue": queue()}, kind="CREATE")
     aws("s3").put_object(Bucket=stacks.ids()["Bucket"], Key="a")

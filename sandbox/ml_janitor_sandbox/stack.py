@@ -30,8 +30,9 @@ def deploy(url: str, template: Mapping[str, Any], *, secret: str = TOKEN) -> dic
     stacks.create_stack(StackName=NAME, TemplateURL=address, Capabilities=["CAPABILITY_NAMED_IAM"])
     (made,) = stacks.describe_stacks(StackName=NAME)["Stacks"]
     if made["StackStatus"] != "CREATE_COMPLETE":
-        events = stacks.describe_stack_events(StackName=NAME)["StackEvents"]
-        raise RuntimeError([event for event in events if event["ResourceStatus"] == "CREATE_FAILED"])
+        events = stacks.get_paginator("describe_stack_events").paginate(StackName=NAME)
+        failed = events.search("StackEvents[?ResourceStatus=='CREATE_FAILED'].ResourceStatusReason")
+        raise RuntimeError("; ".join(failed))
     pages = stacks.get_paginator("list_stack_resources").paginate(StackName=NAME)
     return {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]

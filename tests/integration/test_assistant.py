@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,7 @@ def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_
         {"kind": "batching", "options": {"measure": "x"}},
         "estimate batching has no option measure",
     ),
+    ("estimate", {"kind": "batching", "options": {"yes": True}}, "estimate batching has no option yes"),
     (
         "estimate",
         {"kind": "training", "options": {"profile": "x"}},
@@ -237,6 +238,8 @@ def test_the_installed_program_speaks_over_stdio_and_its_tools_only_read() -> No
     assert found == ["audit", "findings", "explain", "bill", "plan", "estimate"] == list(READ_TOOLS)
     policy = reading_policy(Settings.load(registry=DETECTORS))
     assert policy_size(policy) <= SESSION_POLICY_LIMIT
+    patterns = {action.partition(":")[0] for action in policy["Statement"][0]["Action"] if "*" in action}
+    assert not patterns & {"s3", "kms", "dynamodb", "secretsmanager"}
 
 
 def test_without_its_extra_it_says_what_to_install(
@@ -264,6 +267,18 @@ def test_a_long_answer_is_divided_and_a_name_is_data() -> None:
     assert [row for page in read for row in page.get("results", [])] == rows
     assert [(page["page"], page["pages"]) for page in read] == [(n + 1, len(read)) for n in range(len(read))]
     assert (read[0]["totals"], read[-1]["none"]) == ({"usd": 1}, [])
+
+
+def test_a_page_is_of_the_answer_that_its_arguments_began(desk: ToolDesk) -> None:
+    class Long(ToolDesk):
+        def run(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: [f"{given['by']} {'x' * 9_000}" for _ in range(4)]}
+
+    long = Long(root=desk.root, context=desk.context, environment={})
+    for by in ("phase", "service"):
+        long.answer("bill", {"by": by})
+
+    assert json.loads(long.answer("bill", {"by": "phase", "page": 2}))["bill"][0].startswith("phase")
 
 
 def test_what_does_not_fit_into_a_page_says_what_it_leaves_out() -> None:

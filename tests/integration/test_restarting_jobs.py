@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -136,18 +135,6 @@ def test_where_it_begins_is_said(floor: Floor, of: Callable[[str], RecordedAct])
     }
 
 
-def test_a_long_name_stays_within_what_aws_takes(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
-    floor.training("j" * 54 + "-" + "j" * 8)
-    recorded = of("j" * 54 + "-" + "j" * 8)
-    recorded.act()
-    floor.wait()
-    recorded.undo()
-
-    (new,) = set(floor.names()) - {recorded.target.name}
-    assert new.startswith("j" * 54 + "-r")
-    assert len(new) <= 63
-
-
 def test_the_warm_pool_of_a_stopped_job_is_ended_too(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
     floor.training("job", keep_alive=3600)
     before = same(floor.job("job"))
@@ -241,17 +228,6 @@ def test_a_warm_pool_is_ended_and_does_not_come_back(floor: Floor, of: Callable[
         recorded.undo()
 
 
-def test_a_warm_pool_that_was_taken_over_before_is_no_finding(
-    floor: Floor, of: Callable[[str], RecordedAct]
-) -> None:
-    floor.unused_pool("job")
-    recorded = of("job")
-    floor.box.patch("sagemaker", ["training_jobs", "job"], warm_pool_status={"Status": "Reused"})
-
-    with pytest.raises(CannotActError, match="another job has taken over"):
-        recorded.act()
-
-
 def test_a_tuning_job_goes_with_its_children_and_is_not_run_twice(
     floor: Floor, of: Callable[[str], RecordedAct]
 ) -> None:
@@ -278,20 +254,6 @@ def test_a_hung_child_is_stopped_alone(floor: Floor, of: Callable[[str], Recorde
 
     assert (floor.status("one"), floor.status("two")) == ("Stopped", "InProgress")
     assert "TuningJobArn" not in floor.job(again(recorded))
-
-
-@pytest.mark.parametrize("status", ["Completed", "Failed"])
-def test_a_job_that_ended_by_itself_is_changed(
-    floor: Floor, of: Callable[[str], RecordedAct], status: str
-) -> None:
-    floor.training("job", keep_alive=3600)
-    recorded = of("job")
-    floor.end("job", status)
-
-    with pytest.raises(CannotActError, match=f"it ended by itself: {status}"):
-        recorded.act()
-    assert "sagemaker:StopTrainingJob" not in floor.box.calls()
-    assert "sagemaker:UpdateTrainingJob" not in floor.box.calls()
 
 
 def test_one_that_ends_between_the_look_and_the_call_is_changed_too(
@@ -332,16 +294,6 @@ def test_already_stopped_and_already_gone_are_success(floor: Floor, of: Callable
     assert floor.box.calls()["sagemaker:StopTrainingJob"] == 1
 
 
-def test_another_job_of_its_name_is_not_stopped(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
-    floor.training("job", keep_alive=3600)
-    recorded = of("job")
-    recorded = replace(recorded, target=replace(recorded.target, created=NOW - 400 * HOUR))
-    recorded.act()
-
-    assert recorded.settled()
-    assert floor.status("job") == "InProgress"
-
-
 @pytest.mark.parametrize("kind", list(GROUPS))
 def test_lost_answers_are_no_failure(floor: Floor, of: Callable[[str], RecordedAct], kind: str) -> None:
     getattr(floor, kind.removesuffix("-job"))("job")
@@ -354,39 +306,6 @@ def test_lost_answers_are_no_failure(floor: Floor, of: Callable[[str], RecordedA
     recorded.undo()
 
     assert floor.status(again(recorded), kind) == "InProgress"
-
-
-def test_what_was_never_stopped_is_not_submitted_again(
-    floor: Floor, of: Callable[[str], RecordedAct]
-) -> None:
-    floor.training("job")
-
-    assert restarted(of("job")) == "nothing had been done to job, so nothing was submitted"
-    assert floor.names() == ["job"]
-
-
-def test_what_completed_while_it_was_to_be_stopped_is_not_submitted_again(
-    floor: Floor, of: Callable[[str], RecordedAct]
-) -> None:
-    floor.training("job")
-    recorded = of("job")
-    floor.end("job", "Completed")
-
-    assert restarted(recorded) == "job has come to its end by itself, so nothing was submitted"
-    assert floor.names() == ["job"]
-
-
-def test_an_older_job_of_the_new_name_is_no_restart(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
-    floor.training("job")
-    recorded = of("job")
-    floor.training(again(recorded))
-    recorded.act()
-    floor.wait()
-    at = (NOW - 40 * HOUR).isoformat()
-    floor.box.patch("sagemaker", ["training_jobs", again(recorded)], CreationTime=at)
-
-    with pytest.raises(CannotActError, match="an older job has the name"):
-        recorded.undo()
 
 
 def test_a_built_in_algorithm_defines_its_own_metrics(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
@@ -428,16 +347,4 @@ def test_unreadable_checkpoints_hold_it_back(
     floor.box.fault("s3", "ListObjectsV2", "deny")
 
     with pytest.raises(ReadError, match="AccessDenied"):
-        recorded.detector.prepare(aws, candidate, {})
-
-
-def test_what_runs_no_longer_is_not_prepared(
-    floor: Floor, of: Callable[[str], RecordedAct], aws: Aws
-) -> None:
-    floor.training("job")
-    recorded = of("job")
-    candidate = recorded.detector.look(aws, recorded.target, NOW)
-    floor.sagemaker.stop_training_job(TrainingJobName="job")
-
-    with pytest.raises(CannotActError, match="it is Stopping now"):
         recorded.detector.prepare(aws, candidate, {})

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import DAY, HOUR, MINUTE, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import NewestObject
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -24,13 +28,22 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    finding_id,
 )
 from ml_janitor.detectors.hung_training_jobs import reading
 from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, LoadSpan, RunningJob
 from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob
-from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.hung_training_jobs.rule import (
+    HungTrainingJobs,
+    _exists,
+    _without_secrets,
+    restart_request,
+    restarted_name,
+)
+from ml_janitor.engine.detector import CannotActError
 from narrowing import not_none, of_type
+from scripted import Refusal, Script, Torn
 from tables import cases
 from verdicts import word
 
@@ -348,6 +361,7 @@ def test_a_job_without_known_hosts_is_likely_at_most() -> None:
     (with_signs(hung(), rhythm=Absent()), "last log event", "none", None),
     (with_signs(hung(), rhythm=REFUSED), "last log event", None, REFUSED.error),
     (hung(pause=Absent()), "longest pause before", "not known, too many events to read", None),
+    (hung(pause=LogNotRead()), "longest pause before", "not known", None),
     (hung(pause=REFUSED), "longest pause before", None, REFUSED.error),
     (hung(), "newest object", "none in its S3 folders", None),
     (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
@@ -531,3 +545,113 @@ def test_the_steps_stand_in_order() -> None:
         "nothing was written to its S3 folders either",
         "no host's load varies",
     )
+
+
+# --- stopping, and submitting again -------------------------------------------------------------------
+
+RECORD: dict[str, Any] = {"what": "job", "keep_alive": 0, "checkpoint": None}
+GONE = Refusal("ValidationException", "Requested resource not found.")
+DESCRIBE, UPDATE = "sagemaker:DescribeTrainingJob", "sagemaker:UpdateTrainingJob"
+
+
+def described(status: str, pool: str = "", **more: Any) -> Torn:
+    kept = {"WarmPoolStatus": {"Status": pool}} if pool else {}
+    return Torn({"TrainingJobStatus": status, "CreationTime": TARGET.created, **kept, **more})
+
+
+STEPS: Any = SimpleNamespace(do=lambda _, call: call())
+
+
+@cases(
+    "found, said, again",
+    (GONE, None, None),
+    (described("InProgress"), None, f"nothing had been done to {NAME}, so nothing was submitted"),
+    (described("Stopping"), None, None),
+    (described("Stopped"), None, None),
+    (described("Failed"), "it ended by itself: Failed", None),
+    (
+        described("Completed"),
+        "it ended by itself: Completed",
+        f"{NAME} has come to its end by itself, so nothing was submitted",
+    ),
+    (described("Completed", CreationTime=NOW), None, None),  # another job of the name
+    ids=["gone", "runs", "stopping", "stopped", "failed", "completed", "namesake"],
+)
+def test_a_job_that_ended_by_itself_is_not_stopped_nor_submitted_again(
+    found: Any, said: str | None, again: str | None
+) -> None:
+    rule, aws = HungTrainingJobs(), Script({DESCRIBE: found}).aws().armed()
+    runs = found == described("InProgress")
+
+    assert rule.ended_otherwise(aws, TARGET, RECORD) == said
+    assert rule.ended_otherwise(aws, TARGET, RECORD | {"what": "warm pool"}) is None
+    assert rule.is_done(aws, TARGET, RECORD) is not runs
+    if said is not None:
+        with pytest.raises(CannotActError, match=said):
+            rule.act(aws, TARGET, RECORD, STEPS)
+    elif not runs:
+        rule.act(aws, TARGET, RECORD, STEPS)
+    if again is not None:
+        assert rule.revert(aws, TARGET, RECORD, STEPS) == again
+
+
+def test_what_is_submitted_again_has_a_name_of_its_own() -> None:
+    new = f"{NAME}-r{finding_id('hung-training-jobs', TARGET.key)[:6]}"
+    assert restarted_name("j" * 54 + "-" + "j" * 8, "0123456789") == "j" * 54 + "-r012345"
+
+    assert HungTrainingJobs().reverted_arn(TARGET, RECORD) == TARGET.arn.replace(NAME, new)
+    assert HungTrainingJobs().revert_effect(TARGET, RECORD) == (
+        f"{NAME} is submitted again as {new}, from the beginning: it keeps no checkpoints; it costs again"
+    )
+
+
+def test_only_a_job_that_is_no_older_was_submitted_again() -> None:
+    def exists(created: datetime) -> bool:
+        return _exists(Script({DESCRIBE: described("InProgress", CreationTime=created)}).aws(), TARGET, "new")
+
+    assert exists(not_none(TARGET.created))
+    with pytest.raises(CannotActError, match="an older job has the name new"):
+        exists(not_none(TARGET.created) - SECOND)
+
+
+def test_a_request_has_no_selection_of_aws() -> None:
+    chosen = {"InstanceCount": 2, "SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 1}
+
+    request = restart_request(Script({}).aws(), TRAINING_JOB, {"ResourceConfig": chosen})
+
+    assert request == {"ResourceConfig": {"InstanceCount": 2}}
+
+
+@cases("value, secret", ("abcd", True), ("abc", False))
+def test_an_error_that_quotes_what_a_job_was_given_is_not_shown(value: str, *, secret: bool) -> None:
+    error = ClientError({"Error": {"Code": "ValidationException", "Message": f"bad {value}"}}, "Create")
+
+    found = _without_secrets(error, {"Environment": {"KEY": value}})
+
+    assert (isinstance(found, CannotActError), value in str(found)) == (secret, not secret)
+
+
+@cases(
+    "before, left, raised",
+    ("Available", "Terminated", None),
+    ("Available", "Available", "no pool"),
+    ("Reused", "Reused", "another job has taken over its warm pool"),
+)
+def test_a_pool_whose_end_is_refused_has_ended_if_it_is_gone(
+    before: str, left: str, raised: str | None
+) -> None:
+    """With a lost answer, the retry is refused."""
+    script = Script({UPDATE: Refusal("ValidationException", "no pool")})
+    script.answers[DESCRIBE] = lambda _: described("Stopped", left if script.asked(UPDATE) else before)
+
+    with pytest.raises((ClientError, CannotActError), match=raised) if raised else nullcontext():
+        HungTrainingJobs().act(script.aws().armed(), TARGET, RECORD | {"what": "warm pool"}, STEPS)
+
+    ended = [asked["ResourceConfig"] for asked in script.asked(UPDATE)]
+    assert ended == [{"KeepAlivePeriodInSeconds": 0}] * (before == "Available")
+
+
+@cases("found, why", (GONE, "it is gone"), (described("Stopping"), "it is Stopping now"))
+def test_nothing_is_recorded_of_a_job_that_runs_no_longer(found: Any, why: str) -> None:
+    with pytest.raises(CannotActError, match=why):
+        HungTrainingJobs().prepare(Script({DESCRIBE: found}).aws(), hung(), {})

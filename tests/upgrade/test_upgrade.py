@@ -502,7 +502,8 @@ def upgraded(
         for page in resources
         for one in page["StackResourceSummaries"]
     }
-    events = own.describe_stack_events(StackName=NAME)["StackEvents"][::-1]
+    told_of = own.get_paginator("describe_stack_events").paginate(StackName=NAME)
+    events = [event for page in told_of for event in page["StackEvents"]][::-1]
     goes: set[str] = GOES[request.param]
     return Upgraded(goes, changes, before, after, waiting.seen, [told, environments()], events)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -22,6 +23,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from moto_corrections import clock
 from moto_corrections.paging import cut
 from moto_corrections.patches import AwsError, Call, backend, serves
+from moto_corrections.sagemaker.progress import takes
 from moto_corrections.stack_types import KINDS, NAMED_IAM, TAGGED, Physical, Place, tag
 
 SERVICE = "cloudformation"
@@ -346,9 +348,14 @@ class Deployment:
         self._undo: list[Callable[[], None]] = []
         self._made: list[Made] = []
         self._superseded: list[Made] = []
+        self._earlier = len(stack.events)
 
     def run(self, verb: str) -> None:
-        """Do it all; *verb* is CREATE or UPDATE."""
+        """Do it all; *verb* is CREATE, UPDATE or IMPORT. Events are spread over the time that it takes."""
+        self._execute(verb)
+        self._spread_events()
+
+    def _execute(self, verb: str) -> None:
         self._says(f"{verb}_IN_PROGRESS", "User Initiated")
         try:
             for logical in self._template.ordered():
@@ -449,8 +456,14 @@ class Deployment:
         if failed:
             named = ", ".join(failed)
             self._says("DELETE_FAILED", f"The following resource(s) failed to delete: [{named}]. ")
-            return
-        self._says("DELETE_COMPLETE")
+        else:
+            self._says("DELETE_COMPLETE")
+        self._spread_events()
+
+    def _spread_events(self) -> None:
+        events = self._stack.events[self._earlier :]
+        for number, event in enumerate(events):
+            event.timestamp = clock.now() + takes("stack.change") * number / max(len(events) - 1, 1)
 
     def _remove(self, made: Made, policy: str | None, *, created: bool = False) -> bool:
         """Delete a resource as its policy says, and tell whether it went or was to stay."""
@@ -505,8 +518,32 @@ def _name(stack: str, logical: str, longest: int) -> str:
 # --- operations -----------------------------------------------------------------------------------
 
 
+def _store(call: Call) -> Any:
+    """Return moto's store of stacks, after what ended meanwhile."""
+    store = backend(SERVICE, call.account, call.region)
+    for stack in list(store.stacks.values()):
+        if _status(stack) == "DELETE_COMPLETE":
+            store.deleted_stacks[stack.stack_id] = store.stacks.pop(stack.stack_id)
+    return store
+
+
+def _past_events(stack: Any) -> list[Any]:
+    return [event for event in stack.events if event.timestamp <= clock.now()]
+
+
+def _status(stack: Any) -> str:
+    """Return the status that a stack shows, which is not the last one while it is in progress."""
+    own = [event for event in _past_events(stack) if event.physical_resource_id == stack.stack_id]
+    return str(own[-1].resource_status if own else stack.status)
+
+
+def _check_updatable(stack: Any) -> None:
+    if (status := _status(stack)) not in UPDATABLE:
+        raise invalid(f"Stack:{stack.stack_id} is in {status} state and can not be updated.")
+
+
 def _find(call: Call, name: str, missing: str) -> Any:
-    for stack in backend(SERVICE, call.account, call.region).stacks.values():
+    for stack in _store(call).stacks.values():
         if name in (stack.name, stack.stack_id):
             return stack
     raise invalid(missing)
@@ -555,8 +592,7 @@ def create_change_set(call: Call) -> dict[str, Any]:
         stack = _reviewed(call)
     else:
         stack = _find(call, stack_name, f"Stack [{stack_name}] does not exist")
-        if stack.status not in UPDATABLE:
-            raise invalid(f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
+        _check_updatable(stack)
     if any(known.change_set_name == name and known.stack is stack for known in store.change_sets.values()):
         raise AwsError("AlreadyExistsException", f"ChangeSet {name} already exists for stack {stack_name}")
     template = Template(call, stack)
@@ -667,8 +703,7 @@ def create_stack(call: Call) -> dict[str, Any]:
 def update_stack(call: Call) -> dict[str, Any]:
     """Update a stack without a change set."""
     stack = _find(call, call.params["StackName"], f"Stack [{call.params['StackName']}] does not exist")
-    if stack.status not in UPDATABLE:
-        raise invalid(f"Stack:{stack.stack_id} is in {stack.status} state and can not be updated.")
+    _check_updatable(stack)
     template = Template(call, stack)
     if "Tags" not in call.params:
         template.tags = dict(stack.tags)
@@ -695,10 +730,29 @@ def delete_stack(call: Call) -> None:
         raise invalid(message)
     Deployment(stack, None).remove_all(call.params.get("RetainResources", []))  # type: ignore[arg-type]
     if stack.status == "DELETE_COMPLETE":
-        store.deleted_stacks[stack.stack_id] = store.stacks.pop(stack.stack_id)
+        _store(call)
         for change_set in list(store.change_sets.values()):
             if change_set.stack is stack:
                 del store.change_sets[change_set.arn]
+
+
+@serves(SERVICE, "DescribeStacks")
+def describe_stacks(call: Call) -> dict[str, Any]:
+    """Describe one stack or all; a deleted one by its id."""
+    found = _store(call).describe_stacks(call.params.get("StackName"))
+    page, more = cut(call, found, PAGE, invalid="ValidationError")
+    shown = [copy(stack) for stack in page]
+    for stack in shown:
+        stack.status = _status(stack)
+    return {"Stacks": shown, **more}
+
+
+@serves(SERVICE, "DescribeStackEvents")
+def describe_stack_events(call: Call) -> dict[str, Any]:
+    """List the events of a stack, the latest first; of a deleted one by its id."""
+    events = _past_events(_store(call).get_stack(call.params["StackName"]))
+    page, more = cut(call, events[::-1], PAGE, invalid="ValidationError")
+    return {"StackEvents": page, **more}
 
 
 @serves(SERVICE, "ListStackResources")

@@ -373,7 +373,7 @@ def _accepts(hint: Any) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         return types.GenericAlias(list, (_accepts(args[0]),))
-    if args and origin in {dict, Mapping}:
+    if origin in {dict, Mapping}:
         return types.GenericAlias(dict, (args[0], _accepts(args[1])))
     return hint
 

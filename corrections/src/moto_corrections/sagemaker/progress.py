@@ -35,6 +35,7 @@ DEFAULTS: dict[str, float] = {
     "processing.stop": 60,
     "recommendation.create": 2700,
     "search.index": 0,
+    "stack.change": 0,
     "training.capacity": 1800,
     "training.stop": 120,
     "transform.stop": 60,
@@ -44,7 +45,8 @@ DEFAULTS: dict[str, float] = {
 Seconds. AWS promises none of them: they are of the size that its users report. Only StopTrainingJob's
 documentation names a number, the 120 seconds that a container has to save its work. "training.capacity" is
 how long a job waits for spot capacity after an interruption: users report 28 to 58 minutes. "search.index"
-is how long Search does not know yet what was created; AWS says nothing about it. A plain kind adds its own.
+is how long Search does not know yet what was created; AWS says nothing about it. "stack.change" is how long
+CloudFormation shows a stack in progress, whose resources are there at once. A plain kind adds its own.
 """
 
 ALL = "*"
