@@ -9,7 +9,7 @@ import platform
 import statistics
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from ml_janitor import handlers
 from ml_janitor.aws.client import open_regions
 from ml_janitor.bill.explaining import read_known_resources
 from ml_janitor.bill.reading import BILL_DAYS
-from ml_janitor.config.functions import sweeping_function
+from ml_janitor.config.functions import schedule_groups, sweeping_function
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, set_variables
@@ -82,7 +82,7 @@ def count() -> dict[str, Any]:
     with Box() as box, tempfile.TemporaryDirectory() as folder:
         stack = deployed()
         seed(box, endpoints=ENDPOINTS)
-        metrics = {name: metrics_requested(name) for name in stack["memory"] if name != DIGEST}
+        metrics = requested_by_name(name for name in stack["memory"] if name != DIGEST)
         (Path(folder) / "janitor.toml").write_text(SETTINGS)
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
         started = init_seconds(list(stack["memory"]), variables)
@@ -141,7 +141,11 @@ def empty(names: list[str]) -> dict[str, Any]:
         found[name] = {
             figure: round((after[figure] - before[figure]) / further, 4)
             for figure in ("seconds", "log_bytes", "report_bytes", "metrics_requested")
-        } | {"init_seconds": 0, "calls": {call: times / further for call, times in added.items() if times}}
+        } | {
+            "init_seconds": 0,
+            "transacted": 0,
+            "calls": {call: times / further for call, times in added.items() if times},
+        }
     return found
 
 
@@ -202,18 +206,28 @@ def synthesised(settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
     return lambda kind: [resource["Properties"] for resource in resources if resource["Type"] == kind]
 
 
-def metrics_requested(name: str) -> int:
-    """Count the metrics that one sweep requests from GetMetricData, which AWS bills by metric."""
+def requested_by_name(names: Iterable[str]) -> dict[str, float]:
+    """Count the metrics of each function's run; detectors that run together divide those of their run."""
+    found: dict[str, float] = {name: metrics_requested(name) for name in names}
+    for group in schedule_groups(Settings.load()):
+        if alone := sum(found[name] for name in group.detectors) if len(group.detectors) > 1 else 0:
+            together = metrics_requested(*group.detectors)
+            found |= {name: found[name] * together / alone for name in group.detectors}
+    return found
+
+
+def metrics_requested(*names: str) -> int:
+    """Count the metrics that a run of *names* requests from GetMetricData, which AWS bills by metric."""
     session, asked = boto3.Session(region_name=REGION), []
 
     def note(params: dict[str, Any], **_: Any) -> None:
         asked.append(len(params["MetricDataQueries"]))
 
     session.events.register("provide-client-params.cloudwatch.GetMetricData", note)
-    if name == BILL:
+    if names == (BILL,):
         problems = joined(session)
     else:
-        detectors = [detector for detector in Settings.load().enabled() if detector.name == name]
+        detectors = [detector for detector in Settings.load().enabled() if detector.name in names]
         problems = [sweep.error for sweep in audit(session, detectors).sweeps if sweep.error]
     if problems:
         raise RuntimeError("; ".join(problems))
@@ -248,6 +262,7 @@ def runs(box: Box, name: str) -> dict[str, Any]:
         "report_bytes": sum(length for _, length in reports - before),
         "largest_item": max(map(size, items), default=0),
         "findings_bytes": sum(map(size, items)),
+        "transacted": len(items) if calls.get("dynamodb:TransactWriteItems") else 0,
     }
 
 

@@ -134,7 +134,9 @@ class Night:
     def empty_dollars_a_month(self) -> Counter[str]:
         """Share of this cost that empty regions cause."""
         days, (_, pairs) = MONTH / DAY, self.pairs_a_day
-        used = Counter(dict(used_in_a_run(self.empty)))
+        used = Counter[str]()
+        for name, amount in used_in_a_run(self.empty):
+            used[name] += amount
         del used["lambda-requests"], used["scheduler"]  # of the run
         used["table-reads"], used["table-writes"] = 1, TRANSACTED
         return Counter({name: PRICES[name].of(days * pairs * amount) for name, amount in used.items()})

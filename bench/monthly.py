@@ -209,6 +209,8 @@ def used_in_a_run(function: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     yield "logs-written", function["log_bytes"] / GB
     yield "metrics-read", function["metrics_requested"]
     write, query = units(function["largest_item"], WRITE_UNIT), units(function["findings_bytes"], READ_UNIT)
+    # In a transaction, each write counts twice.
+    yield "table-writes", 2 * write * function.get("transacted", 0)
     for call, times in function["calls"].items():
         service, _, operation = call.partition(":")
         match service, operation:

@@ -9,10 +9,10 @@ import pytest
 
 from bench import many_accounts, monthly, scale
 from ml_janitor.config.settings import Settings
-from ml_janitor.scheduled.invocation import ACCOUNTS_PER_HOUR, accounts_in_time, rate_slots, warn_of_slow_runs
+from ml_janitor.scheduled.invocation import ACCOUNTS_PER_HOUR, accounts_in_time, warn_of_slow_runs
 
 GIVEN = monthly.counted()
-DESCRIBE = "sagemaker:DescribeEndpoint"
+DESCRIBE = "sagemaker:DescribeEndpointConfig"
 
 
 def night(given: Any, name: str) -> many_accounts.Night:
@@ -21,11 +21,11 @@ def night(given: Any, name: str) -> many_accounts.Night:
 
 def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
     more = copy.deepcopy(GIVEN)
-    more["functions"]["duplicate-artifacts"]["calls"][DESCRIBE] += 10
+    more["functions"]["oversized-endpoints"]["calls"][DESCRIBE] += 10
 
-    before, after = night(GIVEN, "duplicate-artifacts"), night(more, "duplicate-artifacts")
+    before, after = night(GIVEN, "oversized-endpoints"), night(more, "oversized-endpoints")
 
-    of = rate_slots(many_accounts.settings(), "duplicate-artifacts")[DESCRIBE].of
+    of = many_accounts.turns("oversized-endpoints")[DESCRIBE].of
     assert of > 1
     assert after.busy_seconds - before.busy_seconds == pytest.approx(10 * of / 5)
     assert (before.slowest, after.slowest) == (DESCRIBE, DESCRIBE)
