@@ -10,8 +10,9 @@ from typing import Any
 import boto3
 
 from bench.account import SIZES, seed
-from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
+from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, MemoryFiles, print_calls, timed
 from ml_janitor.aws.client import open_regions
+from ml_janitor.aws.descriptions import KeptDescriptions
 from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Report
@@ -20,35 +21,51 @@ from ml_janitor.engine.run import run_detectors
 
 SETTINGS = Settings.load()
 
+ENDPOINTS = 1_000
+"""Each with a configuration of its own."""
+
 
 def main() -> None:
-    """Seed, audit detector by detector and then all together, print the ratio."""
+    """Seed, audit detector by detector, then all together in two nights; print the ratio."""
+    files = MemoryFiles()
     with Box() as box:
-        seed(box)
+        seed(box, endpoints=ENDPOINTS)
         box.slow_down()
         idle_memory = peak_memory()
         rows = []
         for detector in SETTINGS.enabled():
             seconds, report, calls = timed(box, partial(audit, box.session, [detector]))
             rows.append((detector.name, seconds, sum(calls.values()), found(report)))
-        together, report, calls = timed(box, partial(audit, box.session, SETTINGS.enabled()))
+        everything = partial(audit, box.session, SETTINGS.enabled(), files)
+        together, report, calls = timed(box, everything)
+        later, again, calls_later = timed(box, everything)
     alone = sum(seconds for _, seconds, _, _ in rows)
-    made = ", ".join(f"{count} {kind}" for kind, (count, _) in SIZES.items())
+    counts = {kind: count for kind, (count, _) in SIZES.items()} | {"endpoints": ENDPOINTS}
+    made = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
     print(f"The whole audit, {LATENCY * 1000:.0f} ms a call")
     print(f"  of {made}")
     for row in rows:
         print_row(*row)
     print_row("one after the other", alone, sum(row[2] for row in rows), sum(row[3] for row in rows))
     print_row("side by side", together, sum(calls.values()), found(report))
+    print_row("with kept descriptions", later, sum(calls_later.values()), found(again))
     print(f"  {alone / together:.1f} times faster side by side")
     print(f"  peak memory {peak_memory():.0f} MB, of which {idle_memory:.0f} MB before the first sweep")
-    print_calls(calls)
+    print_calls(calls_later)
 
 
-def audit(session: boto3.Session, detectors: Sequence[Detector[Any]]) -> Report:
-    """As the command line does it."""
+def audit(
+    session: boto3.Session, detectors: Sequence[Detector[Any]], files: MemoryFiles | None = None
+) -> Report:
+    """As the command line does it, with a cache of *files*."""
     with open_regions(
-        session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None, shared=SharedAnswers()
+        session,
+        account=ACCOUNT,
+        regions=[REGION],
+        attempts=3,
+        pace=None,
+        shared=SharedAnswers(),
+        kept=KeptDescriptions(files, NOW) if files else None,
     ) as accounts:
         return run_detectors(detectors, accounts, now=NOW, policy=SETTINGS.policy)
 

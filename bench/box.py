@@ -59,6 +59,21 @@ class Box:
         self.control.fault("*", "*", "latency", times=0, latency=LATENCY)
 
 
+class MemoryFiles:
+    """Kept descriptions, as the report bucket holds them."""
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[str, str], bytes] = {}
+
+    def read(self, account: str, region: str) -> bytes | None:
+        """Return the file of an account and region."""
+        return self._files.get((account, region))
+
+    def write(self, account: str, region: str, body: bytes) -> None:
+        """Replace the file."""
+        self._files[account, region] = body
+
+
 def timed[T](box: Box, work: Callable[[], T]) -> tuple[float, T, dict[str, int]]:
     """Duration, answer and calls of some work."""
     box.control.clear_calls()

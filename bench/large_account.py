@@ -24,8 +24,9 @@ from ml_janitor_sandbox.server import Sandbox
 from moto_corrections import paging, state
 from moto_corrections.patches import Call
 from moto_corrections.sagemaker import listing, search
+from moto_corrections.sagemaker.endpoints import ENDPOINT
 from moto_corrections.sagemaker.listing import Row
-from moto_corrections.sagemaker.store import KINDS, Kind, Resource, SageMakerStore
+from moto_corrections.sagemaker.store import KINDS, Kind, Resource, SageMakerStore, resources
 
 ENDPOINTS, NOTEBOOKS, APPS, MODELS = 2_000, 500, 1_000, 500
 TRAINING, PROCESSING, TRANSFORM = 47_000, 2_000, 1_000
@@ -223,7 +224,7 @@ def stand_still() -> None:
 
     def dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
         if not serving:
-            for endpoint in search.resources(call, search.ENDPOINT).values():
+            for endpoint in resources(call, ENDPOINT).values():
                 for model in search._models(call, endpoint):
                     serving.setdefault(model, []).append(endpoint.members)
         return {"Model": found, "Endpoints": serving.get(found["ModelName"], [])}
@@ -236,7 +237,7 @@ def stand_still() -> None:
             "rows",
             lambda those: (Row(row.members, row.name, row.status, row.sequence) for row in those),
         ),
-        (search, "_indexed", lambda call, of: list(search.resources(call, of).values())),
+        (search, "_indexed", lambda call, of: list(resources(call, of).values())),
         (search, "_expression", test),
         (search, "_dashboard", dashboard),
     ]

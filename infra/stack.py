@@ -70,7 +70,6 @@ class JanitorStack(Stack):
             code=self.resolve({"S3Bucket": code.bucket_name, "S3Key": code.object_key}),
             deployers=[_in_stack(role) for role in deploying],
             account=account,
-            region=region,
         )
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(self.plan, file)

@@ -82,6 +82,12 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "unit/test_report_warnings.py",
     ),
     "functions/ml_janitor/report/warnings.py": ("unit/test_message_updates.py",),
+    "cli/ml_janitor_cli/template/": (
+        "infra/test_stack.py",
+        "infra/test_armed.py",
+        "infra/test_alarms.py",
+        "infra/test_organization.py",
+    ),
     "functions/ml_janitor/detectors/idle_studio_apps.py": ("integration/test_deleting_studio_apps.py",),
     "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),
     "functions/ml_janitor/config/settings.py": ("unit/test_undo_roles.py",),

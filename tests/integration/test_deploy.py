@@ -45,6 +45,19 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """The owner of the bucket that each call of S3 expects."""
+    own, found = boto3.Session(region_name=REGION), dict[str, set[str]]()
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        found.setdefault(model.name, set()).add(params.get("ExpectedBucketOwner", "nobody"))
+
+    own.events.register("provide-client-params.s3", note)
+    monkeypatch.setattr(edge, "open_session", lambda _: own)
+    return found
+
+
+@pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A released bundle, much smaller."""
     path = tmp_path / "bundle.zip"
@@ -63,7 +76,7 @@ def statuses(session: boto3.Session) -> list[str]:
 
 
 def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
-    janitor: Janitor, session: boto3.Session, bundle: Path
+    janitor: Janitor, session: boto3.Session, bundle: Path, owners: dict[str, set[str]]
 ) -> None:
     configure(LITTLE)
     args = ("deploy", "--bundle", bundle)
@@ -117,6 +130,8 @@ def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
     assert janitor("destroy", "--yes").status == 0
     assert janitor(*args, "--yes", "--fresh").status == 0
     assert stack_outputs(session)["LedgerTable"] != outputs["LedgerTable"]
+    assert {name for name, named in owners.items() if named != {ACCOUNT}} == {"CreateBucket", "ListBuckets"}
+    assert {"HeadObject", "PutObject", "HeadBucket"} <= owners.keys()
     assert "There is no stack Other" in janitor("destroy", "--stack", "Other").out
 
 

@@ -428,7 +428,8 @@ def test_a_file_holds_types_places_and_names_alone() -> None:
         *("AsyncInferenceConfig (presence)", "CreationTime", "CrossRegionTrafficConfig (presence)"),
         *("CurrentInstanceCount", "EnableCapture", "EndpointArn", "EndpointConfigArn", "EndpointConfigName"),
         *("EndpointName", "EndpointStatus", "ExecutionRoleArn (presence)", "InitialInstanceCount"),
-        *("InstanceType", "LastModifiedTime", "MaxConcurrency", "MemorySizeInMB"),
+        *("DomainId", "IdleTimeoutInMinutes", "InstanceType", "LastModifiedTime", "LifecycleManagement"),
+        *("MaxConcurrency", "MemorySizeInMB"),
         *("MetricPublishFrequencyInSeconds", "MlReservationArn", "ModelName", "ModelNameOverride"),
         *(
             "ProvisionedConcurrency",

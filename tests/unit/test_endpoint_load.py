@@ -128,7 +128,7 @@ def served(account: Script, *more: Any) -> EndpointVariant:
 def peaks(account: Script) -> Sequence[PeakLoad]:
     found = served(account).peaks
     assert isinstance(found, Value)
-    return found.value
+    return tuple(found.value)
 
 
 def component(name: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
     found = served(account, ("ModelLatency", "Average"))
 
     expected = PeakLoad(cpu=1.5, memory=2, gpu=0.9, gpu_memory=0.6, requests=3, idle=False)
-    assert found.peaks == Value(PackedLoads((expected,) * LOAD_HOURS), "cloudwatch:GetMetricData")
+    assert found.peaks == Value(PackedLoads.of((expected,) * LOAD_HOURS), "cloudwatch:GetMetricData")
     assert found.totals["requests"] == Value(
         MetricTotal(7 * LOAD_HOURS, LOAD_HOURS, 7), "cloudwatch:GetMetricData"
     )

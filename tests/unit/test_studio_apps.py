@@ -11,7 +11,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.descriptions import KeptDescriptions
 from ml_janitor.aws.studio_apps import (
+    CODE_EDITOR,
     DESCRIBE_DOMAIN,
     DESCRIBE_PROFILE,
     DESCRIBE_SPACE,
@@ -413,3 +415,33 @@ def test_each_place_is_described_once(source: str, answer: Any, request_: Any, s
     assert described_by(Script({source: {"DomainId": "d-1"}})).value[settings] == {}
     cut = described_by(Script({source: Torn({})}))
     assert cut == Unreadable("the answer lacks DomainId: it was cut off", source)
+
+
+@cases(
+    "source, settings, calls",
+    (DESCRIBE_PROFILE, USER, 4),
+    (DESCRIBE_SPACE, SPACE, 4),
+    (DESCRIBE_DOMAIN, DOMAIN, 5),
+)
+def test_a_place_in_a_known_state_is_not_described_again(source: str, settings: str, calls: int) -> None:
+    idle = {"AppLifecycleManagement": {"IdleSettings": {"IdleTimeoutInMinutes": 60}}}
+    account = Script({source: {"DomainId": "d-1", settings: {"CodeEditorAppSettings": idle}}})
+    kept, place = KeptDescriptions(NoFiles(), NOW), ("d-1", "desk")
+
+    for state in ("first", "first", "changed", "", ""):  # at last it moves
+        found = describe_places(account.aws(kept=kept), [place], source, {place: state})[place]
+        assert isinstance(found, Value)
+        assert found.source == source
+        assert shutdown_layer(CODE_EDITOR, found.value, shared=False).timeout == timedelta(hours=1)
+
+    assert len(account.asked(source)) == calls
+
+
+class NoFiles:
+    """No file of earlier runs."""
+
+    def read(self, *_: str) -> None:
+        return None
+
+    def write(self, *_: object) -> None:
+        raise AssertionError("nothing is saved here")

@@ -29,6 +29,8 @@ from ml_janitor.detectors.unused_serving_resources import (
     ResourceUsers,
     ServingResource,
     UnusedServingResources,
+    describe_users,
+    look_up_deployments,
     names_in,
 )
 from ml_janitor.engine.policy import RunPolicy
@@ -203,7 +205,8 @@ def test_descriptions_name_what_is_used_and_what_cannot_be_described_may_use_any
     )
     users = ResourceUsers()
 
-    listing = users.described(account.aws(), ENDPOINT)
+    listing = describe_users(account.aws(), ENDPOINT)
+    users.described(ENDPOINT, listing)
 
     assert [target.name for target, _ in listing.items] == ["api", "failed", "dark"]
     assert users.of((CONFIG_NAME, "blue")) == Value("endpoint api")
@@ -228,7 +231,7 @@ def test_only_approved_packages_and_jobs_in_progress_use_something() -> None:
     users = ResourceUsers()
 
     for kind in (MODEL_PACKAGE, TRANSFORM_JOB, PIPELINE):
-        users.described(account.aws(), kind)
+        users.described(kind, describe_users(account.aws(), kind))
 
     assert users.of((MODEL_NAME, "churn")) == Value("transform job t")
     assert account.asked("sagemaker:ListModelPackages")[0]["ModelApprovalStatus"] == "Approved"
@@ -254,7 +257,8 @@ def deployed(since: timedelta = 30 * DAY, **calls: Any) -> tuple[ResourceUsers, 
         return found if found is DENIED else {"Events": [{"EventName": name} | one for one in found]}
 
     users = ResourceUsers()
-    users.deployed(Script({"cloudtrail:LookupEvents": answer}).aws(), NOW - since, NOW)
+    aws = Script({"cloudtrail:LookupEvents": answer}).aws()
+    users.deployed(look_up_deployments(aws, NOW - since, NOW))
     return users, asked
 
 

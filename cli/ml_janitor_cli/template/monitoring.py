@@ -87,6 +87,7 @@ def add_alarm(
     threshold: float = 0,
     periods: int = 1,
     missing: str = "notBreaching",
+    condition: str = "",
 ) -> None:
     """Add an alarm that notifies *topic* of what it *says*; docs/operating.md says what to do about it."""
     dimension = metric.dimension
@@ -106,6 +107,7 @@ def add_alarm(
             "Threshold": threshold,
             "TreatMissingData": missing,
         },
+        condition=condition,
     )
 
 
@@ -263,12 +265,11 @@ BILLING_REGION = "us-east-1"
 """The only region with the metric EstimatedCharges (CloudWatch user guide, "Create a billing alarm")."""
 
 
-def add_budgets(template: StackTemplate, section: BillSection, topic: AlarmTopic, *, region: str) -> None:
+def add_budgets(template: StackTemplate, section: BillSection, topic: AlarmTopic) -> None:
     """Add the budgets of *section*, and its anomaly monitor; nothing where it wants none."""
     if section.monthly_budget:
         _add_budget(template, topic, "Whole", section.monthly_budget, "account")
-        if region == BILLING_REGION:
-            _add_estimated_charges(template, topic, section.monthly_budget)
+        _add_estimated_charges(template, topic, section.monthly_budget)
     for part, usd in sorted(section.budgets.items()):
         name, _, value = part.partition("=")
         filters = [f"user:{section.tags[name]}${value}"]
@@ -324,6 +325,7 @@ def _add_budget(
 
 def _add_estimated_charges(template: StackTemplate, topic: AlarmTopic, usd: float) -> None:
     """Add an alarm that comes hours before a budget's, where the account has billing alerts."""
+    template.conditions["HasEstimatedCharges"] = {"Fn::Equals": [{"Ref": "AWS::Region"}, BILLING_REGION]}
     metric = AlarmMetric(
         name="EstimatedCharges",
         namespace="AWS/Billing",
@@ -332,7 +334,15 @@ def _add_estimated_charges(template: StackTemplate, topic: AlarmTopic, usd: floa
         dimension=("Currency", "USD"),
     )
     says = f"The month's charges are above monthly_budget, ${Decimal(str(usd)):,}."
-    add_alarm(template, "Budgets/EstimatedCharges", metric, says=says, topic=topic, threshold=usd)
+    add_alarm(
+        template,
+        "Budgets/EstimatedCharges",
+        metric,
+        says=says,
+        topic=topic,
+        threshold=usd,
+        condition="HasEstimatedCharges",
+    )
 
 
 def _add_anomalies(template: StackTemplate, topic: AlarmTopic, monitor: str) -> None:

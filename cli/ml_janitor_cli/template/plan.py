@@ -127,7 +127,6 @@ def deployment_plan(
     code: Mapping[str, Any],
     deployers: Sequence[str] = CDK_ROLES,
     account: str = "",
-    region: str = "",
 ) -> dict[str, Any]:
     """
     Return the resources and outputs of the stack *name*: a function for each detector that may act, one for
@@ -135,12 +134,12 @@ def deployment_plan(
 
     *settings* decide which detectors there are, when they run and what they may act on; *today* decides
     whether what a disarmed detector did can still be undone. *code* is the Code of every function, and
-    *deployers* are the ARNs of the roles that deploy. Where *account* and *region* are not known yet, nothing
-    depends on them. Raises InvalidInputError.
+    *deployers* are the ARNs of the roles that deploy. The settings may
+    refuse an *account*, if it is known. Raises InvalidInputError.
     """
     if refused := [*home_refusals(settings, account), *arming_refusals(settings)]:
         raise InvalidInputError("; ".join(refused))
-    return _Plan(settings, today, name=name, code=code, deployers=deployers, region=region).template.render()
+    return _Plan(settings, today, name=name, code=code, deployers=deployers).template.render()
 
 
 PLAIN_PARAMETERS = {
@@ -217,7 +216,6 @@ class _Plan:
         name: str,
         code: Mapping[str, Any],
         deployers: Sequence[str],
-        region: str,
     ) -> None:
         section, self._in_organization = settings.janitor, settings.organization.used
         template = self.template = StackTemplate(
@@ -279,7 +277,7 @@ class _Plan:
             machine=machine,
             receiver=receiver,
         )
-        add_budgets(template, settings.bill, topic, region=region)
+        add_budgets(template, settings.bill, topic)
         detectors = [detector.name for detector in settings.enabled()]
         add_dashboard(template, detectors, {name: function.name for name, function in sweeping.items()})
         template.output("AlarmTopic", topic.arn, "Subscribe whoever is on call")

@@ -41,6 +41,7 @@ class StackTemplate:
         self.permissions_boundary = permissions_boundary or None
         self.resources: dict[str, dict[str, Any]] = {}
         self.outputs: dict[str, dict[str, Any]] = {}
+        self.conditions: dict[str, dict[str, Any]] = {}
 
     def add(
         self,
@@ -50,13 +51,16 @@ class StackTemplate:
         *,
         removal: str = "",
         after: Sequence[str] = (),
+        condition: str = "",
     ) -> str:
         """
         Add a resource and return its logical id, which CDK makes from its *path*; a None is left out.
 
         *removal* says what becomes of it when it leaves the stack, and *after* what has to be there before.
+        It is made only where the *condition* of that name holds.
         """
-        made = {"Type": kind, "Properties": {k: v for k, v in properties.items() if v is not None}}
+        where = {"Condition": condition} if condition else {}
+        made = {"Type": kind, **where, "Properties": {k: v for k, v in properties.items() if v is not None}}
         policies = {"UpdateReplacePolicy": removal, "DeletionPolicy": removal} if removal else {}
         id_ = logical_id(path)
         self.resources[id_] = {**made, **({"DependsOn": sorted(after)} if after else {}), **policies}
@@ -68,7 +72,9 @@ class StackTemplate:
 
     def render(self) -> dict[str, Any]:
         """Return the template as CloudFormation takes it."""
-        return {"Resources": self._filled_in(self.resources), "Outputs": self._filled_in(self.outputs)}
+        conditions = {"Conditions": self.conditions} if self.conditions else {}
+        parts = {"Resources": self.resources, "Outputs": self.outputs}
+        return {**conditions, **{name: self._filled_in(part) for name, part in parts.items()}}
 
     def _filled_in(self, value: Any) -> Any:
         match value:

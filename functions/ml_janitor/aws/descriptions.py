@@ -25,6 +25,8 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     MODEL_PACKAGE,
     SAGEMAKER_PAGE,
+    SPACE,
+    USER_PROFILE,
     ListedResource,
     SageMakerKind,
     describe_resource,
@@ -67,6 +69,14 @@ _CONFIGURED: Members = {
     "ManagedInstanceScaling": _SCALING,
 }
 
+_IDLE_TIME = {"IdleTimeoutInMinutes": TEXT}
+
+
+def _shutdown_of_apps(idle: Members) -> Members:
+    own: Members = {"AppLifecycleManagement": {"IdleSettings": idle}}
+    return {f"{app}AppSettings": own for app in ("JupyterLab", "CodeEditor")}
+
+
 DESCRIBED_MEMBERS: Final[Mapping[SageMakerKind, Members]] = {
     ENDPOINT: {
         "EndpointName": TEXT,
@@ -93,6 +103,11 @@ DESCRIBED_MEMBERS: Final[Mapping[SageMakerKind, Members]] = {
         "ProductionVariants": _CONFIGURED,
         "ShadowProductionVariants": _CONFIGURED,
     },
+    USER_PROFILE: {
+        "DomainId": TEXT,
+        "UserSettings": _shutdown_of_apps({**_IDLE_TIME, "LifecycleManagement": TEXT}),
+    },
+    SPACE: {"DomainId": TEXT, "SpaceSettings": _shutdown_of_apps(_IDLE_TIME)},
 }
 """
 The members that detectors read, of each kind that is kept: types, places and names.
@@ -104,11 +119,14 @@ last three: nothing is pending in an endpoint in service, and its configuration 
 DESCRIPTIONS_FORMAT: Final = sha256(repr(DESCRIBED_MEMBERS).encode()).hexdigest()[:12]
 """The version of a file of kept descriptions, which another list of members changes."""
 
-_WHOLE = frozenset({"CreationTime", "ProductionVariants"})
-"""Members without which a description of these kinds is not kept: its answer was cut off."""
+_WHOLE = {
+    **dict.fromkeys((ENDPOINT, ENDPOINT_CONFIG), frozenset({"CreationTime", "ProductionVariants"})),
+    **dict.fromkeys((USER_PROFILE, SPACE), frozenset({"DomainId"})),
+}
+"""Members without which a description is not kept: its answer was cut off."""
 
 SETTLED_STATUS = "InService"
-"""The status of an endpoint whose description only a modification changes."""
+"""The status of a resource whose description only a modification changes."""
 
 KEPT_FOR = timedelta(days=7)
 """The age from which a kept description is read again, modified or not."""
@@ -265,8 +283,8 @@ def state_key(arn: str, *times: datetime | None) -> str:
     return " ".join((arn, *(at.astimezone(UTC).isoformat() for at in times if at is not None)))
 
 
-def endpoint_key(arn: str, status: str | None, created: datetime | None, modified: datetime | None) -> str:
-    """Return the key of an endpoint; "" while it moves: its description changes without a modification."""
+def settled_key(arn: str, status: str | None, created: datetime | None, modified: datetime | None) -> str:
+    """Return the key of a resource; "" while it moves: its description changes without a modification."""
     if status != SETTLED_STATUS or modified is None:
         return ""
     return state_key(arn, created, modified)
@@ -275,7 +293,7 @@ def endpoint_key(arn: str, status: str | None, created: datetime | None, modifie
 def described_key(endpoint: Mapping[str, Any]) -> str:
     """Return the key of a described *endpoint*."""
     times = endpoint.get("CreationTime"), endpoint.get("LastModifiedTime")
-    return endpoint_key(endpoint.get("EndpointArn", ""), endpoint.get("EndpointStatus"), *times)
+    return settled_key(endpoint.get("EndpointArn", ""), endpoint.get("EndpointStatus"), *times)
 
 
 def configuration_key(endpoint: str, config: str) -> str:
@@ -310,12 +328,15 @@ def describe_endpoints(
     return _completed(aws, ENDPOINT, wanted, known, read=read, key_of=lambda _, found: _kept_key(found))
 
 
-def describe_configurations(
-    aws: Aws, wanted: Sequence[WantedDescription], read: Callable[[Aws, str], Signal[dict[str, Any]]]
+def describe_unchanged(
+    aws: Aws,
+    kind: SageMakerKind,
+    wanted: Sequence[WantedDescription],
+    read: Callable[[Aws, str], Signal[dict[str, Any]]],
 ) -> list[Signal[dict[str, Any]]]:
-    """Return the description of each of the *wanted* endpoint configurations, which nothing changes."""
+    """Return the description of each of the *wanted* resources, which stays as long as its key does."""
     known = _recall(aws, wanted)
-    return _completed(aws, ENDPOINT_CONFIG, wanted, known, read=read, key_of=lambda asked, _: asked.key)
+    return _completed(aws, kind, wanted, known, read=read, key_of=lambda asked, _: asked.key)
 
 
 def describe_listed(
@@ -330,7 +351,7 @@ def describe_listed(
         wanted = [
             WantedDescription(
                 entry.target.name,
-                endpoint_key(entry.target.arn, entry.status, entry.target.created, entry.modified),
+                settled_key(entry.target.arn, entry.status, entry.target.created, entry.modified),
             )
             for entry in listed
         ]
@@ -340,7 +361,7 @@ def describe_listed(
             WantedDescription(entry.target.name, state_key(entry.target.arn, entry.target.created))
             for entry in listed
         ]
-        return describe_configurations(aws, wanted, read)
+        return describe_unchanged(aws, kind, wanted, read)
     return aws.map(lambda entry: read(aws, entry.target.name), listed)
 
 
@@ -358,7 +379,8 @@ def describe_all(aws: Aws, kind: SageMakerKind, **query: Any) -> DescribedResour
 
 def _kept_key(found: Mapping[str, Any]) -> str:
     """Return the key that a description or record of an endpoint counts for, or ""."""
-    return described_key(found) if found.keys() >= _WHOLE and follows_modification(found) else ""
+    whole = found.keys() >= _WHOLE[ENDPOINT] and follows_modification(found)
+    return described_key(found) if whole else ""
 
 
 def _recall(aws: Aws, wanted: Iterable[WantedDescription]) -> dict[str, dict[str, Any]]:
@@ -388,7 +410,7 @@ def _completed(
         for asked in wanted
     ]
     for asked, signal in zip(wanted, found, strict=True):
-        if aws.kept is None or not isinstance(signal, Value) or not signal.value.keys() >= _WHOLE:
+        if aws.kept is None or not isinstance(signal, Value) or not signal.value.keys() >= _WHOLE[kind]:
             continue
         if key := key_of(asked, signal.value):
             aws.kept.add(aws, kind.type, key, signal.value)

@@ -18,9 +18,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import (
     WantedDescription,
     configuration_key,
-    describe_configurations,
     describe_endpoints,
-    endpoint_key,
+    describe_unchanged,
+    settled_key,
 )
 from ml_janitor.aws.prices import Machine, Price, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
@@ -91,7 +91,7 @@ class EndpointSummary:
     @property
     def key(self) -> str:
         """Return the key of its description."""
-        return endpoint_key(self.arn, self.status, self.created, self.modified)
+        return settled_key(self.arn, self.status, self.created, self.modified)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class EndpointVariant:
     managed: bool = False
     sleeps: bool = False
     fixed: str | None = None
-    peaks: Signal[Sequence[PeakLoad]] = field(default_factory=NotRead)
+    peaks: Signal[Iterable[PeakLoad]] = field(default_factory=NotRead)
     totals: Mapping[str, Signal[MetricTotal]] = field(default_factory=dict)
 
     @property
@@ -298,7 +298,7 @@ def add_configurations(
         WantedDescription(found.config_name, configuration_key(found.summary.key, found.config_name))
         for found in described
     ]
-    answers = describe_configurations(aws, wanted, ask_endpoint_config)
+    answers = describe_unchanged(aws, ENDPOINT_CONFIG, wanted, ask_endpoint_config)
     return [
         _parsed(answer, partial(_configured, found)) for found, answer in zip(described, answers, strict=True)
     ]
@@ -674,7 +674,7 @@ def _fixed(endpoint: str, variant: EndpointVariant, scaling: Iterable[tuple[str,
 
 def _peaks(
     raw: Mapping[str, Signal[MetricSeries]], host: Machine, end: datetime
-) -> Signal[Sequence[PeakLoad]]:
+) -> Signal[Iterable[PeakLoad]]:
     """
     Return the peaks of every hour of the window; unreadable if an hour of a utilization metric is missing.
 
@@ -710,4 +710,4 @@ def _peaks(
         )
         for hour in hours
     )
-    return Value(PackedLoads(loads), activity.GET_METRIC_DATA)
+    return Value(PackedLoads.of(loads), activity.GET_METRIC_DATA)

@@ -29,7 +29,7 @@ from ml_janitor.aws.descriptions import (
     WantedDescription,
     configuration_key,
     describe_all,
-    describe_configurations,
+    describe_unchanged,
     described_key,
 )
 from ml_janitor.aws.sagemaker_kinds import (
@@ -317,8 +317,11 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
     names = sorted({config for line in timelines.values() for _, config in line})
     keys = {str(found["EndpointConfigName"]): described_key(found) for found in current.values()}
     wanted = [WantedDescription(name, configuration_key(keys.get(name, ""), name)) for name in names]
-    answers = describe_configurations(
-        aws, wanted, lambda aws, name: sagemaker_kinds.describe_resource(aws, ENDPOINT_CONFIG, name)
+    answers = describe_unchanged(
+        aws,
+        ENDPOINT_CONFIG,
+        wanted,
+        lambda aws, name: sagemaker_kinds.describe_resource(aws, ENDPOINT_CONFIG, name),
     )
     lost = [name for name, answer in zip(names, answers, strict=True) if not isinstance(answer, Value)]
     requests = _configuration_requests(aws, now) if lost else Listing[TrailEvent](())

@@ -45,13 +45,17 @@ MOST_KEY_PAGES = 200
 
 def list_own_buckets(aws: Aws) -> Listing[tuple[str, datetime]]:
     """List name and creation date of the account's own buckets in the region."""
-    return aws.listing(
-        LIST_BUCKETS,
-        "Buckets",
-        lambda bucket: (bucket["Name"], bucket["CreationDate"]),
-        BUCKETS_PAGE,
-        BucketRegion=aws.region,
-    )
+
+    def read() -> Listing[tuple[str, datetime]]:
+        return aws.listing(
+            LIST_BUCKETS,
+            "Buckets",
+            lambda bucket: (bucket["Name"], bucket["CreationDate"]),
+            BUCKETS_PAGE,
+            BucketRegion=aws.region,
+        )
+
+    return aws.once("own buckets", read)
 
 
 def list_owned_names(aws: Aws) -> Listing[str]:

@@ -17,6 +17,7 @@ from ml_janitor.aws import activity, sagemaker_kinds, tags
 from ml_janitor.aws.activity import Metric
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import WantedDescription, describe_unchanged
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import APP, list_kind
 from ml_janitor.aws.tags import Arn, target_in
@@ -494,12 +495,26 @@ def shutdown_layer(kind: str, description: StudioSettings, *, shared: bool) -> S
 
 
 def describe_places(
-    aws: Aws, places: Iterable[StudioPlace], source: str
+    aws: Aws, places: Iterable[StudioPlace], source: str, keys: Mapping[StudioPlace, str] | None = None
 ) -> dict[StudioPlace, Signal[StudioSettings]]:
-    """Describe each of *places* once, by *source*; a deleted place is unreadable, like a cut-off answer."""
+    """
+    Describe each of *places* once, by *source*; a deleted place is unreadable, like a cut-off answer.
+
+    With the *keys* of their states, kept descriptions count: these have the settings of idle shutdown alone.
+    """
     once = list(dict.fromkeys(places))
     describe = PLACE_READERS[source]
-    answers = aws.map(lambda place: read_signal(lambda: describe(aws, place), source=source), once)
+
+    def read(aws: Aws, name: str) -> Signal[dict[str, Any]]:
+        domain, _, own = name.partition("/")
+        return read_signal(lambda: dict(describe(aws, (domain, own))), source=source)
+
+    wanted = [WantedDescription("/".join(place), (keys or {}).get(place, "")) for place in once]
+    kind = KEPT_PLACES.get(source)
+    if kind is None or keys is None:
+        answers = aws.map(lambda asked: read(aws, asked.name), wanted)
+    else:
+        answers = describe_unchanged(aws, kind, wanted, read)
     return dict(zip(once, answers, strict=True))
 
 
@@ -522,6 +537,9 @@ def _space(aws: Aws, place: StudioPlace) -> StudioSettings:
     }
     return settings | {"DomainId": answer["DomainId"]}
 
+
+KEPT_PLACES = {kind.describes: kind for kind in (sagemaker_kinds.USER_PROFILE, sagemaker_kinds.SPACE)}
+"""The kinds of places whose descriptions may be kept."""
 
 PLACE_READERS: Mapping[str, Callable[[Aws, StudioPlace], StudioSettings]] = {
     DESCRIBE_DOMAIN: _domain,

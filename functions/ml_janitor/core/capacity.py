@@ -17,7 +17,6 @@ from decimal import Decimal
 from enum import StrEnum
 from itertools import batched, chain
 from operator import attrgetter
-from typing import overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +48,22 @@ class PeakLoad:
     several: bool = False
 
 
-class PackedLoads(Sequence[PeakLoad]):
+@dataclass(frozen=True, slots=True)
+class PackedLoads(Iterable[PeakLoad]):
     """The loads of consecutive hours, compressed: those of all endpoints have to fit into memory."""
 
-    __slots__ = ("_packed", "_size")
+    packed: bytes
 
-    def __init__(self, loads: Sequence[PeakLoad]) -> None:
-        numbers = array("d", chain.from_iterable(map(_load_members, loads)))
-        self._packed, self._size = zlib.compress(numbers.tobytes(), 1), len(loads)
-
-    def _unpacked(self) -> tuple[PeakLoad, ...]:
-        hours = batched(array("d", zlib.decompress(self._packed)), 7)
-        return tuple(
-            PeakLoad(cpu, memory, gpu, gpu_memory, requests, bool(idle), bool(several))
-            for cpu, memory, gpu, gpu_memory, requests, idle, several in hours
-        )
+    @classmethod
+    def of(cls, loads: Iterable[PeakLoad]) -> PackedLoads:
+        """Pack *loads*."""
+        return cls(zlib.compress(array("d", chain.from_iterable(map(_load_members, loads))).tobytes(), 1))
 
     def __iter__(self) -> Iterator[PeakLoad]:
-        return iter(self._unpacked())
-
-    def __len__(self) -> int:
-        return self._size
-
-    @overload
-    def __getitem__(self, index: int) -> PeakLoad: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[PeakLoad]: ...
-
-    def __getitem__(self, index: int | slice) -> PeakLoad | Sequence[PeakLoad]:
-        return self._unpacked()[index]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PackedLoads) and self._packed == other._packed
-
-    def __hash__(self) -> int:
-        return hash(self._packed)
+        for cpu, memory, gpu, gpu_memory, requests, idle, several in batched(
+            array("d", zlib.decompress(self.packed)), 7
+        ):
+            yield PeakLoad(cpu, memory, gpu, gpu_memory, requests, bool(idle), bool(several))
 
 
 _load_members = attrgetter("cpu", "memory", "gpu", "gpu_memory", "requests", "idle", "several")

@@ -12,6 +12,7 @@ from typing import Any
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.descriptions import settled_key
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, SageMakerKind, list_kind
 from ml_janitor.aws.studio_apps import (
     IDLE_SHUTDOWN_APPS,
@@ -109,7 +110,16 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
         book = tags.read_tag_book(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         listed = {kind: list_kind(aws, kind, partial(_entry, aws, kind, book)) for kind in _PLACE_KINDS}
         every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in _PLACE_KINDS}
-        descriptions = {kind: describe_places(aws, every[kind], kind.describes) for kind in _PLACE_KINDS}
+        keys = {
+            kind: {
+                place: settled_key(target.arn, entry["Status"], target.created, entry.get("LastModifiedTime"))
+                for place, (target, entry) in every[kind].items()
+            }
+            for kind in _PLACE_KINDS
+        }
+        descriptions = {
+            kind: describe_places(aws, every[kind], kind.describes, keys[kind]) for kind in _PLACE_KINDS
+        }
         unread = "; ".join(found.error for found in listed.values() if found.error is not None) or None
         for kind, place in ((of, place) for of in _PLACE_KINDS for place in every[of]):
             target, entry = every[kind][place]

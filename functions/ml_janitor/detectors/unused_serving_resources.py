@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import product
 from typing import Any
 
 from ml_janitor.aws import activity, s3, sagemaker_kinds, tags
+from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import USER_AGENT, Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import DescribedResources, describe_all
@@ -89,13 +91,8 @@ class ResourceUsers:
         for member, name in names:
             self._by_name.setdefault((member, name.rstrip("/").lower()), user)
 
-    def described(self, aws: Aws, kind: SageMakerKind) -> DescribedResources:
-        """
-        Describe all resources of a *kind* in `USER_MEMBERS`: only approved packages, and jobs in progress.
-
-        A Failed endpoint serves nothing, and uses nothing.
-        """
-        listing = describe_all(aws, kind, **USER_FILTERS.get(kind, {}))
+    def described(self, kind: SageMakerKind, listing: DescribedResources) -> None:
+        """Add the resources of *kind*. A Failed endpoint serves nothing, and uses nothing."""
         self.errors += [] if listing.error is None else [listing.error]
         for target, description in listing.items:
             if _serves_nothing(description):
@@ -104,20 +101,16 @@ class ResourceUsers:
                 self.add(f"{kind.words} {target.name}", names_in(description.value, USER_MEMBERS[kind]))
             elif isinstance(description, Unreadable):
                 self.errors.append(description.error)
-        return listing
 
-    def deployed(self, aws: Aws, since: datetime, until: datetime) -> None:
+    def deployed(self, by_call: Mapping[str, Listing[TrailEvent]]) -> None:
         """
-        Add the deployments in that time, by CloudTrail: each used the resources that it names.
+        Add the deployments of a time, by CloudTrail: each used the resources that it names.
 
-        An endpoint that the janitor deleted and that was deployed before *since* had a configuration that
+        An endpoint that the janitor deleted and that was deployed before that time had a configuration that
         only the janitor's ledger knows.
         """
         names = set[str]()
-        for call in (*DEPLOYMENT_CALLS, DELETION_CALL):
-            remembered = until - activity.EVENT_RETENTION
-            start = remembered if call == DELETION_CALL else max(since, remembered)
-            events = activity.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
+        for call, events in by_call.items():
             self.errors += [] if events.error is None else [events.error]
             for event in (call_event for call_event in events.items if call_event.succeeded):
                 endpoints = set(texts_in(event.request, "EndpointName"))
@@ -202,6 +195,21 @@ class ServingResource(Candidate):
     artifacts: Signal[int] | None = None
 
 
+def describe_users(aws: Aws, kind: SageMakerKind) -> DescribedResources:
+    """Describe all resources of a *kind* in `USER_MEMBERS`: only approved packages, and jobs in progress."""
+    return describe_all(aws, kind, **USER_FILTERS.get(kind, {}))
+
+
+def look_up_deployments(aws: Aws, since: datetime, until: datetime) -> dict[str, Listing[TrailEvent]]:
+    """Return the events by call, deletions as far back as CloudTrail remembers."""
+    remembered = until - activity.EVENT_RETENTION
+    starts = dict.fromkeys(DEPLOYMENT_CALLS, max(since, remembered)) | {DELETION_CALL: remembered}
+    return {
+        call: activity.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
+        for call, start in starts.items()
+    }
+
+
 @dataclass(frozen=True)
 class UnusedServingResources(Detector[ServingResource]):
     """
@@ -224,21 +232,34 @@ class UnusedServingResources(Detector[ServingResource]):
     min_age: Constant[timedelta] = timedelta(days=90)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[ServingResource]:
-        """Describe all possible users, but no job that ended: Search knows a model's last transform job."""
+        """
+        Describe all possible users, but no job that ended: Search knows a model's last transform job.
+
+        All is read side by side: CloudTrail alone may take minutes, and so may the descriptions.
+        """
         users, since = ResourceUsers(), now - self.min_age
-        read = {kind: users.described(aws, kind) for kind in USER_MEMBERS}
-        models, configs = sagemaker_kinds.list_targets(aws, MODEL), read[ENDPOINT_CONFIG]
-        users.deployed(aws, since, now)
-        records = users.searched(sagemaker_kinds.search_records(aws, "Model", dict), since)
+        reads: list[Callable[[], Any]] = [
+            partial(sagemaker_kinds.list_targets, aws, MODEL),
+            partial(look_up_deployments, aws, since, now),
+            partial(sagemaker_kinds.search_records, aws, "Model", dict),
+            partial(tags.read_tag_book, aws, *(f"sagemaker:{kind}" for kind in self.kinds)),
+            *(partial(describe_users, aws, kind) for kind in USER_MEMBERS),
+        ]
+        models, deployments, searched, book, *described = aws.map(lambda read: read(), reads)
+        read = dict(zip(USER_MEMBERS, described, strict=True))
+        for kind, listing in read.items():
+            users.described(kind, listing)
+        configs = read[ENDPOINT_CONFIG]
+        users.deployed(deployments)
+        records = users.searched(searched, since)
         users.check_configurations(read[ENDPOINT], {config.name for config, _ in configs.items})
-        book = tags.read_tag_book(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         idle: dict[str, tuple[Target, ...]] = {}
         for listed, description in configs.items:
             target = replace(listed, tags=book.of(listed.arn))
             user = users.of((CONFIG_NAME, target.name), (DEFINITION_MEMBER, target.name))
             config = ServingResource(target=target, user=user, undos=users.undos)
-            found = description.value if isinstance(description, Value) else {}
-            names = [(MODEL_NAME, name) for _, name in names_in(found, MODEL_MEMBERS)]
+            own = description.value if isinstance(description, Value) else {}
+            names = [(MODEL_NAME, name) for _, name in names_in(own, MODEL_MEMBERS)]
             match self.decide(config, now):
                 case Finding():
                     for _, model in names:
