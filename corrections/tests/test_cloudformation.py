@@ -243,7 +243,12 @@ def test_what_was_retained_is_taken_over(stacks: Stacks, aws: Any) -> None:
 
 def test_a_change_takes_its_time_on_the_clock(stacks: Stacks, aws: Any, control: Any, later: Any) -> None:
     control.set_durations({"stack.change": 100})
-    assert stacks.deploy(BASE, kind="CREATE") == "CREATE_IN_PROGRESS"
+    assert stacks.propose(BASE, kind="CREATE")["Status"] == "CREATE_IN_PROGRESS"
+    with pytest.raises(ClientError, match=r"current execution status of \[UNAVAILABLE\]"):
+        aws("cloudformation").execute_change_set(StackName="st", ChangeSetName="c1")
+    later(seconds=100)
+    aws("cloudformation").execute_change_set(StackName="st", ChangeSetName="c1")
+    assert stacks.status() == "CREATE_IN_PROGRESS"
     with pytest.raises(ClientError, match="is in CREATE_IN_PROGRESS state and can not be updated"):
         stacks.propose(BASE)
     later(seconds=50)

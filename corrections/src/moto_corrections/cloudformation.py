@@ -84,10 +84,17 @@ class ChangeSet:
     template: Template
     verb: str
     about: dict[str, Any]
+    ready: datetime = field(default_factory=lambda: clock.now() + takes("stack.change"))
 
     @property
     def change_set_name(self) -> str:
         return str(self.about["ChangeSetName"])
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Return what is known by now: nothing before CloudFormation has compared the templates."""
+        waits = {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE", "Changes": []}
+        return self.about | (waits if clock.now() < self.ready else {})
 
 
 # --- templates ------------------------------------------------------------------------------------
@@ -652,7 +659,7 @@ def _change_set(call: Call) -> ChangeSet:
 @serves(SERVICE, "DescribeChangeSet")
 def describe_change_set(call: Call) -> dict[str, Any]:
     """Describe a change set, a page of changes at a time."""
-    about = _change_set(call).about
+    about = _change_set(call).shown
     page, more = cut(call, about["Changes"], PAGE, invalid="ValidationError")
     return {**about, "Changes": page, **more}
 
@@ -673,7 +680,7 @@ def delete_change_set(call: Call) -> None:
 def execute_change_set(call: Call) -> dict[str, Any]:
     """Deploy a change set; all others of the stack are of no use then, and go (API reference)."""
     found = _change_set(call)
-    if (status := found.about["ExecutionStatus"]) != "AVAILABLE":
+    if (status := found.shown["ExecutionStatus"]) != "AVAILABLE":
         message = f"ChangeSet [{found.arn}] cannot be executed in its current execution status of [{status}]"
         raise AwsError("InvalidChangeSetStatus", message)
     store = backend(SERVICE, call.account, call.region)
