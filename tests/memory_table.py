@@ -93,6 +93,11 @@ class MemoryTable(Table):
             with suppress(ConditionFailedError):
                 self.put(*item, only_if=only_if)
 
+    def change_all(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        for each in changes:
+            how = {name: value for name, value in each.items() if name not in {"pk", "sk"}}
+            self.change(each["pk"], each["sk"], **how)
+
     def change(
         self,
         pk: str,

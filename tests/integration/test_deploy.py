@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,11 @@ act_in = ["{ACCOUNT}/{REGION}"]
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "sleep", lambda _: None)
+def _no_waiting(box: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox's clock goes on while a command sleeps."""
+    monkeypatch.setattr(
+        edge, "sleep", lambda seconds: box.set_clock(box.clock() + timedelta(seconds=seconds))
+    )
 
 
 @pytest.fixture
@@ -76,8 +80,13 @@ def statuses(session: boto3.Session) -> list[str]:
 
 
 def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
-    janitor: Janitor, session: boto3.Session, bundle: Path, owners: dict[str, set[str]]
+    janitor: Janitor,
+    box: Control,
+    session: boto3.Session,
+    bundle: Path,
+    owners: dict[str, set[str]],
 ) -> None:
+    box.set_durations({"stack.change": 1.5 * deploying.POLL_SECONDS})
     configure(LITTLE)
     args = ("deploy", "--bundle", bundle)
 

@@ -23,6 +23,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.scheduled.event_bus import EventBus, EventKind, JanitorEvent
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
@@ -99,11 +100,16 @@ def later(days: int, monkeypatch: pytest.MonkeyPatch, *, hour: int = 3) -> dict[
 
 @pytest.mark.usefixtures("billed")
 def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
-    deployed: SlackControl, ledger: Ledger
+    deployed: SlackControl, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sent = list[JanitorEvent]()
+    monkeypatch.setattr(EventBus, "__call__", lambda _, events: sent.extend(events))
     answer = handlers.bill(event("scheduled"), Context())
 
     (message,) = deployed.messages()
+    (news,) = sent
+    assert (news.kind, news.title, news.report) == (EventKind.BILL, message["text"], answer["report"])
+    assert "Budget of October: $110 of $400 spent" in news.text
     text = said(message)
     assert message["text"].startswith(f"Bill of account {ACCOUNT}: $348 in 30 days: +$48.00 (+16 %).")
     assert "*Sunday 10-04:* $22.00, +$12.00 (+120 %) against 09-27" in text

@@ -194,7 +194,7 @@ def test_the_first_screen_has_the_five_largest_findings_and_their_owners(
     assert shown_first.count() == 5
     assert shown_first.first.inner_text().split("\n") == [
         "$99,000 so far llm-pretrain",
-        "anna: delete the endpoint",
+        "Delete the endpoint (anna)",
     ]
     last = page.locator(".largest h2").last.bounding_box()
     assert last["y"] + last["height"] < size["height"]
@@ -231,8 +231,8 @@ def test_findings_are_grouped_by_owner_and_action(shown: Any) -> None:
     assert names(page) == ["ranker-3", "ranker-1", "ranker-2", "job"]
     page.locator("[data-group]").select_option("action")
     assert page.locator("tr.group").all_inner_texts() == [
-        "stop it: 2 findings, $3,650 a month",
-        "delete the endpoint: 2 findings, $730 a month and $900 so far",
+        "Stop it: 2 findings, $3,650 a month",
+        "Delete the endpoint: 2 findings, $730 a month and $900 so far",
     ]
     assert not page.locator(".became").first.is_visible()
     page.locator("[data-group]").select_option("")

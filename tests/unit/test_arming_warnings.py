@@ -120,6 +120,14 @@ def test_every_reason_not_to_act_is_named(janitor: dict[str, Any], section: dict
     assert arming_warnings(settings(HERE, janitor=janitor, **section)) == [f"{MODE}: {why}"]
 
 
+def test_a_mail_is_a_warning_too() -> None:
+    janitor = SLACK | {"slack_channel": "", "slack_secret": ""}
+    notify = {"email": "arn:aws:sns:eu-west-1:123456789012:ml-costs"}
+    detectors = {"idle-notebooks": {"mode": "act", "act_in": [HERE]}}
+    armed = Settings.parse({"janitor": janitor, "notify": notify, "detectors": detectors})
+    assert arming_warnings(armed) == []
+
+
 def test_what_its_own_settings_keep_it_from_is_named() -> None:
     tables = {"mode": "act", "act_in": [HERE]}
     armed = Settings.parse({"janitor": SLACK, "detectors": {"duplicate-artifacts": tables}})

@@ -33,10 +33,12 @@ from ml_janitor.report.mrkdwn import Post
 from ml_janitor.slack.client import SlackError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
 from ml_janitor_sandbox.slack.blocks import problems
+from narrowing import not_none
 from standin import own_signatures
 from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ENABLED = {"bill": {"enabled": True}}
 ON = ("idle-endpoints", "hung-training-jobs", "spot-training")
 OFF = {one.name: {"enabled": False} for one in DETECTORS if one.name not in ON}
 BILL = LastBill(
@@ -244,9 +246,20 @@ def test_a_digest_that_did_not_arrive_whole_is_a_failed_run(*, ill: bool) -> Non
     assert world.ledger.latest.digest(ACCOUNT) == (None if ill else NOW)
 
 
-# --- the bill -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("ill", [0, 1])
+def test_the_first_announcer_has_to_take_the_digest(ill: int) -> None:
+    world, mail = World(**ENABLED), Channel()
+    world.ledger.latest.billed(ACCOUNT, BILL)
+    (world.channel, mail)[ill].ill = True
+    both = [cast("Announcer", channel) for channel in (world.channel, mail)]
+    with pytest.raises(RunFailedError, match="the digest could not be sent"):
+        replace(world.digest(), announcers=both).post(NOW)
+    assert [len(channel.posts) for channel in (world.channel, mail)] == [ill, 1 - ill]
+    assert world.ledger.latest.digest(ACCOUNT) == (NOW if ill else None)
+    assert not_none(world.ledger.latest.bill(ACCOUNT)).posted is bool(ill)
 
-ENABLED = {"bill": {"enabled": True}}
+
+# --- the bill -------------------------------------------------------------------------------------
 
 
 @cases(

@@ -18,13 +18,13 @@ from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
-from ml_janitor.core.results import Sweep
+from ml_janitor.core.results import Report, Sweep
 from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.latest import LatestRecords, LatestRuns
 from ml_janitor.scheduled.event_bus import EventBus, EventKind, EventSubject, JanitorEvent, undo_event
 from ml_janitor.scheduled.watch import ScheduleWatch
 from reports import schema_problems
-from standin import DAY, Cleaner, in_memory
+from standin import DAY, Cleaner, NoArchive, in_memory
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 PLAIN = JanitorEvent(kind=EventKind.FINDING, key="k", time=NOW, account=ACCOUNT, title="t")
@@ -58,6 +58,14 @@ class Bus:
         self.requests.clear()
 
 
+class Shelf(NoArchive):
+    """Keeps each report in one place."""
+
+    def keep(self, report: Report, *, folder: str) -> str:
+        super().keep(report, folder=folder)
+        return "s3://reports/1.json"
+
+
 class Undoable(Cleaner):
     """Holds what its undo needs."""
 
@@ -80,7 +88,7 @@ def test_each_finding_warning_act_and_undo_is_one_event() -> None:
             if not again:
                 nights.clock += after
             bus.forget()
-            replace(nights.runner(), emit=bus.emit).sweep(
+            replace(nights.runner(), emit=bus.emit, archive=Shelf()).sweep(
                 nights.detector, [nights.aws], now=nights.clock, note=""
             )
             return [detail["kind"] for detail in bus.details]
@@ -94,7 +102,10 @@ def test_each_finding_warning_act_and_undo_is_one_event() -> None:
         (acted,) = bus.details
         assert sweep(DAY) == []
         action = nights.undo()
-        bus.emit([undo_event(nights.detector, action, nights.clock)])
+        bus.emit([undo_event(nights.detector, action, nights.clock + DAY)])
+        bus.emit([undo_event(nights.detector, replace(action, undone=None), nights.clock + DAY)])
+        assert [detail["time"][:10] for detail in bus.details[-2:]] == ["2026-10-11", "2026-10-12"]
+        bus.requests[1:] = []
     (undone,) = bus.details
     lamp = nights.world.things["lamp"].target
     for detail in (found, warned, acted, undone):
@@ -102,6 +113,8 @@ def test_each_finding_warning_act_and_undo_is_one_event() -> None:
         assert (detail["account"], detail["region"], detail["detector"]) == (ACCOUNT, REGION, "cellar")
     assert len({detail["id"] for detail in (found, warned, acted, undone)}) == 4
     assert "lamp: $" in found["title"]
+    assert [detail["action"] for detail in (found, acted, undone)] == ["remove it", "remove it", None]
+    assert (found["report"], undone["report"]) == ("s3://reports/1.json", None)
     assert found["due"] == warned["due"] == "2026-10-09T03:10:00Z"
     assert warned["title"].endswith(" will be deleted after Fri 9 Oct 03:10 (UTC) unless somebody keeps it")
     assert warned["text"].endswith(f"To keep it: janitor keep {lamp.arn} --reason why")
@@ -147,6 +160,10 @@ def test_a_request_holds_ten_events_and_256_kilobytes() -> None:
         assert sum(sizes) + 60 * len(sizes) <= 256 * 1024
         assert all(entry["Detail"].isascii() and "\\u001b" not in entry["Detail"] for entry in entries)
     assert len(bus.details) == 10
+    lengths = [
+        len(bus.details[0][name]) for name in ("title", "text", "arn", "name", "owner", "action", "by")
+    ]
+    assert lengths == [199, 1999, *[2047] * 5]
     assert {(entry["Source"], entry["EventBusName"]) for entry in bus.requests[0]} == {("ml-janitor", "ml")}
 
 

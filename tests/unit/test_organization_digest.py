@@ -151,7 +151,8 @@ def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most()
     rows.append(replace(broken(46), detector="hung-training-jobs", last=None))
     runs = tuple(map(run, ("idle-endpoints", "idle-notebooks", "hung-training-jobs")))
 
-    post = make_organization_digest(seen(*rows, runs=runs, names={account(44): "lab"}), now=NOW)
+    overview = seen(*rows, runs=runs, names={account(44): "lab"})
+    post = make_organization_digest(overview, now=NOW, time_zone="Europe/Berlin")
 
     shown = lines(post)
     ten = ", ".join(account(number) for number in range(1, 11))
@@ -165,7 +166,10 @@ def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most()
         "taken on; `janitor doctor --organization` says what mends it."
     )
     assert shown[0].startswith("Nothing wasteful found in what ran")
-    assert shown[1].endswith(" Not everything could be read, so there may be more.")
+    assert shown[1] == (
+        "200 accounts and 3 detectors, as of Tue 6 Oct 09:00 (Europe/Berlin). Not everything could be read, "
+        "so there may be more."
+    )
     assert shown[at + 3] == "hung training jobs: 1 sweep in 1 account: 000000000046. The run left nothing."
     assert shown[shown.index("*Not complete:*") + 1] == (
         "idle notebooks: 1 sweep in 1 account: 000000000045. The listing broke off."
@@ -261,7 +265,7 @@ def test_the_only_place_of_an_account_is_named_once_and_in_its_time() -> None:
 
     as_of = "as of Tue 6 Oct 09:00 (Europe/Berlin)"
     assert shown[1] == f"All sweeps of account {account(1)}, us-east-1, {as_of}."
-    assert shown[-1] == "*$10.00 a month*: idle endpoints: 1 found, 1 new"
+    assert shown[-1] == "*$10.00 a month*: 1 idle endpoint, 1 new"
 
 
 @pytest.mark.parametrize("trouble", [{"late": True}, {"last": None}])

@@ -176,12 +176,12 @@ def test_the_message_says_it_all_money_first() -> None:
         "In account 123456789012, us-east-1, as of 2026-10-06 03:00 UTC.",
         (
             "`fraud-scoring-v2-canary`  *$5,256 a month*\n"
-            "Owned by maria.lopez@acme.example, since 2026-08-26 (41 days), proven.\n"
+            "Owned by maria.lopez@acme.example, waste since 2026-08-26 (41 days), proven.\n"
             "No request in 7 days on either of its 2 variants; the last one was 41 days ago."
         ),
         (
             "`recsys-candidate-ranker-shadow-experiment-2026-03-blue-green`  *$2,792 a month*\n"
-            "Owned by recsys, since 2026-07-08 (90 days), proven.\n"
+            "Owned by recsys, waste since 2026-07-08 (90 days), proven.\n"
             "No request in 7 days; it never had one since it was made 90 days ago."
         ),
         (
@@ -554,18 +554,14 @@ def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
         ),
         ("*Did not run:*\nuntagged resources: the last time was 30 hours ago\nidle notebooks: it never has"),
         "*Not complete:*\nduplicate artifacts: s3:ListBuckets: AccessDenied",
-        (
-            "*Found:*\n"
-            "*$12,925 so far*: hung training jobs: 2 found, 3 new\n"
-            "*$1,204 a month*: idle endpoints: 2 found"
-        ),
+        ("*Found:*\n*$12,925 so far*: 2 hung training jobs, 3 new\n*$1,204 a month*: 2 idle endpoints"),
         "2 resources could not be judged and were kept.",
     ]
 
     elsewhere = replace(rows[0], region="eu-west-1")
     several = shown(make_digest([*rows, elsewhere], now=NOW).main)
     assert several[1].startswith("All sweeps, as of Tue 6 Oct 03:00 (UTC).")
-    assert "idle endpoints in 123456789012, eu-west-1: 2 found" in several[4]
+    assert "2 idle endpoints in 123456789012, eu-west-1" in several[4]
 
 
 @pytest.mark.parametrize("loud", [row(new=1), row(error="x"), row(late=True), NEVER])

@@ -191,7 +191,8 @@ def test_the_head_says_when_how_many_what_and_how_much() -> None:
     assert warnings_headline(
         [idle(hourly=None), replace(later, verdict=idle(hourly=None).verdict)], TERMS
     ) == (
-        "2 idle endpoints will be deleted from Fri 9 Oct 05:10 (Europe/Berlin) on unless somebody keeps them"
+        "2 idle endpoints will be deleted, the first after Fri 9 Oct 05:10 (Europe/Berlin), unless "
+        "somebody keeps them"
     )
 
 
@@ -217,7 +218,7 @@ def test_what_it_has_cost_is_said_where_it_is_known(verdict: Any, says: str) -> 
 def test_the_body_of_a_warning_says_what_whose_where_and_why() -> None:
     assert warning_body(idle(), TERMS, now=NOW, user="U7") == (
         "Idle endpoint `fraud`  *$168 a month*\n"
-        "<@U7>, this one is yours, since 2026-08-26 (41 days, about $226 so far), proven. "
+        "<@U7>, this one is yours, waste since 2026-08-26 (41 days, about $226 so far), proven. "
         "In account 123456789012, us-east-1.\n"
         "Nobody calls it.\n"
         "Action: delete the endpoint (its configuration and models stay). "

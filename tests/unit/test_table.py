@@ -206,31 +206,45 @@ def test_a_time_is_utc_to_the_second() -> None:
 
 
 @cases(
-    "refused, calls",
-    (False, ["transact"] * 2),
-    (True, ["transact", *["put"] * 100, "transact", *["put"] * 30]),
+    "verb, refused, calls",
+    ("put", False, ["transact"] * 2),
+    ("put", True, ["transact", *["put"] * 100, "transact", *["put"] * 30]),
+    ("update", False, ["transact"] * 2),
+    ("update", True, ["transact", *["update"] * 100, "transact", *["update"] * 30]),
 )
-def test_many_items_are_written_by_the_hundred_or_one_by_one(*, refused: bool, calls: list[str]) -> None:
-    made, written = list[str](), list[str]()
+def test_many_items_are_written_by_the_hundred_or_one_by_one(
+    verb: str, *, refused: bool, calls: list[str]
+) -> None:
+    made, written = list[str](), list[dict[str, Any]]()
 
     class Client:
         def transact_write_items(self, *, TransactItems: Any) -> None:  # noqa: N803
             made.append("transact")
             if refused:
                 raise refusal("TransactionCanceledException")
-            written.extend(each["Put"]["Item"]["sk"]["S"] for each in TransactItems)
-            assert {each["Put"]["ConditionExpression"] for each in TransactItems} == {
-                "attribute_not_exists(#n0)"
-            }
+            written.extend(each[verb.capitalize()] for each in TransactItems)
 
-        def put_item(self, *, Item: Any, **_: Any) -> None:  # noqa: N803
+        def put_item(self, **item: Any) -> None:
             made.append("put")
-            if Item["sk"] == {"S": "7"}:
+            if item["Item"]["sk"] == {"S": "7"}:
                 raise refusal()
-            written.append(Item["sk"]["S"])
+            written.append(item)
+
+        def update_item(self, *, ReturnValues: str, **item: Any) -> Any:  # noqa: N803
+            made.append("update")
+            written.append(item)
+            return {"Attributes": {"returned": {"S": ReturnValues}}}
 
     keys = [str(number) for number in range(130)]
-    table(Client()).put_all([("p", key, {"n": 1}) for key in keys], only_if=FREE)
+    if verb == "put":
+        table(Client()).put_all([("p", key, {"n": 1}) for key in keys], only_if=FREE)
+        named = [item["Item"]["sk"]["S"] for item in written]
+        assert {item["ConditionExpression"] for item in written} == {"attribute_not_exists(#n0)"}
+    else:
+        table(Client()).change_all([{"pk": "p", "sk": key, "set_to": {"n": 1}} for key in keys])
+        named = [item["Key"]["sk"]["S"] for item in written]
+        assert {item["UpdateExpression"] for item in written} == {"SET #n = :n"}
 
     assert made == calls
-    assert written == [key for key in keys if not (refused and key == "7")]
+    assert {item["TableName"] for item in written} == {"ledger"}
+    assert named == [key for key in keys if not (refused and verb == "put" and key == "7")]

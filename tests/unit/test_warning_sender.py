@@ -102,6 +102,7 @@ class Deliveries:
     taken: list[tuple[str, str, MessageRef, str]] = field(default_factory=list)
     direct: list[tuple[str, MessageRef]] = field(default_factory=list)
     late: list[tuple[str, str]] = field(default_factory=list)
+    warned: dict[str, Result] = field(default_factory=dict)
 
     def due(self, _: Result, *, messaged: bool) -> datetime:
         return SOON if messaged else LATE
@@ -109,6 +110,7 @@ class Deliveries:
     def delivered(
         self, result: Result, unmessaged: Cause, message: MessageRef = NO_MESSAGE, said: str = ""
     ) -> None:
+        self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=LATE)
         self.taken.append(
             (result.target.name, cause_text(unmessaged), message, said.split("`")[1] if said else "")
         )
@@ -274,6 +276,31 @@ def test_what_a_webhook_does_not_take_is_counted() -> None:
     left = len(many) - len(known.taken)
     assert 0 < left < len(many)
     assert problems == [f"{left} warnings were not sent, so nothing is due: {DEAD}"]
+
+
+def test_a_copy_has_what_was_delivered_and_its_failure_delivers_nothing_less() -> None:
+    slack, copy = Slack(), SimpleNamespace(posts=list[Any](), refuses=False)
+    slack.refuses = lambda _channel, text: refusal("msg_too_long") if "sofa" in text else None
+
+    def deliver(post: Any, *, deadline: float) -> tuple[str, ...]:
+        assert deadline == 100
+        if copy.refuses:
+            raise SlackError("SNS is away")
+        copy.posts.append(post)
+        return ()
+
+    copy.deliver = deliver
+    sender = WarningSender(lambda: slack, deadline=100, terms={"cellar": TERMS}, copy=copy)  # type: ignore[arg-type, return-value]
+    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
+    for refuses, missing in ((False, []), (True, ["the copy of the warnings was not sent: SNS is away"])):
+        copy.refuses, deliveries = refuses, Deliveries()
+        warnings = [result("lamp"), result("sofa")]
+        problems = sender(sweep, warnings, now=NOW, deliveries=deliveries)  # type: ignore[arg-type]
+        assert [name for name, *_ in deliveries.taken] == ["lamp"]
+        assert list(problems)[1:] == missing
+    (post,) = copy.posts
+    assert ("lamp" in str(post.main), "sofa" in str(post.main)) == (True, False)
+    assert "janitor keep" in str(post.main)
 
 
 def test_without_a_slack_nothing_is_due() -> None:

@@ -71,8 +71,10 @@ class Made:
     def get_cfn_attribute(self, name: str) -> Any:
         if not self.known or name in self.physical.attributes:
             return self.physical.attributes.get(name, f"{self.physical.id}.{name}")
-        logical, type_ = self.logical_resource_id, self.cf_resource_type
-        raise invalid(f"Template error: resource {logical} ({type_}) does not support attribute type {name}")
+        raise invalid(
+            f"Template error: resource {self.logical_resource_id} does not support attribute type {name} "
+            "in Fn::GetAtt"
+        )
 
 
 @dataclass(slots=True)
@@ -84,10 +86,17 @@ class ChangeSet:
     template: Template
     verb: str
     about: dict[str, Any]
+    ready: datetime = field(default_factory=lambda: clock.now() + takes("stack.change"))
 
     @property
     def change_set_name(self) -> str:
         return str(self.about["ChangeSetName"])
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """Return what is known by now: nothing before CloudFormation has compared the templates."""
+        waits = {"Status": "CREATE_IN_PROGRESS", "ExecutionStatus": "UNAVAILABLE", "Changes": []}
+        return self.about | (waits if clock.now() < self.ready else {})
 
 
 # --- templates ------------------------------------------------------------------------------------
@@ -380,8 +389,12 @@ class Deployment:
         """Make one resource, change it, make another in its place, or take over one that exists."""
         template = self._template
         resource, was = template.resources[logical], self._before.get(logical)
-        about = KINDS[resource["Type"]]
-        properties, tags = template.resolved(logical)
+        about, verb = KINDS[resource["Type"]], "UPDATE" if was else "CREATE"
+        try:
+            properties, tags = template.resolved(logical)
+        except AwsError as wrong:  # an attribute that a resource turns out not to have
+            self._record(logical, "", resource["Type"], f"{verb}_FAILED", wrong.message)
+            raise RefusedError(logical) from None
         made = Made(logical, resource, was.physical if was else Physical(""), properties, tags)
         differing = _differing(was.properties, properties) if was else []
         if was and not about.fixed & set(differing):
@@ -397,7 +410,6 @@ class Deployment:
             self._do(made, "IMPORT", template.imported[logical], made)
             template.map._parsed_resources[logical] = made
             return
-        verb = "UPDATE" if was else "CREATE"
         why = "Requested update requires the creation of a new physical resource; hence creating one."
         self._event(made, f"{verb}_IN_PROGRESS", why if was else "")
         own = properties.get(about.name)
@@ -451,6 +463,7 @@ class Deployment:
             made.logical_resource_id
             for made in reversed(self._before.values())
             if made.logical_resource_id not in retained
+            and made.status != "DELETE_COMPLETE"
             and not self._remove(made, made.json.get("DeletionPolicy"))
         ]
         if failed:
@@ -652,7 +665,7 @@ def _change_set(call: Call) -> ChangeSet:
 @serves(SERVICE, "DescribeChangeSet")
 def describe_change_set(call: Call) -> dict[str, Any]:
     """Describe a change set, a page of changes at a time."""
-    about = _change_set(call).about
+    about = _change_set(call).shown
     page, more = cut(call, about["Changes"], PAGE, invalid="ValidationError")
     return {**about, "Changes": page, **more}
 
@@ -673,7 +686,7 @@ def delete_change_set(call: Call) -> None:
 def execute_change_set(call: Call) -> dict[str, Any]:
     """Deploy a change set; all others of the stack are of no use then, and go (API reference)."""
     found = _change_set(call)
-    if (status := found.about["ExecutionStatus"]) != "AVAILABLE":
+    if (status := found.shown["ExecutionStatus"]) != "AVAILABLE":
         message = f"ChangeSet [{found.arn}] cannot be executed in its current execution status of [{status}]"
         raise AwsError("InvalidChangeSetStatus", message)
     store = backend(SERVICE, call.account, call.region)

@@ -289,8 +289,13 @@ class Ledger:
         before = {entry.key: entry for entry in self.entries(sweep.detector, sweep.account, sweep.region)}
         found = sweep.findings
         lapsed = {key for key, entry in before.items() if entry.outlived(now, lasts)}
-        stored = aws.map(lambda result: self._store(sweep, result, before, lapsed, now), found)
-        entries = dict(zip((result.target.key for result in found), stored, strict=True))
+        self._table.change_all([self._seen(sweep, result, before, lapsed, now) for result in found])
+        keys = {result.target.key for result in found}
+        entries = {
+            entry.key: entry
+            for entry in (self.entries(sweep.detector, sweep.account, sweep.region) if found else ())
+            if entry.key in keys
+        }
         gone: list[tuple[Entry, Cause]] = []
         if sweep.error is None:
             verdicts = {result.target.key: result.verdict for result in sweep.results}
@@ -330,15 +335,15 @@ class Ledger:
         keys = [result.target.key for result in results]
         aws.map(lambda key: self._table.change(where, key, at_first=at_first), keys)
 
-    def _store(
+    def _seen(
         self,
         sweep: Sweep,
         result: Result,
         before: Mapping[str, Entry],
         lapsed: AbstractSet[str],
         now: datetime,
-    ) -> Entry:
-        """Store *result*: reopen it if it was closed, and void its warning if it *lapsed*."""
+    ) -> dict[str, Any]:
+        """Return the change that stores *result*, reopened if it was closed, without a *lapsed* warning."""
         known = before.get(result.target.key)
         first = {"first_seen": now}
         reopened = known is not None and known.closed is not None
@@ -363,21 +368,20 @@ class Ledger:
             **_claimed(result),
         }
         missing = getattr(result.verdict, _MISSING_FOR_UNDO, "")
-        item = self._table.change(
-            partition_key(FINDING_KEY, sweep.detector, sweep.account, sweep.region),
-            result.target.key,
-            set_to=seen
+        return {
+            "pk": partition_key(FINDING_KEY, sweep.detector, sweep.account, sweep.region),
+            "sk": result.target.key,
+            "set_to": seen
             | (first if reopened else {})
             | voided
             | ({_MISSING_FOR_UNDO: missing} if missing else {}),
-            at_first={} if reopened else first,
-            remove=(
+            "at_first": {} if reopened else first,
+            "remove": (
                 *CLOSING_ATTRIBUTES,
                 *(WARNING_ATTRIBUTES if void else ()),
                 *(() if missing else (_MISSING_FOR_UNDO,)),
             ),
-        )
-        return entry_from(item)
+        }
 
     def close(self, entry: Entry, why: Cause, now: datetime) -> None:
         """

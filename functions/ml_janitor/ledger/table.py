@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -148,8 +149,7 @@ class Table:
 
         A hundred go in one transaction, which writes all or none. Without it, they are written one by one.
         """
-        for start in range(0, len(items), ITEMS_PER_BATCH):
-            some = items[start : start + ITEMS_PER_BATCH]
+        for some in batched(items, ITEMS_PER_BATCH):
             puts = [
                 {"Item": self._dynamo({**item_key(pk, sk), **attributes}), **self._conditional(only_if)}
                 for pk, sk, attributes in some
@@ -189,6 +189,38 @@ class Table:
         """
         mark = _mark() if signed else {}
         set_to = {**set_to, **mark}
+        request = self._update(
+            pk, sk, set_to=set_to, at_first=at_first, add=add, remove=remove, only_if=only_if
+        )
+        more = _RETURN_ON_REFUSAL if mark else {}
+        item = self._guarded(
+            lambda: self.client.update_item(TableName=self.name, ReturnValues="ALL_NEW", **request, **more)[
+                "Attributes"
+            ],
+            mark,
+        )
+        return self._plain(item)
+
+    def change_all(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Do all *changes*, which are arguments of `change`: a hundred in a transaction, else one by one."""
+        for some in batched(changes, ITEMS_PER_BATCH):
+            updates = [{"Update": self._update(**change)} for change in some]
+            if len(some) == 1 or not self._transacted(updates):
+                for change in some:
+                    self.change(**change)
+
+    def _update(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        set_to: Mapping[str, Any] = NO_ATTRIBUTES,
+        at_first: Mapping[str, Any] = NO_ATTRIBUTES,
+        add: Mapping[str, set[str]] = NO_ATTRIBUTES,
+        remove: Sequence[str] = (),
+        only_if: ConditionBase | None = None,
+    ) -> dict[str, Any]:
+        """Return the members of an update of one item."""
         values = {**set_to, **at_first, **add}
         clauses = {
             "SET": [
@@ -198,25 +230,19 @@ class Table:
             "ADD": [f"#{name} :{name}" for name in add],
             "REMOVE": [f"#{name}" for name in remove],
         }
-        request = self._conditional(only_if, mark)
+        request = self._conditional(only_if)
         names = request.pop("ExpressionAttributeNames", {})
         given = self._dynamo({f":{name}": value for name, value in values.items()})
         if given := given | request.pop("ExpressionAttributeValues", {}):
             request["ExpressionAttributeValues"] = given
-        item = self._guarded(
-            lambda: self.client.update_item(
-                TableName=self.name,
-                Key=self._dynamo(item_key(pk, sk)),
-                UpdateExpression=" ".join(
-                    f"{verb} {', '.join(all_)}" for verb, all_ in clauses.items() if all_
-                ),
-                ExpressionAttributeNames={f"#{name}": name for name in [*values, *remove]} | names,
-                ReturnValues="ALL_NEW",
-                **request,
-            )["Attributes"],
-            mark,
-        )
-        return self._plain(item)
+        return {
+            "Key": self._dynamo(item_key(pk, sk)),
+            "UpdateExpression": " ".join(
+                f"{verb} {', '.join(all_)}" for verb, all_ in clauses.items() if all_
+            ),
+            "ExpressionAttributeNames": {f"#{name}": name for name in [*values, *remove]} | names,
+            **request,
+        }
 
     def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
         """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""

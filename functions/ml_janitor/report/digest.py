@@ -13,7 +13,7 @@ from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import WORK_HOURS
 from ml_janitor.core.money import Totals
-from ml_janitor.core.text import format_local_time, format_time, format_usd, shorten_list
+from ml_janitor.core.text import format_local_time, format_usd, shorten_list
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.finding_words import detector_noun, owner_in_message, sums_text, unpriced_note
 from ml_janitor.report.mrkdwn import (
@@ -374,9 +374,9 @@ def advice_blocks(
         yield context_block(" ".join(ends))
 
 
-def _place(row: SweepRow, several: bool) -> str:  # noqa: FBT001 - whether its place is named
+def _place(row: SweepRow, several: bool, number: int = 2) -> str:  # noqa: FBT001 - whether its place is named
     where = f" in {prose(row.account, 40)}, {prose(row.region, 40)}" if several else ""
-    return f"{detector_noun(row.detector, 2)}{where}"
+    return f"{detector_noun(row.detector, number)}{where}"
 
 
 def _silence(row: SweepRow, now: datetime, several: bool) -> str:  # noqa: FBT001
@@ -393,7 +393,8 @@ def _found(row: SweepRow, several: bool) -> str:  # noqa: FBT001
         return f"{_place(row, several)}: {row.new:,} new"
     sums = sums_text(add_sums([row.last]))
     new = f", {row.new:,} new" if row.new else ""
-    return f"{f'*{sums}*: ' if sums else ''}{_place(row, several)}: {row.last.found:,} found{new}"
+    found = f"{row.last.found:,} {_place(row, several, row.last.found)}"
+    return f"{f'*{sums}*: ' if sums else ''}{found}{new}"
 
 
 # --- latest runs over an organization -------------------------------------------------------------
@@ -508,6 +509,7 @@ def make_organization_digest(
     seen: Overview,
     *,
     now: datetime,
+    time_zone: str = "UTC",
     actions: DigestActions = NO_ACTIONS,
     bill: Sequence[str] = (),
     advice: Sequence[Block] = (),
@@ -520,7 +522,7 @@ def make_organization_digest(
     title, besides = _headline(seen), [*map(section_block, bill), *advice]
     for most, full in ((size, full) for size in (*FOLD_SIZES, 1) for full in (True, False)):
         lines = list(_blocks(seen, now, actions, (), most, full=full))
-        if _count_lines(lines[1:]) <= LINES_SHOWN:
+        if _count_lines(lines) <= LINES_SHOWN:
             break
     for size in DIGEST_SIZES:
         whole = list(_blocks(seen, now, actions, (), size, full=True))
@@ -528,7 +530,11 @@ def make_organization_digest(
             break
     else:
         whole = _cut(whole)
-    blocks = [header_block(title), *_blocks(seen, now, actions, besides, most, full=full)]
+    unpriced = unpriced_note(sum(sweep.unpriced for sweep in seen.last))
+    looked = f"{count_noun(seen.accounts, 'account')} and {count_noun(len(seen.runs), 'detector')}"
+    more = " Not everything could be read, so there may be more." if seen.partial else ""
+    head = section_block(f"{looked}, as of {format_local_time(now, time_zone)}.{more}{unpriced}")
+    blocks = [header_block(title), head, *_blocks(seen, now, actions, besides, most, full=full)]
     blocks = blocks if fits_message(blocks) else _cut(blocks)
     folded = [Message(text="Everything that the digest lists", blocks=tuple(whole))] if whole != lines else []
     missing = sum(not run.ran for run in seen.runs)
@@ -552,10 +558,6 @@ def _count_lines(blocks: Sequence[Block]) -> int:
 def _blocks(
     seen: Overview, now: datetime, actions: DigestActions, besides: Sequence[Block], most: int, *, full: bool
 ) -> Iterator[Block]:
-    unpriced = unpriced_note(sum(sweep.unpriced for sweep in seen.last))
-    looked = f"{count_noun(seen.accounts, 'account')} and {count_noun(len(seen.runs), 'detector')}"
-    more = " Not everything could be read, so there may be more." if seen.partial else ""
-    yield section_block(f"{looked}, as of {format_time(now)}.{more}{unpriced}")
     yield from list_paragraphs(
         "Did not run", _lines([_run_silence(run, now) for run in seen.runs if not run.ran], most)
     )

@@ -117,7 +117,7 @@ def finding_facts(result: Result, now: datetime, owner: str = "", spent: str = "
     verdict = require_finding(result)
     since = "since when is unknown"
     if verdict.since is not None:
-        since = f"since {verdict.since:%Y-%m-%d} ({format_age(now - verdict.since)}{spent})"
+        since = f"waste since {verdict.since:%Y-%m-%d} ({format_age(now - verdict.since)}{spent})"
     tags = (prose(f"{mark.signal} {mark.value}", 80) for mark in protection_evidence(result.target))
     return as_sentence(
         ", ".join([*([owner] if owner else []), since, CONFIDENCE_WORDS[verdict.confidence], *tags])

@@ -547,13 +547,13 @@ def _event(results: Sequence[Result], terms: WarningTerms) -> str:
     """Say when how many of what will be acted on; the next sweep after that moment does it."""
     dues = sorted(result.due for result in results if result.due is not None)
     when = (
-        f"after {terms.wording.at(dues[0])}"
+        f" after {terms.wording.at(dues[0])}"
         if dues[0] == dues[-1]
-        else f"from {terms.wording.at(dues[0])} on"
+        else f", the first after {terms.wording.at(dues[0])},"
     )
     what = count_by_noun(results[0].detector, results)
     them = "it" if len(results) == 1 else "them"
-    return f"{what} will be {terms.wording.done} {when} unless somebody keeps {them}"
+    return f"{what} will be {terms.wording.done}{when} unless somebody keeps {them}"
 
 
 def webhook_warnings(

@@ -249,7 +249,14 @@ class DailyDigest:
                         advice=advice,
                     )
                     if seen is None
-                    else make_organization_digest(seen, now=now, actions=actions, bill=part, advice=advice)
+                    else make_organization_digest(
+                        seen,
+                        now=now,
+                        time_zone=self.settings.janitor.time_zone,
+                        actions=actions,
+                        bill=part,
+                        advice=advice,
+                    )
                 )
                 counts["advice"] = min(len(ranked), ADVICE_SHOWN)
                 for problem in announcer.post(self._post(post, bill if part else None)):

@@ -135,7 +135,5 @@ def _texts(block: Block) -> Iterator[str]:
 
 
 def _cut(body: str) -> str:
-    encoded = body.encode()
-    if len(encoded) <= LARGEST_MAIL:
-        return body
-    return encoded[:LARGEST_MAIL].decode(errors="ignore") + CUT_MAIL
+    short = body.encode()[:LARGEST_MAIL].decode(errors="ignore")
+    return body if short == body else short + CUT_MAIL
