@@ -389,9 +389,12 @@ def test_what_has_been_quiet_for_exactly_so_long_is_read_on() -> None:
 
 
 def test_what_runs_on_nobody_knows_what_has_no_price() -> None:
-    price = _price(cast("Aws", None), app(instance_type=None))
+    prices = [_price(cast("Aws", None), each) for each in (app(instance_type=None), canvas(HOUR))]
 
-    assert price == Price(None, "nothing says which instance it runs on")
+    assert prices == [
+        Price(None, "nothing says which instance it runs on"),
+        Price(None, "Canvas is billed by the session, which no instance price tells"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["RSessionGateway", "TensorBoard", "DetailedProfiler"])
