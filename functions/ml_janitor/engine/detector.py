@@ -190,7 +190,7 @@ class Detector[C: Candidate](ABC):
 
     @property
     def resumes(self) -> bool:
-        """Another part of a run comes further, because it reads what the part before kept."""
+        """Return whether another part of a run, which reads what the part before kept, comes further."""
         return self.keeps_files or self.keeps_descriptions
 
     @property
