@@ -10,6 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -174,12 +175,18 @@ class DeploymentPlace:
         """Create a client."""
         return make_client(self.session, service, self.region, self.attempts)
 
-    def deployers(self) -> list[str]:
-        """Return the ARNs of the caller, as a policy compares them: a session tells no path of its role."""
+    def deployers(self, listed: Sequence[str]) -> list[str]:
+        """
+        Return the ARNs of the caller as a policy compares them, unless they are *listed* already.
+
+        The session of a role does not tell the role's path.
+        """
         kind, _, name = self.caller.arn.rpartition(":")[2].partition("/")
         if kind != "assumed-role":
-            return [self.caller.arn]
+            return [self.caller.arn] if self.caller.arn not in listed else []
         partition, role = self.caller.arn.split(":")[1], name.partition("/")[0]
+        if any(":role/" in arn and fnmatchcase(role, arn.rpartition("/")[2]) for arn in listed):
+            return []
         return [f"arn:{partition}:iam::{self.caller.account}:role/{path}{role}" for path in ("", "*/")]
 
 
@@ -248,13 +255,20 @@ def compose_template(
 ) -> ComposedTemplate:
     """Compose the template, and say what the operator should know. Raises CommandRefusedError."""
     key = f"{hashlib.sha256(code).hexdigest()}.zip"  # of all of it, the settings too
+    deployers = place.deployers(settings.janitor.administrators)
+    if deployers and settings.janitor.ledger_writers:
+        typer.echo(
+            f"janitor: warning: {deployers[0]} deploys, and so may change the policies of the ledger: "
+            "list it in janitor.administrators",
+            err=True,
+        )
     try:
         document = deployment_plan(
             settings,
             edge.judging_time(None).date(),
             name=stack,
             code={"S3Bucket": bucket, "S3Key": key},
-            deployers=[*CDK_ROLES, *place.deployers()],
+            deployers=[*CDK_ROLES, *deployers],
             account=place.caller.account,
         )
     except InvalidInputError as error:

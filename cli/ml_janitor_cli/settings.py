@@ -245,7 +245,7 @@ SHORT_FILE = """\
 {regions}
 # The time zone of working hours and of the functions' schedules.
 {time_zone}
-# Where the janitor reports. Without both, nothing is posted, and so nothing is acted on.
+# Where the janitor reports in Slack. Without both, it acts only if [notify] names a topic for mail.
 {slack_channel}
 {slack_secret}
 # Tags of the janitor's own stack.

@@ -19,7 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from commands import Janitor
-from conftest import seed_demo
+from conftest import ACCOUNT, REGION, seed_demo
 from ml_janitor_sandbox.control import Control
 from standin import ROOT
 
@@ -234,14 +234,14 @@ def test_the_wheel_says_the_same(installed: Path, tmp_path: Path, box: Control, 
 
 
 @pytest.mark.usefixtures("box")
-def test_the_wheel_plans_a_deployment_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_deploys_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
         archive.writestr("ml_janitor/handlers.py", "")
 
-    ran = run(installed / "janitor", "deploy", "--bundle", "bundle.zip", "--dry-run", cwd=tmp_path)
+    ran = run(installed / "janitor", "deploy", "--bundle", "bundle.zip", "--yes", cwd=tmp_path)
 
     assert ran.returncode == 0, ran.stderr
-    assert "A deployment would create 69 resources:" in ran.stdout
+    assert f"Deployed MlJanitor to account {ACCOUNT}, {REGION}." in ran.stdout
 
 
 def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp_path: Path) -> None:

@@ -40,7 +40,12 @@ from ml_janitor.detectors.idle_endpoints.reading import (
     used_concurrency,
     variant_invocations,
 )
-from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.detectors.idle_endpoints.rule import (
+    IdleEndpoints,
+    monitoring_doubt,
+    variants_text,
+    why_endpoint_spared,
+)
 from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
@@ -617,14 +622,28 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
 
 
 @cases(
-    "schedules, expected",
-    (Value(()), "proven"),
-    (Value(("drift",)), "likely"),
-    (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown"),
-    (NotRead(), "unknown"),
+    "schedules, expected, doubt",
+    (Value(()), "proven", None),
+    (Value(("drift",)), "likely", "the monitoring schedule drift runs over it"),
+    (Value(("drift", "bias")), "likely", "the monitoring schedules drift, bias run over it"),
+    (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown", None),
+    (NotRead(), "unknown", None),
 )
-def test_a_running_monitor_makes_it_likely(schedules: Signal[tuple[str, ...]], expected: str) -> None:
-    assert word(RULE.decide(endpoint(schedules=schedules), NOW)) == expected
+def test_a_running_monitor_makes_it_likely(
+    schedules: Signal[tuple[str, ...]], expected: str, doubt: str | None
+) -> None:
+    found = endpoint(schedules=schedules)
+
+    assert (word(RULE.decide(found, NOW)), monitoring_doubt(found)) == (expected, doubt)
+    spared = "the monitoring schedule drift runs over it, and has to be stopped first"
+    assert why_endpoint_spared(found) == (doubt and spared)
+
+
+def test_what_runs_parts_of_two_configurations_is_only_reported() -> None:
+    found = endpoint(description=description(summary=summary(status="UpdateRollbackFailed")))
+
+    assert not_none(why_endpoint_spared(found)).startswith("it is UpdateRollbackFailed: it runs parts of two")
+    assert [variants_text(names) for names in (("a",), ("a", "b"))] == ["variant a", "variants a, b"]
 
 
 def test_an_undo_needs_the_configuration_and_every_model() -> None:

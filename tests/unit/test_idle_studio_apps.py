@@ -31,8 +31,9 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.detectors import idle_studio_apps
-from ml_janitor.detectors.idle_studio_apps import IdleStudioApps, _metric, _price
+from ml_janitor.detectors.idle_studio_apps import IdleStudioApps, _metric, _price, read_own_shutdown
 from narrowing import not_none, of_type
+from scripted import Script, Torn
 from tables import cases
 from verdicts import shown, word
 
@@ -388,9 +389,12 @@ def test_what_has_been_quiet_for_exactly_so_long_is_read_on() -> None:
 
 
 def test_what_runs_on_nobody_knows_what_has_no_price() -> None:
-    price = _price(cast("Aws", None), app(instance_type=None))
+    prices = [_price(cast("Aws", None), each) for each in (app(instance_type=None), canvas(HOUR))]
 
-    assert price == Price(None, "nothing says which instance it runs on")
+    assert prices == [
+        Price(None, "nothing says which instance it runs on"),
+        Price(None, "Canvas is billed by the session, which no instance price tells"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["RSessionGateway", "TensorBoard", "DetailedProfiler"])
@@ -400,3 +404,38 @@ def test_other_apps_on_billed_instances_are_only_reported(kind: str) -> None:
     assert found.confidence is Confidence.LIKELY
     assert found.spared == "nothing shows whether somebody uses an app of this type but its log"
     assert not_none(found.cost).known
+
+
+@cases(
+    "space, sharing, hours, remote",
+    ("desk", "Private", 3, True),
+    ("desk", "Shared", 2, True),
+    (None, "", 3, False),
+)
+def test_a_private_space_has_the_idle_shutdown_of_its_owner_and_a_shared_one_that_of_spaces(
+    space: str | None, sharing: str, hours: int, *, remote: bool
+) -> None:
+    def settings(hours: int) -> dict[str, Any]:
+        idle = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 60 * hours}
+        return {"JupyterLabAppSettings": {"AppLifecycleManagement": {"IdleSettings": idle}}}
+
+    script = Script(
+        {
+            "sagemaker:DescribeDomain": Torn(
+                DomainId="d-1", DefaultUserSettings=settings(1), DefaultSpaceSettings=settings(2)
+            ),
+            "sagemaker:DescribeUserProfile": Torn(DomainId="d-1", UserSettings=settings(3)),
+            "sagemaker:DescribeSpace": Torn(
+                DomainId="d-1",
+                SpaceSharingSettings={"SharingType": sharing},
+                OwnershipSettings={"OwnerUserProfileName": "owner"},
+                SpaceSettings={"RemoteAccess": "ENABLED"},
+            ),
+        }
+    )
+
+    (found,) = read_own_shutdown(script.aws(), [app(space=space)])
+
+    assert (of_type(Value, found.shutdown).value, found.remote) == (hours * HOUR, remote)
+    owners = [asked["UserProfileName"] for asked in script.asked("sagemaker:DescribeUserProfile")]
+    assert owners == {"Private": ["owner"], "Shared": [], "": ["anna"]}[sharing]

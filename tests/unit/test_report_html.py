@@ -287,6 +287,7 @@ def test_the_first_screen_names_what_costs_most_and_who_owns_most() -> None:
         ("e-6", "$6.00 a month", "eve"),
         ("e-5", "$5.00 a month", "eve"),
     ]
+    assert largest_findings([*found, named(12, monthly("99"), overlap=NONE)])[0]["name"] == "e-9"
     assert (
         largest_findings(found)[0]["href"] == f"#arn%3Aaws%3Asagemaker%3A{REGION}%3A{ACCOUNT}%3Athing%2Fe-9"
     )
@@ -297,6 +298,18 @@ def test_the_first_screen_names_what_costs_most_and_who_owns_most() -> None:
         ("ann", "$3.00 a month"),
     ]
     assert owner_sums([*found, named(11, monthly("1"), owner="ann@b.com")])[0][0] == "ben@a.com"
+
+
+def test_links_to_a_resource_lead_to_the_first_of_its_rows() -> None:
+    twice = [named(1, monthly("2")), replace(named(1, monthly("1")), detector="oversized-endpoints")]
+    sweeps = (
+        sweep("idle-endpoints", twice[0], named(2, monthly("9"))),
+        sweep("oversized-endpoints", twice[1]),
+    )
+
+    page = render_html(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+
+    assert [page.count(f'id="{one.target.arn}"') for one in (*twice, sweeps[0].results[1])] == [1, 1, 1]
 
 
 @cases(

@@ -86,6 +86,11 @@ EXPIRES = {"Expiration": {"Days": 400}}
     # what cannot pay back
     (bucket(held(many=1, size=100 * GB)), "found", "saves $1.90 a month"),
     (bucket(held(many=9, size=9 * 100_000), held("experiments/z")), "found", "1,000 GB now"),
+    (
+        bucket(held(size=40 * GB), held("experiments/z", many=200_000, size=20 * GB)),
+        "kept",
+        "what is old in it is in small objects",
+    ),
     # who reads
     (bucket(counted=Absent()), "found", "INTELLIGENT_TIERING at 30 days"),
     (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
@@ -169,6 +174,15 @@ def test_fees_are_named_and_small_objects_pay_none() -> None:
     assert decided.cost.monthly_usd == Decimal("0.019") * 1000 * 1024**2 * 1000 / GB
     small = bucket(held(many=1000, size=1000 * 200 * 1024), held("experiments/z", size=60 * GB))
     assert finding(small).cost is not None
+
+
+def test_a_folder_that_saves_cents_has_its_share() -> None:
+    cost = not_none(
+        finding(bucket(held("experiments/a/x", size=60 * GB), held("experiments/b/x", size=9 * GB))).cost
+    )
+
+    assert len(cost.shares) == 2
+    assert sum(cost.shares.values()) == pytest.approx(cost.monthly_usd)
 
 
 def test_a_class_whose_fees_come_back_too_late_is_left_out() -> None:
@@ -312,8 +326,15 @@ def test_old_versions_and_uploads() -> None:
     assert old == LifecycleRule(id=old.id, prefix="raw/", noncurrent_expire_after=90)
     assert upload == LifecycleRule(id="ml-janitor-uploads", abort_uploads_after=7)
     assert "1 uploads begun 7 days ago or earlier" in str(finding(candidate).evidence)
-    there = rules({"Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}})
+    aborts: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}}
+    there = rules({"Prefix": "", **aborts})
     assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == ()
+    for other in (
+        {"Prefix": "", **EXPIRES},
+        {"Prefix": "raw/", **aborts},
+        {"Prefix": "", "Status": "Disabled", **aborts},
+    ):
+        assert RULE.proposed(replace(candidate, lifecycle=rules(other)), NOW) == (upload,)
     alone = finding(bucket(held(age=1), uploads=uploads))
     assert not not_none(alone.cost).known
 

@@ -71,8 +71,10 @@ class Made:
     def get_cfn_attribute(self, name: str) -> Any:
         if not self.known or name in self.physical.attributes:
             return self.physical.attributes.get(name, f"{self.physical.id}.{name}")
-        logical, type_ = self.logical_resource_id, self.cf_resource_type
-        raise invalid(f"Template error: resource {logical} ({type_}) does not support attribute type {name}")
+        raise invalid(
+            f"Template error: resource {self.logical_resource_id} does not support attribute type {name} "
+            "in Fn::GetAtt"
+        )
 
 
 @dataclass(slots=True)
@@ -387,8 +389,12 @@ class Deployment:
         """Make one resource, change it, make another in its place, or take over one that exists."""
         template = self._template
         resource, was = template.resources[logical], self._before.get(logical)
-        about = KINDS[resource["Type"]]
-        properties, tags = template.resolved(logical)
+        about, verb = KINDS[resource["Type"]], "UPDATE" if was else "CREATE"
+        try:
+            properties, tags = template.resolved(logical)
+        except AwsError as wrong:  # an attribute that a resource turns out not to have
+            self._record(logical, "", resource["Type"], f"{verb}_FAILED", wrong.message)
+            raise RefusedError(logical) from None
         made = Made(logical, resource, was.physical if was else Physical(""), properties, tags)
         differing = _differing(was.properties, properties) if was else []
         if was and not about.fixed & set(differing):
@@ -404,7 +410,6 @@ class Deployment:
             self._do(made, "IMPORT", template.imported[logical], made)
             template.map._parsed_resources[logical] = made
             return
-        verb = "UPDATE" if was else "CREATE"
         why = "Requested update requires the creation of a new physical resource; hence creating one."
         self._event(made, f"{verb}_IN_PROGRESS", why if was else "")
         own = properties.get(about.name)
@@ -458,6 +463,7 @@ class Deployment:
             made.logical_resource_id
             for made in reversed(self._before.values())
             if made.logical_resource_id not in retained
+            and made.status != "DELETE_COMPLETE"
             and not self._remove(made, made.json.get("DeletionPolicy"))
         ]
         if failed:

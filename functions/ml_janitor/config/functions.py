@@ -66,7 +66,7 @@ class ScheduleGroup:
 
     @property
     def in_parts(self) -> bool:
-        """Whether its run may go on in parts."""
+        """Return whether its run may go on in parts."""
         return self.resumes or len(self.detectors) > 1
 
     @property

@@ -190,7 +190,7 @@ class Detector[C: Candidate](ABC):
 
     @property
     def resumes(self) -> bool:
-        """Whether another part of a run, which reads what the part before kept, comes further."""
+        """Return whether another part of a run, which reads what the part before kept, comes further."""
         return self.keeps_files or self.keeps_descriptions
 
     @property

@@ -73,7 +73,7 @@ class SweepRunner(CleanupParts):
     names the event, so that its retry goes on under its own lease. *patience* is the time that
     the run may take, *sleep* spends some, and *pause* waits while another run sweeps. Without
     *tell* the run tells nobody, and nothing counts as announced. *emit* sends events. If it *goes_on*,
-    another part takes up the regions for which its time runs out, so that they are no failure.
+    another part takes up the regions for which its time runs out, and they do not fail.
     """
 
     leases: Leases

@@ -436,8 +436,6 @@ class _Planner:
 
     def transitions(self, folder: FolderContents, policy: TieringPolicy) -> PayingTransitions:
         """Return the transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
-        if not policy.transitions:
-            return PayingTransitions()
         reads, exactly = self.read_share(folder)
         if reads is not None:
             rare = self.rarely_read(folder)

@@ -1,0 +1,23 @@
+"""Which function and schedule each detector has, and what the role of the advisers reads."""
+
+from __future__ import annotations
+
+from ml_janitor.config.functions import ADVISERS, Advisers, list_advisers, schedule_groups
+from ml_janitor.config.settings import Settings
+
+
+def test_each_schedule_of_the_advisers_has_its_own_and_their_role_reads_what_each_reads() -> None:
+    mine = {"spot-training": {"schedule": "rate(3 days)"}, "unused-volumes": {"schedule": "rate(5 days)"}}
+    settings = Settings.parse({"detectors": mine})
+
+    groups = [group for group in schedule_groups(settings) if group.function == ADVISERS]
+    advisers = list_advisers(settings)
+
+    by_schedule = {group.schedule: group.detectors for group in groups}
+    assert (by_schedule["rate(3 days)"], by_schedule["rate(5 days)"]) == (
+        ("spot-training",),
+        ("unused-volumes",),
+    )
+    assert len({group.id for group in groups}) == len(groups) > 2
+    assert {name for group in groups for name in group.detectors} == {each.name for each in advisers}
+    assert {*Advisers(advisers).reads} == {grant for each in advisers for grant in each.reads}
