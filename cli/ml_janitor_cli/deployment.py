@@ -41,7 +41,7 @@ from ml_janitor.slack.client import (
     REQUEST_SECONDS,
     SLACK_API,
     TEMPORARY_ERRORS,
-    SlackError,
+    SendError,
     parse_token_or_url,
 )
 from ml_janitor_cli.ledger_session import STACK_KEYS
@@ -618,7 +618,7 @@ def check_slack(here: RegionServices, settings: Settings, *, account: str, url: 
         return
     try:
         token = parse_token_or_url(secret)
-    except SlackError as wrong:
+    except SendError as wrong:
         yield Check.wrong("secret", str(wrong), ERROR_REMEDIES["invalid_auth"])
         return
     yield Check.fine("secret", f"{section.slack_secret} can be read")

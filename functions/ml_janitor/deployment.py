@@ -26,7 +26,7 @@ from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import warning_terms
 from ml_janitor.scheduled.event_bus import EventBus, undo_event
 from ml_janitor.scheduled.invocation import SweepPlace
-from ml_janitor.slack.client import SlackError
+from ml_janitor.slack.client import SendError
 from ml_janitor.slack.digest import ActionHistory
 from ml_janitor.slack.warnings import MessageUpdates, WarningSender
 
@@ -245,7 +245,7 @@ def _tell_undo(own: Invocation, before: Action, logger: Logger) -> None:
         return
     try:
         updates.action(action)
-    except SlackError as failed:
+    except SendError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
 

@@ -15,7 +15,7 @@ from ml_janitor.core.results import Sweep
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.mrkdwn import Message, Post, section_block
-from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, Webhook, read_slack_secret
+from ml_janitor.slack.client import SenderClock, SendError, SlackBot, Webhook, read_slack_secret
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 from reports import NOW, full
@@ -110,7 +110,7 @@ def test_a_wrong_token_is_not_repeated_in_the_error_or_the_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     bot = SlackBot("xoxb-wrong", CHANNEL, time, url=workspace.api)
-    with pytest.raises(SlackError, match="invalid_auth; put the app's current bot token") as caught:
+    with pytest.raises(SendError, match="invalid_auth; put the app's current bot token") as caught:
         bot.deliver(post(), deadline=DEADLINE)
     Webhook(workspace.hook, time).deliver(post(), deadline=DEADLINE)
     assert "xoxb-wrong" not in f"{caught.value} {bot!r} {caplog.text}"
@@ -119,7 +119,7 @@ def test_a_wrong_token_is_not_repeated_in_the_error_or_the_log(
 
 def test_slacks_own_words_about_bad_blocks_are_passed_on(bot: SlackBot) -> None:
     bad = Post(main=Message(text="x", blocks=({"type": "sections"},)))
-    with pytest.raises(SlackError, match=r"invalid_blocks .*unsupported type: sections"):
+    with pytest.raises(SendError, match=r"invalid_blocks .*unsupported type: sections"):
         bot.deliver(bad, deadline=DEADLINE)
 
 
@@ -144,5 +144,5 @@ def test_the_secret_comes_from_secrets_manager_by_name(session: boto3.Session) -
 @pytest.mark.usefixtures("_no_cached_secrets")
 def test_a_secret_that_is_not_there_is_one_clear_line(session: boto3.Session) -> None:
     assert session
-    with pytest.raises(SlackError, match=r"the secret janitor/other cannot be read: .*ResourceNotFound"):
+    with pytest.raises(SendError, match=r"the secret janitor/other cannot be read: .*ResourceNotFound"):
         read_slack_secret("janitor/other")

@@ -13,11 +13,11 @@ from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.mrkdwn import Message, Post, section_block
-from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.client import SendError, SlackRefusedError
 from ml_janitor.slack.digest import Announcer
 from tables import cases
 
-DEAD = SlackError("Slack could not be reached")
+DEAD = SendError("Slack could not be reached")
 ARCHIVED = SlackRefusedError("Slack refused it: is_archived", "is_archived")
 
 
@@ -37,7 +37,7 @@ POT = result("pot", UNTELLABLE)
 class Slack:
     """Takes posts, unless *refuses* has the channel; a post is its channel, text and report."""
 
-    refuses: Mapping[str, SlackError] = field(default_factory=dict)
+    refuses: Mapping[str, SendError] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     posts: list[tuple[str, str, str]] = field(default_factory=list)
     owners: list[tuple[str, ...]] = field(default_factory=list)
@@ -90,7 +90,7 @@ def announced(
             first=first,
             taken=lambda results: taken.append([one.target.name for one in results]),
         )
-    except SlackError as failed:
+    except SendError as failed:
         return [f"raised: {failed}"], taken
     return problems, taken
 
@@ -129,7 +129,7 @@ def test_each_channel_hears_of_its_own_the_dearest_first() -> None:
 
 
 @cases("failed, others", (ARCHIVED, [["rug"], ["lamp"]]), (DEAD, [["rug"]]), ids=["refused", "away"])
-def test_a_refusal_is_an_error_after_the_others(failed: SlackError, others: list[list[str]]) -> None:
+def test_a_refusal_is_an_error_after_the_others(failed: SendError, others: list[list[str]]) -> None:
     slack = Slack(refuses={"#sofas": failed}, problems=("no report",))
     assert announced(slack, [LAMP, SOFA, RUG], ROUTES) == ([f"raised: {failed}; no report"], others)
 

@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from fakes import SleepingClock
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
-from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, SlackRefusedError, TimeLeft
+from ml_janitor.slack.client import SenderClock, SendError, SlackBot, SlackRefusedError, TimeLeft
 from tables import cases
 
 HELLO = Message(text="hello", blocks=(section_block("hello"),))
@@ -193,7 +193,7 @@ def test_a_missing_part_of_a_thread_is_told_and_the_rest_tried(slack: SlackBot, 
         refused("msg_too_long"),
         POSTED["chat.postMessage"],
     ]
-    workspace.upload_fails = SlackError("Slack did not take the file")
+    workspace.upload_fails = SendError("Slack did not take the file")
 
     done = slack.deliver(Post(main=HELLO, replies=(REPLY, REPLY), attachment="r.html"), b"page", deadline=100)
 
@@ -339,9 +339,9 @@ def test_a_refusal_says_what_was_refused_and_what_to_do(
 )
 def test_an_outage_is_not_a_no(slack: SlackBot, workspace: Workspace, failure: Exception, said: str) -> None:
     workspace.answers["conversations.open"] = failure
-    with pytest.raises(SlackError) as raised:
+    with pytest.raises(SendError) as raised:
         slack.open_direct("U1", deadline=100)
-    assert (type(raised.value), str(raised.value).startswith(said)) == (SlackError, True)
+    assert (type(raised.value), str(raised.value).startswith(said)) == (SendError, True)
 
 
 def test_a_channel_is_called_what_the_settings_call_it(slack: SlackBot, workspace: Workspace) -> None:

@@ -30,7 +30,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.report.mrkdwn import Post
-from ml_janitor.slack.client import SlackError
+from ml_janitor.slack.client import SendError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
 from ml_janitor_sandbox.slack.blocks import problems
 from narrowing import not_none
@@ -62,7 +62,7 @@ class Channel:
 
     def post(self, post: Any) -> Any:
         if self.ill:
-            raise SlackError("Slack could not be reached")
+            raise SendError("Slack could not be reached")
         self.posts.append(post)
         return self.missing
 

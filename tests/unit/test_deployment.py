@@ -43,7 +43,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
-from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SlackError
+from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SendError
 from ml_janitor.slack.digest import OrganizationReader
 from ml_janitor.slack.warnings import MessageUpdates, WarningSender
 from narrowing import not_none
@@ -175,7 +175,7 @@ def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pyt
     assert updated == ["lamp"]
 
     def refuse(*_: object) -> None:
-        raise SlackError("channel_not_found")
+        raise SendError("channel_not_found")
 
     monkeypatch.setattr(MessageUpdates, "action", refuse)
     run.tell(lamp)

@@ -19,7 +19,7 @@ from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
 from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
-from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
+from ml_janitor.slack.client import SLACK_API, SenderClock, SendError, SlackBot, Webhook
 from standin import Context
 from tables import cases
 
@@ -189,7 +189,7 @@ def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.Mo
     assert bot.connect() is bot.connect()
     assert isinstance(own(tmp_path, SLACK).connect(), Webhook)
     routed = own(tmp_path, f'{SLACK}[slack.routes]\n"team:ml" = "C9876543210"\n')
-    with pytest.raises(SlackError, match="posts to one channel only"):
+    with pytest.raises(SendError, match="posts to one channel only"):
         routed.connect()
     assert read == ["ml-janitor/slack"] * 3
 

@@ -19,7 +19,7 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
-from ml_janitor.slack.mail import LARGEST_MAIL, LAST_LINE, MailError, TopicMail, mail_subject
+from ml_janitor.slack.mail import LARGEST_MAIL, LAST_LINE, SendError, TopicMail, mail_subject
 from tables import cases
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ml-costs"
@@ -74,7 +74,7 @@ def test_a_warning_needs_a_confirmed_address_at_that_moment(
     if read:
         assert mail.post(message("warned"), deadline=0) == NO_MESSAGE
     else:
-        with pytest.raises(MailError, match=rf"aws sns subscribe --topic-arn {TOPIC} --protocol email"):
+        with pytest.raises(SendError, match=rf"aws sns subscribe --topic-arn {TOPIC} --protocol email"):
             mail.post(message("warned"), deadline=0)
     assert len(topic.mails) == read
     taken = list[int]()
@@ -85,11 +85,11 @@ def test_a_warning_needs_a_confirmed_address_at_that_moment(
 @pytest.mark.parametrize("broken", ["list_subscriptions_by_topic", "publish"])
 def test_a_topic_that_fails_takes_nothing(broken: str) -> None:
     topic = Topic([("email", CONFIRMED)], broken=broken)
-    with pytest.raises(MailError, match=f"{TOPIC}.*denied"):
+    with pytest.raises(SendError, match=f"{TOPIC}.*denied"):
         TopicMail(TOPIC, lambda: topic).post(message("warned"), deadline=0)
     taken = list[str]()
     if broken == "publish":
-        with pytest.raises(MailError):
+        with pytest.raises(SendError):
             TopicMail(TOPIC, lambda: topic).deliver(
                 Post(main=message("x")), deadline=0, taken=lambda: taken.append("x")
             )

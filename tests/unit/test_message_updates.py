@@ -23,7 +23,7 @@ from ml_janitor.report.causes import outcome_note
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.warnings import Button, StatusWording, WarningTerms
 from ml_janitor.scheduled.sweep_run import SweepRunResult
-from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
+from ml_janitor.slack.client import Sender, SendError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
 from standin import DAY, DENIED, HOUR, Cleaner, KilledError, Nights, by_name, with_request
 from tables import cases
@@ -42,7 +42,7 @@ class Blackboard:
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         del deadline
         if self.ill:
-            raise SlackError("ratelimited")
+            raise SendError("ratelimited")
         if self.refuses == posted.channel:
             raise SlackRefusedError("cant_do_that", "cant_do_that")
         if posted.channel == "D1":

@@ -19,7 +19,7 @@ from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, kept_subject
-from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.client import SendError, SlackRefusedError
 from ml_janitor.slack.press_worker import Person, PressWorker
 from standin import DAY, HOUR, Nights
 from tables import cases
@@ -75,8 +75,8 @@ class Office:
     opening: timedelta = OPENING
     hold_time: timedelta | None = 180 * DAY
     wording: Wording = field(default_factory=Wording)
-    ill: SlackError | None = None
-    unknown: SlackError | None = None
+    ill: SendError | None = None
+    unknown: SendError | None = None
     shown: list[Any] = field(default_factory=list)
     invoked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     replies: list[tuple[str, str]] = field(default_factory=list)
@@ -321,7 +321,7 @@ def test_the_same_press_twice_is_done_once(nights: Nights) -> None:
 
 
 def test_a_message_that_cannot_be_changed_does_not_undo_the_press(nights: Nights) -> None:
-    office = Office(nights, ill=SlackError("it is down"))
+    office = Office(nights, ill=SendError("it is down"))
 
     answer = office.press(Button.KEEP)
 
@@ -385,7 +385,7 @@ def test_who_may_not_press_is_refused(nights: Nights, person: Person, word: Butt
 @cases(
     "error, why",
     (
-        SlackError("it is down"),
+        SendError("it is down"),
         "Slack did not say who you are, so nothing was done; press again later (it is down)",
     ),
     (
@@ -394,7 +394,7 @@ def test_who_may_not_press_is_refused(nights: Nights, person: Person, word: Butt
     ),
     ids=["down", "refused"],
 )
-def test_without_slack_nobody_is_let_in(nights: Nights, error: SlackError, why: str) -> None:
+def test_without_slack_nobody_is_let_in(nights: Nights, error: SendError, why: str) -> None:
     assert Office(nights, unknown=error).refused(Button.KEEP) == why
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fakes import SleepingClock
-from ml_janitor.slack.client import RetryWithinDeadline, SlackError, TimeLeft, retry_after
+from ml_janitor.slack.client import RetryWithinDeadline, SendError, TimeLeft, retry_after
 from tables import cases
 
 URL = "https://files.slack.com/upload/1"
@@ -140,7 +140,7 @@ def test_an_upload_is_made_again_too(
         left.upload(URL, b"png", timeout=10)
         assert taken.closed
     else:
-        with pytest.raises(SlackError, match=f"Slack did not take the file {why}"):
+        with pytest.raises(SendError, match=f"Slack did not take the file {why}"):
             left.upload(URL, b"png", timeout=10)
 
     assert (set(sent), clock.slept) == ({(URL, b"png", "POST")}, slept)

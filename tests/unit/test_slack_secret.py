@@ -7,7 +7,7 @@ import json
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
-from ml_janitor.slack.client import SenderClock, SlackError, Webhook, make_sender, read_slack_secret
+from ml_janitor.slack.client import SenderClock, SendError, Webhook, make_sender, read_slack_secret
 from tables import cases
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
@@ -31,13 +31,13 @@ def test_a_secret_with_a_url_makes_a_webhook() -> None:
     ("xoxb-hunter2", "", "slack_channel is not set"),
 )
 def test_a_secret_that_cannot_be_used_is_not_repeated(kept: str, channel: str, says: str) -> None:
-    with pytest.raises(SlackError, match=says) as caught:
+    with pytest.raises(SendError, match=says) as caught:
         make_sender(kept, channel, TIME)
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_webhook_posts_to_one_channel_so_it_serves_no_routes() -> None:
-    with pytest.raises(SlackError, match="posts to one channel only"):
+    with pytest.raises(SendError, match="posts to one channel only"):
         make_sender(HOOK, "#ml", TIME, routed=True)
     assert repr(make_sender("xoxb-1", "#ml", TIME, routed=True)) == "Slack('#ml')"
 
@@ -52,5 +52,5 @@ def test_a_secret_is_read_again_after_five_minutes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(parameters, "get_secret", get_secret)
 
     assert read_slack_secret("janitor/slack") == "secret janitor/slack"
-    with pytest.raises(SlackError, match="other cannot be read: ResourceNotFound: no such secret"):
+    with pytest.raises(SendError, match="other cannot be read: ResourceNotFound: no such secret"):
         read_slack_secret("other")

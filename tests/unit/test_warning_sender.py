@@ -19,7 +19,7 @@ from ml_janitor.report.causes import CAUSE_TEXTS, cause_text
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.warnings import StatusWording, WarningTerms
-from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.client import SendError, SlackRefusedError
 from ml_janitor.slack.warnings import WarningSender
 from standin import DAY
 from tables import cases
@@ -27,7 +27,7 @@ from tables import cases
 SOON, LATE = NOW + 3 * DAY, NOW + 6 * DAY
 ANNA, OLAF = "anna@example.com", "olaf@example.com"
 PEOPLE = {ANNA: "U1", OLAF: "U2"}
-DEAD = SlackError("Slack could not be reached")
+DEAD = SendError("Slack could not be reached")
 TERMS = WarningTerms(wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
 
 
@@ -47,8 +47,8 @@ class Slack:
     """Takes what it is sent, unless *refuses* says why not; a post is its place and the first words of it."""
 
     interactive: bool = True
-    refuses: Callable[[str, str], SlackError | None] = lambda _channel, _text: None
-    unopened: Mapping[str, SlackError] = field(default_factory=dict)
+    refuses: Callable[[str, str], SendError | None] = lambda _channel, _text: None
+    unopened: Mapping[str, SendError] = field(default_factory=dict)
     posts: list[tuple[str, str, str]] = field(default_factory=list)
     changed: list[tuple[MessageRef, str]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
@@ -185,7 +185,7 @@ def test_who_cannot_be_messaged_has_twice_the_grace_and_the_others_are(slack: Sl
 
 
 @cases("failed, opened", (refusal("user_disabled"), 2), (refusal("missing_scope"), 1), (DEAD, 1))
-def test_a_refusal_about_one_person_stops_no_message(failed: SlackError, opened: int) -> None:
+def test_a_refusal_about_one_person_stops_no_message(failed: SendError, opened: int) -> None:
     slack = Slack(unopened={"U1": failed})
 
     _, known = sent(slack, result("lamp", ANNA), result("sofa", OLAF))
@@ -206,7 +206,7 @@ def test_what_slack_refuses_as_one_message_does_not_keep_the_others() -> None:
 
 
 @pytest.mark.parametrize("failed", [refusal("not_in_channel"), DEAD])
-def test_where_the_next_would_fail_too_the_rest_of_a_channel_is_not_tried(failed: SlackError) -> None:
+def test_where_the_next_would_fail_too_the_rest_of_a_channel_is_not_tried(failed: SendError) -> None:
     slack = Slack(refuses=lambda _, text: failed if text.startswith("sofa") else None)
 
     problems, known = sent(slack, result("lamp", ANNA), result("sofa", ANNA), result("rug", ANNA))
@@ -219,7 +219,7 @@ def test_where_the_next_would_fail_too_the_rest_of_a_channel_is_not_tried(failed
 
 
 @cases("failed, reached", (refusal("not_in_channel"), ["pot", "jug"]), (DEAD, list[str]()))
-def test_a_refused_message_goes_to_no_other_channel(failed: SlackError, reached: list[str]) -> None:
+def test_a_refused_message_goes_to_no_other_channel(failed: SendError, reached: list[str]) -> None:
     slack = Slack(refuses=lambda channel, _: failed if channel == "#a" else None)
     routes = {"lamp": "#a", "sofa": "#a", "pot": "#b", "jug": "#c"}
 
@@ -233,7 +233,7 @@ def test_a_refused_message_goes_to_no_other_channel(failed: SlackError, reached:
 
 @pytest.mark.parametrize("stuck", [False, True])
 def test_a_direct_message_that_fails_moves_the_date_and_the_channels_message_says_so(*, stuck: bool) -> None:
-    def refuses(channel: str, text: str) -> SlackError | None:
+    def refuses(channel: str, text: str) -> SendError | None:
         direct = channel == "DU1" and text.startswith("sofa")
         return refusal("user_disabled") if direct or (stuck and channel == "change") else None
 
@@ -285,7 +285,7 @@ def test_a_copy_has_what_was_delivered_and_its_failure_delivers_nothing_less() -
     def deliver(post: Any, *, deadline: float) -> tuple[str, ...]:
         assert deadline == 100
         if copy.refuses:
-            raise SlackError("SNS is away")
+            raise SendError("SNS is away")
         copy.posts.append(post)
         return ()
 
@@ -305,7 +305,7 @@ def test_a_copy_has_what_was_delivered_and_its_failure_delivers_nothing_less() -
 
 def test_without_a_slack_nothing_is_due() -> None:
     def unreadable(*_: object, **__: object) -> Any:
-        raise SlackError("the secret cannot be read")
+        raise SendError("the secret cannot be read")
 
     sender = WarningSender(unreadable, deadline=100, terms={"cellar": TERMS})
     sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)

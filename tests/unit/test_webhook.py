@@ -13,7 +13,7 @@ from ml_janitor.slack.client import (
     NO_PICTURE_TEXT,
     SLACK_API,
     SenderClock,
-    SlackError,
+    SendError,
     Webhook,
     ephemeral_replier,
 )
@@ -71,7 +71,7 @@ def test_a_webhook_has_no_people_no_buttons_and_no_second_thoughts() -> None:
     assert (hook.interactive, hook.people(["a@x"], deadline=9), hook.early(9)) == (False, {}, 9)
     assert hook.change(HELLO, NO_MESSAGE, deadline=9) is False
     assert HOOK not in repr(hook)
-    with pytest.raises(SlackError, match="no direct messages"):
+    with pytest.raises(SendError, match="no direct messages"):
         hook.open_direct("U1", deadline=9)
 
 
@@ -85,7 +85,7 @@ def test_a_webhook_has_no_people_no_buttons_and_no_second_thoughts() -> None:
 )
 def test_what_a_webhook_did_not_take_is_an_error(client: type[Client], answer: Any, why: str) -> None:
     client.answer = answer
-    with pytest.raises(SlackError, match=why):
+    with pytest.raises(SendError, match=why):
         Webhook(HOOK, TIME).post(HELLO, deadline=9)
 
 

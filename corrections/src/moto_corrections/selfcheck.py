@@ -8,7 +8,7 @@ A correction that silently no longer applies would give tests that pass and mean
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
 from moto_corrections import patches
@@ -31,13 +31,14 @@ class MotoHasMovedError(RuntimeError):
     """An error that lists how moto differs from what the corrections expect."""
 
 
-def problems(expected: Iterable[patches.Patch]) -> list[str]:
-    """List all that does not match, one line each."""
+def problems(expected: Iterable[patches.Patch], relied_on: Mapping[str, str] | None = None) -> list[str]:
+    """List all that does not match, one line each; RELIED_ON without *relied_on*."""
     found = []
     if (installed := version("moto")) != MOTO:
         found.append(f"moto {installed} is installed, the corrections are written against {MOTO}")
     wanted = list(expected)
-    for target, was in (RELIED_ON | {patch.target: patch.was for patch in wanted if patch.was}).items():
+    relied_on = RELIED_ON if relied_on is None else relied_on
+    for target, was in ({**relied_on} | {patch.target: patch.was for patch in wanted if patch.was}).items():
         try:
             now = patches.digest(target)
         except (ImportError, AttributeError, TypeError, OSError) as problem:
@@ -54,9 +55,9 @@ def problems(expected: Iterable[patches.Patch]) -> list[str]:
     return found
 
 
-def verify(expected: Iterable[patches.Patch]) -> None:
+def verify(expected: Iterable[patches.Patch], relied_on: Mapping[str, str] | None = None) -> None:
     """Raise one error that names every mismatch."""
-    if found := problems(expected):
+    if found := problems(expected, relied_on):
         lines = "\n  ".join(found)
         raise MotoHasMovedError(
             f"The corrections do not fit the installed moto:\n  {lines}\n"

@@ -274,7 +274,7 @@ class Invocation:
         )
 
     def connect(self) -> Sender:
-        """Return the one sender of this invocation. Raises SlackError."""
+        """Return the one sender of this invocation. Raises SendError."""
         return self._sender
 
     @property

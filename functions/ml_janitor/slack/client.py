@@ -95,8 +95,8 @@ PAUSE_WITHOUT_HEADER = 1.0
 """Seconds to wait at a rate limit that does not say how long."""
 
 
-class SlackError(Exception):
-    """Slack did not take something; the message says what to do."""
+class SendError(Exception):
+    """Slack, or SNS for a mail, did not take something; the message says what to do."""
 
 
 class TimeLeft:
@@ -152,7 +152,7 @@ class TimeLeft:
 
     def upload(self, url: str, content: bytes, *, timeout: float) -> None:
         """
-        POST *content* to an upload URL. Raises SlackError.
+        POST *content* to an upload URL. Raises SendError.
 
         slack_sdk's `files_upload_v2` does this once and without its retry handlers: a lost connection or a
         rate limit would cost the report.
@@ -175,7 +175,7 @@ class TimeLeft:
                 failures += 1
                 pause, why = self.after(failures), type(broken).__name__
             if pause is None or not self.lasts(pause):
-                raise SlackError(f"Slack did not take the file ({why})")
+                raise SendError(f"Slack did not take the file ({why})")
             self.wait(pause)
 
     def _left(self) -> float:
@@ -284,7 +284,7 @@ class Sender(Protocol):
         channel: str = "",
     ) -> tuple[str, ...]:
         """
-        Send *post* with *report* attached. Raises SlackError if the message was not taken.
+        Send *post* with *report* attached. Raises SendError if the message was not taken.
 
         Returns the parts that did not arrive, one line each: the rest is still tried, and the message is not
         sent again. *channel* is another than the sender's own, which a webhook does not have. *taken* is
@@ -296,18 +296,18 @@ class Sender(Protocol):
         """
         Post one message to the channel of *where*, in the thread of its message, if there is one.
 
-        Returns where it was posted, if Slack says so. Raises SlackError.
+        Returns where it was posted, if Slack says so. Raises SendError.
         """
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Replace *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
+        """Replace *posted* by *message*; False if Slack will never allow it. Raises SendError."""
         del message, posted, deadline
         return False
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """Return the channel of direct messages to *user*, who is not notified. Raises SlackError."""
+        """Return the channel of direct messages to *user*, who is not notified. Raises SendError."""
         del user, deadline
-        raise SlackError("a webhook sends no direct messages")
+        raise SendError("a webhook sends no direct messages")
 
     def early(self, deadline: float) -> float:
         """Return the deadline for optional work, such as looking up people; the rest is for the channel."""
@@ -339,7 +339,7 @@ QUIET_LOGGER.setLevel(logging.CRITICAL)
 """Logger for slack_sdk, which at DEBUG logs whole messages, and the URL of a webhook, which is a secret."""
 
 
-class SlackRefusedError(SlackError):
+class SlackRefusedError(SendError):
     """Slack refused a request; *code* is its error code."""
 
     def __init__(self, message: str, code: str) -> None:
@@ -433,13 +433,13 @@ class SlackBot(Sender):
         for number, reply in enumerate(post.replies, start=1):
             try:
                 self._post(reply, time_left, main)
-            except SlackError as failed:
+            except SendError as failed:
                 problems.append(f"reply {number} of {len(post.replies)} is missing: {failed}")
         if post.attachment and report:
             try:
                 thread = {"channel_id": main.channel, "thread_ts": main.ts}
                 self._upload(post.attachment, report, time_left, main.channel, **thread)
-            except SlackError as failed:
+            except SendError as failed:
                 problems.append(f"the report is not attached: {failed}")
         return tuple(problems)
 
@@ -474,7 +474,7 @@ class SlackBot(Sender):
         return True
 
     def ask(self, method: str, *, deadline: float, **arguments: Any) -> Any:
-        """Call *method* of the Web API, which only reads. Raises SlackError."""
+        """Call *method* of the Web API, which only reads. Raises SendError."""
         return self._call(method, self._time.until(deadline), **arguments)
 
     def _post(self, message: Message, time_left: TimeLeft, where: MessageRef) -> MessageRef:
@@ -525,7 +525,7 @@ class SlackBot(Sender):
                         raise
                 early.wait(pause)
                 pause *= 2
-        except SlackError as failed:
+        except SendError as failed:
             why = context_block(f"The picture is missing: {prose(str(failed))}")
         return self._post(append_block(message, why), self._time.until(deadline), channel)
 
@@ -540,7 +540,7 @@ class SlackBot(Sender):
         return file
 
     def _call(self, method: str, time_left: TimeLeft, *, to: str = "", **arguments: Any) -> Any:
-        """Call one method of the Web API, for a post *to* a channel if there is one. Raises SlackError."""
+        """Call one method of the Web API, for a post *to* a channel if there is one. Raises SendError."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
@@ -551,14 +551,14 @@ class SlackBot(Sender):
                 what = "the direct message"
             raise self._error(refused.response, time_left, what) from None
         except (SlackClientError, *CONNECTION_ERRORS) as broken:
-            raise SlackError(time_left.unreachable(type(broken).__name__)) from None
+            raise SendError(time_left.unreachable(type(broken).__name__)) from None
 
-    def _error(self, response: Any, time_left: TimeLeft, what: str) -> SlackError:
+    def _error(self, response: Any, time_left: TimeLeft, what: str) -> SendError:
         error = str(response.get("error"))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            return SlackError(time_left.rate_limited())
+            return SendError(time_left.rate_limited())
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error in TEMPORARY_ERRORS:
-            return SlackError(time_left.unreachable(f"HTTP {response.status_code}, {error}"))
+            return SendError(time_left.unreachable(f"HTTP {response.status_code}, {error}"))
         details = [*((response.get("response_metadata") or {}).get("messages") or [])]
         if needed := response.get("needed"):
             details.append(f"needed: {needed}")
@@ -628,13 +628,13 @@ class Webhook(Sender):
         try:
             answer = _webhook(self._url, time_left).send(text=message.text, blocks=list(message.blocks))
         except CONNECTION_ERRORS as broken:
-            raise SlackError(time_left.unreachable(type(broken).__name__)) from None
+            raise SendError(time_left.unreachable(type(broken).__name__)) from None
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            raise SlackError(time_left.rate_limited())
+            raise SendError(time_left.rate_limited())
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise SlackError(time_left.unreachable(f"HTTP {answer.status_code}"))
+            raise SendError(time_left.unreachable(f"HTTP {answer.status_code}"))
         if answer.status_code != HTTPStatus.OK:
-            raise SlackError(refusal_text(answer.body[:200], "the post to the incoming webhook"))
+            raise SendError(refusal_text(answer.body[:200], "the post to the incoming webhook"))
         return NO_MESSAGE
 
 
@@ -682,16 +682,16 @@ def parse_token_or_url(secret_text: str) -> str:
     """
     Return the webhook's URL or bot token in the secret; a token may be the "token" of a JSON object.
 
-    Raises SlackError, which never repeats the secret.
+    Raises SendError, which never repeats the secret.
     """
     secret = secret_text.strip()
     if secret.startswith("{"):
         try:
             secret = str(json.loads(secret)["token"])
         except (ValueError, LookupError):
-            raise SlackError('the secret for Slack is JSON without a "token"') from None
+            raise SendError('the secret for Slack is JSON without a "token"') from None
     if not secret.startswith(("https://", "http://", "xoxb-")):
-        raise SlackError("the secret for Slack holds neither a bot token (xoxb-...) nor a webhook's URL")
+        raise SendError("the secret for Slack holds neither a bot token (xoxb-...) nor a webhook's URL")
     return secret
 
 
@@ -708,23 +708,23 @@ def make_sender(
     """
     Create the sender for the secret, to *channel*, and to others where messages are *routed*.
 
-    Raises SlackError, which never repeats the secret.
+    Raises SendError, which never repeats the secret.
     """
     secret = parse_token_or_url(secret_text)
     if not secret.startswith("xoxb-"):
         if routed:
-            raise SlackError(ONE_CHANNEL_ERROR)
+            raise SendError(ONE_CHANNEL_ERROR)
         return Webhook(secret, time)
     if not channel:
-        raise SlackError("slack_channel is not set in janitor.toml, and a bot token needs one")
+        raise SendError("slack_channel is not set in janitor.toml, and a bot token needs one")
     return SlackBot(secret, channel, time, url=url)
 
 
 def read_slack_secret(name: str) -> str:
-    """Read the secret *name*, cached for five minutes. Raises SlackError, without the secret."""
+    """Read the secret *name*, cached for five minutes. Raises SendError, without the secret."""
     from aws_lambda_powertools.utilities import parameters
 
     try:
         return str(parameters.get_secret(name, max_age=300))
     except parameters.exceptions.GetParameterError as error:
-        raise SlackError(f"the secret {name} cannot be read: {' '.join(str(error).split())}") from None
+        raise SendError(f"the secret {name} cannot be read: {' '.join(str(error).split())}") from None

@@ -55,7 +55,7 @@ from ml_janitor.report.mrkdwn import (
 )
 from ml_janitor.report.telemetry import measure_detectors
 from ml_janitor.report.warnings import DONE_WORDS, person_text
-from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.client import SendError, SlackRefusedError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -114,7 +114,7 @@ class Announcer:
         """
         Post *sweep*'s new findings with its report, to each channel its own.
 
-        Raises SlackError if a message was not taken, after the other channels got theirs. A refused message
+        Raises SendError if a message was not taken, after the other channels got theirs. A refused message
         goes to no other channel, because its readers are not concerned.
         """
         problems, refused = list[str](), list[str]()
@@ -139,14 +139,14 @@ class Announcer:
                     taken=partial(taken, of_part.new),
                     channel=channel,
                 )
-            except SlackError as failed:
+            except SendError as failed:
                 refused.append(str(failed))
                 if not isinstance(failed, SlackRefusedError):
                     break  # Slack is out of reach, for all channels alike
             else:
                 problems += missing
         if refused:
-            raise SlackError("; ".join(dict.fromkeys([*refused, *problems])))
+            raise SendError("; ".join(dict.fromkeys([*refused, *problems])))
         return problems
 
     @property
@@ -155,7 +155,7 @@ class Announcer:
         return self._sender.interactive
 
     def post(self, post: Post) -> Sequence[str]:
-        """Post something else, such as the digest. Raises SlackError if the message was not taken."""
+        """Post something else, such as the digest. Raises SendError if the message was not taken."""
         return self._sender.deliver(post, deadline=self._deadline)
 
 

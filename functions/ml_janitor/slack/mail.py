@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.calls import error_text
 from ml_janitor.core.text import quote_shell, unescape_mrkdwn
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
-from ml_janitor.slack.client import Sender, SlackError, do_nothing
+from ml_janitor.slack.client import Sender, SendError, do_nothing
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Block, Message, Post
@@ -35,10 +35,6 @@ _LAST_COMMAND = re.compile(r" ?`(janitor [^`]+)`\.$", re.MULTILINE)
 """A command that ends a line: a mail shows it on a line of its own, to copy."""
 
 
-class MailError(SlackError):
-    """SNS did not take a mail, or nobody would get it; the message says what to do."""
-
-
 @dataclass(frozen=True)
 class TopicMail(Sender):
     """A sender of mails to the SNS topic *topic*. *connect* returns its client."""
@@ -55,7 +51,7 @@ class TopicMail(Sender):
         taken: Callable[[], None] = do_nothing,
         channel: str = "",
     ) -> tuple[str, ...]:
-        """Send *post* and its replies as one mail, whoever is subscribed. Raises MailError."""
+        """Send *post* and its replies as one mail, whoever is subscribed. Raises SendError."""
         del report, deadline, channel
         self._publish(post.main, *post.replies)
         taken()
@@ -63,7 +59,7 @@ class TopicMail(Sender):
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
         """
-        Send a warning, which then counts as delivered. Raises MailError.
+        Send a warning, which then counts as delivered. Raises SendError.
 
         It is not sent unless the topic has a confirmed subscription of the protocol email at this moment:
         AWS drops the mail of one that waits for its confirmation.
@@ -71,7 +67,7 @@ class TopicMail(Sender):
         del deadline, where
         if not self._is_read():
             subscribe = f"aws sns subscribe --topic-arn {quote_shell(self.topic)} --protocol email"
-            raise MailError(
+            raise SendError(
                 f"nobody has confirmed a mail subscription of {self.topic}: confirm AWS's mail, or "
                 f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM"
             )
@@ -89,7 +85,7 @@ class TopicMail(Sender):
                 for subscription in page["Subscriptions"]
             )
         except Exception as error:
-            raise MailError(f"who gets the mails of {self.topic} is unknown: {error_text(error)}") from error
+            raise SendError(f"who gets the mails of {self.topic} is unknown: {error_text(error)}") from error
 
     def _publish(self, *messages: Message) -> None:
         first, *replies = messages
@@ -101,7 +97,7 @@ class TopicMail(Sender):
                 TopicArn=self.topic, Subject=mail_subject(first), Message=_cut("\n\n".join(parts)) + LAST_LINE
             )
         except Exception as error:
-            raise MailError(f"SNS did not take the mail to {self.topic}: {error_text(error)}") from error
+            raise SendError(f"SNS did not take the mail to {self.topic}: {error_text(error)}") from error
 
 
 def mail_subject(message: Message) -> str:

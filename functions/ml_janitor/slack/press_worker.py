@@ -24,7 +24,7 @@ from ml_janitor.report.warnings import (
     kept_on_text,
     kept_subject,
 )
-from ml_janitor.slack.client import SlackBot, SlackError, SlackRefusedError
+from ml_janitor.slack.client import SendError, SlackBot, SlackRefusedError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -72,7 +72,7 @@ class Directory:
 
     def person(self, user: str, team: str = "") -> Person:
         """
-        Return the person with the id *user* in the workspace *team*. Raises SlackError.
+        Return the person with the id *user* in the workspace *team*. Raises SendError.
 
         Slack guarantees only that the two together are unique: a person of another workspace may have the
         same user id as one of ours.
@@ -91,7 +91,7 @@ class Directory:
         )
 
     def members(self, group: str) -> frozenset[str]:
-        """Return the users in *group*. Raises SlackError."""
+        """Return the users in *group*. Raises SendError."""
         answer: Any = self._slack.ask("usergroups_users_list", deadline=self._deadline, usergroup=group)
         return frozenset(map(str, answer["users"]))
 
@@ -166,9 +166,9 @@ class PressWorker:
         about = {"user": press.user, "word": press.action, "subject": press.value}
         try:
             answer = self._handle(press)
-        except (PressRefusedError, SlackError) as refused:
+        except (PressRefusedError, SendError) as refused:
             why = str(refused)
-            if isinstance(refused, SlackError):
+            if isinstance(refused, SendError):
                 later = "" if isinstance(refused, SlackRefusedError) else "; press again later"
                 why = f"Slack did not say who you are, so nothing was done{later} ({why})"
             self.logger.warning("a press was refused", extra={**about, "why": why})
@@ -377,7 +377,7 @@ class PressWorker:
         """Change a message, and return why that failed, or nothing: the press counts either way."""
         try:
             change()
-        except SlackError as failed:
+        except SendError as failed:
             self.logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
             return str(failed)
         return ""

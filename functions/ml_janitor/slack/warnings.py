@@ -30,7 +30,7 @@ from ml_janitor.report.warnings import (
     warnings_head,
     webhook_warnings,
 )
-from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.client import SendError, SlackRefusedError
 
 if TYPE_CHECKING:
     from ml_janitor.acting.warning import WarningDeliveries
@@ -110,7 +110,7 @@ class WarningSender:
         try:
             for message, _ in webhook_warnings(delivered, _without_buttons(terms), now=now):
                 self.copy.deliver(Post(main=message), deadline=self.deadline)
-        except SlackError as failed:
+        except SendError as failed:
             return [*problems, f"the copy of the warnings was not sent: {failed}"]
         return problems
 
@@ -121,14 +121,14 @@ class WarningSender:
             if not self._sender.interactive:
                 return self._listed(warnings, terms, now, deliveries)
             drafts = list(self._drafts(warnings, terms, now, deliveries))
-        except SlackError as failed:
+        except SendError as failed:
             return [_unsent(len(warnings), str(failed))]
         routed: dict[str, list[Draft]] = {}
         for draft in drafts:
             routed.setdefault(self.routes.channel(draft.result.target), []).append(draft)
         posted: dict[MessageRef, Draft] = {}
         problems: Counter[str] = Counter()
-        broken: SlackError | None = None
+        broken: SendError | None = None
         for channel, of_channel in routed.items():
             if broken is None:
                 taken, broken = self._posted(of_channel, terms, channel, deliveries, problems)
@@ -163,7 +163,7 @@ class WarningSender:
             elif broken is None:
                 try:
                     direct = self._sender.open_direct(user, deadline=deadline)
-                except SlackError as failed:
+                except SendError as failed:
                     unmessaged = make_cause(CauseCode.MESSAGE_REFUSED, str(failed))
                     personal = isinstance(failed, SlackRefusedError) and failed.about_one_person
                     broken = None if personal else unmessaged
@@ -177,7 +177,7 @@ class WarningSender:
         channel: str,
         deliveries: WarningDeliveries,
         problems: Counter[str],
-    ) -> tuple[Mapping[MessageRef, Draft], SlackError | None]:
+    ) -> tuple[Mapping[MessageRef, Draft], SendError | None]:
         """
         Post to *channel*; return the warnings that it took, by message, and why other channels would fail
         too.
@@ -190,14 +190,14 @@ class WarningSender:
             above = warnings_head([draft.result for draft in drafts], terms)
             try:
                 where = self._sender.post(above, deadline=self.deadline, where=where)
-            except SlackError as failed:
+            except SendError as failed:
                 problems[str(failed)] += len(drafts)
                 return posted, _everywhere(failed)
         for number, draft in enumerate(drafts):
             why = draft.owner.unmessaged
             try:
                 message = self._sender.post(_message(draft, terms, why), deadline=self.deadline, where=where)
-            except SlackError as failed:
+            except SendError as failed:
                 if isinstance(failed, SlackRefusedError) and failed.about_one_message:
                     problems[str(failed)] += 1
                     continue
@@ -230,11 +230,11 @@ class WarningSender:
                     copy = self._sender.post(_message(draft, terms), deadline=deadline, where=where)
                     deliveries.messaged(draft.result, copy)
                     del todo[message]
-            except SlackError as failed:
+            except SendError as failed:
                 why = make_cause(CauseCode.MESSAGE_REFUSED, str(failed))
                 for message, draft in todo.items():
                     late = draft._replace(result=deliveries.not_messaged(draft.result, why))
-                    with suppress(SlackError):  # the message then shows an earlier date than the ledger has
+                    with suppress(SendError):  # the message then shows an earlier date than the ledger has
                         self._sender.change(_message(late, terms, why), message, deadline=deadline)
 
     def _listed(
@@ -246,7 +246,7 @@ class WarningSender:
         for message, results in webhook_warnings(dated, without, now=now):
             try:
                 self._sender.post(message, deadline=self.deadline)
-            except SlackError as failed:
+            except SendError as failed:
                 return [_unsent(len(dated) - sent, str(failed))]
             for result in results:
                 deliveries.delivered(result, _WEBHOOK_SENDS_NONE)
@@ -271,7 +271,7 @@ def _message(draft: Draft, terms: WarningTerms, unmessaged: Cause | None = None)
     )
 
 
-def _everywhere(failed: SlackError) -> SlackError | None:
+def _everywhere(failed: SendError) -> SendError | None:
     """Return *failed* if every channel would meet it: Slack refused nothing, it is out of reach."""
     return None if isinstance(failed, SlackRefusedError) else failed
 
@@ -342,7 +342,7 @@ class MessageUpdates:
                     self.entry(entry, status)
                     if void:
                         self.ledger.void_shown(entry, entry.place)
-        except SlackError as failed:
+        except SendError as failed:
             return [*problems, f"a warning's message does not say what became of it: {failed}"]
         return tuple(problems)
 
@@ -362,7 +362,7 @@ class MessageUpdates:
                 elif entry.message:
                     self.entry(entry, wording.void(why, self.clock()))
                     self.ledger.void_shown(entry, entry.place)
-        except SlackError as failed:
+        except SendError as failed:
             return [f"a warning's message does not say that it is void: {failed}"]
         return ()
 
@@ -404,7 +404,7 @@ class MessageUpdates:
     # --- one message --------------------------------------------------------------------------
 
     def entry(self, entry: Entry, status: Status) -> None:
-        """Show *status* in *entry*'s messages. Raises SlackError."""
+        """Show *status* in *entry*'s messages. Raises SendError."""
         self._entry(entry, entry.messages, status)
 
     def _entry(self, entry: Entry, posted: Sequence[MessageRef], status: Status) -> None:
@@ -414,13 +414,13 @@ class MessageUpdates:
         self._change(subject, entry.name, entry.said, posted, status)
 
     def action(self, action: Action, status: Status | None = None) -> None:
-        """Show *status*, or the stage of *action*, in its messages, and record that. Raises SlackError."""
+        """Show *status*, or the stage of *action*, in its messages, and record that. Raises SendError."""
         self._say(action, status or self._status_of(action, self.actions.doubt(action)))
         self.actions.message_updated(action)
 
     def asked_back(self, action: Action) -> None:
         """
-        Show in *action*'s messages that its undo was asked for. Raises SlackError.
+        Show in *action*'s messages that its undo was asked for. Raises SendError.
 
         Nothing is recorded: the function that hears a press may not write actions. The undo function does.
         """
