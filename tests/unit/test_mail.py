@@ -19,7 +19,8 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
-from ml_janitor.slack.mail import LARGEST_MAIL, LAST_LINE, SendError, TopicMail, mail_subject
+from ml_janitor.slack.client import SendError
+from ml_janitor.slack.mail import LARGEST_MAIL, LAST_LINE, TopicMail, mail_subject
 from tables import cases
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ml-costs"
