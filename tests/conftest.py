@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+from _pytest.unraisableexception import gc_collect_iterations_key
 from hypothesis import HealthCheck, settings
 
 import botocore_once
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # from who started this run, in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[gc_collect_iterations_key] = 1  # of five at the end, each of which takes a worker seconds
     worker = getattr(config, "workerinput", None)
     if worker and config.args_source is config.ArgsSource.TESTPATHS:
         root = Path(__file__).parent.parent

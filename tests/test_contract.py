@@ -29,7 +29,7 @@ from ml_janitor_sandbox.server import Sandbox
 from properties.worlds import build_rare
 from recorded_acts import IAM_NAMES
 from sagemaker_requests import pipeline_request
-from samples import SEED
+from samples import SEED, share
 from tables import cases
 
 ROOT = Path(__file__).parent.parent
@@ -112,11 +112,16 @@ def kind_of(candidate: Any) -> str:
 
 
 class TestReads:
-    @cases(
+    @pytest.mark.parametrize(
         "rule",
-        *(detector() for detector in DETECTORS),
-        DuplicateArtifacts(read_contents_in=("meridian-ml-models",)),
-        ids=lambda rule: "contents" if getattr(rule, "read_contents_in", ()) else rule.name,
+        share(
+            [
+                *(detector() for detector in DETECTORS),
+                DuplicateArtifacts(read_contents_in=("meridian-ml-models",)),
+            ],
+            2,
+            ids=lambda rule: "contents" if getattr(rule, "read_contents_in", ()) else rule.name,
+        ),
     )
     def test_it_reads_exactly_what_it_declares(
         self, rule: Detector[Any], read_only: Control, monkeypatch: pytest.MonkeyPatch

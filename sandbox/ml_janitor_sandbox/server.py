@@ -7,11 +7,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from http import HTTPStatus
 from pathlib import Path
 from socket import SHUT_RDWR, socket
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Self
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -86,6 +86,7 @@ class Application:
         self.admin = Admin(self.ledger, self.gate)
         self.moto = Moto()
         self.crashed: list[str] = []
+        self.one_write = Lock()  # DynamoDB's are atomic; moto evaluates a condition, and writes after that
 
     def reply(self, environ: Environ) -> Reply:
         """Answer one request to Slack, to the sandbox itself or to AWS."""
@@ -133,7 +134,8 @@ class Application:
                 return wire.error(asked, refused.status, refused.code, refused.message)
             if asked.service == "states":
                 state_machines.prepare(f"http://{HOST}:{environ['SERVER_PORT']}", self.gate)
-            return answer_locally(asked, environ) or self._moto(environ)
+            with self.one_write if asked.service == "dynamodb" else nullcontext():
+                return answer_locally(asked, environ) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."
             return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)

@@ -101,7 +101,7 @@ def test_what_outlives_the_stack_is_named(stack: Synthesised) -> None:
     }
     named = re.findall(r"^\| `(\w+)`, .* \| no: delete it", PAGE, re.MULTILINE)
 
-    assert set(named) == kept
+    assert set(named) == kept | {"DeploymentBucket"}  # which `janitor deploy` makes before the stack
 
 
 def test_the_targets_of_make_exist() -> None:

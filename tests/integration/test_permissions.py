@@ -78,7 +78,7 @@ RECORDED = [
     *rows("by hand", map(pytest.param, (IN_EVERY_RUN, ALL, CONTENTS))),
 ]
 MUTANTS = [
-    *rows("dry", marked(SCENARIOS["dry"], pytest.mark.mutants)),
+    *rows("dry", [pytest.param(name, marks=pytest.mark.mutants) for name in SCENARIOS["dry"]]),
     *rows("armed", marked([name for name in SCENARIOS["armed"] if name != UNVERSIONED], pytest.mark.mutants)),
     *rows(
         "by hand", marked([name for name in SCENARIOS["by hand"] if name != CONTENTS], pytest.mark.mutants)

@@ -63,7 +63,7 @@ CLOSED = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 """Under which no object may be read, as by default."""
 
 STUDIO = "idle-studio-apps"
-SHARES = 9
+SHARES = 13
 
 ANY_WORLD = settings(
     derandomize=True,

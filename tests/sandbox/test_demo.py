@@ -169,13 +169,17 @@ def data(client: Client) -> list[list[float]]:
     ]
 
 
-def test_restoring_and_seeding_again_give_the_same_account(account: Account, client: Client) -> None:
+def test_restoring_gives_the_same_account(account: Account, client: Client) -> None:
     first = snapshot(client)
     account.control.keep("demo")
     account.control.reset()
     assert account.control.restore("demo") == {}
     assert snapshot(client) == first
 
+
+@pytest.mark.long
+def test_seeding_again_gives_the_same_account(account: Account, client: Client) -> None:
+    first = snapshot(client)
     history.cache_clear()
     Account.seeded(account.control)
     assert snapshot(client) == first

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,28 @@ def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: py
     with pytest.raises(ClientError, match="The sandbox failed at sqs:ListQueues: RuntimeError") as told:
         aws("sqs").list_queues()
     assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+def test_of_writes_at_once_under_one_condition_one_succeeds(aws: Any) -> None:
+    """DynamoDB's writes are atomic: leases, and records of what an event did, rest on it."""
+    table = aws("dynamodb")
+    key: Any = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}
+    named: Any = [{"AttributeName": "pk", "AttributeType": "S"}]
+    table.create_table(TableName="t", AttributeDefinitions=named, BillingMode="PAY_PER_REQUEST", **key)
+
+    refused = table.exceptions.ConditionalCheckFailedException
+
+    def won(number: int) -> bool:
+        with suppress(refused):
+            item: Any = {"pk": {"S": str(number)}}
+            table.put_item(TableName="t", Item=item, ConditionExpression="attribute_not_exists(pk)")
+            return True
+        return False
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(won, [number for number in range(30) for _ in range(8)])) == 30
+    finally:
+        sys.setswitchinterval(interval)
