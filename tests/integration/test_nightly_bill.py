@@ -224,7 +224,7 @@ def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
 ) -> None:
     quiet(ledger, aws)
     deployed.fault("error", times=0, code="channel_not_found")
-    with pytest.raises(RunFailedError, match=r"Slack could not be told: .*channel_not_found"):
+    with pytest.raises(RunFailedError, match=r"the news could not be sent: .*channel_not_found"):
         handlers.bill(event("scheduled"), Context())
     deployed.clear_faults()
 

@@ -25,6 +25,7 @@ from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import RecordedFindings
+from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
@@ -264,7 +265,7 @@ def breaking_off(world: World) -> None:
 @cases(
     "breaks, said",
     (full_shelf, "the report could not be kept: RuntimeError: no room"),
-    (deaf, f"Slack could not be told: RuntimeError: ill; the report: {WHERE}"),
+    (deaf, f"the news could not be sent: RuntimeError: ill; the report: {WHERE}"),
     (half_told, f"not delivered: reply 1 is missing; the report: {WHERE}"),
     (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
 )
@@ -282,6 +283,21 @@ def test_an_unwritable_ledger_is_a_failed_run(world: World, monkeypatch: pytest.
     monkeypatch.setattr(type(world.nights.ledger), "record", record)
     assert world.failed().startswith("the ledger could not be written: RuntimeError: throttled; the report")
     assert world.listener.heard == []
+
+
+def test_where_earlier_sweeps_are_unreadable_no_night_is_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first night of an organization is folded, so that a failure to read would silence any other."""
+
+    def sweeps(*_: object, **__: object) -> None:
+        raise RuntimeError("throttled")
+
+    monkeypatch.setattr(LatestRecords, "sweeps", sweeps)
+    assert world.failed().startswith(
+        "the latest sweeps could not be read: RuntimeError: throttled; the report"
+    )
+    assert world.listener.first == [False]
 
 
 def test_regions_that_are_not_enabled_are_remembered_as_such(world: World) -> None:

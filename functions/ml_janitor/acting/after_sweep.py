@@ -54,12 +54,17 @@ def record_not_done_causes(
 
 
 class SweptRegion(NamedTuple):
-    """A sweep, its region, the ledger's state of its findings, and the time of the sweep before."""
+    """
+    A sweep, its region, the ledger's state of its findings, and the time of the sweep before.
+
+    *first* is true if there was none before.
+    """
 
     aws: Aws
     sweep: Sweep
     recorded: RecordedFindings
     before: datetime | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

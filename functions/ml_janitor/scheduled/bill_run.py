@@ -131,7 +131,7 @@ class BillRun:
         if self.announcer is None and any(gap.reading is BillReading.SERVICES for gap in _refused(report)):
             failures.note(message.paragraphs[0])
         elif self.announcer is not None and not in_digest:
-            with failures.survived("Slack could not be told"):
+            with failures.survived("the news could not be sent"):
                 saved = report.saved_this_month if not self._digest_was_today(now) else Decimal(0)
                 for problem in self.announcer.post(bill_post(message, saved, picture)):
                     failures.note(f"not delivered: {problem}")

@@ -130,7 +130,7 @@ class SweepRunner(CleanupParts):
                 for known_sweep in swept:
                     zone = self.policy.exemptions.time_zone
                     self.emit(sweep_events(detector, known_sweep, now=now, time_zone=zone, report=where))
-                    with failures.survived("Slack could not be told"):
+                    with failures.survived("the news could not be sent"):
                         for problem in self._told(known_sweep, failures, now=now, where=where, note=note):
                             failures.note(f"not delivered: {problem}")
         if not left:
@@ -166,18 +166,18 @@ class SweepRunner(CleanupParts):
 
     def _lasts(
         self, detector: Detector[Any], accounts: Sequence[Aws], failures: Failures
-    ) -> Mapping[tuple[str, str], LastSweep]:
-        """Return the sweeps before this one, by account and region."""
+    ) -> Mapping[tuple[str, str], LastSweep] | None:
+        """Return the sweeps before this one, by account and region; None if they could not be read."""
         pairs = [(aws.account, aws.region) for aws in accounts]
         with failures.survived("the latest sweeps could not be read"):
             return self.ledger.latest.sweeps(detector.name, pairs, sleep=self.sleep)
-        return {}
+        return None
 
     def _still_empty(
         self,
         detector: Detector[Any],
         accounts: Sequence[Aws],
-        lasts: Mapping[tuple[str, str], LastSweep],
+        lasts: Mapping[tuple[str, str], LastSweep] | None,
         failures: Failures,
         *,
         now: datetime,
@@ -189,7 +189,7 @@ class SweepRunner(CleanupParts):
         Nothing is done there, so that neither leases nor holds are needed. A region that holds something by
         now, or could not be read, is swept like all others.
         """
-        settled = {where for where, last in lasts.items() if last.settled}
+        settled = {where for where, last in (lasts or {}).items() if last.settled}
         empty = [aws for aws in accounts if (aws.account, aws.region) in settled]
         begun, policy = perf_counter(), CleanupRun(self, detector, failures).base_policy
         report = run_detectors([detector], empty, now=now, policy=policy)
@@ -210,7 +210,7 @@ class SweepRunner(CleanupParts):
         self,
         detector: Detector[Any],
         batch: RegionBatch,
-        lasts: Mapping[tuple[str, str], LastSweep],
+        lasts: Mapping[tuple[str, str], LastSweep] | None,
         failures: Failures,
         *,
         ends: datetime,
@@ -296,7 +296,7 @@ class SweepRunner(CleanupParts):
         detector: Detector[Any],
         report: Report,
         accounts: Sequence[Aws],
-        last_sweeps: Mapping[tuple[str, str], LastSweep],
+        last_sweeps: Mapping[tuple[str, str], LastSweep] | None,
         failures: Failures,
     ) -> list[SweptRegion]:
         """Return each sweep with the ledger's state of it: empty, if the ledger could not be written."""
@@ -311,8 +311,9 @@ class SweepRunner(CleanupParts):
                     self.acting is None or detector.cleanup is None or not self.acting.known(sweep)
                 )
                 recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts, settled=settled)
-            last = last_sweeps.get((aws.account, aws.region))
-            known.append(SweptRegion(aws, sweep, recorded, last.time if last else None))
+            last = (last_sweeps or {}).get((aws.account, aws.region))
+            first = last is None and last_sweeps is not None  # where nobody knows, it is as any other night
+            known.append(SweptRegion(aws, sweep, recorded, last.time if last else None, first))
         return known
 
     def _told(
@@ -327,8 +328,9 @@ class SweepRunner(CleanupParts):
                 self.ledger.announced(known.aws, known.sweep, results, self.clock())
 
         recorded = replace(known.recorded, new=new)
-        first = known.before is None
-        return self.tell(known.sweep, recorded, now=now, where=where, note=note, first=first, taken=taken)
+        return self.tell(
+            known.sweep, recorded, now=now, where=where, note=note, first=known.first, taken=taken
+        )
 
     def _to_announce(self, known: SweptRegion) -> Iterator[Result]:
         """Yield new findings without a warning of their own: a warning says all that an announcement says."""
