@@ -192,17 +192,6 @@ def test_a_hold_on_what_one_detector_says_keeps_it_from_nothing_else(desk: Desk)
     assert "has no finding of cellar about" in desk("snooze", arn("nobody"), "3", "--only", "cellar")[1]
 
 
-def test_a_snooze_ends(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-
-    assert desk("snooze", arn("lamp"), "5")[0] == 0
-    desk.nights.clock += 4 * DAY
-    assert "0 due" in desk("sweep")[1]
-    desk.nights.clock += 2 * DAY
-
-    assert "1 due" in desk("sweep")[1]
-
-
 @cases(
     "arn, said",
     (
@@ -271,25 +260,6 @@ def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) ->
     assert re.search(r"not done on 2026-10-10 03:00 UTC: .*AccessDenied", said)
     assert desk.entry().not_done_at == desk.nights.clock
     assert desk.entry("vase").not_done_at is None
-
-
-def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.after(DAY)
-
-    assert desk.entry().not_done is None
-
-
-def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: Desk) -> None:
-    desk.nights.world.add("lamp")
-    assert desk("snooze", arn("lamp"), "5", "--reason", "the fair")[0] == 0
-
-    (line,) = json.loads(desk("findings", "--json")[1])["findings"]
-    assert (line["arn"], line["detector"]) == (arn("lamp"), "cellar")
-    assert line["state"] == "kept"
-    assert re.fullmatch(r"no open finding; snoozed by .*: the fair", line["text"])
-    desk.nights.clock += 6 * DAY
-    assert json.loads(desk("findings", "--json")[1]) == {"schema_version": 2, "findings": []}
 
 
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
