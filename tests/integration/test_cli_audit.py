@@ -163,19 +163,6 @@ def test_a_plan_stands_below_the_report_and_in_its_files(janitor: Janitor, tmp_p
     assert [one["name"] for one in json.loads((tmp_path / "r.json").read_text())["results"]] == ["left-on"]
 
 
-@pytest.mark.usefixtures("notebooks")
-def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
-    shown = valid(janitor("audit", "--json", "--all", "idle-notebooks"))
-
-    assert {each["name"]: each["outcome"] for each in shown["results"]} == {
-        "left-on": "would-act",
-        "in-use": "kept",
-        "wanted": "kept",
-    }
-    (sweep,) = shown["sweeps"]
-    assert (sweep["looked_at"], sweep["found"], sweep["kept"], sweep["unknown"]) == (3, 1, 2, 0)
-
-
 # --- what a run is given -------------------------------------------------------------------------
 
 

@@ -322,15 +322,6 @@ def test_ctrl_c_anywhere_else_is_one_line(desk: Desk, monkeypatch: pytest.Monkey
     assert desk("findings") == (130, "\njanitor: interrupted\n")
 
 
-def test_what_is_due_is_as_wide_as_the_reader_can_use(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.due("a-lamp-with-a-name-that-is-longer-than-half-a-line-is")
-    monkeypatch.setenv("COLUMNS", "60")
-    for command in (("sweep",), ("approve", "cellar", "--yes")):
-        said = desk(*command)[1]
-        rows = [row for row in said.splitlines() if row.startswith("  ")]
-        assert (len(rows) > 1, max(map(len, rows)) <= 60) == (True, True)
-
-
 def test_acting_by_hand_obeys_the_same_laws(desk: Desk) -> None:
     desk.nights.world.add("lamp")
     desk.nights.sweep()
@@ -645,15 +636,6 @@ def test_the_most_expensive_finding_comes_first(desk: Desk) -> None:
     assert [line["name"] for line in listed] == ["dear", "cheap", "free"]
     assert [line["monthly_usd"] for line in listed] == [51_100, 730, 0]
     assert said.index("dear") < said.index("cheap")
-
-
-def test_a_refused_table_is_one_line(desk: Desk) -> None:
-    desk.nights.table.client.delete_table(TableName=TABLE)
-
-    status, said = desk("findings")
-
-    assert (status, said.count("\n")) == (1, 1)
-    assert "no table of that name is in this account and region: the deployment's output LedgerTable" in said
 
 
 def test_a_day_that_is_over_keeps_nothing(desk: Desk) -> None:
