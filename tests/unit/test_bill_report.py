@@ -84,22 +84,6 @@ KNOWN = (
 )
 
 
-def test_each_part_of_the_change_has_its_resource(read: Bill) -> None:
-    report = make_bill_report(read, ASKED, resources=KNOWN)
-
-    assert report.main is not None
-    assert report.main.tag == "project"
-    assert [(one.culprit.name, one.cause) for one in report.main.movers if one.culprit] == [
-        ("hung", MoverCause.FINDING),
-        ("rag", MoverCause.CHANGED),
-    ]
-    hung, rag = report.main.movers
-    assert hung.usd == Decimal("37.688") * 24 * 11
-    assert rag.usd == Decimal("1.408") * 24 * 20
-    assert (rag.units_before, rag.units_after) == (Decimal(240), Decimal(720))
-    assert total_change(report.main.movers) == report.main.change
-
-
 @cases(
     "run, usd",
     ({"start": datetime(2026, 8, 7, tzinfo=UTC)}, "2031.744"),  # 60 days and 3 hours
@@ -252,19 +236,6 @@ def test_usage_types_that_moved_by_a_dollar_are_those_to_explain() -> None:
     calm = charges(NOTEBOOK, [*BEFORE, *LAST], price="1", quantity="1", tag="")
 
     assert moved_usage_types(bill([*rows, *calm]), ASKED) == {"USE1-Train:ml.a", "USE1-Train:ml.c"}
-
-
-def test_what_is_tagged_anew_in_the_middle_of_a_span_has_not_moved() -> None:
-    days = [*BEFORE, *LAST]
-    rows = [
-        *charges(HOST, days[:40], price="1", quantity="24", tag="a"),
-        *charges(HOST, days[40:], price="1", quantity="24", tag="b"),
-    ]
-
-    report = make_bill_report(bill(rows), ASKED, resources=[resource("rag", HOST, NOW - 99 * DAY, tag="b")])
-
-    movers = not_none(report.main).movers
-    assert [(one.cause, one.usd, one.tag_before) for one in movers] == [(MoverCause.TAG, Decimal(480), "a")]
 
 
 JUMPED = part(TRAIN, "llm", Phase.TRAINING, "0", "99")
