@@ -263,16 +263,52 @@ def test_an_auditor_gets_no_errors(box: Control, doctor: Doctor, kind: str, stat
     assert doctor("--stack", NAME).status == 1
 
 
-def test_a_deleted_schedule(site: Site, doctor: Doctor) -> None:
+def test_each_fault_is_named_with_what_to_do(box: Control, site: Site, doctor: Doctor) -> None:
     site.client("scheduler").delete_schedule(Name=site.physical("IdleEndpointsSchedule"))
+    site.client("lambda").delete_function(FunctionName=site.physical("UntaggedResourcesFunction"))
+    site.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+    site.acted("churn", 2 * DAY)
+    sns, topic = site.client("sns"), site.physical("Alarms")
+    for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    cloudwatch = site.client("cloudwatch")
+    why = "Threshold Crossed: 1 datapoint [1.0] was greater than the threshold (0.0)."
+    cloudwatch.set_alarm_state(AlarmName=site.physical("RunFailed"), StateValue="ALARM", StateReason=why)
+    cloudwatch.delete_alarms(AlarmNames=[site.physical("SweepMissed")])
+    cloudwatch.disable_alarm_actions(AlarmNames=[site.physical("NotDelivered")])
+    sqs, failed, undelivered = (
+        site.client("sqs"),
+        site.physical("Failed"),
+        site.physical("SchedulerUndelivered"),
+    )
+    for queue in (failed, failed, undelivered):
+        sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    sqs.receive_message(QueueUrl=undelivered)  # somebody is looking at it: it still waits
+    queue = {"QueueName": failed.rpartition("/")[2]}
+    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": queue, "step": 300}
+    box.metrics("AWS/SQS", [age | {"start": NOW - timedelta(minutes=20), "values": [18_000.0, 18_300.0]}])
 
-    ran = doctor()
+    ran = doctor("--set", "idle-studio-apps.enabled=true", "--set", "duplicate-artifacts.enabled=false")
 
-    assert ran.status == 1
     assert re.match(r"idle-endpoints +deleted ", ran.row("idle-endpoints"))
-    assert (
-        "idle-endpoints: schedule its schedule was deleted, so nothing runs it → make deploy REVERT=1"
-        in ran.part
+    ran.says(
+        1,
+        "idle-endpoints: schedule its schedule was deleted, so nothing runs it → make deploy REVERT=1",
+        "untagged-resources: function the function",
+        "idle-studio-apps: function it is not in the stack → make deploy adds it",
+        "duplicate-artifacts: function it is deployed, but switched off in the settings here",
+        f'there is no secret {SECRET} in {REGION} → read -rs S && printf %s "$S" | '
+        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin",
+        "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03",
+        "armed_until = 2026-10-04 in detectors.idle-notebooks, or the later day it was disarmed, "
+        "and make deploy; or janitor undo, with credentials of your own",
+        f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}",
+        f"RunFailed has been in ALARM for less than a minute: {why} → see janitor docs operating RunFailed",
+        "alarms the alarm SweepMissed was deleted",
+        "alarms the alarm NotDelivered tells nobody",
+        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old; 1 in Undelivered (events that"
+        " could not be delivered), for how long is not known → see janitor docs operating RunFailed and "
+        "NotDelivered",
     )
 
 
@@ -335,63 +371,6 @@ def test_a_run_that_is_not_due_yet_is_not_missed(box: Control, site: Site, docto
     assert re.search(r"\) +none yet", ran.row("duplicate-artifacts"))
     assert re.search(r"\) +never", ran.row("digest"))
     assert re.search(r"\) +3 hours ago", ran.row("idle-notebooks"))
-
-
-def test_messages_that_wait(box: Control, site: Site, doctor: Doctor) -> None:
-    sqs = site.client("sqs")
-    failed, undelivered = site.physical("Failed"), site.physical("SchedulerUndelivered")
-    for body in ("{}", "{}"):
-        sqs.send_message(QueueUrl=failed, MessageBody=body)
-    sqs.send_message(QueueUrl=undelivered, MessageBody="{}")
-    sqs.receive_message(QueueUrl=undelivered)  # somebody is looking at it: it still waits
-    name = failed.rpartition("/")[2]
-    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": {"QueueName": name}, "step": 300}
-    box.metrics("AWS/SQS", [age | {"start": NOW - timedelta(minutes=20), "values": [18_000.0, 18_300.0]}])
-
-    ran = doctor()
-
-    ran.says(
-        1,
-        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old; 1 in Undelivered (events that"
-        " could not be delivered), for how long is not known → see janitor docs operating RunFailed and "
-        "NotDelivered",
-    )
-
-
-def test_an_alarm_that_rings_one_that_is_gone_and_one_that_is_muted(site: Site, doctor: Doctor) -> None:
-    cloudwatch = site.client("cloudwatch")
-    why = "Threshold Crossed: 1 datapoint [1.0] was greater than the threshold (0.0)."
-    ringing = site.physical("RunFailed")
-    cloudwatch.set_alarm_state(AlarmName=ringing, StateValue="ALARM", StateReason=why)
-    cloudwatch.delete_alarms(AlarmNames=[site.physical("SweepMissed")])
-    cloudwatch.disable_alarm_actions(AlarmNames=[site.physical("NotDelivered")])
-
-    doctor().says(
-        1,
-        f"RunFailed has been in ALARM for less than a minute: {why} → see janitor docs operating RunFailed",
-        "alarms the alarm SweepMissed was deleted",
-        "alarms the alarm NotDelivered tells nobody",
-    )
-
-
-def test_alarms_that_nobody_hears(site: Site, doctor: Doctor) -> None:
-    sns, topic = site.client("sns"), site.physical("Alarms")
-    for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
-        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
-
-    doctor().says(
-        1, f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}"
-    )
-
-
-def test_a_function_that_is_gone_and_settings_that_differ(site: Site, doctor: Doctor) -> None:
-    site.client("lambda").delete_function(FunctionName=site.physical("IdleEndpointsFunction"))
-
-    doctor("--set", "idle-notebooks.enabled=false").says(
-        1,
-        "idle-endpoints: function the function",
-        "idle-notebooks: function it is deployed, but switched off in the settings here",
-    )
 
 
 def test_a_detector_that_is_not_in_the_stack(
@@ -580,16 +559,6 @@ def test_what_the_secret_holds(site: Site, doctor: Doctor) -> None:
         assert "xoxb-revoked" not in ran.out
 
 
-def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
-    site.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
-
-    doctor().says(
-        1,
-        f'there is no secret {SECRET} in {REGION} → read -rs S && printf %s "$S" | '
-        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin",
-    )
-
-
 @pytest.mark.usefixtures("site")
 def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl) -> None:
     faults: list[dict[str, Any]] = [{"kind": "down"}, {"kind": "down", "status": 0}, {"kind": "ratelimit"}]
@@ -654,17 +623,6 @@ def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_s
     )
     swept = f'[janitor]\nregions = ["{REGION}", "eu-central-1"]\n'
     assert "no powers" not in doctor(*besides(swept + armed)).part
-
-
-def test_what_a_disarmed_detector_did_cannot_be_undone_from_slack(site: Site, doctor: Doctor) -> None:
-    site.acted("churn", 2 * DAY)
-
-    doctor().says(
-        1,
-        "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03",
-        "armed_until = 2026-10-04 in detectors.idle-notebooks, or the later day it was disarmed, "
-        "and make deploy; or janitor undo, with credentials of your own",
-    )
 
 
 def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor: Doctor) -> None:

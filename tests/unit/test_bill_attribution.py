@@ -34,6 +34,7 @@ from ml_janitor.bill.model import (
     phase_of,
     total_change,
 )
+from ml_janitor.bill.report import dividing_key
 from tables import cases
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
@@ -318,6 +319,8 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     moved = tuple(replace(one, tag="111111111111") for one in read.by_tag["project"])
 
     assert divide_bill(both, ["owner", "team", "project"]).tag == "project"
+    tags = {"owner": "Owner", "project": "Project"}
+    assert [dividing_key(one, tags) for one in (both, replace(both, by_tag={}))] == ["Project", ""]
     assert set(divide_bill(both, ["project"]).lines) == {(HOST, "llm")}
     assert (divide_bill(both, ["team"]).tag, set(divide_bill(both, []).lines)) == ("", {(HOST, None)})
     by_account = divide_bill(replace(both, moved=moved), ["project"])

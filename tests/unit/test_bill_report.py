@@ -238,6 +238,19 @@ def test_usage_types_that_moved_by_a_dollar_are_those_to_explain() -> None:
     assert moved_usage_types(bill([*rows, *calm]), ASKED) == {"USE1-Train:ml.a", "USE1-Train:ml.c"}
 
 
+def test_what_is_tagged_anew_in_the_middle_of_a_span_has_not_moved() -> None:
+    days = [*BEFORE, *LAST]
+    rows = [
+        *charges(HOST, days[:40], price="1", quantity="24", tag="a"),
+        *charges(HOST, days[40:], price="1", quantity="24", tag="b"),
+    ]
+
+    report = make_bill_report(bill(rows), ASKED, resources=[resource("rag", HOST, NOW - 99 * DAY, tag="b")])
+
+    movers = not_none(report.main).movers
+    assert [(one.cause, one.usd, one.tag_before) for one in movers] == [(MoverCause.TAG, Decimal(480), "a")]
+
+
 JUMPED = part(TRAIN, "llm", Phase.TRAINING, "0", "99")
 CALM = replace(JUMPED, usual=Decimal(99))
 
