@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from conftest import DAY
 from ml_janitor.aws import client
 from ml_janitor.aws.calls import OutOfTimeError
-from ml_janitor.aws.client import Aws, FileChangedError, FolderScratch
+from ml_janitor.aws.client import Aws, FileChangedError
 from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
@@ -27,7 +27,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     list_buckets,
     relevant_folders,
 )
-from narrowing import not_none
 from tables import cases
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
@@ -289,13 +288,3 @@ def test_one_look_keeps_only_its_sizes_and_no_position() -> None:
     assert [one.key for one in look.artifacts()] == ["y.pt"]
     look.done()
     assert scratch.files == {}
-
-
-def test_a_temporary_folder_goes_with_what_used_it() -> None:
-    scratch = FolderScratch()
-    scratch.put("a/b", b"12345")
-    folder = not_none(scratch._made)
-
-    assert list(scratch.blocks("a/b")) == [b"12345"]
-    del scratch
-    assert not folder.exists()

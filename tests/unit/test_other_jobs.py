@@ -55,21 +55,38 @@ def test_a_cut_off_transform_job_is_no_answer(member: str) -> None:
         jobs._transform_job(cast("Any", {key: value for key, value in TRANSFORM.items() if key != member}))
 
 
-def test_before_they_start_nothing_is_billed() -> None:
-    assert (processing_job().phase, processing_job().started) == ("Starting", None)
-    assert (transform_job().phase, transform_job().started) == ("Starting", None)
+OUTPUTS = [
+    {"OutputName": "a", "S3Output": {"S3Uri": "s3://out/a", "S3UploadMode": "Continuous"}},
+    {"OutputName": "b", "S3Output": {"S3Uri": "s3://out/b", "S3UploadMode": "EndOfJob"}},
+    {"OutputName": "c", "FeatureStoreOutput": {"FeatureGroupName": "c"}},
+]
 
 
-def test_once_started_they_work() -> None:
-    clean, score = processing_job(ProcessingStartTime=START), transform_job(TransformStartTime=START)
-
-    assert (clean.phase, clean.started, clean.counted_from) == ("Processing", START, START)
-    assert (score.phase, score.started, score.counted_from) == ("Transforming", START, None)
-
-
-def test_a_processing_limit_is_read_and_never_made_up() -> None:
-    assert processing_job(StoppingCondition={"MaxRuntimeInSeconds": 3600}).max_runtime == HOUR
-    assert processing_job().max_runtime is None
+@cases(
+    "job, read",
+    (
+        processing_job(),
+        {"phase": "Starting", "started": None, "max_runtime": None, "writes_to": (), "streams": "clean/"},
+    ),
+    (transform_job(), {"phase": "Starting", "started": None, "writes_to": (), "streams": "score/"}),
+    (
+        processing_job(ProcessingStartTime=START),
+        {"phase": "Processing", "started": START, "counted_from": START},
+    ),
+    (
+        transform_job(TransformStartTime=START),
+        {"phase": "Transforming", "started": START, "counted_from": None},
+    ),
+    (processing_job(StoppingCondition={"MaxRuntimeInSeconds": 3600}), {"max_runtime": HOUR}),
+    (
+        processing_job(ProcessingOutputConfig={"Outputs": OUTPUTS}),
+        {"writes_to": ("s3://out/a/", "s3://out/b/")},
+    ),
+    (transform_job(TransformOutput={"S3OutputPath": "s3://out/x"}), {"writes_to": ("s3://out/x/",)}),
+)
+def test_what_a_description_says_is_read(job: RunningJob, read: dict[str, Any]) -> None:
+    """Outputs at its end show progress too: in the upload the container is over, logs nothing and rests."""
+    assert {name: getattr(job, name) for name in read} == read
 
 
 S3_INPUT = {"S3Uri": "s3://in", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/in"}
@@ -107,30 +124,6 @@ def test_inputs_are_there_before_its_program_begins(
 )
 def test_processing_instances(cluster: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
     assert processing_job(ProcessingResources={"ClusterConfig": cluster}).groups == groups
-
-
-def test_outputs_show_progress_in_whatever_mode_they_are_uploaded() -> None:
-    """At its end too: that may take hours, in which the container is over, logs nothing and rests."""
-    outputs = [
-        {"OutputName": "a", "S3Output": {"S3Uri": "s3://out/a", "S3UploadMode": "Continuous"}},
-        {"OutputName": "b", "S3Output": {"S3Uri": "s3://out/b", "S3UploadMode": "EndOfJob"}},
-        {"OutputName": "c", "FeatureStoreOutput": {"FeatureGroupName": "c"}},
-    ]
-
-    assert processing_job(ProcessingOutputConfig={"Outputs": outputs}).writes_to == (
-        "s3://out/a/",
-        "s3://out/b/",
-    )
-    assert processing_job().writes_to == ()
-
-
-def test_a_transform_job_writes_to_its_output_path() -> None:
-    assert transform_job(TransformOutput={"S3OutputPath": "s3://out/x"}).writes_to == ("s3://out/x/",)
-    assert transform_job().writes_to == ()
-
-
-def test_streams_are_exact() -> None:
-    assert (processing_job().streams, transform_job().streams) == ("clean/", "score/")
 
 
 def test_hosts_of_processing_jobs_are_numbered() -> None:

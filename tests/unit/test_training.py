@@ -33,20 +33,14 @@ def test_the_least_that_is_answered() -> None:
     assert (least.started, least.counted_from, least.max_runtime, least.max_wait) == (None, None, None, None)
     assert (least.groups, least.hosts, least.writes_to) == ((), (), ())
     assert least.machine == Machine(1, None)
-    assert not least.spot
-    assert not least.reserved
+    assert (least.tuner, least.pool, least.ended, least.keep_alive) == (None, None, None, timedelta())
+    assert (least.spot, least.reserved, least.checkpoints) == (False, False, False)
 
 
 @pytest.mark.parametrize("member", sorted(LEAST))
 def test_a_cut_off_answer_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
         _job(cast("Any", {key: value for key, value in LEAST.items() if key != member}))
-
-
-def test_limits() -> None:
-    limits = job(StoppingCondition={"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200})
-
-    assert (limits.max_runtime, limits.max_wait) == (HOUR, 2 * HOUR)
 
 
 MIXED = [
@@ -71,16 +65,12 @@ def test_instances(resources: dict[str, Any], groups: tuple[tuple[str, int], ...
 
 def test_hosts_of_all_groups_are_counted_through() -> None:
     mixed = job(ResourceConfig={"InstanceGroups": MIXED})
+    alike = [{"InstanceType": "ml.p3.8xlarge", "InstanceCount": n} for n in (1, 2)]
 
     assert mixed.kind.numbered
     assert mixed.hosts == ("train/algo-1", "train/algo-2", "train/algo-3")
     assert mixed.machine == Machine(4, None)
-
-
-def test_groups_alike_are_made_of_the_same() -> None:
-    groups = [{"InstanceType": "ml.p3.8xlarge", "InstanceCount": n} for n in (1, 2)]
-
-    assert job(ResourceConfig={"InstanceGroups": groups}).machine == Machine(32, 4)
+    assert job(ResourceConfig={"InstanceGroups": alike}).machine == Machine(32, 4)
 
 
 def test_folders_are_exact() -> None:
@@ -92,9 +82,6 @@ def test_folders_are_exact() -> None:
     ).writes_to
 
     assert folders == ("s3://out/models/train/", "s3://ckpt/runs/a/", "s3://boards/")
-
-
-def test_no_output_path_is_no_folder() -> None:
     assert job(OutputDataConfig={"S3OutputPath": ""}).writes_to == ()
 
 
@@ -116,27 +103,29 @@ def test_a_job_counts_since_its_last_begin(phases: list[dict[str, Any]], counted
     assert read.phase_since == (phases[-1]["StartTime"] if phases else None)
 
 
-def test_what_is_not_paid_at_list_price() -> None:
-    assert job(EnableManagedSpotTraining=True).spot
-    assert job(ResourceConfig={"TrainingPlanArn": "arn:aws:sagemaker:::training-plan/p"}).reserved
+PLAN = "arn:aws:sagemaker:::training-plan/p"
+TUNER = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/sweep"
 
 
-def test_a_child_names_its_tuner() -> None:
-    arn = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/sweep"
-
-    assert job(TuningJobArn=arn).tuner == arn
-    assert job().tuner is None
-
-
-def test_a_warm_pool() -> None:
-    warm = job(
-        TrainingEndTime=START,
-        WarmPoolStatus={"Status": "Available"},
-        ResourceConfig={"KeepAlivePeriodInSeconds": 3600},
-    )
-
-    assert (warm.pool, warm.ended, warm.keep_alive) == ("Available", START, HOUR)
-    assert (job().pool, job().ended, job().keep_alive) == (None, None, timedelta())
+@cases(
+    "members, read",
+    (
+        {"StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}},
+        {"max_runtime": HOUR, "max_wait": 2 * HOUR},
+    ),
+    ({"EnableManagedSpotTraining": True}, {"spot": True}),
+    ({"ResourceConfig": {"TrainingPlanArn": PLAN}}, {"reserved": True}),
+    ({"ResourceConfig": {"InstanceType": "ml.p3.8xlarge"}}, {"groups": ()}),  # half of a cluster
+    ({"CheckpointConfig": {"S3Uri": "s3://ckpt"}}, {"checkpoints": True}),
+    ({"TuningJobArn": TUNER}, {"tuner": TUNER}),
+    ({"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}, {"keep_alive": HOUR}),
+    (
+        {"TrainingEndTime": START, "WarmPoolStatus": {"Status": "Available"}},
+        {"ended": START, "pool": "Available"},
+    ),
+)
+def test_what_a_member_says_is_read(members: dict[str, Any], read: dict[str, Any]) -> None:
+    assert {name: getattr(job(**members), name) for name in read} == read
 
 
 @cases(
@@ -152,12 +141,6 @@ def test_kept_instances_of_jobs(status: str | None, resources: dict[str, int], *
 
     assert keeps_pool({**warm, "ResourceConfig": resources}) is keeps
     assert pool_status(warm) == status
-
-
-def test_checkpoints_and_half_of_a_cluster() -> None:
-    assert job(CheckpointConfig={"S3Uri": "s3://ckpt"}).checkpoints
-    assert not job().checkpoints
-    assert job(ResourceConfig={"InstanceType": "ml.p3.8xlarge"}).groups == ()
 
 
 def test_a_cut_off_warm_pool_is_no_answer() -> None:
