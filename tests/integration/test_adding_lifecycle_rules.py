@@ -23,7 +23,6 @@ from recorded_acts import Memory
 from tables import cases
 
 BUCKET = "ml-scratch"
-STEP, BACK = "add its lifecycle rules", "take its lifecycle rules out"
 RULES = [
     LifecycleRule(id=f"{OURS}0", prefix="runs/<&>/", transitions=((30, "STANDARD_IA"), (90, "GLACIER_IR"))),
     LifecycleRule(id=f"{OURS}1", prefix="scratch/", expire_after=7, abort_uploads_after=7),

@@ -16,7 +16,7 @@ from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Target, Verdict
+from ml_janitor.core.model import Finding, Target, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
@@ -212,16 +212,6 @@ def test_a_tuner_whose_running_children_hang_is_found_at_no_cost(account: Accoun
     assert (totals.accrued_usd, totals.unpriced) == (2 * 30 * Decimal("0.93"), 0)
 
 
-def test_a_tuner_that_is_tagged_keeps_its_children(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1", keep="true")  # only children started later get its tags from AWS
-
-    report = verdicts(swept(aws))
-
-    assert isinstance(report["trial-1"], Kept)
-    assert report["trial-1"].reason == "it belongs to sweep, which is tagged keep=true"
-    assert report["sweep"].reason == "tagged keep=true"
-
-
 def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1")
     account.box.fault("sagemaker", "ListTags", "deny", times=0, match="hyper-parameter-tuning-job/sweep")
@@ -311,13 +301,19 @@ def test_a_rule_whose_training_job_cannot_be_found_or_read_is_unknown(
     assert words(swept(aws))["rule"] == "unknown"
 
 
-@pytest.mark.parametrize("kind", ["training-job", "processing-job", "transform-job"])
-def test_whoever_keeps_an_automl_job_keeps_its_jobs(
-    account: Account, session: boto3.Session, aws: Aws, kind: str
+@cases(
+    "kind, member, made",
+    ("training-job", "AutoMLJobArn", one_of_each.automl),
+    ("processing-job", "AutoMLJobArn", one_of_each.automl),
+    ("transform-job", "AutoMLJobArn", one_of_each.automl),
+    ("processing-job", "MonitoringScheduleArn", one_of_each.schedule),
+)
+def test_whoever_keeps_what_started_a_job_keeps_the_job(
+    account: Account, session: boto3.Session, aws: Aws, kind: str, member: str, *, made: Any
 ) -> None:
-    arn = one_of_each.automl(session, "pilot")
+    arn = made(session, "pilot")
     getattr(account, kind.removesuffix("-job"))("trial")
-    account.patch(f"{kind.replace('-', '_')}s", "trial", AutoMLJobArn=arn)
+    account.patch(f"{kind.replace('-', '_')}s", "trial", **{member: arn})
 
     assert words(swept(aws)) == {"trial": "likely"}
     account.tag(arn, keep="true")
@@ -342,20 +338,6 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
         HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=RunPolicy()
     )
     assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
-
-
-def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(
-    account: Account, session: boto3.Session, aws: Aws
-) -> None:
-    arn = one_of_each.schedule(session, "drift")
-    account.processing("model-monitoring-202610060200-1a2b")
-    account.patch("processing_jobs", "model-monitoring-202610060200-1a2b", MonitoringScheduleArn=arn)
-
-    assert words(swept(aws)) == {"model-monitoring-202610060200-1a2b": "likely"}
-    account.tag(arn, keep="true")
-    assert verdicts(swept(aws))["model-monitoring-202610060200-1a2b"].reason == (
-        "it belongs to drift, which is tagged keep=true"
-    )
 
 
 @cases(
@@ -432,6 +414,7 @@ def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, 
 
 @cases(
     "kind, name, describe",
+    ("training-job", "left-warm", "DescribeTrainingJob"),
     ("processing-job", "clean", "DescribeProcessingJob"),
     ("transform-job", "score", "DescribeTransformJob"),
     ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
