@@ -288,8 +288,8 @@ def test_each_fault_is_named_with_what_to_do(box: Control, site: Site, doctor: D
     for queue in (failed, failed, undelivered):
         sqs.send_message(QueueUrl=queue, MessageBody="{}")
     sqs.receive_message(QueueUrl=undelivered)  # somebody is looking at it: it still waits
-    queue = {"QueueName": failed.rpartition("/")[2]}
-    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": queue, "step": 300}
+    of = {"QueueName": failed.rpartition("/")[2]}
+    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": of, "step": 300}
     box.metrics("AWS/SQS", [age | {"start": NOW - timedelta(minutes=20), "values": [18_000.0, 18_300.0]}])
 
     ran = doctor("--set", "idle-studio-apps.enabled=true", "--set", "duplicate-artifacts.enabled=false")

@@ -289,7 +289,7 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
     (only,) = changed_parts(usage_lines(fifty), DAYS, {})
 
     assert (new.usage_type, new.usual) == (TRAIN, Decimal(150))
-    assert (only.change, only.usual, only.jumped) == (50, 50, False)  # dollars, however small the bill
+    assert [only.change, only.usual, only.jumped] == [50, 50, False]  # dollars, however small the bill
 
 
 @cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.2, True), ("GB", 1, True))
