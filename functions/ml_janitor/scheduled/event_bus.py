@@ -150,7 +150,7 @@ class EventBus:
             answer = self.connect().put_events(Entries=entries)
             lost = answer["FailedEntryCount"]
             codes = sorted({entry["ErrorCode"] for entry in answer["Entries"] if "ErrorCode" in entry})
-        except Exception:  # also for an answer that was cut off
+        except Exception:
             lost = len(entries)
             self.logger.exception("events were not taken", extra={"lost": lost, "bus": self.name})
         else:
