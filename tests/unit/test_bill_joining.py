@@ -427,7 +427,7 @@ OTHER_RUN = ResourceRun(usage_type="Other", start=datetime.combine(BEFORE.first,
      [replace(serving("a", ""), runs=(*serving("a", "").runs, OTHER_RUN))],
      [("a", "llm", "", 1440)]),
     ids=["lost", "half", "within a day", "after the bill", "both", "either", "not so many", "besides",
-         "from two values", "to two values", "the value with the least to spare", "all the time", "half of it",
+         "from two values", "to two values", "the least to spare", "all the time", "half of it",
          "two usage types"],
 )  # fmt: skip
 def test_a_known_resource_that_moved_between_tags_is_said_once(
