@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
+from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
 from ml_janitor.aws.runs import REGION_CODES, UNKNOWN_REGION, ResourceRun, region_of_usage, without_region
 from ml_janitor.bill.explaining import (
     BillResource,
@@ -211,9 +211,9 @@ def compared(days: int, gap: int, last: date = ON) -> SpanComparison:
     )
 
 
-def costs(**back: float) -> dict[date, Decimal]:
-    """Return a cost of 10 on each of 65 days, and *more* on the days so long ago: d5=90, d5_9=90."""
-    usd = {ON - timedelta(days=ago): Decimal(10) for ago in range(65)}
+def costs(days: int = 65, **back: float) -> dict[date, Decimal]:
+    """Return a cost of 10 on each of so many days, and more on the days so long ago: d5=90, d5_9=90."""
+    usd = {ON - timedelta(days=ago): Decimal(10) for ago in range(days)}
     for name, more in back.items():
         first, _, last = name.removeprefix("d").partition("_")
         for ago in range(int(first), int(last or first) + 1):
@@ -237,9 +237,17 @@ WAVES = {f"d{ago}": 3.0 if ago % 14 < 7 else -3.0 for ago in range(1, 65)}
     (costs(d0=500, d20=400), 1, 7, 0),  # today is what is judged
     (costs(d31=90, d59=80), 1, 7, 170),  # the last day of each month before: twice the mean
     (costs(d31=90, d59=20), 1, 7, 6 * (400 / 43) ** 0.5),  # no batch: one of them is far smaller
+    (costs(d31=100, d59=25), 1, 7, 6 * (625 / 43) ** 0.5),  # ... by a factor of four
     (costs(d31=90), 1, 7, 0),
+    (costs(d31=90, d59=80, d0=200), 1, 7, 170),  # today is no batch yet
+    (costs(d31=140, d32_34=50, d59=80), 1, 7, 140 - 25 + 80),  # beyond the median of the three days around it
+    (costs(61, d31=80, d59=130, d60=50, d58=50), 1, 7, 80 + 130 - 25),  # ... of those that there are
     (costs(d7=90), 1, 7, 90),  # only takes back what was news a week ago
+    (costs(d14=50, d0=30), 1, 7, 50),
     (costs(d7=90, d0=200), 1, 7, 0),  # ... and this does not
+    (costs(d14=50), 1, 7, 0),
+    (costs(14), 1, 7, 0),  # too few days for it
+    (costs(13, d12=50), 1, 7, 0),  # a week with an irregularity, and no other
     (costs(d31=90, d59=80), 30, 30, 170 + 34),  # there is one, and before there were two; other weekdays
 )
 def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int, usual: float) -> None:
@@ -255,6 +263,7 @@ def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int
     ({"d20": 30, "d0_9": 60}, 9),
     ({"d40_64": 50}, 39),
     ({"d0": 50}, 0),
+    ({"d0_19": 10, "d0_2": 15}, 19),  # the longer of two steps
 )
 def test_a_step_of_a_line_has_a_first_day(more: dict[str, float], since: int) -> None:
     assert first_changed_day(costs(**more), compared(30, 30)) == ON - timedelta(days=since)
@@ -274,6 +283,7 @@ def months(*usd: int) -> dict[date, Decimal]:
 @cases(
     "before, days, usual",
     ((100, 100, 100, 100), 30, 0),
+    ((100, 500, 100, 400), 30, 1500),
     ((100, 100, 900, 100), 30, 0),  # irregular once
     ((100, 500, 100, 400, 100), 30, 1500),  # five times -300, which is left of four changes with another
     ((100, 900, 100), 30, 0),  # too few
@@ -301,15 +311,23 @@ def test_many_small_changes_are_news_together() -> None:
             *charges(HOST, [*BEFORE, *LAST], price="1", quantity="30", tag=f"p{number}"),
         )
     ]
-    fell = charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="gone")
+    rows += [
+        *charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="gone"),
+        *charges(TRAIN, [*BEFORE, *LAST], price="1", quantity="0.1", tag="same"),
+        *charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="hardly"),
+        *charges(TRAIN, LAST, price="1", quantity="0.10001", tag="hardly"),
+        *charges(NOTEBOOK, [*LAST][:5], price="1", quantity="10", tag="as much as is negligible"),
+    ]
 
-    parts = changed_parts(usage_lines([*rows, *fell]), DAYS, {})
+    parts = changed_parts(usage_lines(rows), DAYS, {})
 
-    assert {(one.change, one.usual, one.jumped) for one in parts if one.usage_type == TRAIN} == {
-        (Decimal(45), Decimal(50), True),
-        (Decimal(-3), Decimal(50), False),
+    assert {(one.change, one.usual, one.since) for one in parts if one.usage_type == TRAIN} == {
+        (Decimal(45), Decimal(50), LAST.first),
+        (Decimal("0.0003"), Decimal(50), LAST.first),
+        (Decimal(0), Decimal(50), None),
+        (Decimal(-3), Decimal(50), None),
     }
-    assert not any(one.jumped for one in parts if one.usage_type == HOST)
+    assert not any(one.jumped for one in parts if one.usage_type != TRAIN)
     monthly = {TRAIN: months(100, 600, 100, 600, 100, 600)}
     assert not any(one.jumped for one in changed_parts(usage_lines(rows), DAYS, {}, monthly))
 

@@ -380,6 +380,7 @@ def serving(name: str, tag: str, instances: int = 1, since: date = BEFORE.first)
     )
 
 
+training = known("a", 0, 24).runs
 HALF, OTHER_HALF = DaySpan(LAST.first, 15), DaySpan(LAST.first + timedelta(days=15), 15)
 ONE_DAY, LATER_DAYS = DaySpan(LAST.first, 1), DaySpan(LAST.first + timedelta(days=1), 29)
 ALL = [*BEFORE, *LAST]
@@ -399,11 +400,11 @@ ALL = [*BEFORE, *LAST]
     ),
     (
         [
-            *(row for days, hours in ((BEFORE, 24), (ONE_DAY, 14)) for row in billed("llm", days, hours)),
-            *(row for days, hours in ((ONE_DAY, 10), (LATER_DAYS, 24)) for row in billed("", days, hours)),
+            *(row for days, hours in ((BEFORE, 24), (ONE_DAY, 1)) for row in billed("llm", days, hours)),
+            *(row for days, hours in ((ONE_DAY, 23), (LATER_DAYS, 24)) for row in billed("", days, hours)),
         ],
         [serving("a", "")],
-        [("a", "llm", "", 706)],
+        [("a", "llm", "", 719)],
     ),
     ([*billed("llm", ALL, 24), *billed("", ALL, 24)], [serving("a", "vision"), serving("b", "")], []),
     ([*billed("llm", BEFORE, 24), *billed("llm", BEFORE, 48), *billed("", LAST, 72)],
@@ -416,7 +417,31 @@ ALL = [*BEFORE, *LAST]
     ([*billed("llm", BEFORE, 24), *billed("", LAST, 24), *billed("", LAST, 24)],
      [serving("a", ""), serving("b", "", since=LAST.first)],
      [("b", None, "", 720), ("a", "llm", "", 720)]),
-    ids=["lost", "half", "within a day", "after the bill", "both", "either", "not so many", "besides"],
+    ([*billed("x", BEFORE, 24), *billed("x", ONE_DAY, 10),
+      *billed("llm", ONE_DAY, 14), *billed("llm", LATER_DAYS, 24)],
+     [serving("a", "")],
+     [("a", "x", "llm", 710)]),
+    ([*charges(HOST, BEFORE, price="2", quantity="24", tag="llm"),
+      *charges(HOST, LAST, price="2", quantity="24", tag="")],
+     [replace(serving("a", ""), runs=(*serving("a", "").runs, *training))],
+     [("a", "llm", "", 1440)]),
+    ([*billed("llm", BEFORE, 48), *billed("llm", LAST, 24), *billed("", LAST, 24)],
+     [serving("a", ""), serving("b", "llm")],
+     [("a", "llm", "", 720)]),
+    ([*billed("llm", BEFORE, 23.28), *billed("", BEFORE, 0.72), *billed("", LAST, 24)], [serving("a", "")],
+     [("a", "llm", "", Decimal("698.4"))]),
+    ([*billed("llm", BEFORE, 24), *billed("", BEFORE, 12), *billed("", LAST, 24)], [serving("a", "")],
+     [("", None, "llm", -720), ("a", None, "", 360)]),
+    ([*billed("llm", BEFORE, 12), *billed("", LAST, 24)], [serving("a", "")],
+     [("a", None, "", 720), ("", None, "llm", -360)]),
+    ([*billed("llm", BEFORE, 24), *billed("app", ALL, 48), *billed("", LAST, 24)], [serving("a", "")],
+     [("a", "llm", "", 720)]),
+    ([*billed("llm", [*[*BEFORE][:15], *HALF], 24), *billed("", [*[*BEFORE][15:], *OTHER_HALF], 24)],
+     [serving("a", "")],
+     []),
+    ids=["lost", "half", "within a day", "after the bill", "both", "either", "not so many", "besides",
+         "twice", "another price and other use", "one of two", "nearly all", "not enough missing",
+         "not enough to spare", "of the one with less to spare", "there and back"],
 )  # fmt: skip
 def test_a_known_resource_that_moved_between_tags_is_said_once(
     rows: list[Charge],
