@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
+from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
 from ml_janitor.aws.runs import REGION_CODES, UNKNOWN_REGION, ResourceRun, region_of_usage, without_region
 from ml_janitor.bill.explaining import (
     BillResource,
@@ -28,14 +28,12 @@ from ml_janitor.bill.model import (
     Culprit,
     DaySpan,
     Mover,
-    MoverCause,
     Phase,
     SpanComparison,
     main_services,
     phase_of,
     total_change,
 )
-from ml_janitor.bill.reading import BillQuestion
 from ml_janitor.bill.report import dividing_key
 from tables import cases
 
@@ -96,68 +94,8 @@ def test_everything_adds_up_in_any_turn(rows: list[Charge], known: list[BillReso
         assert part.quantity_effect + part.price_effect == part.change
 
 
-@settings(max_examples=60)
-@given(rows=rows, known=resources)
-def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[BillResource]) -> None:
-    positive = [one for one in rows if one.usd >= 0]
-
-    for mover in explained(positive, known):
-        if mover.culprit:
-            assert -mover.part.usd_before - Decimal("1e-9") <= mover.usd
-            assert mover.usd <= mover.part.usd_after + Decimal("1e-9")
-
-
 def explained(rows: list[Charge], known: list[BillResource]) -> tuple[Mover, ...]:
     return find_movers(changed_parts(usage_lines(rows), DAYS, {}), known, DAYS, {})
-
-
-def test_price_and_quantity_are_told_apart() -> None:
-    rows = [
-        *charges(HOST, BEFORE, price="1.00", quantity="10", tag="llm"),
-        *charges(HOST, LAST, price="1.50", quantity="12", tag="llm"),
-    ]
-
-    (part,) = changed_parts(usage_lines(rows), DAYS, {})
-
-    assert (part.quantity_effect, part.price_effect) == (Decimal(60), Decimal(180))
-    assert [one.cause for one in explained(rows, [])] == [MoverCause.PRICE, MoverCause.USAGE]
-
-
-def test_what_ran_in_both_spans_claims_only_what_it_ran_longer() -> None:
-    rows = [
-        *charges(HOST, BEFORE, price="1", quantity="24", tag="llm"),
-        *charges(HOST, LAST, price="1", quantity="48", tag="llm"),
-    ]
-    old, new = (
-        BillResource(
-            culprit=Culprit(arn=f"arn:{name}", name=name, kind="endpoint", since=since),
-            tag="llm",
-            runs=(ResourceRun(usage_type=HOST, start=since),),
-        )
-        for name, since in (("old", START - timedelta(days=90)), ("new", START + timedelta(days=30)))
-    )
-
-    (mover,) = explained(rows, [old, new])
-
-    assert mover.culprit
-    assert (mover.culprit.name, mover.usd, mover.cause) == ("new", Decimal(720), MoverCause.STARTED)
-
-
-def test_lost_tags_change_no_total() -> None:
-    rows = [
-        *charges(HOST, BEFORE, price="1", quantity="24", tag="llm"),
-        *charges(HOST, LAST, price="1", quantity="24", tag=""),
-    ]
-
-    (mover,) = explained(rows, [])
-
-    assert (mover.cause, mover.usd, mover.tag_before, mover.part.tag) == (
-        MoverCause.TAG,
-        Decimal(720),
-        "llm",
-        "",
-    )
-    assert total_change([mover]) == 0
 
 
 @cases(
@@ -211,9 +149,9 @@ def compared(days: int, gap: int, last: date = ON) -> SpanComparison:
     )
 
 
-def costs(days: int = 65, **back: float) -> dict[date, Decimal]:
-    """Return a cost of 10 on each of so many days, and more on the days so long ago: d5=90, d5_9=90."""
-    usd = {ON - timedelta(days=ago): Decimal(10) for ago in range(days)}
+def costs(**back: float) -> dict[date, Decimal]:
+    """Return a cost of 10 on each of 65 days, and *more* on the days so long ago: d5=90, d5_9=90."""
+    usd = {ON - timedelta(days=ago): Decimal(10) for ago in range(65)}
     for name, more in back.items():
         first, _, last = name.removeprefix("d").partition("_")
         for ago in range(int(first), int(last or first) + 1):
@@ -236,18 +174,14 @@ WAVES = {f"d{ago}": 3.0 if ago % 14 < 7 else -3.0 for ago in range(1, 65)}
     (costs(d20=500, d40=400), 1, 7, 6 * (320000 / 43) ** 0.5),  # as large in two earlier spans
     (costs(d0=500, d20=400), 1, 7, 0),  # today is what is judged
     (costs(d31=90, d59=80), 1, 7, 170),  # the last day of each month before: twice the mean
-    (costs(d31=90, d59=20), 1, 7, 6 * (400 / 43) ** 0.5),  # no batch: one of them is far smaller
-    (costs(d31=100, d59=25), 1, 7, 6 * (625 / 43) ** 0.5),  # ... by a factor of four
+    (costs(d31=80, d59=20), 1, 7, 6 * (400 / 43) ** 0.5),  # no batch: one of them is far smaller
+    (costs(d32=20, d28_29=20, d31=90, d59=80), 1, 7, 160),  # beyond the median of the days around
+    (costs(d31=90, d0=80), 1, 7, 0),
     (costs(d31=90), 1, 7, 0),
-    (costs(d31=90, d59=80, d0=200), 1, 7, 170),  # today is no batch yet
-    (costs(d31=140, d32_34=50, d59=80), 1, 7, 140 - 25 + 80),  # beyond the median of the three days around it
-    (costs(61, d31=80, d59=130, d60=50, d58=50), 1, 7, 80 + 130 - 25),  # ... of those that there are
     (costs(d7=90), 1, 7, 90),  # only takes back what was news a week ago
-    (costs(d14=50, d0=30), 1, 7, 50),
+    (costs(d14=30, d7=90), 1, 7, 60),
+    ({ON - timedelta(days=ago): Decimal(10) for ago in range(14)}, 1, 7, 0),
     (costs(d7=90, d0=200), 1, 7, 0),  # ... and this does not
-    (costs(d14=50), 1, 7, 0),
-    (costs(14), 1, 7, 0),  # too few days for it
-    (costs(13, d12=50), 1, 7, 0),  # a week with an irregularity, and no other
     (costs(d31=90, d59=80), 30, 30, 170 + 34),  # there is one, and before there were two; other weekdays
 )
 def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int, usual: float) -> None:
@@ -263,7 +197,6 @@ def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int
     ({"d20": 30, "d0_9": 60}, 9),
     ({"d40_64": 50}, 39),
     ({"d0": 50}, 0),
-    ({"d0_19": 10, "d0_2": 15}, 19),  # the longer of two steps
 )
 def test_a_step_of_a_line_has_a_first_day(more: dict[str, float], since: int) -> None:
     assert first_changed_day(costs(**more), compared(30, 30)) == ON - timedelta(days=since)
@@ -283,7 +216,7 @@ def months(*usd: int) -> dict[date, Decimal]:
 @cases(
     "before, days, usual",
     ((100, 100, 100, 100), 30, 0),
-    ((100, 500, 100, 400), 30, 1500),
+    ((100, 200, 400, 700), 30, 1000),  # five times the change between the largest and the smallest
     ((100, 100, 900, 100), 30, 0),  # irregular once
     ((100, 500, 100, 400, 100), 30, 1500),  # five times -300, which is left of four changes with another
     ((100, 900, 100), 30, 0),  # too few
@@ -311,39 +244,17 @@ def test_many_small_changes_are_news_together() -> None:
             *charges(HOST, [*BEFORE, *LAST], price="1", quantity="30", tag=f"p{number}"),
         )
     ]
-    rows += [
-        *charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="gone"),
-        *charges(TRAIN, [*BEFORE, *LAST], price="1", quantity="0.1", tag="same"),
-        *charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="hardly"),
-        *charges(TRAIN, LAST, price="1", quantity="0.10001", tag="hardly"),
-        *charges(NOTEBOOK, [*LAST][:5], price="1", quantity="10", tag="as much as is negligible"),
-    ]
+    fell = charges(TRAIN, BEFORE, price="1", quantity="0.1", tag="gone")
 
-    parts = changed_parts(usage_lines(rows), DAYS, {})
+    parts = changed_parts(usage_lines([*rows, *fell]), DAYS, {})
 
-    assert {(one.change, one.usual, one.since) for one in parts if one.usage_type == TRAIN} == {
-        (Decimal(45), Decimal(50), LAST.first),
-        (Decimal("0.0003"), Decimal(50), LAST.first),
-        (Decimal(0), Decimal(50), None),
-        (Decimal(-3), Decimal(50), None),
+    assert {(one.change, one.usual, one.jumped, one.since) for one in parts if one.usage_type == TRAIN} == {
+        (Decimal(45), Decimal(50), True, LAST.first),
+        (Decimal(-3), Decimal(50), False, None),
     }
-    assert not any(one.jumped for one in parts if one.usage_type != TRAIN)
+    assert not any(one.jumped for one in parts if one.usage_type == HOST)
     monthly = {TRAIN: months(100, 600, 100, 600, 100, 600)}
     assert not any(one.jumped for one in changed_parts(usage_lines(rows), DAYS, {}, monthly))
-
-
-@given(
-    week=st.lists(st.integers(0, 100), min_size=7, max_size=7),
-    start=st.integers(0, 6),
-    length=st.integers(7, 40),
-)
-def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> None:
-    before = DaySpan(date(2026, 6, 1) + timedelta(days=start), length)
-    days = SpanComparison(kind=ComparisonKind.DAYS, before=before, after=DaySpan(before.until, length))
-    usd = {day: Decimal(week[day.weekday()]) for day in [*before, *days.after]}
-    change = sum((usd[day] for day in days.after), Decimal(0)) - sum(usd[day] for day in before)
-
-    assert usual_change(usd, days) >= abs(change)
 
 
 @cases(
@@ -374,10 +285,11 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
     ]
 
     (_, new) = changed_parts(usage_lines(rows), DAYS, {})
-    (only,) = changed_parts(usage_lines(rows[-30:]), DAYS, {})
+    fifty = charges(TRAIN, list(LAST)[5:], price="1", quantity="2", tag="llm")
+    (only,) = changed_parts(usage_lines(fifty), DAYS, {})
 
     assert (new.usage_type, new.usual) == (TRAIN, Decimal(150))
-    assert only.usual == 50  # dollars, however small the bill
+    assert [only.change, only.usual, only.jumped] == [50, 50, False]  # dollars, however small the bill
 
 
 @cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.2, True), ("GB", 1, True))
@@ -407,23 +319,13 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     moved = tuple(replace(one, tag="111111111111") for one in read.by_tag["project"])
 
     assert divide_bill(both, ["owner", "team", "project"]).tag == "project"
+    tags = {"owner": "Owner", "project": "Project"}
+    assert [dividing_key(one, tags) for one in (both, replace(both, by_tag={}))] == ["Project", ""]
     assert set(divide_bill(both, ["project"]).lines) == {(HOST, "llm")}
     assert (divide_bill(both, ["team"]).tag, set(divide_bill(both, []).lines)) == ("", {(HOST, None)})
     by_account = divide_bill(replace(both, moved=moved), ["project"])
     assert (by_account.tag, set(by_account.lines)) == ("account", {(HOST, "111111111111")})
     assert by_account.services == {HOST: "Amazon SageMaker"}
-
-
-def test_resources_are_known_by_the_tag_that_divides_the_bill() -> None:
-    tags = {"project": "Project", "owner": "Owner"}
-    by_project = bill(charges(HOST, LAST, price="1", quantity="1", tag="llm"))
-    by_owner = replace(by_project, by_tag={"owner": by_project.by_tag["project"]})
-
-    assert [dividing_key(each, tags) for each in (by_project, by_owner, replace(by_owner, by_tag={}))] == [
-        "Project",
-        "Owner",
-        "",
-    ]
 
 
 SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
@@ -471,34 +373,3 @@ def test_a_usage_type_of_several_services_counts_as_that_of_the_dearest() -> Non
     ]
 
     assert main_services(rows) == {"USE1-TimedStorage-ByteHrs": "ECR"}
-
-
-QUESTION = BillQuestion(days=30, settling_days=1, tags=())
-
-
-def test_only_equal_spans_are_compared() -> None:
-    read = bill(charges(HOST, [*BEFORE, *LAST], price="1", quantity="1", tag="llm"))
-    days, day, month = QUESTION.comparisons(read)
-
-    assert day
-    assert (day.after.first, day.before.first) == (date(2026, 10, 5), date(2026, 9, 28))
-    assert month
-    assert (month.after, month.before) == (DaySpan(date(2026, 10, 1), 5), DaySpan(date(2026, 9, 1), 5))
-    assert days
-    assert (days.after, days.before) == (LAST, BEFORE)
-    assert replace(QUESTION, days=31).asked(read) is None
-    late = bill(charges(HOST, LAST, price="1", quantity="1", tag="llm"))
-    assert QUESTION.asked(late) is None  # the account was charged nothing before
-
-
-def test_a_longer_month_is_compared_with_a_shorter_as_far_as_that_goes() -> None:
-    read = bill(
-        charges(HOST, [date(2026, 2, 1)], price="1", quantity="1", tag="llm"),
-        first=date(2026, 2, 1),
-        until=date(2026, 4, 1),
-    )
-
-    month = QUESTION.month_to_date(read)
-
-    assert month
-    assert (month.after, month.before) == (DaySpan(date(2026, 3, 1), 28), DaySpan(date(2026, 2, 1), 28))
