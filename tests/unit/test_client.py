@@ -6,10 +6,12 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
+from threading import Barrier, Event, Lock
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,14 +23,17 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import pace
-from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
+from ml_janitor.aws.calls import LIFECYCLE_TEXT, READ_THREADS, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
+    DEFAULT_ATTEMPTS,
     GET_CALLER_IDENTITY,
     READ_OPERATIONS,
     Aws,
     Caller,
     FileChangedError,
     FolderScratch,
+    ReaderThreads,
+    open_member_session,
     open_regions,
     read_caller,
 )
@@ -256,6 +261,22 @@ def test_each_try_waits_its_turn_and_tells_how_it_ended(service: Any, call: str,
     assert turns.answers == [(REGION, action, True), (REGION, action, False)]
     reader(wire.session()).sagemaker.list_apps()  # without a pace
     assert len(turns.waited) == 2
+
+
+def test_a_role_that_sts_throttles_is_taken_on_later() -> None:
+    """No child of an organization's run calls a refusal of its rate a refusal of the role."""
+    throttled = b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"
+    keys = "<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey><SessionToken>c</SessionToken>"
+    whose = f"<AssumedRoleUser><Arn>arn:aws:sts::{ACCOUNT}:assumed-role/x/y</Arn></AssumedRoleUser>"
+    taken = f"<Credentials>{keys}</Credentials>{whose}".encode()
+    answer = b"<AssumeRoleResponse><AssumeRoleResult>%b</AssumeRoleResult></AssumeRoleResponse>" % taken
+    wire = Wire(*[(400, throttled)] * (DEFAULT_ATTEMPTS - 1), (200, answer))
+    sts = make_client(wire.session(), "sts", REGION, DEFAULT_ATTEMPTS)
+
+    theirs = open_member_session(sts, wire.session(), f"arn:aws:iam::{ACCOUNT}:role/x", "ml-janitor-7f3a")
+
+    assert not_none(theirs.get_credentials()).access_key == "a"
+    assert len(wire.sent) == DEFAULT_ATTEMPTS
 
 
 # --- shared answers -----------------------------------------------------------------------------
@@ -495,3 +516,39 @@ def test_an_event_is_handed_over_only_if_lambda_accepts_it(status: int, accepted
     assert script.asked("lambda:Invoke") == [
         {"FunctionName": "worker", "InvocationType": "Event", "Payload": b'{"a": 1}'}
     ]
+
+
+def test_a_long_list_that_waits_keeps_nobody_else_from_reading() -> None:
+    readers, turn, waiting = ReaderThreads(), Event(), Barrier(READ_THREADS + 1)
+
+    def wait(number: int) -> int:
+        if number < READ_THREADS:
+            waiting.wait(20)
+        assert turn.wait(20)
+        return number
+
+    with ThreadPoolExecutor(1) as detector:
+        slow = detector.submit(lambda: readers.map(wait, range(10 * READ_THREADS)))
+        waiting.wait(20)
+        assert readers.map(str, range(3)) == ["0", "1", "2"]
+        turn.set()
+        assert slow.result(20) == [*range(10 * READ_THREADS)]
+
+
+def test_so_many_of_a_list_are_read_side_by_side() -> None:
+    under_way, most, lock, full = 0, 0, Lock(), Event()
+
+    def read(_: int) -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+            if under_way == READ_THREADS:
+                full.set()
+        assert full.wait(20)
+        with lock:
+            under_way -= 1
+
+    ReaderThreads().map(read, range(3 * READ_THREADS))
+
+    assert most == READ_THREADS
