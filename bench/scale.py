@@ -79,7 +79,8 @@ QUOTAS = {
     "roles": Quota(
         name="requests to STS in a second",
         most=600,
-        source="IAM user guide, IAM and STS quotas: requests per second, per account, per region",
+        source="IAM user guide, IAM and STS quotas: requests per second, per account, per region; "
+        "those that AWS's services make for roles do not count",
     ),
     "writes": Quota(
         name="writes of a new ledger in a second",
