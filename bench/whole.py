@@ -62,7 +62,7 @@ def main() -> None:
     print(f"  {refused:5} refused by a published rate, with a second client that takes the other half of it")
     busiest = max(calls_in(SPAN, calls[action]) for action in unknown) / SPAN
     print(
-        f"  {busiest:5.1f} a second, in {SPAN} of them, is the most of an operation without a published rate:"
+        f"  {busiest:5.1f} a second at most, over {SPAN} seconds, of an operation without a published rate:"
     )
     print(
         "        whether AWS refuses some is unknown; each refusal halves that rate (tests/unit/test_pace.py)"
