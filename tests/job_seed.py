@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -17,6 +19,8 @@ ROLE = "arn:aws:iam::123456789012:role/ml"
 SECRET = "hunter2-token"
 STILL = 24 * 12
 """How many five minutes the load stands still, so that it does for the rest of a test's night too."""
+
+AT_REST: Mapping[str, Sequence[float]] = MappingProxyType({"CPU": [1.0] * STILL})
 
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop a job of any kind."""
@@ -61,6 +65,7 @@ class Floor:
             ResourceConfig=resources,
             StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
             Tags=[{"Key": "owner", "Value": "maria"}],
+            levels=AT_REST | {"GPU": [400.0] * STILL},
             **request,
         )
 
@@ -112,18 +117,30 @@ class Floor:
             self.training(child)
             self.box.patch("sagemaker", ["training_jobs", child], TuningJobArn=arn)
 
-    def hung(self, kind: str, name: str, **request: Any) -> None:
-        """Silent since `SILENT`: the GPUs of a training job spin, and others rest."""
+    def hung(
+        self,
+        kind: str,
+        name: str,
+        *,
+        hosts: Sequence[str] = (),
+        levels: Mapping[str, Sequence[float]] = AT_REST,
+        **request: Any,
+    ) -> None:
+        """Silent since `SILENT`; the load of each host stands at *levels*."""
         self.box.set_clock(NOW - AGE)
         getattr(self.sagemaker, f"create_{kind.replace('-', '_')}")(**request)
         self.box.set_clock(NOW)
-        host = f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1"
-        times = [NOW - AGE + n * HOUR for n in range((AGE - SILENT) // HOUR + 1)]
-        self.box.logs(GROUPS[kind], f"{host}-1790000000", [(at, "step") for at in times])
-        levels = {"CPUUtilization": 1.0, **({"GPUUtilization": 400.0} if kind == "training-job" else {})}
-        series: dict[str, Any] = {"dimensions": {"Host": host}, "step": 300, "start": NOW - 7 * HOUR}
-        for metric, level in levels.items():
-            self.box.metrics(GROUPS[kind], [series | {"metric": metric, "values": [level] * STILL}])
+        for host in hosts or (f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1",):
+            self.log(kind, f"{host}-1790000000")
+            series: dict[str, Any] = {"dimensions": {"Host": host}, "step": 300, "start": NOW - 7 * HOUR}
+            for metric, values in levels.items():
+                found = series | {"metric": f"{metric}Utilization", "values": list(values)}
+                self.box.metrics(GROUPS[kind], [found])
+
+    def log(self, kind: str, stream: str, *, silent: timedelta = SILENT) -> None:
+        """A line every hour, until *silent* ago."""
+        times = [NOW - AGE + n * HOUR for n in range((AGE - silent) // HOUR + 1)]
+        self.box.logs(GROUPS[kind], stream, [(at, "step") for at in times])
 
     def checkpoint(self, key: str, ago: timedelta) -> None:
         self.box.set_clock(NOW - ago)
