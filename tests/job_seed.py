@@ -65,7 +65,7 @@ class Floor:
             ResourceConfig=resources,
             StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
             Tags=[{"Key": "owner", "Value": "maria"}],
-            levels=AT_REST | {"GPU": [400.0] * STILL},
+            levels={**AT_REST, "GPU": [400.0] * STILL},
             **request,
         )
 

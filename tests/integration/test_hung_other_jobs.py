@@ -29,7 +29,7 @@ from tables import cases
 from verdicts import word
 
 BUSY = {"CPU": [100.0, 900.0] * (STILL // 2)}
-LIMIT = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
+LIMIT: dict[str, Any] = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
 M5 = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
 
 
