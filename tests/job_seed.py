@@ -11,11 +11,16 @@ import boto3
 
 from conftest import NOW
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import tuning_request
+from sagemaker_requests import (
+    processing_request,
+    rented,
+    training_request,
+    transform_request,
+    tuning_request,
+)
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
-ROLE = "arn:aws:iam::123456789012:role/ml"
 SECRET = "hunter2-token"
 STILL = 24 * 12
 """How many five minutes the load stands still, so that it does for the rest of a test's night too."""
@@ -46,28 +51,22 @@ class Floor:
 
     def training(self, name: str, *, keep_alive: int = 0, **request: Any) -> None:
         """In a deadlock, which its GPUs prove."""
-        resources = {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        if keep_alive:
-            resources["KeepAlivePeriodInSeconds"] = keep_alive
-        self.hung(
-            "training-job",
+        pool = {"KeepAlivePeriodInSeconds": keep_alive} if keep_alive else {}
+        made = training_request(
             name,
-            TrainingJobName=name,
+            rented("ml.g5.12xlarge", **pool),
+            out="s3://out/training",
+            seconds=5 * 86400,
             AlgorithmSpecification={
                 "TrainingImage": "image",
                 "TrainingInputMode": "File",
                 "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
             },
-            RoleArn=ROLE,
             HyperParameters={"lr": "0.1", "token": SECRET},
             Environment={"WANDB_API_KEY": SECRET},
-            OutputDataConfig={"S3OutputPath": "s3://out/training"},
-            ResourceConfig=resources,
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
             Tags=[{"Key": "owner", "Value": "maria"}],
-            levels={**AT_REST, "GPU": [400.0] * STILL},
-            **request,
         )
+        self.hung("training-job", name, levels={**AT_REST, "GPU": [400.0] * STILL}, **made | request)
 
     def unused_pool(self, name: str) -> None:
         """The warm pool of a job that ended two hours ago."""
@@ -84,29 +83,18 @@ class Floor:
 
     def processing(self, name: str) -> None:
         """At rest, which proves nothing, as in a transform job."""
-        cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        self.hung(
-            "processing-job",
+        made = processing_request(
             name,
-            ProcessingJobName=name,
-            ProcessingResources={"ClusterConfig": cluster},
+            rented("ml.m5.4xlarge"),
             AppSpecification={"ImageUri": "image", "ContainerArguments": ["--all"]},
-            RoleArn=ROLE,
             Environment={"TOKEN": SECRET},
             StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
         )
+        self.hung("processing-job", name, **made)
 
     def transform(self, name: str) -> None:
-        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}
-        self.hung(
-            "transform-job",
-            name,
-            TransformJobName=name,
-            ModelName="model",
-            TransformInput={"DataSource": source},
-            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
-            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1},
-        )
+        made = transform_request(name, "model", "ml.m5.4xlarge", out=f"s3://out/{name}")
+        self.hung("transform-job", name, **made)
 
     def tuner(self, name: str, *children: str) -> None:
         self.box.set_clock(NOW - AGE)

@@ -30,7 +30,6 @@ from verdicts import word
 
 BUSY = {"CPU": [100.0, 900.0] * (STILL // 2)}
 LIMIT: dict[str, Any] = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
-M5 = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
 
 
 @pytest.fixture
@@ -42,7 +41,9 @@ class Account(Floor):
     """Jobs of every kind, all on CPUs: what hangs there is likely."""
 
     def processing(self, name: str, **load: Any) -> None:
-        self.hung("processing-job", name, **processing_request(name, M5, **LIMIT), **load)
+        self.hung(
+            "processing-job", name, **processing_request(name, rented("ml.m5.4xlarge"), **LIMIT), **load
+        )
 
     def transform(self, name: str, *hosts: str, count: int = 1, **load: Any) -> None:
         hosts = hosts or (f"{name}/i-1",)
