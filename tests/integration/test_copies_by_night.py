@@ -19,6 +19,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import package_request
 from standin import DAY, Nights
 
 MIB = 1024**2
@@ -117,6 +118,30 @@ def test_what_another_account_may_read_after_the_warning_is_only_reported(copies
     assert outcome_note(done[f"{BUCKET}/b.tar.gz"]) == (
         "only reported: the bucket's policy lets account 999999999999 read it, which may use this copy"
     )
+
+
+def test_a_package_that_was_updated_since_search_saw_it_keeps_what_it_loads_now(copies: Copies) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    copies.put("c.tar.gz", age=30)
+    made = [
+        copies.sagemaker.create_model_package(**package_request("s3://other/m.tar.gz", ModelPackageName=name))
+        for name in ("one", "two")
+    ]
+    assert copies.night()["b.tar.gz"] is Outcome.WARNED
+    assert copies.box.calls().get("sagemaker:DescribeModelPackage") is None, "Search tells"
+    copies.box.freeze_search()
+    loads = package_request(f"s3://{BUCKET}/b.tar.gz")["InferenceSpecification"]
+    copies.sagemaker.update_model_package(
+        ModelPackageArn=made[1]["ModelPackageArn"], InferenceSpecification=loads
+    )
+
+    copies.aws.aided = True  # another run
+    assert copies.night(4) == {
+        "a.tar.gz": Outcome.KEPT,
+        "b.tar.gz": Outcome.CHANGED,
+        "c.tar.gz": Outcome.ACTED,
+    }
 
 
 @pytest.mark.parametrize("ages", [(50, 40, 30), (30, 50, 40), (40, 30, 50), (50, 30, 40)])
