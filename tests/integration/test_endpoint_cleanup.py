@@ -301,6 +301,18 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
     assert components_left(world) == []
 
 
+def test_a_component_of_its_name_on_another_endpoint_is_not_taken_for_it(
+    world: Serving, nights: Paced
+) -> None:
+    world.shared()
+    nights.gone()
+    world.endpoint("other")
+    put_on(world, "scaled", "other")
+
+    with pytest.raises(CannotUndoError, match="an inference component on other has the name scaled now"):
+        nights.undo()
+
+
 def test_components_do_not_come_back_to_an_endpoint_that_failed(world: Serving, nights: Paced) -> None:
     """A description without variants is whole there, not cut off."""
     world.shared()
