@@ -9,7 +9,13 @@ from typing import Any
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import component_request, experiment_request, processing_request
+from sagemaker_requests import (
+    component_request,
+    endpoint_input,
+    experiment_request,
+    monitoring_request,
+    processing_request,
+)
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ROLE = "arn:aws:iam::123456789012:role/ml"
@@ -72,22 +78,10 @@ class Seed:
 
     def monitor(self, name: str, endpoint: str) -> None:
         """A monitoring schedule that runs every hour over *endpoint*."""
-        job = {
-            "MonitoringInputs": [{"EndpointInput": {"EndpointName": endpoint, "LocalPath": "/opt/ml/in"}}],
-            "MonitoringOutputConfig": {
-                "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://reports", "LocalPath": "/opt/ml/out"}}]
-            },
-            "MonitoringResources": {"ClusterConfig": CLUSTER},
-            "MonitoringAppSpecification": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"},
-            "RoleArn": ROLE,
-        }
-        self.sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name,
-            MonitoringScheduleConfig={
-                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
-                "MonitoringJobDefinition": job,
-            },
-        )
+        hourly = {"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
+        image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"
+        asked = monitoring_request(name, endpoint_input(endpoint), image=image, on=CLUSTER, **hourly)
+        self.sagemaker.create_monitoring_schedule(**asked)
 
     def monitored(self, schedule: str, *, ago: timedelta, took: timedelta | None) -> None:
         """An execution of *schedule* that began so long *ago* and *took* so long, or goes on."""

@@ -9,11 +9,17 @@ import boto3
 
 from conftest import NOW
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import tuning_request
+from sagemaker_requests import (
+    processing_request,
+    rented,
+    training_request,
+    transform_request,
+    tuning_request,
+)
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
-ROLE = "arn:aws:iam::123456789012:role/ml"
+FIVE_DAYS = 5 * 86400
 SECRET = "hunter2-token"
 STILL = 24 * 12
 """How many five minutes the load stands still, so that it does for the rest of a test's night too."""
@@ -42,27 +48,17 @@ class Floor:
 
     def training(self, name: str, *, keep_alive: int = 0, **request: Any) -> None:
         """In a deadlock, which its GPUs prove."""
-        resources = {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        if keep_alive:
-            resources["KeepAlivePeriodInSeconds"] = keep_alive
-        self.hung(
-            "training-job",
-            name,
-            TrainingJobName=name,
-            AlgorithmSpecification={
-                "TrainingImage": "image",
-                "TrainingInputMode": "File",
-                "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
-            },
-            RoleArn=ROLE,
+        kept = {"KeepAlivePeriodInSeconds": keep_alive} if keep_alive else {}
+        asked = training_request(
+            *(name, rented("ml.g5.12xlarge", **kept)),
+            out="s3://out/training",
+            seconds=FIVE_DAYS,
             HyperParameters={"lr": "0.1", "token": SECRET},
             Environment={"WANDB_API_KEY": SECRET},
-            OutputDataConfig={"S3OutputPath": "s3://out/training"},
-            ResourceConfig=resources,
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
             Tags=[{"Key": "owner", "Value": "maria"}],
-            **request,
         )
+        asked["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": "loss=(.*)"}]
+        self.hung("training-job", name, **asked, **request)
 
     def unused_pool(self, name: str) -> None:
         """The warm pool of a job that ended two hours ago."""
@@ -79,29 +75,14 @@ class Floor:
 
     def processing(self, name: str) -> None:
         """At rest, which proves nothing, as in a transform job."""
-        cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        self.hung(
-            "processing-job",
-            name,
-            ProcessingJobName=name,
-            ProcessingResources={"ClusterConfig": cluster},
-            AppSpecification={"ImageUri": "image", "ContainerArguments": ["--all"]},
-            RoleArn=ROLE,
-            Environment={"TOKEN": SECRET},
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
-        )
+        about: Any = {"Environment": {"TOKEN": SECRET}}
+        asked = processing_request(name, rented("ml.m5.4xlarge"), seconds=FIVE_DAYS, **about)
+        asked["AppSpecification"]["ContainerArguments"] = ["--all"]
+        self.hung("processing-job", name, **asked)
 
     def transform(self, name: str) -> None:
-        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}
-        self.hung(
-            "transform-job",
-            name,
-            TransformJobName=name,
-            ModelName="model",
-            TransformInput={"DataSource": source},
-            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
-            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1},
-        )
+        asked = transform_request(name, kind="ml.m5.4xlarge", out=f"s3://out/{name}")
+        self.hung("transform-job", name, **asked)
 
     def tuner(self, name: str, *children: str) -> None:
         self.box.set_clock(NOW - AGE)

@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from corrected import Control
 from moto_corrections.clock import DEFAULT
-from plain_requests import ROLE, transform
+from plain_requests import ROLE, refusal, transform
 
 type Start = Callable[..., str]
 
@@ -99,8 +98,7 @@ NESTED = {
     ],
 )
 def test_what_is_not_emulated_is_refused(sagemaker: Any, asked: dict[str, Any], says: str) -> None:
-    with pytest.raises(ClientError, match=says):
-        sagemaker.search(**{"Resource": "TrainingJob"} | asked)
+    assert says in refusal(sagemaker.search, **{"Resource": "TrainingJob"} | asked)
 
 
 def test_records_hold_everything_and_their_tags(sagemaker: Any, endpoint: Callable[..., str]) -> None:
@@ -198,5 +196,4 @@ def test_pages_hold_a_hundred_at_most_newest_change_first(sagemaker: Any, contro
     assert (len(first["Results"]), len(set(seen)), seen[0]) == (100, 104, "last")
     assert "NextToken" not in second
     assert first["TotalHits"] == {"Value": 104, "Relation": "EqualTo"}
-    with pytest.raises(ClientError, match="less than or equal to 100"):
-        sagemaker.search(Resource="Model", MaxResults=101)
+    assert "less than or equal to 100" in refusal(sagemaker.search, Resource="Model", MaxResults=101)

@@ -94,11 +94,8 @@ class Job(Row):
         limits = {"MaxRuntimeInSeconds": int(self.limit.total_seconds())}
         if self.spot:
             limits["MaxWaitTimeInSeconds"] = 2 * limits["MaxRuntimeInSeconds"]
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_training_job",
-            TrainingJobName=self.name,
+        self.make(
+            *(plan, self.created, "training_job"),
             AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "FastFile"},
             RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{MODEL_BUCKET}/training/"},
@@ -106,7 +103,6 @@ class Job(Row):
             ResourceConfig=self._resources(),
             StoppingCondition=limits,
             EnableManagedSpotTraining=self.spot,
-            Tags=self.tags(),
         )
 
     def _resources(self) -> dict[str, Any]:
@@ -206,17 +202,13 @@ class ProcessingJob(Job):
             "S3DataType": "S3Prefix",
         }
         data = {"InputName": "data", "S3Input": below | {"S3InputMode": "File"}}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_processing_job",
-            ProcessingJobName=self.name,
+        self.make(
+            *(plan, self.created, "processing_job"),
             ProcessingInputs=[data] if self.reads else [],
             ProcessingResources={"ClusterConfig": rented},
             AppSpecification={"ImageUri": f"{IMAGE}@{DIGEST}" if self.reads else IMAGE},
             RoleArn=ROLE,
             StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
-            Tags=self.tags(),
         )
 
     def _advance(self, plan: Plan) -> None:
@@ -284,16 +276,12 @@ class TransformJob(Row):
         """Add everything that made it what it is."""
         folder = f"s3://{MODEL_BUCKET}/batch/{self.name}"
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/in/"}}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_transform_job",
-            TransformJobName=self.name,
+        self.make(
+            *(plan, self.created, "transform_job"),
             ModelName=self.model,
             TransformInput={"DataSource": source},
             TransformOutput={"S3OutputPath": f"{folder}/out/"},
             TransformResources={"InstanceType": self.instance, "InstanceCount": 1},
-            Tags=self.tags(),
         )
         stream = f"{self.name}/{self.host}-{int(self.created.timestamp())}"
         scored = moments(self.created, self.every, self.silent)
@@ -318,13 +306,9 @@ class TuningJob(Row):
     def plan(self, plan: Plan) -> None:
         """Add everything that made it what it is."""
         limits = {"MaxNumberOfTrainingJobs": 24, "MaxParallelTrainingJobs": 3}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_hyper_parameter_tuning_job",
-            HyperParameterTuningJobName=self.name,
+        self.make(
+            *(plan, self.created, "hyper_parameter_tuning_job"),
             HyperParameterTuningJobConfig={"Strategy": "Bayesian", "ResourceLimits": limits},
-            Tags=self.tags(),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ml_janitor_sandbox.demo.endpoints import IMAGES
 from ml_janitor_sandbox.demo.endpoints import ROLE as SERVING
 from ml_janitor_sandbox.demo.jobs import ROLE as TRAINING
-from ml_janitor_sandbox.demo.plan import Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.plan import Plan, name_member, sagemaker_arn
 from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.storage import DEFAULT_BUCKET, store
 from ml_janitor_sandbox.demo.times import workday
@@ -99,6 +99,6 @@ def untagged(plan: Plan) -> Iterator[tuple[str, str, str]]:
         tags = {tag["Key"]: tag["Value"] for tag in step.params.get("Tags", ())}
         lacking = [key for key in REQUIRED if not tags.get(key, "").strip()]
         if lacking:
-            name = step.params["".join(map(str.capitalize, kind.split("_"))) + "Name"]
+            name = step.params[name_member(kind)]
             why = f"without {', '.join(lacking)}" if tags else "it never had a tag"
             yield sagemaker_arn(kind.replace("_", "-"), name), name, why

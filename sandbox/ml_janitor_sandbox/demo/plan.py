@@ -26,6 +26,11 @@ def sagemaker_arn(kind: str, name: str) -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
 
+def name_member(kind: str) -> str:
+    """Return the member with the name in requests about a *kind*, such as "training_job"."""
+    return "".join(map(str.capitalize, kind.split("_"))) + "Name"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One AWS call, made at a time by someone."""
