@@ -123,17 +123,7 @@ class Shelf(Detector[Thing]):
         """What no dry run may reach."""
         raise AssertionError("a dry run acted")
 
-    def act(self, *_: object) -> Never:
-        """What no dry run may reach."""
-        raise AssertionError("a dry run acted")
-
-    def is_done(self, *_: object) -> Never:
-        """What no dry run may reach."""
-        raise AssertionError("a dry run acted")
-
-    def undo(self, *_: object) -> Never:
-        """What no dry run may reach."""
-        raise AssertionError("a dry run acted")
+    act = is_done = revert = prepare  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sagemaker_requests import (
     ROLE,
     endpoint_input,
     experiment_request,
+    hosting,
     monitoring_request,
     notebook_request,
     pipeline_request,
@@ -195,10 +196,8 @@ def without_configuration(sagemaker: Any, model: str = "rare-locked") -> None:
 
     Nobody knows what it loads, so that what only looks for unused models reads no further.
     """
-    variant = {"VariantName": "all", "ModelName": model, "InstanceType": "ml.m5.large"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="rare-lost", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-    )
+    variants = [hosting(model, "ml.m5.large")]
+    sagemaker.create_endpoint_config(EndpointConfigName="rare-lost", ProductionVariants=variants)
     sagemaker.create_endpoint(EndpointName="rare-lost", EndpointConfigName="rare-lost")
     sagemaker.delete_endpoint_config(EndpointConfigName="rare-lost")
 

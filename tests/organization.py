@@ -21,7 +21,7 @@ from ml_janitor_cli.template import member
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam.control import Credentials
 from standin import ARMED_TOML, EMAILS, OWNER, Deployment, idle_notebook
-from synthesis import TODAY
+from synthesis import TODAY, resolved
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
 EXTERNAL_ID = "ml-janitor-7f3a"
@@ -83,9 +83,9 @@ class Organization:
         """The roles of the template, made in *account* as CloudFormation would; for `IamControl.enforce`."""
         roles: Roles = {}
         iam = self.within(account).client("iam")
-        known = {"${AWS::AccountId}": account, "${AWS::Partition}": "aws"}
+        known = {"AWS::AccountId": account, "AWS::Partition": "aws"}
         for resource in granted_by(settings, account):
-            role = filled_in(resource["Properties"], known)
+            role = resolved(resource["Properties"], known)
             trust, (policy,) = role["AssumeRolePolicyDocument"], role["Policies"]
             made = iam.create_role(
                 RoleName=role["RoleName"],
@@ -226,21 +226,6 @@ def caller() -> Roles:
     actions = ("organizations:*", "pricing:GetProducts", "sts:AssumeRole")
     statements = [{"Effect": "Allow", "Action": action, "Resource": "*"} for action in actions]
     return {CALLER: {"policies": [{"Version": "2012-10-17", "Statement": statements}], "trust": None}}
-
-
-def filled_in(value: Any, known: dict[str, str]) -> Any:
-    """*value* of a template with what `Fn::Sub` knows."""
-    match value:
-        case {"Fn::Sub": str(text)}:
-            for name, one in known.items():
-                text = text.replace(name, one)
-            return text
-        case dict():
-            return {key: filled_in(one, known) for key, one in value.items()}
-        case list():
-            return [filled_in(one, known) for one in value]
-        case _:
-            return value
 
 
 def acting_as(monkeypatch: Any, given: Credentials) -> None:

@@ -11,7 +11,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -59,7 +59,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, UNDO, WORKER, deploy
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import CHANNEL, Signed, SlackControl
-from sagemaker_requests import notebook_request
+from sagemaker_requests import configure, hosting, notebook_request
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
@@ -68,19 +68,11 @@ TUESDAY = NOW
 # --- a world in memory, and a detector that acts on it ------------------------------------------------
 
 
-DENIED = ClientError(
-    {
-        "Error": {"Code": "AccessDeniedException", "Message": "no"},
-        "ResponseMetadata": {
-            "HTTPStatusCode": 400,
-            "RetryAttempts": 0,
-            "RequestId": "r",
-            "HostId": "",
-            "HTTPHeaders": {},
-        },
-    },
-    "DeleteEndpoint",
-)
+_REFUSAL: Any = {
+    "Error": {"Code": "AccessDeniedException", "Message": "no"},
+    "ResponseMetadata": {"HTTPStatusCode": 400},
+}
+DENIED = ClientError(_REFUSAL, "DeleteEndpoint")
 """A definite refusal of AWS, after which nothing was done."""
 
 
@@ -546,15 +538,10 @@ def idle_endpoints(
     """Endpoints that are a month old and have had no request for nine days."""
     sagemaker = session.client("sagemaker")
     box.set_clock(NOW - timedelta(days=30))
-    sagemaker.create_model(ModelName="m", ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml")
-    variant: Any = {"VariantName": "blue", "ModelName": "m", "InstanceType": "ml.m5.xlarge"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="c", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-    )
+    configure(sagemaker, hosting("m", VariantName="blue"))
+    tags: Any = [{"Key": "owner", "Value": owner}]
     for name in names:
-        sagemaker.create_endpoint(
-            EndpointName=name, EndpointConfigName="c", Tags=[{"Key": "owner", "Value": owner}]
-        )
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="m", Tags=tags)
     box.set_clock(NOW)
     unused(box, *names)
 
@@ -570,20 +557,13 @@ def idle_notebook(
     session: boto3.Session, box: Control, name: str = "churn", *, hours: float | None = 9, **tags: str
 ) -> None:
     """A notebook instance that is a month old, in which nobody has worked for so many *hours*, or ever."""
-    sagemaker, logs = session.client("sagemaker"), session.client("logs")
     box.set_clock(NOW - timedelta(days=30))
     labels = [{"Key": key, "Value": value} for key, value in tags.items()]
-    sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
+    session.client("sagemaker").create_notebook_instance(**notebook_request(name, Tags=labels))
     box.set_clock(NOW)
-    if hours is None:
-        return
-    where: Any = {"logGroupName": "/aws/sagemaker/NotebookInstances"}
-    with suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_group(**where)
-    where["logStreamName"] = f"{name}/jupyter.log"
-    logs.create_log_stream(**where)
-    wrote = int((NOW - timedelta(hours=hours)).timestamp() * 1000)
-    logs.put_log_events(**where, logEvents=[{"timestamp": wrote, "message": "Saving /eda.ipynb"}])
+    if hours is not None:
+        wrote = NOW - timedelta(hours=hours)
+        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(wrote, "Saving /eda.ipynb")])
 
 
 GROUP = "S0JANITORS"

@@ -11,7 +11,7 @@ from ml_janitor.detectors.duplicate_artifacts.prefixes import contents_grants
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
 from plain_requests import refusal
-from policies import allow, document, role
+from policies import allow, document, role, table_request
 from sagemaker_requests import configure, hosting
 from tables import cases
 
@@ -301,12 +301,7 @@ def test_only_this_namespace_and_these_partition_keys(under: As, root: Clients) 
     metric = [{"MetricName": "m", "Value": 1.0}]
     cloudwatch.put_metric_data(Namespace="MlJanitor", MetricData=metric)
     denied(cloudwatch.put_metric_data, Namespace="AWS/SageMaker", MetricData=metric)
-    root("dynamodb").create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-    )
+    root("dynamodb").create_table(**table_request("ledger"))
     table = under(
         "dynamodb",
         allow(
@@ -385,13 +380,7 @@ def test_the_policy_of_a_key_or_a_table_counts_too(
     *, under: As, root: Clients, policy: list[dict[str, Any]], own: bool, of_key: bool, of_table: bool
 ) -> None:
     """A key is used by its own policy, which may leave it to the account's; of a table, either is enough."""
-    attributes: Any = [{"AttributeName": "pk", "AttributeType": "S"}]
-    root("dynamodb").create_table(
-        TableName="ledger",
-        AttributeDefinitions=attributes,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    root("dynamodb").create_table(**table_request("ledger"))
     statements = [allow() | one for one in policy]
     root("dynamodb").put_resource_policy(ResourceArn=TABLE, Policy=json.dumps(document(*statements)))
     about: Any = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.moto_app import Moto
 from narrowing import not_none
+from policies import table_request
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,9 +78,7 @@ def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: py
 def test_of_writes_at_once_under_one_condition_one_succeeds(aws: Any) -> None:
     """DynamoDB's writes are atomic: leases, and records of what an event did, rest on it."""
     table = aws("dynamodb")
-    key: Any = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}
-    named: Any = [{"AttributeName": "pk", "AttributeType": "S"}]
-    table.create_table(TableName="t", AttributeDefinitions=named, BillingMode="PAY_PER_REQUEST", **key)
+    table.create_table(**table_request("t"))
 
     refused = table.exceptions.ConditionalCheckFailedException
 
