@@ -37,6 +37,7 @@ from ml_janitor_cli.replay import LocalContext, set_variables
 from ml_janitor_cli.template.plan import deployment_plan
 from ml_janitor_sandbox.demo import seed as seed_demo_account
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
+from ml_janitor_sandbox.emulator import ACCOUNT as EMULATED_ACCOUNT
 from ml_janitor_sandbox.night import play
 from ml_janitor_sandbox.slack import CHANNEL
 
@@ -300,9 +301,9 @@ def report_sizes(box: Box) -> Iterator[tuple[str, int]]:
 
 
 def every_item(box: Box) -> Iterator[dict[str, Any]]:
-    """Read the whole ledger, as DynamoDB has it."""
+    """Read the whole ledger, as DynamoDB has it, without what cold starts left there."""
     for page in box.session.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE):
-        yield from page["Items"]
+        yield from (item for item in page["Items"] if EMULATED_ACCOUNT not in item["pk"]["S"])
 
 
 def size(item: dict[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
 from ml_janitor.aws.pace import EVERY_SLOT, RateSlot, allowed_rate
-from ml_janitor.config.functions import group_of, sweeping_function
+from ml_janitor.config.functions import group_of
 from ml_janitor.config.schedules import minutes_of_week, schedule_period
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE
@@ -27,6 +27,9 @@ BUSY_REGIONS = 1
 
 SWEEP_LASTS = LONGEST_INVOCATION - RUN_RESERVE
 """What a child may take to look at its account."""
+
+WEEK = 7 * 24 * 60
+"""Minutes of a week."""
 
 TRANSACTED = 2
 """Write units of an item of up to a kilobyte in a transaction (DynamoDB, on-demand)."""
@@ -70,13 +73,9 @@ class Night:
         return min(self.busy_seconds, SWEEP_LASTS.total_seconds()) + self.empty_seconds
 
     @property
-    def at_once(self) -> int:
-        """Children that have to run side by side for a run to end within the hour."""
-        return math.ceil(ACCOUNTS / (HOUR.total_seconds() // self.child_seconds))
-
-    def lasts(self, at_once: int) -> float:
-        """Seconds of a run with so many children side by side."""
-        return math.ceil(ACCOUNTS / at_once) * self.child_seconds
+    def writes(self) -> float:
+        """Units that a child writes to the ledger."""
+        return sum(amount for name, amount in used_in_a_run(self.busy) if name == "table-writes")
 
     @property
     def runs_a_day(self) -> float:
@@ -153,14 +152,15 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
     found = []
     for detector in settings().enabled():
         busy, empty = given["functions"][detector.name], given["empty"][detector.name]
-        busy_seconds, slowest = lasts(busy, turns(detector.name))
-        empty_seconds, _ = lasts(empty, turns(detector.name))
+        (busy_waits, slowest), (empty_waits, _) = (
+            longest_wait(run["calls"], turns(detector.name)) for run in (busy, empty)
+        )
         found.append(
             Night(
                 name=detector.name,
                 schedule=settings().schedule(type(detector)),
-                busy_seconds=busy_seconds,
-                empty_seconds=empty_seconds,
+                busy_seconds=busy["seconds"] + busy_waits,
+                empty_seconds=empty["seconds"] + empty_waits,
                 slowest=slowest,
                 busy=busy,
                 empty={**busy, **empty},
@@ -169,43 +169,114 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
     return found
 
 
+@cache
 def turns(detector: str) -> Mapping[str, RateSlot]:
-    """Return the turns of the function that sweeps with *detector*."""
-    return rate_slots(settings(), sweeping_function(settings(), detector))
+    """Return the turns of the run of *detector*."""
+    return rate_slots(settings(), detector)
 
 
-def lasts(run: Mapping[str, Any], slots: Mapping[str, RateSlot]) -> tuple[float, str]:
+def longest_wait(calls: Mapping[str, float], slots: Mapping[str, RateSlot]) -> tuple[float, str]:
     """
-    Seconds of a run within its turns, and the operation that takes longest.
+    Seconds for which *calls* wait for their turns, and the operation that waits longest.
 
-    The waits of different operations overlap; what was counted on the sandbox is added, as if it did not.
+    The waits of different operations overlap; what was counted on the sandbox comes on top, as if it did not.
     """
     waits = {
         call: times * slots.get(call, EVERY_SLOT).of / allowed_rate(call)
-        for call, times in run["calls"].items()
+        for call, times in calls.items()
         if not call.startswith(("dynamodb:", "s3:"))
     }
     slowest = max(waits, key=lambda call: waits[call], default="")
-    return run["seconds"] + waits.get(slowest, 0), slowest
+    return waits.get(slowest, 0), slowest
 
 
-def together(all_nights: Sequence[Night], at_once: int) -> tuple[int, int]:
-    """Return the most functions, and the most maps, that run at once in any minute of a week."""
-    week = 7 * 24 * 60
-    functions, maps = Counter[int](), Counter[int]()
-    groups: dict[tuple[str, ...], list[Night]] = {}
+@dataclass(frozen=True, slots=True)
+class MapRun:
+    """The run of the *nights* that have one schedule and function, over all accounts."""
+
+    nights: Sequence[Night]
+
+    def waits(self, of: str) -> float:
+        """
+        Seconds for which a child waits for turns in its *busy* region, or in its *empty* ones.
+
+        Its detectors follow one another, and share what they read of SageMaker.
+        """
+        seconds, known = 0.0, Counter[str]()
+        for night in self.nights:
+            calls = Counter(getattr(night, of)["calls"])
+            seconds += longest_wait(calls - known, turns(night.name))[0]
+            known |= {call: times for call, times in calls.items() if call.startswith("sagemaker:")}
+        return seconds
+
+    @property
+    def child_seconds(self) -> float:
+        """Seconds of a child."""
+        working = sum(night.busy["seconds"] + night.empty["seconds"] for night in self.nights)
+        return working + self.waits("busy") + self.waits("empty")
+
+    @property
+    def waiting_dollars_a_month(self) -> float:
+        """Cost of these waits, for which Lambda charges like for all other time."""
+        (busy, empty), night = self.nights[0].pairs_a_day, self.nights[0]
+        waited = busy * self.waits("busy") + empty / (REGIONS - BUSY_REGIONS) * self.waits("empty")
+        return PRICES["lambda-gb-seconds"].of(MONTH / DAY * waited * night.busy["memory_mb"] / 1024)
+
+    @property
+    def at_once(self) -> int:
+        """Children that have to run side by side for the run to end within the hour."""
+        return math.ceil(ACCOUNTS / (HOUR.total_seconds() // self.child_seconds))
+
+    def lasts(self, at_once: int) -> float:
+        """Seconds of the run with so many children side by side."""
+        return math.ceil(ACCOUNTS / at_once) * self.child_seconds
+
+    @property
+    def starts(self) -> Iterable[int]:
+        """Minutes of a week at which it begins."""
+        schedule = self.nights[0].schedule
+        if schedule.startswith("cron("):
+            return minutes_of_week(schedule)
+        return range(0, WEEK, int(schedule_period(schedule) / MINUTE))
+
+
+def runs(all_nights: Iterable[Night]) -> list[MapRun]:
+    """Return the runs of *all_nights*."""
+    found: dict[tuple[str, ...], list[Night]] = {}
     for night in all_nights:
-        groups.setdefault(group_of(settings(), night.name).detectors, []).append(night)
-    for night, *others in groups.values():  # detectors of one run follow one another
-        length = math.ceil(sum(each.lasts(at_once) for each in (night, *others)) / 60)
-        hourly = not night.schedule.startswith("cron(")
-        starts = (
-            set(range(0, week, int(schedule_period(night.schedule) / MINUTE)))
-            if hourly
-            else minutes_of_week(night.schedule)
-        )
-        for start in starts:
-            for minute in range(start, start + length):
-                functions[minute % week] += min(at_once, ACCOUNTS)
-                maps[minute % week] += 1
-    return max(functions.values()), max(maps.values())
+        found.setdefault(group_of(settings(), night.name).detectors, []).append(night)
+    return [MapRun(group) for group in found.values()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busiest:
+    """
+    The most in any minute of a week: *functions* and *maps* at once, *roles* and *writes* a second.
+
+    All children with which maps *begin* at the same minute may take on their roles at once.
+    """
+
+    functions: float
+    maps: float
+    begin: float
+    roles: float
+    writes: float
+
+
+def together(all_nights: Iterable[Night], at_once: int) -> Busiest:
+    """Return the most that runs at the same minute by the schedules, each map with its own children."""
+    most = {figure: Counter[int]() for figure in Busiest.__slots__}
+    for run in runs(all_nights):
+        children, seconds = min(at_once, ACCOUNTS), run.child_seconds
+        of_child = {
+            "functions": 1.0,
+            "maps": 1 / children,
+            "roles": math.ceil(seconds / SWEEP_LASTS.total_seconds()) / seconds,  # one for each part
+            "writes": max(night.writes / night.child_seconds for night in run.nights),
+        }
+        for start in run.starts:
+            most["begin"][start] += children
+            for minute in range(start, start + math.ceil(run.lasts(at_once) / 60)):
+                for figure, amount in of_child.items():
+                    most[figure][minute % WEEK] += children * amount
+    return Busiest(**{figure: max(minutes.values()) for figure, minutes in most.items()})

@@ -62,7 +62,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/acting/warning.py": ("unit/test_acting.py",),
     "functions/ml_janitor/acting/after_sweep.py": ("unit/test_acting.py",),
-    "functions/ml_janitor/engine/": ("unit/test_engine.py",),
+    "functions/ml_janitor/engine/": ("unit/test_engine.py", "unit/test_sweep_run.py"),
     "functions/ml_janitor/engine/detector.py": (
         "unit/test_spot_training.py",
         "integration/test_family_advisers.py",

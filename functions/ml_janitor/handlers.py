@@ -314,6 +314,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
     looks_at = place.regions if own.settings.organization.used else own.regions
     now, note = asked.begun or real_now, asked.harmless(real_now, looks_at)
     dry = asked.mode is not None or bool(note)
+    bus = deployment.make_event_bus(own, structured_logger())
     runner = SweepRunner(
         policy=own.settings.policy,
         ledger=own.ledger,
@@ -331,7 +332,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
         follow=deployment.make_message_updates(own),
         dry=dry,
         goes_on=detector.resumes and asked.part < MOST_PARTS,
-        emit=deployment.make_event_bus(own, structured_logger()),
+        emit=bus if bus.name else None,
     )
     reads = dry or asked.resource is not None
     role = (

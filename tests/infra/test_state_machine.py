@@ -176,7 +176,7 @@ def test_the_price_of_transitions_is_that_of_the_definition() -> None:
     price = Decimal("0.025") / 1000
     hourly = transitions_price(Settings.parse({**one, "organization": TABLE}))
     assert f"start 720 runs, which costs up to ${720 * (4 + 100 * 2) * price:.2f}, for every 100" in hourly
-    assert f"about {7 * TABLE['at_once']} large accounts in an hour" in hourly
+    assert f"about {6 * TABLE['at_once']} large accounts in an hour" in hourly
     two = TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}
     named = transitions_price(Settings.parse({**one, "organization": two}))
     assert f"start 720 runs, which costs up to ${720 * 8 * price:.2f};" in named

@@ -98,33 +98,6 @@ def test_the_jump_of_the_demo_is_explained_with_owners_and_dollars(janitor: Jani
 
 
 @pytest.mark.usefixtures("billed")
-def test_a_small_bill_is_read_in_full(janitor: Janitor) -> None:
-    ran = janitor("bill", *HERE)
-
-    assert (ran.status, ran.err) == (0, "")
-    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
-    assert "Largest cause: +$300 hosting USE1-Host:ml.g5.xlarge of " in lines(ran)
-    assert "hosting $300 $600 +$300 (+100 %)" in lines(ran)
-    assert "Without" not in ran.out
-    assert "Missing data" not in ran.out
-
-
-@pytest.mark.usefixtures("billed")
-@cases(
-    "by, line",
-    ("phase", "hosting"),
-    ("service", "Amazon SageMaker"),
-    ("usage", "USE1-Host:ml.g5.xlarge"),
-    ("team", "x"),
-)
-def test_the_table_is_by_what_is_asked_for(janitor: Janitor, by: str, line: str) -> None:
-    ran = janitor("bill", "--by", by, *HERE)
-
-    assert f"By {by}, 30 days" in lines(ran)
-    assert f"{line} $300 $600 +$300 (+100 %)" in lines(ran)
-
-
-@pytest.mark.usefixtures("billed")
 def test_spans_of_ones_own(janitor: Janitor) -> None:
     ran = janitor("bill", "--days", "7", "--against", "2026-08-20", *HERE)
 
@@ -144,16 +117,6 @@ def test_the_document_fits_its_schema_and_has_the_same_dollars(janitor: Janitor)
     assert (read["usd"], read["movement"]["change_usd"], read["movement"]["share"]) == (600, 300, 1)
     assert read["table"] == {"by": "team", "lines": [{"name": "x", "usd": 600, "usd_before": 300}]}
     assert (read["missing"], read["requests_usd"]) == ([], 0.08)
-
-
-def test_a_bill_that_cannot_be_read_is_null_in_the_document(janitor: Janitor, billed: Control) -> None:
-    billed.fault("ce", "GetCostAndUsage", DENY, times=0)
-
-    ran = janitor("bill", "--json", *HERE)
-
-    read = valid(ran.document)
-    assert ran.status == 1
-    assert (read["usd"], read["movement"], read["missing"][0]["cause"]) == (None, None, "denied")
 
 
 def test_what_is_charged_back_is_the_whole_bill(janitor: Janitor, billed: Control, tmp_path: Path) -> None:
@@ -205,11 +168,6 @@ def test_an_audit_goes_on_without_the_bill(janitor: Janitor, box: Control, noteb
     assert "left-on" in ran.out
 
 
-def test_the_document_of_an_audit_has_no_bill(janitor: Janitor, box: Control) -> None:
-    assert box is not None
-    assert "janitor bill --json" in refused(janitor("audit", "--json", "--bill", *HERE))
-
-
 # --- what is missing --------------------------------------------------------------------------
 
 DENY = "deny"
@@ -238,16 +196,6 @@ def test_a_bill_that_cannot_be_read_is_no_zero(janitor: Janitor, billed: Control
     assert "$0" not in ran.out
 
 
-def test_another_denial_leaves_the_rest(janitor: Janitor, billed: Control) -> None:
-    billed.fault("ce", "GetCostForecast", DENY, times=0)
-
-    ran = janitor("bill", *HERE)
-
-    assert ran.status == 0
-    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
-    assert "The forecast could not be read: the credentials lack ce:GetCostForecast" in lines(ran)
-
-
 def test_a_young_account_compares_nothing_and_has_no_forecast(janitor: Janitor, box: Control) -> None:
     box.set_bill(tags=list(TAGS), since=f"{TODAY - 9 * DAY:%Y-%m-%dT%H:%M:%SZ}")
     charge(box, days=9, usd=90, tags=dict.fromkeys(TAGS, "x"))
@@ -263,26 +211,6 @@ def test_a_young_account_compares_nothing_and_has_no_forecast(janitor: Janitor, 
     assert "No forecast: AWS has too little history" in lines(ran)
     assert "The account was first charged on 2026-09-27" in lines(ran)
     assert "hosting $80.00" in lines(ran)
-
-
-def test_a_tag_that_is_not_activated_comes_with_the_command(janitor: Janitor, billed: Control) -> None:
-    billed.set_bill(tags=["project", "owner", "environment", "team"])
-
-    ran = janitor("bill", "--by", "cost-center", *HERE)
-
-    assert ran.status == 0
-    assert "update-cost-allocation-tags-status" in lines(ran)
-    assert "TagKey=cost-center,Status=Active" in lines(ran)
-    assert "Without cost-center" not in lines(ran)
-
-
-def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Control) -> None:
-    box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
-
-    ran = janitor("bill", *HERE)
-
-    assert ran.status == 0
-    assert ran.headline == "AWS charged nothing."
 
 
 # --- how it is given --------------------------------------------------------------------------

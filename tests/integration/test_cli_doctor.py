@@ -108,13 +108,6 @@ def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> 
         assert re.match(r"[\w-]+:(Batch)?(List|Describe|Get|Head|Lookup|Search)", call)
 
 
-def test_every_read_is_asked_for_once(account: Control, janitor: Janitor) -> None:
-    janitor("doctor", "duplicate-artifacts")
-
-    own = {"s3:ListBuckets": 2}  # once to find a bucket to try the others on
-    assert account.calls() == {call: own.get(call, 1) for call in account.calls()}
-
-
 def test_it_says_who_asks_and_where(account: Control, janitor: Janitor) -> None:
     ran = janitor("doctor", "idle-notebooks")
 
@@ -193,36 +186,6 @@ def test_a_refusal_in_one_region_names_it(janitor: Janitor, account: Control) ->
     assert f"{2 * READS - 1} of {2 * READS}" in ran.out
 
 
-@pytest.mark.usefixtures("box")
-def test_without_a_bucket_s3_is_not_probed_and_nothing_is_missing(janitor: Janitor) -> None:
-    ran = janitor("doctor", "duplicate-artifacts")
-
-    assert ran.status == 0
-    assert "none of these buckets is in this account and region" in ran.out
-    assert BUCKET in ran.out
-
-
-def test_the_settings_buckets_come_first(account: Control, session: boto3.Session, janitor: Janitor) -> None:
-    session.client("s3").create_bucket(Bucket="our-models")
-    account.clear_calls()
-
-    ran = janitor("doctor", "duplicate-artifacts", "--set", 'duplicate-artifacts.buckets=["our-models"]')
-
-    assert ran.status == 0
-    assert "our-models, for what needs a bucket" in ran.out
-
-
-def test_objects_are_not_judged_without_leave_to_list(account: Control, janitor: Janitor) -> None:
-    account.fault("s3", "ListObjectsV2", "deny", times=0)
-    account.fault("s3", "HeadObject", "deny", times=0)
-
-    reading = 'duplicate-artifacts.read_contents_in=["meridian-ml-models"]'
-    ran = janitor("doctor", "duplicate-artifacts", "--set", reading)
-
-    assert ran.headline == "1 action refused: s3:ListBucket."
-    assert "without s3:ListBucket, S3 denies what does not exist" in ran.out
-
-
 def test_what_nobody_answers_is_neither_allowed_nor_missing(account: Control, janitor: Janitor) -> None:
     account.fault("sagemaker", "ListEndpoints", "error", times=0)
 
@@ -275,14 +238,3 @@ def test_without_credentials_it_says_what_to_do(janitor: Janitor, monkeypatch: p
     assert ran.status == 1
     assert "there are no AWS credentials" in ran.out
     assert re.search(r"credentials +none", ran.out)
-
-
-@pytest.mark.usefixtures("box")
-@cases("args", ["idle-endpoint"], ["--region", "us-eest-1"], ["--set", "x=1"], ["--profile", "nobody"])
-def test_bad_usage_is_one_line(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, args: list[str]) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL")
-
-    ran = janitor("doctor", *args)
-
-    assert (ran.status, ran.out) == (2, "")
-    assert len(ran.err.splitlines()) == 1

@@ -32,22 +32,6 @@ def test_a_job_is_priced_by_the_table_and_the_advice_comes_first(janitor: Janito
     assert "–" in ran.out  # noqa: RUF001 - what no commitment's price is known for
 
 
-def test_json_has_each_number_and_null_for_the_unknown(janitor: Janitor) -> None:
-    ran = janitor("estimate", "training", "--price", "1", "--hours", "10", "--storage-gb", "0", "--json")
-
-    assert ran.document["estimate"] == "training"
-    assert ran.document["on_demand_usd"] == pytest.approx(10)
-    assert ran.document["committed_usd"] is None
-
-
-def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
-    Path("hours.txt").write_text("1.5\n" * 100 + "0\n" * 10)
-
-    ran = janitor("estimate", "reservation", "hours.txt", "--discount", "0.3", "--json")
-
-    assert ran.document["commitment_usd"] == pytest.approx(1.5 * 0.7)
-
-
 MODELS = "--teacher-ms 80 --student-ms 12 --teacher-price 2 --student-price 1"
 DAY = ",".join(["1"] * 12 + ["3"] * 12)
 TYPED = "distillation --teacher 4 --student 1 --requests 1 --once 1"

@@ -61,16 +61,6 @@ def test_every_detector_for_the_kind_is_asked(janitor: Janitor) -> None:
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_a_kept_one_is_explained_too(janitor: Janitor) -> None:
-    ran = janitor("explain", notebook("in-use"))
-
-    assert re.search(r"^idle-notebooks +kept$", ran.out, re.MULTILINE)
-    assert "2 kept: the last sign of work was a line in its Jupyter log 9 minutes ago" in ran.flat
-    assert "2026-10-06T02:51:00Z" in ran.out
-    assert "Proposed: stop" not in ran.flat
-
-
-@pytest.mark.usefixtures("notebooks")
 def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_kept(janitor: Janitor) -> None:
     (explained, *_) = janitor("explain", "--json", notebook("wanted")).document["explanations"]
 
@@ -343,14 +333,6 @@ def test_a_wrong_arn_is_bad_usage(janitor: Janitor, arn: str, said: str) -> None
     assert said in refused(janitor("explain", arn))
 
 
-@pytest.mark.usefixtures("notebooks")
-def test_the_kinds_that_are_judged_are_named(janitor: Janitor) -> None:
-    said = refused(janitor("explain", f"{SAGEMAKER}:hub/mine"))
-
-    for kind in ("app", "bucket", "endpoint", "notebook-instance", "object", "training-job"):
-        assert re.search(rf"\b{kind}\b", said.partition("these kinds are judged: ")[2])
-
-
 def test_an_unknown_account_is_one_line_and_no_verdict(notebooks: Control, janitor: Janitor) -> None:
     notebooks.fault("sts", "GetCallerIdentity", "deny", times=0)
 
@@ -362,23 +344,3 @@ def test_an_unknown_account_is_one_line_and_no_verdict(notebooks: Control, janit
 
 
 # --- on the screen -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("notebooks")
-@pytest.mark.parametrize("columns", [60, 100, 140])
-def test_a_pipe_gets_no_escape_codes(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-
-    ran = janitor("explain", notebook("left-on"), notebook("in-use"))
-
-    assert max(map(len, ran.out.splitlines())) == columns
-    assert "\x1b" not in ran.out
-    assert not [line for line in ran.out.splitlines() if line != line.rstrip()]
-    assert "sagemaker:DescribeNotebookInstance" in ran.out
-
-
-def test_help_names_both_commands_in_a_line(janitor: Janitor) -> None:
-    ran = janitor("--help")
-
-    assert re.search(r"^  explain +Explain one verdict: \S.*$", ran.out, re.MULTILINE)
-    assert re.search(r"^  doctor +Check identity, settings, \S.*$", ran.out, re.MULTILINE)

@@ -192,17 +192,6 @@ def test_a_hold_on_what_one_detector_says_keeps_it_from_nothing_else(desk: Desk)
     assert "has no finding of cellar about" in desk("snooze", arn("nobody"), "3", "--only", "cellar")[1]
 
 
-def test_a_snooze_ends(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-
-    assert desk("snooze", arn("lamp"), "5")[0] == 0
-    desk.nights.clock += 4 * DAY
-    assert "0 due" in desk("sweep")[1]
-    desk.nights.clock += 2 * DAY
-
-    assert "1 due" in desk("sweep")[1]
-
-
 @cases(
     "arn, said",
     (
@@ -273,25 +262,6 @@ def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) ->
     assert desk.entry("vase").not_done_at is None
 
 
-def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.after(DAY)
-
-    assert desk.entry().not_done is None
-
-
-def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: Desk) -> None:
-    desk.nights.world.add("lamp")
-    assert desk("snooze", arn("lamp"), "5", "--reason", "the fair")[0] == 0
-
-    (line,) = json.loads(desk("findings", "--json")[1])["findings"]
-    assert (line["arn"], line["detector"]) == (arn("lamp"), "cellar")
-    assert line["state"] == "kept"
-    assert re.fullmatch(r"no open finding; snoozed by .*: the fair", line["text"])
-    desk.nights.clock += 6 * DAY
-    assert json.loads(desk("findings", "--json")[1]) == {"schema_version": 2, "findings": []}
-
-
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
     desk.due("lamp")
 
@@ -350,15 +320,6 @@ def test_ctrl_c_anywhere_else_is_one_line(desk: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Table, "query", stop)
 
     assert desk("findings") == (130, "\njanitor: interrupted\n")
-
-
-def test_what_is_due_is_as_wide_as_the_reader_can_use(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.due("a-lamp-with-a-name-that-is-longer-than-half-a-line-is")
-    monkeypatch.setenv("COLUMNS", "60")
-    for command in (("sweep",), ("approve", "cellar", "--yes")):
-        said = desk(*command)[1]
-        rows = [row for row in said.splitlines() if row.startswith("  ")]
-        assert (len(rows) > 1, max(map(len, rows)) <= 60) == (True, True)
 
 
 def test_acting_by_hand_obeys_the_same_laws(desk: Desk) -> None:
@@ -675,15 +636,6 @@ def test_the_most_expensive_finding_comes_first(desk: Desk) -> None:
     assert [line["name"] for line in listed] == ["dear", "cheap", "free"]
     assert [line["monthly_usd"] for line in listed] == [51_100, 730, 0]
     assert said.index("dear") < said.index("cheap")
-
-
-def test_a_refused_table_is_one_line(desk: Desk) -> None:
-    desk.nights.table.client.delete_table(TableName=TABLE)
-
-    status, said = desk("findings")
-
-    assert (status, said.count("\n")) == (1, 1)
-    assert "no table of that name is in this account and region: the deployment's output LedgerTable" in said
 
 
 def test_a_day_that_is_over_keeps_nothing(desk: Desk) -> None:

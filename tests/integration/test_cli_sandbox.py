@@ -201,15 +201,6 @@ def test_a_port_that_is_taken_is_one_line(capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", f"janitor: --port {port} cannot be used: Address already in use\n")
 
 
-@pytest.mark.parametrize("port", ["70000", "-1", "http"])
-def test_a_port_that_is_none_is_one_line(capfd: pytest.CaptureFixture[str], port: str) -> None:
-    assert main(["sandbox", "--port", port]) == 2
-
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"janitor: invalid value for '--port': .*\(see janitor sandbox --help\)\n", err)
-
-
 def test_a_proxy_is_not_asked_for_the_sandbox() -> None:
     made = command_environment(
         {"NO_PROXY": "internal", "HTTP_PROXY": "http://proxy"}, "http://127.0.0.1:1", "now"

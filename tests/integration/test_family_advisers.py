@@ -20,7 +20,7 @@ from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.engine.detector import FamilyAdviser
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
+from ml_janitor.engine.run import heed_owners, run_detectors
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import pipeline_request, rented, training_request
 from studio_seed import spelled
@@ -232,6 +232,30 @@ def test_pipelines_have_families_of_their_own_and_a_longer_older_run_counts(
         "unet-128-*": ("found", "the longest of 3 runs took 2 hours"),
     }
     assert told(found, expected) == expected
+
+
+@pytest.mark.parametrize("kept", ["churn-2", "churn-0", ""])
+def test_a_tag_of_its_newest_job_that_search_lacks_keeps_a_family(
+    train: Train, aws: Aws, box: Control, session: boto3.Session, kept: str
+) -> None:
+    for number in range(3):
+        train(f"churn-{number}", (9 - number) * DAY, limit=24 * HOUR)
+    box.freeze_search()
+    if kept:
+        arn = aws.arn("sagemaker", f"training-job/{kept}")
+        session.client("sagemaker").add_tags(ResourceArn=arn, Tags=spelled({"janitor:keep": "mine"}))
+    policy = RunPolicy()
+    sweep = run_detectors([LIMITS], [aws], now=NOW, policy=policy).sweeps[0]
+    (found,) = sweep.findings
+    box.clear_calls()
+
+    heeded = heed_owners(aws, sweep, {found.target.key}, now=NOW, policy=policy)
+
+    assert bool(heeded.findings) is (kept != "churn-2"), "the newest job speaks for its family"
+    assert box.calls() == {"tag:GetResources": 1}
+    looked = LIMITS.look(aws, found.target, NOW)
+    assert looked is not None
+    assert (policy.keeps(looked.target, NOW) is None) is (kept != "churn-2")
 
 
 @pytest.mark.parametrize("adviser", [LIMITS, POOLS, SPOT], ids=lambda one: one.name)

@@ -110,13 +110,6 @@ def test_an_audit_is_a_dry_run_where_the_deployment_acts(two: Organization, audi
     assert {one["outcome"] for one in ran.document["results"] if one["detector"] == NAMES[0]} == {"would-act"}
 
 
-def test_people_see_which_account_a_finding_is_in(two: Organization, audit: Any) -> None:
-    ran: Ran = audit(two, granted(two), "--arns")
-
-    assert "2 accounts  us-east-1" in ran.out
-    assert all(f"{account} {REGION}" in ran.out for account in two.members)
-
-
 def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organization, audit: Any) -> None:
     first, second = two.members
     roles = granted(two)

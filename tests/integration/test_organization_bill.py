@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import waste
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.bill.report import ARCHIVED_BILL, BillReport
 from ml_janitor.config.member_roles import member_role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
@@ -277,71 +275,3 @@ def test_before_any_run_named_accounts_have_a_bill_and_those_of_units_none(
     else:
         assert (answer["requests"], answer["charges"]) == (0, 0)
         assert "no run has listed the accounts of [organization] yet" in text
-
-
-@pytest.mark.usefixtures("listed")
-def test_the_next_night_goes_on_and_other_accounts_begin_anew(
-    made: Organization, settings: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bills = []
-    for night, without in ((6, [ACCOUNT]), (7, [ACCOUNT]), (8, [ACCOUNT, made.members[2]])):
-        settings(without=without)
-        monkeypatch.setenv("JANITOR_NOW", f"2026-10-0{night}T03:00:00Z")
-        given = {"time": f"2026-10-0{night}T03:00:00Z"}
-        bills.append(kept(handlers.bill(given, Context(aws_request_id=f"{night}"))).bill)
-
-    for bill in bills:
-        assert bill.whole.days == 65
-        for rows in (bill.by_account, bill.moved):
-            assert abs(bill.total(bill.whole) - sum(one.usd for one in rows)) < Decimal("1e-6")
-    assert [len(bill.seen) for bill in bills] == [3, 3, 2]
-
-
-@pytest.mark.usefixtures("listed")
-def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
-    settings: Write, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings(bill=f"{BILL}max_requests = 5\n")
-    monkeypatch.setattr("ml_janitor.bill.reading.MOST_MOVED_ACCOUNTS", 0)
-    monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:00Z")
-    handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
-
-    text = said(deployed)
-    assert "USE1-Host:ml.m5.12xlarge of project fraud" in text
-    assert "\u2022 serving" in text
-
-
-def test_one_account_is_asked_about_as_ever(
-    box: Control, deployed: SlackControl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No request and no word of a deployment for one account knows of others."""
-    asked: list[Any] = []
-    ask = CostExplorer.ask
-
-    def recorded(self: CostExplorer, call: Callable[..., Any], given: Mapping[str, Any], **more: Any) -> Any:
-        asked.append(given)
-        return ask(self, call, given, **more)
-
-    monkeypatch.setattr(CostExplorer, "ask", recorded)
-    (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{ALONE}{BILL}")
-    box.set_bill(tags=["project"], members=["210987654321"])
-    charge(box, ACCOUNT, days=70, usd=70)
-    charge(box, "210987654321", days=70, usd=70)
-    handlers.bill(event("scheduled"), Context())
-
-    outside = {"Not": {"Dimensions": {"Key": "RECORD_TYPE", "Values": ["Credit", "Refund", "Tax"]}}}
-    assert [[one["Key"] for one in given.get("GroupBy", ())] for given in asked] == [
-        ["SERVICE", "USAGE_TYPE"],
-        ["RECORD_TYPE"],
-        [],
-        ["USAGE_TYPE", "project"],
-        ["USAGE_TYPE"],
-        ["USAGE_TYPE", "owner"],
-        ["SERVICE", "environment"],
-        ["SERVICE", "team"],
-    ]
-    assert [given.get("Filter") for given in asked] == [outside, None, *[outside] * 6]
-    text = said(deployed)
-    assert "*Sunday 10-04:* $2.00" in text
-    assert "By account" not in text
-    assert "210987654321" not in text

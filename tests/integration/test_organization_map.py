@@ -371,7 +371,7 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
     answer = run.run(AccountsEvent(step="list", detector=DETECTOR, time=NOW))
 
     assert (answer["accounts"], len(kept)) == (10_000, 10_000)
-    assert "at_once = 20 looks at about 140 large accounts" in warned[0]["extra"]["why"]
+    assert "at_once = 20 looks at about 120 large accounts" in warned[0]["extra"]["why"]
     assert len(json.dumps(answer)) < 200
     assert len(RUN_ACCOUNTS_ADAPTER.dump_json((kept[-1],))) < 200
     states = define_state_machine("accounts", at_once=20)["States"]

@@ -102,22 +102,6 @@ def member(accounts: Accounts, account: str) -> str:
     return role_arn(settings, member_role_name(NOTEBOOKS), account=account, partition="aws")
 
 
-def test_each_account_is_read_with_its_role(accounts: Accounts, enforced: Callable[..., IamControl]) -> None:
-    iam = enforced()
-    for account in accounts.made.members:
-        assert accounts.child(account, mode="dry-run")["sweeps"][0]["found"] == 1
-
-    taken = [one for one in iam.record() if one["action"] == "sts:AssumeRole"]
-    assert [one["resource"] for one in taken] == [member(accounts, each) for each in accounts.made.members]
-    assert all(one["allowed"] for one in iam.record())
-    for one in iam.record():
-        service = one["action"].partition(":")[0]
-        own = one["role"] == f"arn:aws:iam::{ACCOUNT}:role/{sweep_role_name(NOTEBOOKS)}"
-        assert own == (service in {*(each.partition(":")[0] for each in HOME), "sts"})
-        if not own and one["resource"].count(":") >= 5:
-            assert one["resource"].split(":")[4] in {one["role"].split(":")[4], "*", ""}
-
-
 NOT_TAKEN_ON = "could not be read: its role cannot be taken on"
 
 

@@ -13,6 +13,8 @@ from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Verdict
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import heed_owners, run_detectors
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
 from sagemaker_requests import ROLE, processing_request, rented, transform_request
@@ -77,7 +79,14 @@ def test_each_instance_of_a_run_is_paid_for(box: Control, session: boto3.Session
     for number, instances in ((6, 8), (5, 4), (4, 3)):
         ran(session, box, number, instances=instances)
 
-    assert "all but the first, 140 hours of ml.m5.4xlarge" in judged(aws)["prepare-*"].reason
+    sweep = run_detectors([RecomputedDatasets()], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
+    (found,) = sweep.findings
+    assert "all but the first, 140 hours of ml.m5.4xlarge" in found.verdict.reason
+
+    newest = aws.arn("sagemaker", "processing-job/prepare-4")
+    session.client("sagemaker").add_tags(ResourceArn=newest, Tags=[{"Key": "keep", "Value": "mine"}])
+    heeded = heed_owners(aws, sweep, {found.target.key}, now=NOW, policy=RunPolicy())
+    assert [one.verdict.reason for one in heeded.results] == ["tagged keep=mine"]
 
 
 def test_a_scheduled_run_does_not_hide_runs_by_hand(box: Control, session: boto3.Session, aws: Aws) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
 from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
 from conftest import DAY
@@ -198,15 +197,3 @@ def test_a_resource_explains_what_its_own_account_was_charged() -> None:
     assert main.tag == "account"
     found = {one.culprit.name: (one.part.tag, one.usd) for one in main.movers if one.culprit}
     assert found == {"named": (ONE, Decimal(10)), "other": (OTHER_ACCOUNTS, Decimal(10))}
-
-
-@cases(
-    "arn, account",
-    (f"arn:aws:sagemaker:us-east-1:{ONE}:endpoint/a", ONE),
-    (f"arn:aws:sagemaker:us-east-1:{ONE}:app/d/u/JupyterLab/a:b", ONE),
-    ("arn:a", ""),
-    ("arn:aws:s3:us-east-1:bucket", ""),
-)
-def test_an_arn_says_the_account(arn: str, account: str) -> None:
-    made: Any = Culprit(arn=arn, name="a", kind="endpoint")
-    assert made.account == account

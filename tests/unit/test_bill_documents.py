@@ -20,8 +20,8 @@ from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
 from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause, Movement
 from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
 from ml_janitor.report import bill_json, bill_message, bill_page
-from ml_janitor.report.blocks import Rank, RowBlock, TableBlock
-from ml_janitor.report.charts import DailySeries, draw_waterfall
+from ml_janitor.report.blocks import TableBlock
+from ml_janitor.report.charts import DailySeries
 from narrowing import not_none
 from reports import schema, schema_problems
 
@@ -216,25 +216,6 @@ def test_the_page_escapes_what_aws_says() -> None:
 
     assert HOSTILE not in text
     assert "&lt;script&gt;" in text
-
-
-def test_a_waterfall_begins_where_the_bar_before_it_ended() -> None:
-    def bars(*usd: int) -> list[tuple[float, float]]:
-        rows = [RowBlock(Rank.FULL, (), Decimal(amount)) for amount in usd]
-        return [tuple(bar) for _, bar in draw_waterfall(rows)]  # type: ignore[misc]
-
-    assert bars(15_334, 3_545, 2_921, 1_200) == [(0, 66.67), (66.67, 15.41), (82.08, 12.7), (94.78, 5.22)]
-    assert bars(-15_334, -3_545) == [(18.78, 81.22), (0, 18.78)]
-    assert bars(30, -40, 10) == [(25, 75), (0, 100), (0, 25)]
-    assert bars(0) == [(0, 0)]
-
-
-def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
-    text = bill_page.render_bill_page(full_report(), max_requests=8)
-
-    assert "not retroactive" in text
-    assert "Saved by day" in text
-    assert "$289 this month" in text
 
 
 # --- the page ---------------------------------------------------------------------------------

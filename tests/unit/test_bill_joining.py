@@ -203,6 +203,7 @@ def test_each_moves_at_the_price_of_its_span(prices: tuple[float, float], dollar
     ((101, 10), [MoverCause.USAGE]),  # one percent is rounding
     ((101.1, 10), [MoverCause.PRICE]),
     ((98.9, 10), [MoverCause.PRICE]),
+    ((180, 12), [MoverCause.PRICE, MoverCause.USAGE]),
     ((0, 10), [MoverCause.USAGE]),  # free now, as with a free tier: no price
     ((100, 0), []),
     ((200, 0), [MoverCause.USAGE]),

@@ -9,7 +9,6 @@ from typing import Any
 
 from bills import BEFORE, HOST, LAST, bill, charges, full_report
 from ml_janitor.bill.model import (
-    OTHER_ACCOUNTS,
     Bill,
     BillGap,
     BillReading,
@@ -20,9 +19,8 @@ from ml_janitor.bill.model import (
     Mover,
     MoverCause,
 )
-from ml_janitor.bill.reading import BillQuestion, bill_request, most_moved_accounts, other_charges
-from ml_janitor.bill.report import BillReport, BudgetState, budget_states, make_bill_report
-from ml_janitor.config.settings import Settings
+from ml_janitor.bill.reading import BillQuestion
+from ml_janitor.bill.report import BillReport, BudgetState, make_bill_report
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
 from ml_janitor.report.blocks import FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
@@ -253,34 +251,6 @@ def test_a_bill_that_could_not_be_read_says_all_that_is_missing() -> None:
     assert "the tag team" in paragraph
 
 
-def test_a_budget_is_of_the_month_of_the_last_day_and_counts_the_forecast_on_top() -> None:
-    bill = full_report().bill
-    october = sum((one.usd for one in bill.charges if one.day >= date(2026, 10, 1)), Decimal(0))
-
-    (state,) = budget_states(bill, 500.5, {}, bill.until)
-
-    assert bill.forecast is not None
-    assert state == BudgetState(usd=Decimal("500.5"), spent=october, expected=october + bill.forecast.usd)
-    assert list(budget_states(bill, 0, {}, bill.until)) == []
-    assert list(budget_states(replace(bill, charges=()), 500, {}, bill.until)) == []
-
-
-def test_a_part_s_budget_is_of_its_tag_s_value_and_expected_to_go_on_as_it_does() -> None:
-    report = full_report()
-    value = next(one.tag for one in report.bill.by_tag["project"] if one.tag)
-    parts = {f"project={value}": 900, "project=nobody": 5, "team=unread": 5}
-
-    none, state = sorted(budget_states(report.bill, 0, parts, report.bill.until), key=lambda one: one.spent)
-
-    rows = report.bill.by_tag["project"]
-    spent = sum((one.usd for one in rows if one.tag == value and one.day >= date(2026, 10, 1)), Decimal(0))
-    assert none == BudgetState(
-        usd=Decimal(5), spent=Decimal(0), expected=Decimal(0), tag="project", value="nobody"
-    )
-    assert (state.spent, state.expected) == (spent, spent * 31 / 5)
-    assert f"Budget of October, project {value}" in figures(replace(report, budgets=(state,)))
-
-
 def test_what_lasts_is_said_with_the_table_only_and_what_is_sudden_every_day() -> None:
     bill = full_report().bill
     gaps = (
@@ -321,14 +291,6 @@ def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
     assert drawn.words.count("others") == 1
     assert drawn.png.startswith(b"\x89PNG")
     assert daily_costs(report, "team").title == "Cost a day by phase"
-
-
-def test_a_tag_that_has_a_budget_is_read_before_others_and_never_left_out_for_a_check() -> None:
-    section = Settings.parse({"bill": {"budgets": {"team=nlp": 5000}}}).bill
-
-    found = bill_request(section, shown=["environment"])
-
-    assert (found.shown, found.first) == (("environment",), ("team",))
 
 
 def of_account(account: str, before: int, after: int) -> list[Charge]:
@@ -376,18 +338,6 @@ def test_the_accounts_that_rose_most_are_first_and_the_others_a_line() -> None:
     alone = replace(bill, accounts={}, by_account=tuple(of_account("a", 1, 1)))
     assert "By account, 30 days" not in blocks(replace(full, bill=alone))
     assert "*Bill of account a alone:*" in said(replace(full, bill=alone))
-
-
-def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others() -> None:
-    rows = [charge for account, usd in RISEN.items() for charge in of_account(account, *usd)]
-
-    assert most_moved_accounts((), rows, LAST.until, LAST.days) == ["a", "b", "c"]
-    whole = [Charge(day=LAST.first, usage_type="Host", usd=Decimal(10), quantity=Decimal(5), unit="Hrs")]
-    named = [replace(whole[0], tag="a", usd=Decimal(7), quantity=Decimal(2))]
-    assert list(other_charges(whole, named)) == [
-        replace(whole[0], tag=OTHER_ACCOUNTS, usd=Decimal(3), quantity=Decimal(3))
-    ]
-    assert not list(other_charges(whole, [replace(whole[0], tag="a")]))
 
 
 def test_days_that_may_change_are_drawn_as_such() -> None:

@@ -200,6 +200,9 @@ def test_a_budget_is_of_the_last_month(until: date, spent: int, expected: int, o
     )
     (blind,) = budget_states(replace(read, forecast=None), 500, {}, until)
     assert blind.expected == (None if expected != spent else spent)
+    (unused,) = budget_states(read, 0, {"project=nobody": 5}, until)
+    assert [unused.spent, unused.expected] == [0, 0]
+    assert not list(budget_states(replace(read, charges=()), 500, {}, until))
 
 
 TODAY = date(2026, 10, 16)

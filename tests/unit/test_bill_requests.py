@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
-from bills import BEFORE, LAST, NOW, charges
+from bills import NOW
 from fakes import target_at
 from ml_janitor.aws import activity
 from ml_janitor.aws.activity import Metric, MetricSeries
@@ -21,16 +21,11 @@ from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import explaining
 from ml_janitor.bill.explaining import (
-    BillResource,
     EndpointRequests,
     VariantRequests,
-    changed_parts,
     count_endpoint_instances,
-    find_movers,
     read_requests,
-    usage_lines,
 )
-from ml_janitor.bill.model import ComparisonKind, Culprit, SpanComparison
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 from tables import cases
@@ -40,8 +35,6 @@ SINCE = NOW - timedelta(days=60)
 HOSTED = ResourceRun(usage_type="USE1-Host:ml.m5.xlarge", start=SINCE, variant="all", model="ranker")
 SHARED = replace(HOSTED, model="")
 POINTS = ((NOW, 7.0),)
-
-type Call = Callable[..., EndpointRequests]
 
 
 def endpoint(*runs: ResourceRun, name: str = "search", kind: str = "endpoint") -> UsedResource:
@@ -275,57 +268,6 @@ def test_instances_are_counted_by_day(
     assert {day: sum(units for _, units, of in ran if of == day) for day in hours} == hours
     ((query,),) = (asked["MetricDataQueries"] for asked in account.asked("cloudwatch:GetMetricData"))
     assert query["MetricStat"]["Stat"] == "SampleCount"
-
-
-def test_of_two_endpoints_on_a_line_the_scaled_one_has_the_whole_change() -> None:
-    """Two instances each, and eight of one for the last ten days, at $0.9 an hour."""
-    usd = "0.9028"
-    rows = [
-        *charges(HOSTED.usage_type, [*BEFORE, *list(LAST)[:20]], price=usd, quantity="96", tag="llm"),
-        *charges(HOSTED.usage_type, list(LAST)[20:], price=usd, quantity="240", tag="llm"),
-    ]
-    counts = {
-        "grown": [2 * 1440.0] * 20 + [8 * 1440.0] * 10,
-        "steady": [2 * 1440.0] * 30,
-    }
-
-    def counted(asked: Mapping[str, Any]) -> Any:
-        found = []
-        for query in asked["MetricDataQueries"]:
-            (name,) = (
-                pair["Value"]
-                for pair in query["MetricStat"]["Metric"]["Dimensions"]
-                if pair["Name"] == "EndpointName"
-            )
-            days = [*BEFORE, *LAST]
-            values = [2880.0] * 30 + counts[name]
-            times = [datetime.combine(day, time(), UTC) for day in days]
-            found.append({"Id": query["Id"], "StatusCode": "Complete", "Timestamps": times, "Values": values})
-        return {"MetricDataResults": found}
-
-    now = datetime.combine(LAST.until, time(3), UTC)
-    start = datetime.combine(BEFORE.first, time(), UTC)
-    both = [
-        replace(endpoint(replace(HOSTED, start=start, hourly=Decimal(count)), name=name), changed=start)
-        for name, count in (("grown", 8), ("steady", 2))
-    ]
-    used = count_endpoint_instances(
-        Script({"cloudwatch:GetMetricData": counted}).aws(), both, {HOSTED.usage_type}, start, now
-    )
-    comparison = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
-    known = [
-        BillResource(
-            culprit=Culprit(arn=one.target.arn, name=one.target.name, kind="endpoint"),
-            runs=one.runs,
-            tag="llm",
-        )
-        for one in used.items
-    ]
-
-    (mover,) = find_movers(changed_parts(usage_lines(rows), comparison, {}), known, comparison, {})
-
-    assert mover.culprit
-    assert (mover.culprit.name, round(mover.usd)) == ("grown", 1300)
 
 
 def test_a_day_of_two_configurations_is_divided_by_their_hours_and_instances() -> None:

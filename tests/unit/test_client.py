@@ -23,12 +23,14 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.aws import pace
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
+    DEFAULT_ATTEMPTS,
     GET_CALLER_IDENTITY,
     READ_OPERATIONS,
     Aws,
     Caller,
     FileChangedError,
     FolderScratch,
+    open_member_session,
     open_regions,
     read_caller,
 )
@@ -256,6 +258,22 @@ def test_each_try_waits_its_turn_and_tells_how_it_ended(service: Any, call: str,
     assert turns.answers == [(REGION, action, True), (REGION, action, False)]
     reader(wire.session()).sagemaker.list_apps()  # without a pace
     assert len(turns.waited) == 2
+
+
+def test_a_role_that_sts_throttles_is_taken_on_later() -> None:
+    """No child of an organization's run calls a refusal of its rate a refusal of the role."""
+    throttled = b"<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"
+    keys = "<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey><SessionToken>c</SessionToken>"
+    whose = f"<AssumedRoleUser><Arn>arn:aws:sts::{ACCOUNT}:assumed-role/x/y</Arn></AssumedRoleUser>"
+    taken = f"<Credentials>{keys}</Credentials>{whose}".encode()
+    answer = b"<AssumeRoleResponse><AssumeRoleResult>%b</AssumeRoleResult></AssumeRoleResponse>" % taken
+    wire = Wire(*[(400, throttled)] * (DEFAULT_ATTEMPTS - 1), (200, answer))
+    sts = make_client(wire.session(), "sts", REGION, DEFAULT_ATTEMPTS)
+
+    theirs = open_member_session(sts, wire.session(), f"arn:aws:iam::{ACCOUNT}:role/x", "ml-janitor-7f3a")
+
+    assert not_none(theirs.get_credentials()).access_key == "a"
+    assert len(wire.sent) == DEFAULT_ATTEMPTS
 
 
 # --- shared answers -----------------------------------------------------------------------------

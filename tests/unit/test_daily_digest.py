@@ -190,17 +190,6 @@ def test_a_sweep_is_late_by_its_own_schedule(ago: dict[str, timedelta], late: in
     assert world.digest().post(NOW)["did_not_run"] == late
 
 
-def test_what_two_detectors_name_is_counted_once() -> None:
-    world = World()
-    world.swept("idle-endpoints", result("idle-endpoints", "a", "100"))
-    world.swept(
-        "spot-training", result("spot-training", "a", "60", Change.SPOT), result("spot-training", "b", "7")
-    )
-    world.swept("hung-training-jobs")
-    rows = {row.detector: row.last.monthly_usd for row in world.digest().read(NOW)[0] if row.last}
-    assert rows == {"idle-endpoints": 100, "spot-training": 7, "hung-training-jobs": 0}
-
-
 @pytest.mark.parametrize(
     ("last", "since"),
     [(None, NOW - DAY), (NOW - 5 * HOUR, NOW - 5 * HOUR), (NOW, NOW - DAY), (NOW + HOUR, NOW - DAY)],

@@ -16,7 +16,6 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import (
     Change,
-    Confidence,
     Evidence,
     Finding,
     Kept,
@@ -281,16 +280,6 @@ def test_sweeps_stand_in_the_order_of_detectors_then_regions() -> None:
     assert report.time == NOW
 
 
-def test_each_sweep_is_heard_of_as_it_ends(aws: Aws) -> None:
-    heard: list[str] = []
-
-    run_detectors(
-        [Shelf(), Cupboard()], [aws], now=NOW, policy=RunPolicy(), swept=lambda s: heard.append(s.detector)
-    )
-
-    assert sorted(heard) == ["cupboard", "shelf"]
-
-
 @dataclass(frozen=True)
 class Buyer(Shelf):
     """Commits to what the others leave."""
@@ -362,12 +351,6 @@ def test_what_its_undo_lacks_is_told_only_of_what_will_be_acted_on(
     assert result.verdict.missing_for_undo == missing
 
 
-def test_a_detector_that_reads_nothing_makes_an_empty_sweep(aws: Aws) -> None:
-    done = swept(Shelf(), aws)
-
-    assert (done.looked_at, done.error) == (0, None)
-
-
 @cases(
     "tags, owner",
     ({"owner": "maria"}, "maria"),
@@ -389,13 +372,6 @@ def test_nobody_owns_what_could_not_be_read(aws: Aws) -> None:
     (result,) = swept(Shelf(things=(thing("a", USED, Unreadable("no")),)), aws).results
 
     assert result.owner is None
-
-
-def test_the_confidence_is_the_rules_own(aws: Aws) -> None:
-    (result,) = swept(Shelf(things=(thing("a", waste(), Value({})),)), aws).findings
-
-    assert result.verdict == waste()
-    assert waste().confidence is Confidence.PROVEN
 
 
 # --- one resource -----------------------------------------------------------------------------------

@@ -139,12 +139,6 @@ def test_tags_that_the_rule_shows_itself_are_not_shown_twice() -> None:
 # --- steps and verdicts ----------------------------------------------------------------------------
 
 
-def test_steps_are_numbered_in_their_order() -> None:
-    out = drawn(explained(kept()))
-
-    assert "  1  it is there\n  2  kept: it is used\n" in out
-
-
 def test_a_verdict_without_steps_shows_its_reason() -> None:
     assert "  1  the rule failed" in drawn(explained(Kept(reason="the rule failed", unknown=True)))
 
@@ -178,12 +172,6 @@ def test_a_finding_says_since_when() -> None:
 def test_the_verdict_in_a_word(one: Explanation, verdict: str) -> None:
     assert one.verdict == verdict
     assert f"1 verdict on 1 resource: 1 {verdict}." in drawn(one)
-
-
-def test_an_error_beside_a_verdict_is_shown() -> None:
-    out = drawn(explained(Kept(reason="the rule failed", unknown=True), error="the rule failed on it"))
-
-    assert "Not complete: the rule failed on it" in out
 
 
 # --- hostile text ------------------------------------------------------------------------------------

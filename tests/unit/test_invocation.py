@@ -249,6 +249,9 @@ def test_a_member_is_entered_through_its_role(tmp_path: Path, monkeypatch: pytes
     member = own(tmp_path, ORGANIZATION)
 
     inside = member.entered(SweepPlace(MEMBER, (ABROAD, REGION)), "ml-janitor-read")
+    member.for_adviser("spot-training").entered(
+        inside.place, "ml-janitor-read"
+    )  # detectors of a run share it
 
     assert taken == [(f"arn:aws:iam::{MEMBER}:role/ml-janitor-read", "ml-janitor-7f3a")]
     assert (inside.place, inside.off) == (SweepPlace(MEMBER, (REGION,)), SweepPlace(MEMBER, (ABROAD,)))

@@ -53,7 +53,8 @@ def record(name: str = "churn-2026-10-05", age: timedelta = DAY, **more: Any) ->
 def account(*records: dict[str, Any], broken: bool = False, **answers: Any) -> Aws:
     pages: list[Any] = [Torn({"Results": [{"TrainingJob": one}]}) for one in records]
     prices: Any = ListPrices()
-    asked = {f"sagemaker:{operation}": answer for operation, answer in answers.items()}
+    asked: dict[str, Any] = {f"sagemaker:{operation}": answer for operation, answer in answers.items()}
+    asked["resourcegroupstaggingapi:GetResources"] = {"ResourceTagMappingList": []}
     return Script({"sagemaker:Search": [*pages, *([DENIED] if broken else [])], **asked}).aws(prices=prices)
 
 
@@ -72,7 +73,7 @@ def test_a_job_as_its_record_has_it() -> None:
     assert (job.instance, job.instances, job.spot, job.checkpoints) == ("ml.g5.xlarge", 2, True, True)
     assert (job.no_spot, job.keeps, job.retained, job.reused) == (None, timedelta(), None, False)
     assert (family.price, family.discount, family.unread) == (Price(Decimal(1), "ml.g5.xlarge"), 0.75, None)
-    assert family.target.tags == job.target.tags == Value({"team": "fraud"})
+    assert family.target.tags == job.target.tags == Value({"team": "fraud"}, "sagemaker:Search")
     assert (family.target.name, family.target.created) == ("churn-*", None)
     whole = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/churn-*~"
     assert re.fullmatch(f"{re.escape(whole)}[0-9a-f]{{8}}", family.target.arn)

@@ -338,20 +338,6 @@ def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_cou
     assert board.news() == []
 
 
-def test_what_is_told_at_once_is_not_told_again(nights: Nights, board: Blackboard, sweep: Swept) -> None:
-    nights.warned("lamp", "sofa")
-    nights.world.use("lamp")
-    sweep(4 * DAY)
-    lamp, sofa = sorted(board.news(), key=lambda said: "sofa" in said)
-    assert "*Nothing was done*" in lamp
-    assert "*Deleted on" in sofa
-
-    sweep(HOUR)
-
-    assert board.news() == []
-    assert [entry.untold for entry in nights.ledger.entries("cellar", ACCOUNT, REGION)] == ["", ""]
-
-
 def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept, board: Blackboard) -> None:
     """Found again before it was told: each says what is true of its own warning."""
     nights.warned("lamp")

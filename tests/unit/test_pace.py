@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, pairwise
@@ -18,6 +18,7 @@ from bench.monthly import counted
 from bench.virtual_time import Bucket
 from ml_janitor.aws.calls import READ_THREADS
 from ml_janitor.aws.pace import AWS_RATES, FIRST_DELAY, MOST_DELAY, UNKNOWN_RATE, Pace, RateSlot, allowed_rate
+from ml_janitor.config.functions import schedule_groups
 from ml_janitor.config.schedules import minutes_of_week
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE, WEEK
@@ -130,9 +131,16 @@ def same_schedule() -> Settings:
     return Settings.parse({**BILLED, "detectors": given})
 
 
+def runs(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """A name, the function and the schedule of every run."""
+    yield BILL_FUNCTION, BILL_FUNCTION, settings.bill.schedule
+    for group in schedule_groups(settings):
+        yield group.detectors[0], group.function, group.schedule
+
+
 SETTINGS = {"usual": Settings.parse(BILLED), "same schedule": same_schedule()}
 TURNS = {
-    which: {name: rate_slots(settings, name) for name in actions_by_function(settings)}
+    which: {function: rate_slots(settings, name) for name, function, _ in runs(settings)}
     for which, settings in SETTINGS.items()
 }
 PACED = sorted(
@@ -161,17 +169,20 @@ def test_all_functions_and_a_client_at_once_are_never_refused(settings: str, act
 @pytest.mark.parametrize("action", PACED)
 def test_functions_that_run_together_by_their_schedules_share_what_nobody_publishes(action: str) -> None:
     settings = SETTINGS["usual"]
-    runs = {one.name: settings.schedule(type(one)) for one in settings.enabled()} | {
-        BILL_FUNCTION: settings.bill.schedule
-    }
     callers = {
-        name: (TURNS["usual"][name].get(action, RateSlot()).of, every_minute(schedule))
-        for name, schedule in runs.items()
-        if action in actions_by_function(settings).get(name, ())
+        name: (rate_slots(settings, name).get(action, RateSlot()).of, every_minute(schedule))
+        for name, function, schedule in runs(settings)
+        if action in actions_by_function(settings)[function]
     }
     for minute in set().union(*(starts for _, starts in callers.values())):
         last = {(minute - before) % (WEEK // MINUTE) for before in range(LONGEST_INVOCATION // MINUTE)}
         assert sum(1 / of for of, starts in callers.values() if starts & last) <= 1 + 1e-9
+
+
+def test_a_run_of_advisers_shares_with_what_runs_beside_it_and_not_beside_their_other_runs() -> None:
+    weekly, daily = (rate_slots(SETTINGS["usual"], name) for name in ("oversized-endpoints", "idle-clusters"))
+    assert daily[f"{DESCRIBE}Config"] == RateSlot(0, 2), "the bill is read at half past six"
+    assert f"{DESCRIBE}Config" not in weekly
 
 
 def every_minute(schedule: str) -> set[int]:

@@ -15,7 +15,6 @@ from ml_janitor.config.sections import SECTIONS, DetectorSection, tunable_fields
 from ml_janitor.config.settings import Settings, ignored_warnings, tag_warnings
 from ml_janitor.config.values import REMOVED_SETTINGS, InvalidInputError
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Mode
 from ml_janitor.core.ownership import Exemptions, ManagerPolicy
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
@@ -51,15 +50,6 @@ def refusal(*overrides: str) -> str:
         load("", *overrides)
     assert "\n" not in str(refused.value)
     return str(refused.value)
-
-
-def test_without_any_setting_a_detector_is_as_it_was_written() -> None:
-    settings = load()
-
-    assert tuned(settings) == Tunable()
-    assert [type(each) for each in settings.enabled()] == [Tunable]
-    assert settings.mode("tunable-things") is Mode.DRY_RUN
-    assert settings.schedule(Tunable) == "rate(1 day)"
 
 
 @cases(
@@ -101,13 +91,6 @@ def test_each_key_comes_from_the_last_layer_that_has_it(tmp_path: Path) -> None:
 
 def test_the_last_override_of_a_key_wins() -> None:
     assert tuned(load("", "tunable-things.factor=4", "tunable-things.factor=5")).factor == 5
-
-
-def test_a_detector_can_be_switched_off_and_rescheduled() -> None:
-    settings = load("", "tunable-things.enabled=false", "tunable-things.schedule=rate(2 hours)")
-
-    assert settings.enabled() == []
-    assert settings.schedule(Tunable) == "rate(2 hours)"
 
 
 def test_what_holds_for_all_detectors(tmp_path: Path) -> None:

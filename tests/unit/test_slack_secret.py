@@ -7,20 +7,15 @@ import json
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
-from ml_janitor.slack.client import SenderClock, SendError, Webhook, make_sender, read_slack_secret
+from ml_janitor.slack.client import SenderClock, SendError, make_sender, read_slack_secret
 from tables import cases
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
-HOOK = "https://hooks.slack.com/services/T/B/x"
 
 
 @pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1"})])
 def test_a_secret_with_a_token_makes_a_bot(kept: str) -> None:
     assert repr(make_sender(kept, "#ml", TIME)) == "Slack('#ml')"
-
-
-def test_a_secret_with_a_url_makes_a_webhook() -> None:
-    assert isinstance(make_sender("https://hooks.slack.com/services/T/B/x", "", TIME), Webhook)
 
 
 @cases(
@@ -34,12 +29,6 @@ def test_a_secret_that_cannot_be_used_is_not_repeated(kept: str, channel: str, s
     with pytest.raises(SendError, match=says) as caught:
         make_sender(kept, channel, TIME)
     assert "hunter2" not in str(caught.value)
-
-
-def test_a_webhook_posts_to_one_channel_so_it_serves_no_routes() -> None:
-    with pytest.raises(SendError, match="posts to one channel only"):
-        make_sender(HOOK, "#ml", TIME, routed=True)
-    assert repr(make_sender("xoxb-1", "#ml", TIME, routed=True)) == "Slack('#ml')"
 
 
 def test_a_secret_is_read_again_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,17 +142,19 @@ def test_two_instances_save_less_than_twice_as_much_because_either_may_be_interr
 
 def test_a_job_is_explained_as_one_of_its_family(aws: Aws) -> None:
     churn = runs(3)
-    other = replace(
-        churn, target=replace(churn.target, arn=churn.target.arn.replace("churn", "other")), jobs=()
-    )
+    arn = churn.target.arn.replace("churn", "other")
+    job = replace(churn.newest, target=replace(churn.newest.target, arn=f"{arn}-1"))
+    other = replace(churn, target=replace(churn.target, arn=arn), jobs=(job,))
 
     class Both(SpotTraining):
         def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
             del aws, now
             yield from (other, churn)
 
-    assert Both().look(aws, churn.jobs[-1].target, NOW) is churn
-    assert Both().look(aws, other.target, NOW) is other
+    for target, family in ((churn.jobs[-1].target, churn), (other.target, other)):
+        found = Both().look(aws, target, NOW)
+        assert found is not None
+        assert found.target.arn == family.target.arn
     assert (
         Both().look(aws, replace(churn.target, arn="arn:aws:sagemaker:::training-job/stopped"), NOW) is None
     )

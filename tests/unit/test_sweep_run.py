@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import StringIO
 from logging import StreamHandler
 from typing import Any, ClassVar, cast
@@ -22,11 +22,13 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import GET_RESOURCES
 from ml_janitor.core.model import Change, Kept, Mode, Value
 from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep
+from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
+from ml_janitor.scheduled.event_bus import JanitorEvent
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from narrowing import not_none
@@ -246,6 +248,62 @@ def test_owners_may_speak_until_they_are_told(
         }
 
 
+@cases("told", "a warning", "a message", "an event")
+@cases("kept", "the thing", "a part", "the whole", "its advice", "a tag", "unreadable", "")
+def test_nobody_hears_of_what_somebody_keeps_while_it_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, told: str, kept: str
+) -> None:
+    world.acts, nights, tagging, heard = True, world.nights, Tagging(), list[str]()
+    monkeypatch.setattr(Aws, "client", lambda *_: tagging)
+    part, whole = target_at("part/of-lamp"), target_at("whole/of-lamp")
+    lamp = thing("lamp", waste(), Value({}, GET_RESOURCES if kept == "a tag" else "read alone"))
+    bucket, unasked = "arn:aws:s3:::models", (f"{part.arn}-*~family", "arn:aws:s3:::models/key")
+    own = replace(lamp.target, tag_sources=(bucket, *unasked))
+    nights.world.things["lamp"] = replace(lamp, target=own, takes_along=(part,), belongs_to=(whole,))
+    key = {"a part": part.key, "the whole": whole.key, "its advice": f"cellar {lamp.target.key}"}
+    if told != "a warning":
+        nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+
+    def throttled(*_: object) -> None:
+        raise DENIED
+
+    class Pressed(Cleaner):
+        def find(self, aws: Aws, now: datetime) -> Iterator[Any]:
+            yield from super().find(aws, now)
+            tagging.tags = {lamp.target.arn: {"keep": "mine"}}
+            if kept == "unreadable":
+                monkeypatch.setattr(type(nights.holds), "all", throttled)
+            elif kept not in {"", "a tag"}:
+                snooze = Hold(
+                    key=key.get(kept, lamp.target.key),
+                    how=HoldKind.SNOOZED,
+                    by="bo",
+                    given=now,
+                    until=now + DAY,
+                )
+                nights.holds.put(ACCOUNT, REGION, snooze)
+
+    nights.detector = Pressed()
+
+    def emit(events: Iterable[JanitorEvent]) -> None:
+        heard.extend(str(event.subject.name) for event in events)
+
+    how: dict[str, Any] = {"tell": None, "emit": emit} if told == "an event" else {}
+    if kept == "unreadable":
+        assert world.failed(**how).startswith("what people asked to keep could not be read: ")
+    else:
+        (result,) = (one for one in world.sweep(**how).report.results if one.target.name == "lamp")
+        assert (result.outcome is Outcome.KEPT) is bool(kept)
+
+    names = {"a warning": nights.postman.carried, "an event": heard}.get(
+        told, [name for each, *_ in world.listener.heard for name in each]
+    )
+    assert (("lamp" in names), ("chair" in names)) == (not kept, kept != "unreadable")
+    assert nights.entries()["lamp"].open is (kept in {"", "unreadable"})
+    asked = {lamp.target.arn, bucket, part.arn, whole.arn} if kept == "a tag" else set()
+    assert {*tagging.asked} == asked
+
+
 def full_shelf(world: World) -> None:
     world.shelf.full = True
 
@@ -395,19 +453,6 @@ def test_who_commits_is_told_what_open_findings_of_all_detectors_would_change(wo
     world.sweep()
 
     assert set(Committing.told) == {frozenset({lamp.target.arn.lower()})}
-
-
-def test_a_region_that_another_run_sweeps_is_waited_for(world: World) -> None:
-    nights, pauses = world.nights, list[int]()
-    leases = Leases(nights.table)
-    leases.take("cellar", ACCOUNT, REGION, holder="other", now=NOW, until=NOW + timedelta(minutes=15))
-
-    def pause() -> None:
-        pauses.append(1)
-        leases.release("cellar", ACCOUNT, REGION, holder="other")
-
-    assert world.sweep(pause=pause).new == 2
-    assert pauses == [1]
 
 
 # --- settled regions -------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.report.html import render_html
 from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console, print_blocks
 from ml_janitor_cli.terminal import draw_plan, print_report, reason_pattern
-from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
+from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
 from tables import cases
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
@@ -39,13 +39,6 @@ def of(*results: Result) -> Report:
 def flat(text: str) -> str:
     """*text* with its line breaks undone."""
     return " ".join(text.split())
-
-
-def test_a_job_shows_what_it_has_cost_and_what_an_hour_more_does() -> None:
-    shown = drawn(of(result("shelf", "job", finding("it hangs", accruing("48.96", 264)))))
-
-    cost = [line.split()[0] for line in shown.splitlines() if re.match(r" +(\$|so far)", line)]
-    assert cost == ["$12,925", "so", "$48.96/h"]
 
 
 @cases(
@@ -103,13 +96,6 @@ def test_a_fitting_name_is_neither_cut_nor_broken(monkeypatch: pytest.MonkeyPatc
     assert "…" not in shown
     assert "".join(shown.split()).count(long_address) == 6
     assert max(map(len, shown.splitlines())) <= columns
-
-
-def test_a_missing_owner_and_time_are_said() -> None:
-    shown = drawn(of(result("shelf", "a", finding("x", None, days=None))))
-
-    assert "no owner" in shown
-    assert "since unknown" in shown
 
 
 def test_advice_is_not_since_any_time() -> None:

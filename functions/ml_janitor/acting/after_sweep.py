@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 
 
+HOLDS_UNREAD = "what people asked to keep could not be read"
+
+
 class MessageUpdater(Protocol):
     """An updater of the warnings' messages."""
 
@@ -120,7 +123,7 @@ class CleanupRun:
         with self.failures.survived("what undos need could not be read"):
             spared = spare_undo_resources(policy, self.detector, parts.acting, accounts)
         holds: dict[str, Sequence[Hold]] = {}
-        with self.failures.survived("what people asked to keep could not be read"):
+        with self.failures.survived(HOLDS_UNREAD):
             for aws in accounts:
                 holds |= parts.acting.holds.all(aws.account, aws.region)
             return replace(spared, holds=holds)
@@ -180,7 +183,10 @@ class CleanupRun:
     def heeded(
         self, known: SweptRegion, keys: AbstractSet[str], policy: RunPolicy, now: datetime
     ) -> SweptRegion:
-        """Return *known*, where owners may have tagged the findings with *keys* meanwhile; close the kept."""
+        """Return *known*, where owners may have kept the findings with *keys* meanwhile; close the kept."""
+        if not keys:
+            return known
+        policy = self._newly_held(policy, known.aws)
         sweep = heed_owners(known.aws, known.sweep, keys, now=now, policy=policy)
         kept = {
             result.target.key: result.verdict
@@ -195,6 +201,17 @@ class CleanupRun:
                         self.parts.ledger.close(entry, why, now)
                 self.parts.ledger.latest.left(sweep, now)
         return known._replace(sweep=sweep)
+
+    def _newly_held(self, policy: RunPolicy, aws: Aws) -> RunPolicy:
+        """Return *policy* with those holds in the region of *aws* alone that it does not know yet."""
+        if self.parts.acting is None:
+            return policy
+        with self.failures.survived(HOLDS_UNREAD):
+            holds = self.parts.acting.holds.all(aws.account, aws.region)
+            return replace(
+                policy, holds={key: held for key, held in holds.items() if held != policy.holds.get(key)}
+            )
+        return replace(policy, needed_unread=HOLDS_UNREAD)
 
     def _disarmed(self, acting: Acting, known: SweptRegion) -> SweptRegion:
         """Resume half-done undos of a detector that is disarmed, everywhere or here; void its warnings."""

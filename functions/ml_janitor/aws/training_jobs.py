@@ -33,7 +33,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     list_targets,
     search_records,
 )
-from ml_janitor.aws.tags import tags_of_list, target_in
+from ml_janitor.aws.tags import tags_of_list
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Target, Unreadable, Value
@@ -417,7 +417,7 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
         if why is None and traits._replace(pipeline="") in homeless:
             why = unknown
         yield JobFamily(
-            target=target_in(aws, arn, name, TRAINING_JOB.type, None, tags=newest.target.tags),
+            target=replace(newest.target, arn=arn, name=name, created=None, tag_sources=(newest.target.arn,)),
             jobs=tuple(jobs),
             price=aws.prices.hourly(aws.region, "Training", newest.instance),
             unread=why,
@@ -431,6 +431,10 @@ def _called(traits: JobTraits) -> str:
     return f"{traits.name}-*{f'~{traits.pipeline}' if traits.pipeline else ''}"
 
 
+FAMILY_MARK = "~"
+"""The mark before the digest in the ARN of a family, which no ARN of SageMaker has."""
+
+
 def named_family(newest: Target, name: str, makes: str, *, alone: bool) -> tuple[str, str]:
     """
     Return the name and the ARN of the family of the job *newest*.
@@ -438,7 +442,7 @@ def named_family(newest: Target, name: str, makes: str, *, alone: bool) -> tuple
     The ARN always ends in a digest of what *makes* the family, so that a hold stays with it. The name has the
     digest unless the family is *alone* with its *name*.
     """
-    whole = f"{name}~{sha256(makes.encode()).hexdigest()[:8]}"
+    whole = f"{name}{FAMILY_MARK}{sha256(makes.encode()).hexdigest()[:8]}"
     return name if alone else whole, newest.arn.removesuffix(newest.name) + whole
 
 
@@ -598,7 +602,7 @@ def _past_job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
         raise KeyError("InstanceType")
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(
-        target=TRAINING_JOB.target(aws, job, Value(tags)),
+        target=TRAINING_JOB.target(aws, job, Value(tags, SEARCH)),
         instance=rented[0][0],
         instances=sum(count for _, count in rented),
         ran=ran,

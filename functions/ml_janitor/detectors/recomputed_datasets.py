@@ -195,7 +195,9 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             own = newest.target
             name, arn = named_family(own, call[1], recipe, alone=named[call] == 1)
             yield RepeatedJobs(
-                target=replace(own, arn=arn, name=name, created=None, tags=book.of(own.arn)),
+                target=replace(
+                    own, arn=arn, name=name, created=None, tags=book.of(own.arn), tag_sources=(own.arn,)
+                ),
                 runs=tuple(sorted(job.run for job in jobs)),
                 parameters=newest.parameters,
                 instance=newest.rented["InstanceType"],

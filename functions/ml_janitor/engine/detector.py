@@ -415,7 +415,10 @@ class FamilyAdviser(Detector[JobFamily]):
     """The base of detectors of families of jobs that completed within *window*."""
 
     kinds = (TRAINING_JOB.type,)
-    reads = (*(allow(action, on=resource) for action, resource in FAMILY_CALLS), allow(GET_PRODUCTS))
+    reads = (
+        *(allow(action, on=resource) for action, resource in FAMILY_CALLS),
+        *(allow(action) for action in (GET_PRODUCTS, tags.GET_RESOURCES)),
+    )
 
     window: Constant[timedelta] = timedelta(days=60)
 
@@ -424,12 +427,21 @@ class FamilyAdviser(Detector[JobFamily]):
         return read_job_families(aws, now - self.window, now)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
-        """Read the family *target*, or the family of the job *target*; None if it completed no job."""
+        """
+        Read the family *target*, or the family of the job *target*; None if it completed no job.
+
+        The tags of its newest job are read by ARN: Search's index lags behind.
+        """
         arn = target.arn.lower()
 
         def arns(family: JobFamily) -> Iterator[str]:
             yield from (family.target.arn, family.target.arn.rpartition("~")[0])
             yield from (job.target.arn for job in family.jobs)
 
-        families = self.find(aws, now)
-        return next((family for family in families if arn in map(str.lower, arns(family))), None)
+        same = (family for family in self.find(aws, now) if arn in map(str.lower, arns(family)))
+        if (family := next(same, None)) is None:
+            return None
+        newest = family.newest.target.arn
+        return replace(
+            family, target=replace(family.target, tags=tags.read_tags_of(aws, [newest]).of(newest))
+        )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.durations import DAYS_PER_YEAR, WorkingHours
@@ -303,6 +304,12 @@ class RunPolicy:
             or hold_reason(holds_on(self.holds, target, detector), now)
             or (self.needed or {}).get(target.arn.lower())
         )
+
+    def newly_held(self, arn: str, now: datetime, detector: str) -> str | None:
+        """Return the hold that keeps what is now at *arn*, or None: for holds of a moment ago."""
+        keys = {arn, advice_hold_key(detector, arn)}
+        given = (holds for key, holds in self.holds.items() if key.rpartition("@")[0] in keys)
+        return hold_reason(chain.from_iterable(given), now)
 
     def unreadable(self, target: Target) -> str | None:
         """Return why it is unknown whether *target* is exempt, or None."""

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry, error_text
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.tags import GET_RESOURCES, Arn, read_tags_of, target_in
+from ml_janitor.aws.sagemaker_kinds import SEARCH
+from ml_janitor.aws.tags import GET_RESOURCES, Arn, TagBook, read_tags_of, target_in
+from ml_janitor.aws.training_jobs import FAMILY_MARK
 from ml_janitor.core.model import (
     WORK_HOURS,
     Candidate,
@@ -330,7 +331,10 @@ def exempt_candidate(detector: Detector[Any], candidate: Candidate, now: datetim
     return Kept(reason=why, evidence=verdict.evidence, steps=(*verdict.steps, f"kept: {why}"))
 
 
-# --- tags of this moment --------------------------------------------------------------------------
+# --- owners at this moment ------------------------------------------------------------------------
+
+BULK_TAG_SOURCES = frozenset({GET_RESOURCES, SEARCH})
+"""The calls that answer with the tags of many resources, and may lag behind."""
 
 
 def heed_owners(aws: Aws, sweep: Sweep, keys: AbstractSet[str], *, now: datetime, policy: RunPolicy) -> Sweep:
@@ -338,19 +342,20 @@ def heed_owners(aws: Aws, sweep: Sweep, keys: AbstractSet[str], *, now: datetime
     Return *sweep*, in which the findings with *keys* are judged by the tags of this moment too.
 
     Tags that were read in bulk are read again; all others were read for one resource at a time. Present tags
-    count beside earlier ones: they keep or protect a resource, and never end that.
+    count beside earlier ones: they keep or protect a resource, and never end that. The holds of *policy* are
+    those that were given since the sweep began.
     """
+    heard = {result.target.key: result for result in sweep.findings if result.target.key in keys}
     asked = {
-        result.target.key: _tagged_arns(result)
-        for result in sweep.findings
-        if result.target.key in keys and getattr(result.target.tags, "source", "") == GET_RESOURCES
+        key: _tagged_arns(result)
+        for key, result in heard.items()
+        if getattr(result.target.tags, "source", "") in BULK_TAG_SOURCES
     }
-    if not asked:
-        return sweep
-    book = read_tags_of(aws.unshared(), list(dict.fromkeys(chain.from_iterable(asked.values()))))
+    arns = list(dict.fromkeys(chain.from_iterable(asked.values())))
+    book = read_tags_of(aws.unshared(), arns) if arns else TagBook({})
     results = (
-        _heeded(result, {arn: book.of(arn) for arn in asked[result.target.key]}, now, policy)
-        if result.target.key in asked
+        _heeded(result, {arn: book.of(arn) for arn in asked.get(result.target.key, ())}, now, policy)
+        if result.target.key in heard
         else result
         for result in sweep.results
     )
@@ -358,34 +363,43 @@ def heed_owners(aws: Aws, sweep: Sweep, keys: AbstractSet[str], *, now: datetime
 
 
 def _tagged_arns(result: Result) -> list[str]:
-    """Return the resources whose tags count for *result*; the tagging API knows no objects of S3."""
+    """Return the resources whose tags count for *result*: no objects of S3, and no family of jobs."""
     arns = (result.target.arn, *result.target.tag_sources, *result.parts, *result.wholes)
-    return [arn for arn in dict.fromkeys(arns) if ":s3:::" not in arn or "/" not in arn]
+    return [
+        arn
+        for arn in dict.fromkeys(arns)
+        if FAMILY_MARK not in arn and (":s3:::" not in arn or "/" not in arn)
+    ]
 
 
 def _heeded(result: Result, read: Mapping[str, Signal[Tags]], now: datetime, policy: RunPolicy) -> Result:
-    """Return *result*, kept or only reported if the tags that were *read* say so."""
+    """Return *result*, kept or only reported if the tags that were *read*, or new holds, say so."""
     target, verdict = result.target, result.verdict
     own = [arn for arn in (target.arn, *target.tag_sources) if arn in read]
     parts, wholes = (
-        [replace(target, arn=arn, name=Arn.parse(arn).name, tags=read[arn]) for arn in arns if arn in read]
+        [replace(target, arn=arn, name=Arn.parse(arn).name, tags=read.get(arn, Value({}))) for arn in arns]
         for arns in (result.parts, result.wholes)
     )
     judged = [
-        *(("", replace(target, tags=read[arn])) for arn in own),
+        *(("", replace(target, tags=tags)) for tags in [read[arn] for arn in own] or [target.tags]),
         *((f"it would take along {other.name}, which is ", other) for other in parts),
         *((f"it belongs to {other.name}, which is ", other) for other in wholes),
     ]
-    exempt, unreadable = partial(policy.exemptions.reason, now=now), policy.exemptions.unreadable
-    for unknown, why_kept in ((False, exempt), (True, unreadable)):
+
+    def exempt(resource: Target) -> str | None:
+        held = policy.newly_held(resource.arn, now, result.detector)
+        return held or policy.exemptions.reason(resource, now)
+
+    for unknown, why_kept in ((False, exempt), (True, policy.unreadable)):
         for relation, resource in judged:
             if isinstance(verdict, Finding) and (why := why_kept(resource)) is not None:
                 kept = keep_finding(verdict, relation + why, unknown=unknown)
                 return replace(result, verdict=kept, outcome=Outcome.KEPT, cause=None)
-    known = dict(target.tags.value) if isinstance(target.tags, Value) else {}
-    for arn in reversed(own):  # the nearest counts
-        known |= signal.value if isinstance(signal := read[arn], Value) else {}
-    target = replace(target, tags=Value(known, GET_RESOURCES))
+    if own:
+        known = dict(target.tags.value) if isinstance(target.tags, Value) else {}
+        for arn in reversed(own):  # the nearest counts
+            known |= signal.value if isinstance(signal := read[arn], Value) else {}
+        target = replace(target, tags=Value(known, GET_RESOURCES))
     result = replace(result, target=target, owner=policy.owner(target))
     spared = policy.armed(result.detector).protects(target, parts)
     if result.outcome is Outcome.WAITING and spared is not None:

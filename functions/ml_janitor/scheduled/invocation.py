@@ -376,7 +376,7 @@ class Invocation:
             self._paces[function] = Pace(
                 clock=lambda: self.clock().timestamp(),
                 sleep=self.seconds.sleep,
-                shares=rate_slots(self.settings, function),
+                shares=rate_slots(self.settings, self.environment.detector or BILL_FUNCTION),
             )
         return self._paces[function]
 
@@ -476,7 +476,7 @@ LONGEST_INVOCATION = timedelta(minutes=15)
 MAP_RUN = timedelta(hours=1) + LONGEST_INVOCATION
 """Time from a detector's schedule until it read the last account, of at most `accounts_in_time` accounts."""
 
-ACCOUNTS_PER_HOUR = 7
+ACCOUNTS_PER_HOUR = 6
 """Accounts as large as that of docs/scale.md that one of `at_once` reads in an hour, one by one."""
 
 
@@ -502,31 +502,32 @@ def warn_of_slow_runs(settings: Settings, accounts: int) -> list[str]:
 
 def rate_slots(settings: Settings, name: str) -> dict[str, RateSlot]:
     """
-    Return the turns of the function *name* (a detector's, `ADVISERS` or `BILL`), by operation.
+    Return the turns of the function that runs *name* (a detector or `BILL`), by operation.
 
     Every deployment of the same settings divides them alike. All functions that call an operation share a
     rate that AWS is known to enforce, whenever they run. The functions whose schedules let them run together
-    share `UNKNOWN`: if all shared it, it would not last for a thousand endpoints in Lambda's time.
+    with that of *name* share `UNKNOWN_RATE`: if all shared it, it would not last for a thousand endpoints in
+    Lambda's time.
     """
     calls = actions_by_function(settings)
     schedules: dict[str, list[str]] = {BILL_FUNCTION: [settings.bill.schedule]}
+    own, function = settings.bill.schedule, BILL_FUNCTION
     for group in schedule_groups(settings):
         schedules.setdefault(group.function, []).append(group.schedule)
+        if name in group.detectors:
+            own, function = group.schedule, group.function
     span = MAP_RUN if settings.organization.used else LONGEST_INVOCATION
-    own = schedules.get(name)
     together = {
-        function
-        for function in calls
-        if own is None
-        or function == name
-        or any(schedules_overlap(at, other, span) for at in own for other in schedules[function])
+        other
+        for other in calls
+        if other == function or any(schedules_overlap(own, at, span) for at in schedules[other])
     }
     found = {}
-    for action in sorted(calls.get(name) or set().union(*calls.values())):
+    for action in sorted(calls.get(function) or set().union(*calls.values())):
         among = calls if action in AWS_RATES else together
-        callers = [function for function, actions in calls.items() if function in among and action in actions]
+        callers = [other for other, actions in calls.items() if other in among and action in actions]
         if len(callers) > 1:
-            found[action] = RateSlot(callers.index(name) if name in callers else 0, len(callers))
+            found[action] = RateSlot(callers.index(function) if function in callers else 0, len(callers))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -72,8 +73,8 @@ class SweepRunner(CleanupParts):
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease. *patience* is the time that
     the run may take, *sleep* spends some, and *pause* waits while another run sweeps. Without
-    *tell* the run tells nobody, and nothing counts as announced. *emit* sends events. If it *goes_on*,
-    another part takes up the regions for which its time runs out, and they do not fail.
+    *tell* the run tells nobody, and nothing counts as announced. *emit* sends events, if there is a bus. If
+    it *goes_on*, another part takes up the regions for which its time runs out, and they do not fail.
     """
 
     leases: Leases
@@ -85,7 +86,7 @@ class SweepRunner(CleanupParts):
     sleep: Callable[[float], None]
     pause: Callable[[], None] | None = None
     goes_on: bool = False
-    emit: EmitEvents = lambda _: None
+    emit: EmitEvents | None = None
 
     def sweep(
         self,
@@ -129,7 +130,8 @@ class SweepRunner(CleanupParts):
                 where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
                 for known_sweep in swept:
                     zone = self.policy.exemptions.time_zone
-                    self.emit(sweep_events(detector, known_sweep, now=now, time_zone=zone, report=where))
+                    if self.emit is not None:
+                        self.emit(sweep_events(detector, known_sweep, now=now, time_zone=zone, report=where))
                     with failures.survived("the news could not be sent"):
                         for problem in self._told(known_sweep, failures, now=now, where=where, note=note):
                             failures.note(f"not delivered: {problem}")
@@ -234,13 +236,12 @@ class SweepRunner(CleanupParts):
             share = (ends - self.clock()) / (len(known) - number + batch.later)
             until = self.clock() + share
             known[number] = cleaning.after(swept_region, policy, now, until=until)
-            if self.tell is not None:
-                announced = {result.target.key for result in self._to_announce(known[number])}
-                known[number] = cleaning.heeded(known[number], announced, policy, now)
             self._note_unreachable(known[number].sweep, failures)
-        for swept_region in known:
-            seconds, new = ended[swept_region.sweep.region], swept_region.recorded.first_seen(now)
-            telemetry.log_sweep(self.logger, swept_region.sweep, seconds=seconds, new=new, note=note)
+        for number, cleaned in enumerate(known):
+            news = {result.target.key for result in self._news(cleaned, now)}
+            known[number] = cleaning.heeded(cleaned, news, policy, now)
+            seconds, new = ended[cleaned.sweep.region], cleaned.recorded.first_seen(now)
+            telemetry.log_sweep(self.logger, known[number].sweep, seconds=seconds, new=new, note=note)
         return known
 
     def _note_unreachable(self, sweep: Sweep, failures: Failures) -> None:
@@ -319,7 +320,8 @@ class SweepRunner(CleanupParts):
     def _told(
         self, known: SweptRegion, failures: Failures, *, now: datetime, where: str, note: str
     ) -> Sequence[str]:
-        new = tuple(self._to_announce(known))
+        keys = {result.target.key for result in known.recorded.new}
+        new = tuple(_without_warning(known.sweep, keys))
         if self.tell is None or not new:
             return ()
 
@@ -332,12 +334,18 @@ class SweepRunner(CleanupParts):
             known.sweep, recorded, now=now, where=where, note=note, first=known.first, taken=taken
         )
 
-    def _to_announce(self, known: SweptRegion) -> Iterator[Result]:
-        """Yield new findings without a warning of their own: a warning says all that an announcement says."""
-        new = {result.target.key for result in known.recorded.new}
-        for result in known.sweep.findings:
-            if result.target.key in new and result.outcome not in {Outcome.WARNED, Outcome.WAITING}:
-                yield result
+    def _news(self, known: SweptRegion, now: datetime) -> Iterator[Result]:
+        """Yield the findings that a message or an event is about to tell of, but for warned ones."""
+        told = set[str]() if self.tell is None else {result.target.key for result in known.recorded.new}
+        sent = set[str]() if self.emit is None else known.recorded.first_seen_keys(now)
+        return _without_warning(known.sweep, told | sent)
+
+
+def _without_warning(sweep: Sweep, keys: AbstractSet[str]) -> Iterator[Result]:
+    """Yield the findings with *keys* that have no warning: it says all that an announcement says."""
+    for result in sweep.findings:
+        if result.target.key in keys and result.outcome not in {Outcome.WARNED, Outcome.WAITING}:
+            yield result
 
 
 def _report(known: Sequence[SweptRegion], accounts: Sequence[Aws], now: datetime) -> Report:
