@@ -77,7 +77,6 @@ class Seed:
         self.publish("Invocations", values, EndpointName=endpoint, VariantName=variant)
 
     def monitor(self, name: str, endpoint: str) -> None:
-        """A monitoring schedule that runs every hour over *endpoint*."""
         hourly = {"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
         image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"
         asked = monitoring_request(name, endpoint_input(endpoint), image=image, on=CLUSTER, **hourly)

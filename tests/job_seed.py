@@ -132,10 +132,8 @@ class Floor:
         return sorted(one["TrainingJobName"] for one in listed)
 
     def refuse(self, operation: str, message: str) -> None:
-        """The next call of the operation is refused."""
         said = {"status": 400, "code": "ValidationException", "message": message}
         self.box.fault("sagemaker", operation, "error", **said)
 
     def end(self, name: str, status: str) -> None:
-        """The job ends by itself."""
         self.box.patch("sagemaker", ["training_jobs", name], TrainingJobStatus=status, SecondaryStatus=status)

@@ -145,7 +145,6 @@ def definitions(session: boto3.Session) -> None:
 
 
 def automl(session: boto3.Session, name: str = "rare") -> str:
-    """An AutoML job, by its ARN."""
     sagemaker: Any = session.client("sagemaker")
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://rare/in"}}
     made = sagemaker.create_auto_ml_job_v2(
@@ -159,7 +158,6 @@ def automl(session: boto3.Session, name: str = "rare") -> str:
 
 
 def schedule(session: boto3.Session, name: str = "rare") -> str:
-    """A monitoring schedule, by its ARN."""
     sagemaker: Any = session.client("sagemaker")
     return str(sagemaker.create_monitoring_schedule(**monitoring_request(name, CAPTURED))[SCHEDULE])
 
@@ -258,7 +256,6 @@ def savings_plan(box: Control, commitment: str = "0.010") -> None:
 
 
 def hyperpod(sagemaker: Any) -> None:
-    """A HyperPod cluster of one instance."""
     workers = {
         "InstanceGroupName": "workers",
         "InstanceType": "ml.m5.large",

@@ -150,24 +150,20 @@ class Accounts:
         return self.armed.sweep(NOTEBOOKS, **{key: one for key, one in given.items() if one is not None})
 
     def last(self, account: str, region: str = REGION) -> LastSweep:
-        """What is remembered of its latest sweep."""
         found = LatestRecords(self.table).sweep(NOTEBOOKS, account, region)
         assert found is not None
         return found
 
     def status(self, account: str) -> str:
-        """That of its notebook."""
         answer = (
             self.inside[account].client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
         )
         return str(answer["NotebookInstanceStatus"])
 
     def asked(self) -> Counter[str]:
-        """How often SageMaker was asked, by account."""
         return Counter(one["account"] for one in self.armed.box.requests() if one["service"] == "sagemaker")
 
     def findings(self) -> dict[str, dict[str, Any]]:
-        """The findings in the ledger, by account."""
         return {one["account"]: one for one in self.armed.table().get("finding", [])}
 
     def message(self, account: str) -> dict[str, Any]:
@@ -229,7 +225,6 @@ def caller() -> Roles:
 
 
 def acting_as(monkeypatch: Any, given: Credentials) -> None:
-    """Have this process use these credentials."""
     for name, value in given.items():
         monkeypatch.setenv(name.upper(), value)
 

@@ -44,7 +44,6 @@ class Memory:
         return True
 
     def forget(self, name: str) -> None:
-        """Let the step *name* be done again."""
         self.done.remove(name)
 
 

@@ -11,7 +11,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -197,13 +197,10 @@ class Sparing(Cleaner):
 
 
 def tagged(name: str, **tags: str) -> Thing:
-    """Waste with tags."""
     return thing(name, waste(), Value(dict(tags)))
 
 
 def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
-    """Raises *error* at one step."""
-
     def step(name: str) -> None:
         if name == at:
             raise error
@@ -557,13 +554,20 @@ def idle_notebook(
     session: boto3.Session, box: Control, name: str = "churn", *, hours: float | None = 9, **tags: str
 ) -> None:
     """A notebook instance that is a month old, in which nobody has worked for so many *hours*, or ever."""
+    sagemaker, logs = session.client("sagemaker"), session.client("logs")
     box.set_clock(NOW - timedelta(days=30))
     labels = [{"Key": key, "Value": value} for key, value in tags.items()]
-    session.client("sagemaker").create_notebook_instance(**notebook_request(name, Tags=labels))
+    sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
     box.set_clock(NOW)
-    if hours is not None:
-        wrote = NOW - timedelta(hours=hours)
-        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(wrote, "Saving /eda.ipynb")])
+    if hours is None:
+        return
+    where: Any = {"logGroupName": "/aws/sagemaker/NotebookInstances"}
+    with suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(**where)
+    where["logStreamName"] = f"{name}/jupyter.log"
+    logs.create_log_stream(**where)
+    wrote = int((NOW - timedelta(hours=hours)).timestamp() * 1000)
+    logs.put_log_events(**where, logEvents=[{"timestamp": wrote, "message": "Saving /eda.ipynb"}])
 
 
 GROUP = "S0JANITORS"

@@ -136,8 +136,6 @@ def sagemaker(aws: Clients) -> Any:
 
 @pytest.fixture
 def later(control: Control) -> Callable[..., None]:
-    """Moves the clock on."""
-
     def move(**by: float) -> None:
         control.set_clock(control.clock() + dt.timedelta(**by))
 

@@ -93,7 +93,6 @@ def tuning(sagemaker: Any, name: str) -> str:
 
 
 def component(sagemaker: Any, name: str, endpoint: str, *, variant: str = "main", **more: Any) -> None:
-    """An inference component on an *endpoint*."""
     asked = {"Specification": {"ModelName": "any-model"}, "RuntimeConfig": {"CopyCount": 1}}
     where = {"EndpointName": endpoint, "VariantName": variant}
     sagemaker.create_inference_component(InferenceComponentName=name, **where, **asked | more)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,19 +24,6 @@ class Control:
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout
-
-    def wait_ready(self, *, patience: float = 30.0) -> None:
-        """Return when the sandbox answers; `TimeoutError` if it does not within so many seconds."""
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                self.clock()
-            except (urllib.error.URLError, ConnectionError):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"no sandbox at {self.url}") from None
-                time.sleep(0.05)
-            else:
-                return
 
     def clock(self) -> dt.datetime:
         """Return the sandbox's time."""

@@ -83,7 +83,6 @@ class JobRunner:
         return True
 
     def start(self, call: Call, job: Resource) -> None:
-        """Run a job that was just created."""
         run = self._runs[job.arn] = Run(self, call, job)
         run.thread.start()
 
@@ -160,7 +159,6 @@ class Run:
                 raise TimeoutError(f"{problem}, but {self.seen()}: {self.lines}")
 
     def seen(self) -> list[str]:
-        """List every SecondaryStatus so far."""
         return [
             transition["Status"] for transition in self._job.members.get("SecondaryStatusTransitions", ())
         ]

@@ -204,27 +204,16 @@ def test_tags_of_the_resource_decide(under: As, root: Clients) -> None:
     for name in ("dev", "prod"):
         endpoint(root, name, Tags=[{"Key": "env", "Value": name}])
     endpoint(root, "none")
-    client = under(
-        "sagemaker",
-        allow("sagemaker:DeleteEndpoint", sm("endpoint/*")),
-        allow(
-            "sagemaker:DeleteEndpoint",
-            sm("endpoint/*"),
-            Effect="Deny",
-            Condition={"StringNotEquals": {"aws:ResourceTag/env": "dev"}},
-        ),
-    )
+    deletes = allow("sagemaker:DeleteEndpoint", sm("endpoint/*"))
+    others = {"Effect": "Deny", "Condition": {"StringNotEquals": {"aws:ResourceTag/env": "dev"}}}
+    client = under("sagemaker", deletes, deletes | others)
     client.delete_endpoint(EndpointName="dev")
     assert "with an explicit deny in an identity-based policy" in denied(
         client.delete_endpoint, EndpointName="prod"
     )
     denied(client.delete_endpoint, EndpointName="none")
-    client = under(
-        "sagemaker",
-        allow(
-            "sagemaker:DeleteEndpoint", "*", Condition={"StringEquals": {"sagemaker:ResourceTag/env": "prod"}}
-        ),
-    )
+    prod = {"StringEquals": {"sagemaker:ResourceTag/env": "prod"}}
+    client = under("sagemaker", allow("sagemaker:DeleteEndpoint", Condition=prod))
     denied(client.delete_endpoint, EndpointName="none")
     client.delete_endpoint(EndpointName="prod")
 
@@ -273,17 +262,11 @@ def test_tags_of_repositories_alarms_and_what_is_scaled_decide(under: As, root: 
 
 
 def test_tags_of_the_request_decide(under: As, root: Clients) -> None:
-    client = under(
-        "sagemaker",
-        allow(
-            "sagemaker:AddTags",
-            "*",
-            Condition={
-                "ForAllValues:StringEquals": {"aws:TagKeys": ["ml-janitor"]},
-                "StringEquals": {"aws:RequestTag/ml-janitor": "seen"},
-            },
-        ),
-    )
+    seen = {
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["ml-janitor"]},
+        "StringEquals": {"aws:RequestTag/ml-janitor": "seen"},
+    }
+    client = under("sagemaker", allow("sagemaker:AddTags", Condition=seen))
     root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
     tag = {"Key": "ml-janitor", "Value": "seen"}
     client.add_tags(ResourceArn=sm("model/m"), Tags=[tag])
@@ -292,24 +275,14 @@ def test_tags_of_the_request_decide(under: As, root: Clients) -> None:
 
 
 def test_only_this_namespace_and_these_partition_keys(under: As, root: Clients) -> None:
-    cloudwatch = under(
-        "cloudwatch",
-        allow(
-            "cloudwatch:PutMetricData", "*", Condition={"StringEquals": {"cloudwatch:namespace": "MlJanitor"}}
-        ),
-    )
+    own = {"StringEquals": {"cloudwatch:namespace": "MlJanitor"}}
+    cloudwatch = under("cloudwatch", allow("cloudwatch:PutMetricData", Condition=own))
     metric = [{"MetricName": "m", "Value": 1.0}]
     cloudwatch.put_metric_data(Namespace="MlJanitor", MetricData=metric)
     denied(cloudwatch.put_metric_data, Namespace="AWS/SageMaker", MetricData=metric)
     root("dynamodb").create_table(**table_request("ledger"))
-    table = under(
-        "dynamodb",
-        allow(
-            ["dynamodb:PutItem", "dynamodb:Query"],
-            TABLE,
-            Condition={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["lease#*"]}},
-        ),
-    )
+    leases = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["lease#*"]}}
+    table = under("dynamodb", allow(["dynamodb:PutItem", "dynamodb:Query"], TABLE, Condition=leases))
     table.put_item(TableName="ledger", Item={"pk": {"S": "lease#1"}})
     denied(table.put_item, TableName="ledger", Item={"pk": {"S": "finding#1"}})
     queried = {"TableName": "ledger", "KeyConditionExpression": "#k = :k"}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.moto_app import Moto
 from narrowing import not_none
@@ -26,7 +27,7 @@ def test_as_a_program_it_says_where_it_listens_and_ends_when_told() -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         word, url = not_none(running.stdout).readline().split()
         assert word == "listening"
-        Control(url).wait_ready()
+        assert Control(url).clock() == NOW
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=10) == 0
 

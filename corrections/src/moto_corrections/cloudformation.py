@@ -282,7 +282,6 @@ def _needs(value: Any) -> Iterator[str]:
 
 
 def _made(stack: Any) -> dict[str, Made]:
-    """Return what a stack has made, in its order."""
     return {
         name: made for name, made in stack.resource_map._parsed_resources.items() if isinstance(made, Made)
     }
@@ -534,7 +533,6 @@ serves = partial(patches.serves, "cloudformation")
 
 
 def _store(call: Call) -> Any:
-    """Return moto's store of stacks and change sets."""
     return backend("cloudformation", call.account, call.region)
 
 
@@ -588,7 +586,6 @@ def _reviewed(call: Call) -> Any:
 
 
 def _new_stack(account: str, region: str, name: str, status: str) -> Any:
-    """Return a stack without resources."""
     from moto.cloudformation import models
     from moto.cloudformation.utils import generate_stack_id
 

@@ -84,7 +84,6 @@ class Endpoint(Row):
         return workday(self.age, self.name)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         self._deploy(plan, self.created, self.name, "create_endpoint", Tags=self.tags())
         for component in self.components:
             self._add(plan, component)

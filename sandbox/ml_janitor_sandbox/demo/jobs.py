@@ -77,7 +77,6 @@ class Job(Row):
         self._advance(plan)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         self.appear(plan)
         if self.started is not None:
             for host in range(1, self.count + 1):
@@ -240,7 +239,6 @@ class Family(Row):
     reads: str = ""
 
     def plan(self, plan: Plan) -> None:
-        """Add every run."""
         kind = ProcessingJob if self.processed else Job
         for created in moments(self.since, self.every, self.until):
             started = created + timedelta(minutes=5)
@@ -273,7 +271,6 @@ class TransformJob(Row):
     silent: Ago = NOW - timedelta(minutes=1)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         folder = f"s3://{MODEL_BUCKET}/batch/{self.name}"
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/in/"}}
         self.make(
@@ -304,7 +301,6 @@ class TuningJob(Row):
     created: Ago
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         limits = {"MaxNumberOfTrainingJobs": 24, "MaxParallelTrainingJobs": 3}
         self.make(
             *(plan, self.created, "hyper_parameter_tuning_job"),

@@ -32,7 +32,6 @@ class Leftover(Row):
         return {"ModelPackageGroupName": self.name}
 
     def plan(self, plan: Plan) -> None:
-        """Create it."""
         params, tags = self.params(), self.tags()
         at = workday(self.age, repr(params))
         plan.call(
@@ -49,7 +48,6 @@ class Model(Leftover):
     artifact: str
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters of the call, except for tags."""
         image = f"{IMAGES}/xgboost-inference:1.7-1"
         container = {"Image": image, "ModelDataUrl": f"s3://{DEFAULT_BUCKET}/{self.artifact}"}
         return {"ModelName": self.name, "ExecutionRoleArn": SERVING, "PrimaryContainer": container}
@@ -70,7 +68,6 @@ class Pipeline(Leftover):
     data: str = ""
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters of the call, except for tags."""
         step: dict[str, Any] = {"Name": "Train", "Type": "Training"}
         if self.image:
             step["Arguments"] = {"AlgorithmSpecification": {"TrainingImage": self.image}}

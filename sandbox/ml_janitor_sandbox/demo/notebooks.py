@@ -69,7 +69,6 @@ class Notebook(Row):
         return workday(self.age, self.name)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         by, name = self.creator, {"NotebookInstanceName": self.name}
         self.make(
             *(plan, self.created, "notebook_instance"),

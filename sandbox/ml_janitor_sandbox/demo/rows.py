@@ -119,7 +119,6 @@ class Row:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Return its tags."""
         values = self._labels() if self.project else {}
         values |= self.also
         return {key: value for key, value in values.items() if key not in self.without}

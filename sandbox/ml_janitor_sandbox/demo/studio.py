@@ -33,7 +33,6 @@ class Domain(Row):
     minutes: int | None = None
 
     def plan(self, plan: Plan) -> None:
-        """Have it made."""
         settings: dict[str, Any] = {"ExecutionRole": ROLE}
         idle: dict[str, Any] = {"LifecycleManagement": "DISABLED"}
         if self.minutes is not None:
