@@ -112,24 +112,17 @@ class Serving(Seed):
         super().__init__(box, aws)
         self.aws = aws
 
-    def plain(self, *, rescaled: bool = True) -> None:
+    def plain(self) -> None:
         """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""
         blue, green = ({"VariantName": name} for name in ("blue", "green"))
         self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
-        self.sagemaker.add_tags(
-            ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
-                "EndpointConfigArn"
-            ],
-            Tags=[{"Key": "made-by", "Value": "ci"}],
+        config = self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")["EndpointConfigArn"]
+        self.sagemaker.add_tags(ResourceArn=config, Tags=[{"Key": "made-by", "Value": "ci"}])
+        self.box.set_clock(NOW - 20 * DAY)
+        desired = {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
+        self.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName="churn", DesiredWeightsAndCapacities=[desired]
         )
-        if rescaled:
-            self.box.set_clock(NOW - 20 * DAY)
-            self.sagemaker.update_endpoint_weights_and_capacities(
-                EndpointName="churn",
-                DesiredWeightsAndCapacities=[
-                    {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
-                ],
-            )
         self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
         self.box.set_clock(NOW)
         for name in ("blue", "green"):

@@ -52,9 +52,6 @@ class Control:
     def freeze_search(self, *missing: str) -> None:
         search.freeze(missing)
 
-    def thaw_search(self) -> None:
-        search.thaw()
-
     def set_pages(self, most: int) -> None:
         paging.pages().set(most)
 

@@ -42,12 +42,8 @@ class Control:
         self._ask("PUT", "durations", seconds)
 
     def freeze_search(self, *missing: str) -> None:
-        """Let SageMaker's Search answer with what there is now, without the *missing* names, until thawed."""
+        """Let SageMaker's Search answer with what there is now, without *missing* names, until a reset."""
         self._ask("POST", "search", {"missing": missing})
-
-    def thaw_search(self) -> None:
-        """Let Search follow again."""
-        self._ask("DELETE", "search")
 
     def set_pages(self, most: int) -> None:
         """Let no page of a listing hold more than *most* entries, whatever is asked for."""
