@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from typing import Any
 
 import boto3
@@ -15,7 +17,7 @@ from bench.audit import SETTINGS, peak_memory
 from bench.box import ACCOUNT, NOW, REGION, talk_to
 from bench.virtual_time import Bucket, VirtualTime
 from ml_janitor.aws.client import IAM_PREFIXES, open_regions
-from ml_janitor.aws.pace import AWS_RATES, UNKNOWN_RATE, UNPACED_ACTIONS, Pace, SharedAnswers
+from ml_janitor.aws.pace import AWS_RATES, UNPACED_ACTIONS, Pace, SharedAnswers
 from ml_janitor.core.results import Report
 from ml_janitor.engine.run import run_detectors
 
@@ -39,7 +41,11 @@ def main() -> None:
         idle = peak_memory()
         calls, report, seconds = audit()
     number = sum(map(len, calls.values()))
-    over = {action: refused for action, times in calls.items() if (refused := refusals(action, times))}
+    published = {action: times for action, times in calls.items() if action in AWS_RATES}
+    refused = sum(starmap(refusals, published.items()))
+    unknown = [
+        action for action in calls if action not in published and not action.startswith(UNPACED_ACTIONS)
+    ]
     print(
         f"All {len(report.sweeps)} detectors and advisers side by side, {ROUND_TRIP * 1000:.0f} ms a call: of"
     )
@@ -51,7 +57,14 @@ def main() -> None:
     print(f"  {seconds / 60:5.1f} minutes of at most {MOST_MINUTES}, by the clock that the waits move on")
     print(f"  {peak_memory():5.0f} MB of at most {MOST_MEGABYTES}, of which {idle:.0f} before the first call")
     print(f"  {number:5} calls, {len(report.findings)} found")
-    print(f"  {sum(over.values()):5} refused, with a second client that takes the other half of each rate")
+    print(f"  {refused:5} refused by a published rate, with a second client that takes the other half of it")
+    print(
+        f"  {max(busiest_second(calls[action]) for action in unknown):5} a second at most of an operation "
+        f"without a published rate: whether AWS would refuse some"
+    )
+    print(
+        "        is unknown. A refusal halves that rate; tests/unit/test_pace.py has limits of 6, 10 and 30."
+    )
     for action, times in sorted(calls.items(), key=lambda counted: -len(counted[1]))[:SHOWN]:
         print(f"    {len(times):5} {action}")
     for sweep in report.sweeps:
@@ -61,13 +74,17 @@ def main() -> None:
 
 def refusals(action: str, times: list[float]) -> int:
     """Count the calls that AWS would refuse if a second client takes the other half of the rate evenly."""
-    if action.startswith(UNPACED_ACTIONS):
-        return 0
-    rate = AWS_RATES.get(action, 2 * UNKNOWN_RATE)
+    rate = AWS_RATES[action]
     first, last = min(times), max(times)
     other = [first + turn * 2 / rate for turn in range(int((last - first) * rate / 2) + 1)]
     bucket = Bucket(rate)
     return sum(bucket.refuses(at) for at in sorted([*times, *other]))
+
+
+def busiest_second(times: list[float]) -> int:
+    """Return the most calls within a second."""
+    ordered = sorted(times)
+    return max(place - bisect_left(ordered, at - 1) + 1 for place, at in enumerate(ordered))
 
 
 @contextmanager
@@ -93,7 +110,7 @@ def audit() -> tuple[Calls, Report, float]:
     with VirtualTime(start, round_trip=ROUND_TRIP) as time:
 
         def note(event_name: str, **_: Any) -> None:
-            _, service, operation = event_name.split(".")
+            service, operation = event_name.split(".")[1:]
             calls.setdefault(f"{SERVICES.get(service, service)}:{operation}", []).append(time.clock())
 
         session.events.register("before-send", note)

@@ -170,6 +170,36 @@ def test_an_index_that_stands_still_shows_what_was_and_misses_rows(
     assert frozen["deleted"]["EndpointStatus"] == "InService"
 
 
+def test_records_of_model_packages_are_whole_and_late(sagemaker: Any, control: Control) -> None:
+    specification = {
+        "Containers": [{"Image": "image", "ModelDataUrl": "s3://models/a"}],
+        "SupportedContentTypes": ["text/csv"],
+        "SupportedResponseMIMETypes": ["text/csv"],
+    }
+    arn = sagemaker.create_model_package(
+        ModelPackageName="churn",
+        InferenceSpecification=specification,
+        ModelApprovalStatus="Approved",
+        Tags=[{"Key": "team", "Value": "risk"}],
+    )["ModelPackageArn"]
+    specification["Containers"] = [{"Image": "image", "ModelDataUrl": "s3://models/b"}]
+
+    def shown() -> tuple[Any, ...]:
+        (found,) = (one["ModelPackage"] for one in sagemaker.search(Resource="ModelPackage")["Results"])
+        (container,) = found["InferenceSpecification"]["Containers"]
+        said = sagemaker.describe_model_package(ModelPackageName=arn)
+        assert found["CreationTime"] == said["CreationTime"]
+        assert (found["ModelPackageArn"], found["Tags"]) == (arn, [{"Key": "team", "Value": "risk"}])
+        return container["ModelDataUrl"], found["ModelApprovalStatus"], said["ModelApprovalStatus"]
+
+    assert shown() == ("s3://models/a", "Approved", "Approved")
+    control.freeze_search()
+    sagemaker.update_model_package(ModelPackageArn=arn, InferenceSpecification=specification)
+    assert shown() == ("s3://models/a", "Approved", "Approved")
+    control.thaw_search()
+    assert shown() == ("s3://models/b", "Approved", "Approved")
+
+
 def models(sagemaker: Any) -> list[Any]:
     found: list[Any] = sagemaker.search(Resource="Model", SortBy="CreationTime")["Results"]
     return found

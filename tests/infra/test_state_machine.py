@@ -18,7 +18,12 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.scheduled.accounts import account_list_grants
-from ml_janitor_cli.template.state_machine import count_transitions, define_state_machine, transitions_price
+from ml_janitor_cli.template.state_machine import (
+    TRANSIENT_ERRORS,
+    count_transitions,
+    define_state_machine,
+    transitions_price,
+)
 from synthesis import SLACK, Synthesised, synthesise
 
 VALIDATOR = PROJECT_ROOT / "tests" / "state-machines"
@@ -106,7 +111,7 @@ def test_it_logs_every_step(stack: Synthesised) -> None:
     assert group["RetentionInDays"] == 90
 
 
-def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_and_others_at_work_are_retried(
+def test_so_many_accounts_are_looked_at_at_once_and_what_may_pass_is_retried(
     deployed: Deployed,
 ) -> None:
     (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
@@ -117,11 +122,16 @@ def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_and_others_a
     assert {key: sweep[key] for key in ("Parameters", "Retry")} == {
         key: part[key] for key in ("Parameters", "Retry")
     }
-    retry, busy = sweep["Retry"]
+    retry, killed, busy = sweep["Retry"]
     assert busy["ErrorEquals"] == [InProgressError.__name__, LeaseTakenError.__name__]
     assert busy["IntervalSeconds"] * busy["MaxAttempts"] > 900, "as long as a function works"
     assert busy["BackoffRate"] == 1
-    assert retry["ErrorEquals"] == ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
+    assert retry["ErrorEquals"] == TRANSIENT_ERRORS == states["Close"]["Retry"][0]["ErrorEquals"]
+    assert {"Lambda.TooManyRequestsException", "Lambda.ServiceException"} < {*TRANSIENT_ERRORS}
+    assert (killed["ErrorEquals"], killed["MaxAttempts"]) == (
+        ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout"],
+        1,
+    )
     assert states["EachAccount"]["ResultPath"] is None
     # What fails stays in its own account, and if AWS ends one by itself, the others go on all the same.
     assert sweep["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "NoAnswer"}]

@@ -20,11 +20,9 @@ from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from recorded_acts import Memory
-from standin import KilledError
 from tables import cases
 
 BUCKET = "ml-scratch"
-STEP, BACK = "add its lifecycle rules", "take its lifecycle rules out"
 RULES = [
     LifecycleRule(id=f"{OURS}0", prefix="runs/<&>/", transitions=((30, "STANDARD_IA"), (90, "GLACIER_IR"))),
     LifecycleRule(id=f"{OURS}1", prefix="scratch/", expire_after=7, abort_uploads_after=7),
@@ -140,35 +138,6 @@ def test_three_dozen_configurations_of_others_stay_as_they_are(account: Account)
         account.undo(record)
         assert account.there == before
         done += 1
-
-
-@pytest.mark.parametrize("at", [STEP, BACK])
-def test_killed_after_any_call_it_goes_on(account: Account, at: str) -> None:
-    account.put(OTHER)
-    before, record = account.there, account.prepared()
-    memory = Memory(dies=at)
-    for do in (account.act, account.undo):
-        if at == (STEP if do == account.act else BACK):
-            with pytest.raises(KilledError):
-                do(record, memory)
-        do(record, memory)
-    assert account.there == before
-
-
-def test_a_put_whose_answer_is_lost_was_done(account: Account) -> None:
-    record = account.prepared()
-    account.box.fault("s3", "PutBucketLifecycleConfiguration", "hang-up", times=1)
-    account.act(record)
-    assert act.is_done(account.aws, record)
-
-
-def test_a_refused_put_changes_nothing(account: Account) -> None:
-    account.put(OTHER)
-    before, record = account.there, account.prepared()
-    account.box.fault("s3", "PutBucketLifecycleConfiguration", "deny")
-    with pytest.raises(account.s3.exceptions.ClientError, match="AccessDenied"):
-        account.act(record)
-    assert account.there == before
 
 
 def test_a_dry_run_cannot_write(account: Account) -> None:

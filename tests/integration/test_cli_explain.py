@@ -31,9 +31,12 @@ def notebook(name: str) -> str:
 # --- found, kept, exempt, gone -----------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("notebooks")
-def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done(janitor: Janitor) -> None:
+def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done(
+    notebooks: Control, janitor: Janitor
+) -> None:
+    notebooks.clear_calls()
     ran = janitor("explain", notebook("left-on"))
+    assert all(re.match(r"\w+:(List|Describe|Get|Lookup|Search)", call) for call in notebooks.calls())
 
     assert (ran.status, ran.err) == (0, "")
     lines = ran.out.splitlines()
@@ -47,30 +50,6 @@ def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done
     assert "Proposed: stop the notebook instance" in ran.flat
     order = [ran.out.index(part) for part in ("  status ", "  1  it is InService", "Proposed:")]
     assert order == sorted(order)
-
-
-@pytest.mark.usefixtures("notebooks")
-def test_every_detector_for_the_kind_is_asked(janitor: Janitor) -> None:
-    explained = janitor("explain", "--json", notebook("left-on")).document["explanations"]
-
-    assert [(each["detector"], each["verdict"]) for each in explained] == [
-        ("idle-notebooks", "found"),
-        ("untagged-resources", "found"),
-        ("unused-volumes", "kept"),
-    ]
-
-
-@pytest.mark.usefixtures("notebooks")
-def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_kept(janitor: Janitor) -> None:
-    (explained, *_) = janitor("explain", "--json", notebook("wanted")).document["explanations"]
-
-    assert (explained["verdict"], explained["reason"]) == ("kept", "tagged keep=true")
-    assert {"status", "last line in the Jupyter log", "tags"} <= {
-        seen["signal"] for seen in explained["signals"]
-    }
-    *rule, last = explained["steps"]
-    assert rule
-    assert last == "kept: tagged keep=true"
 
 
 def test_a_deleted_resource_is_known(notebooks: Control, janitor: Janitor, session: boto3.Session) -> None:
@@ -225,12 +204,27 @@ def test_what_a_person_kept_is_kept_before_any_sweep(
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_several_are_explained_in_the_order_asked_and_once(janitor: Janitor) -> None:
+def test_several_are_explained_in_the_order_asked_and_once_by_every_detector_for_the_kind(
+    janitor: Janitor,
+) -> None:
+    """Of one that is exempt: its signals, what the rule would say, and why it is kept."""
     asked = [notebook("wanted"), notebook("left-on"), notebook("wanted")]
 
     explained = janitor("explain", "--json", *asked).document["explanations"]
 
     assert [each["arn"] for each in explained] == [asked[0]] * 3 + [asked[1]] * 3
+    assert [(each["detector"], each["verdict"]) for each in explained[3:]] == [
+        ("idle-notebooks", "found"),
+        ("untagged-resources", "found"),
+        ("unused-volumes", "kept"),
+    ]
+    exempt = explained[0]
+    assert (exempt["verdict"], exempt["reason"]) == ("kept", "tagged keep=true")
+    assert {"status", "last line in the Jupyter log", "tags"} <= {
+        seen["signal"] for seen in exempt["signals"]
+    }
+    assert len(exempt["steps"]) > 1
+    assert exempt["steps"][-1] == "kept: tagged keep=true"
 
 
 @pytest.mark.usefixtures("notebooks")
@@ -290,15 +284,6 @@ def test_it_judges_by_the_settings_and_the_time_given(janitor: Janitor) -> None:
     )
     assert verdict("--now", "2026-09-27T04:00:00Z") == "kept"
     assert verdict("--set", "idle-notebooks.enabled=false") == "found"
-
-
-def test_nothing_is_changed(notebooks: Control, janitor: Janitor) -> None:
-    notebooks.clear_calls()
-
-    janitor("explain", notebook("left-on"))
-
-    for call in notebooks.calls():
-        assert re.match(r"\w+:(List|Describe|Get|Lookup|Search)", call)
 
 
 # --- failures and refusals -------------------------------------------------------------------------------

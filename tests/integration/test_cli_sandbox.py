@@ -201,19 +201,10 @@ def test_a_port_that_is_taken_is_one_line(capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", f"janitor: --port {port} cannot be used: Address already in use\n")
 
 
-def test_a_proxy_is_not_asked_for_the_sandbox() -> None:
-    made = command_environment(
-        {"NO_PROXY": "internal", "HTTP_PROXY": "http://proxy"}, "http://127.0.0.1:1", "now"
-    )
+def test_a_proxy_is_not_asked_for_the_sandbox_and_tuning_of_retries_reaches_the_command() -> None:
+    own = {"NO_PROXY": "internal", "HTTP_PROXY": "http://proxy", "AWS_REGION": "eu-west-1"}
+    made = command_environment({**own, "AWS_MAX_ATTEMPTS": "2"}, "http://127.0.0.1:1", "now")
 
     assert made["NO_PROXY"] == made["no_proxy"] == "internal,127.0.0.1"
-    assert made["HTTP_PROXY"] == "http://proxy"
-
-
-def test_tuning_of_retries_reaches_the_command() -> None:
-    made = command_environment(
-        {"AWS_MAX_ATTEMPTS": "2", "AWS_REGION": "eu-west-1"}, "http://127.0.0.1:1", "now"
-    )
-
-    assert made["AWS_MAX_ATTEMPTS"] == "2"
+    assert (made["HTTP_PROXY"], made["AWS_MAX_ATTEMPTS"]) == ("http://proxy", "2")
     assert made["AWS_REGION"] == "us-east-1"

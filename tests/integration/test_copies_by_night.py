@@ -16,10 +16,10 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence
 from ml_janitor.core.results import Outcome
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import package_request
 from standin import DAY, Nights
 
 MIB = 1024**2
@@ -94,14 +94,11 @@ def test_a_copy_is_warned_about_deleted_and_brought_back(copies: Copies) -> None
     assert copies.s3.head_object(Bucket=BUCKET, Key="b.tar.gz")["Metadata"] == {"run": "7"}
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late: bool) -> None:
-    """Also if the policy comes after the warning."""
+def test_what_another_account_may_read_after_the_warning_is_only_reported(copies: Copies) -> None:
     copies.put("a.tar.gz", age=50)
     copies.put("b.tar.gz")
     copies.put("public/c.tar.gz", age=30)
-    if late:
-        copies.night()
+    copies.night()
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "arn:aws:iam::999999999999:root"},
@@ -111,8 +108,6 @@ def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late:
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     copies.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
 
-    if not late:
-        copies.night()
     done = copies.after(4 * DAY)
 
     assert copies.outcomes(done) == {
@@ -123,6 +118,30 @@ def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late:
     assert outcome_note(done[f"{BUCKET}/b.tar.gz"]) == (
         "only reported: the bucket's policy lets account 999999999999 read it, which may use this copy"
     )
+
+
+def test_a_package_that_was_updated_since_search_saw_it_keeps_what_it_loads_now(copies: Copies) -> None:
+    copies.put("a.tar.gz", age=50)
+    copies.put("b.tar.gz")
+    copies.put("c.tar.gz", age=30)
+    made = [
+        copies.sagemaker.create_model_package(**package_request("s3://other/m.tar.gz", ModelPackageName=name))
+        for name in ("one", "two")
+    ]
+    assert copies.night()["b.tar.gz"] is Outcome.WARNED
+    assert copies.box.calls().get("sagemaker:DescribeModelPackage") is None, "Search tells"
+    copies.box.freeze_search()
+    loads = package_request(f"s3://{BUCKET}/b.tar.gz")["InferenceSpecification"]
+    copies.sagemaker.update_model_package(
+        ModelPackageArn=made[1]["ModelPackageArn"], InferenceSpecification=loads
+    )
+
+    copies.aws.aided = True  # another run
+    assert copies.night(4) == {
+        "a.tar.gz": Outcome.KEPT,
+        "b.tar.gz": Outcome.CHANGED,
+        "c.tar.gz": Outcome.ACTED,
+    }
 
 
 @pytest.mark.parametrize("ages", [(50, 40, 30), (30, 50, 40), (40, 30, 50), (50, 30, 40)])
@@ -194,27 +213,6 @@ def test_a_keeper_goes_only_in_a_later_night_than_its_copy_and_all_come_back(cop
     assert copies.keys() == ["a.tar.gz", "b.tar.gz", "c.tar.gz"]
 
 
-def test_what_changes_under_its_hands_is_not_deleted_and_warned_of_anew(copies: Copies) -> None:
-    copies.put("a.tar.gz", age=50)
-    copies.put("b.tar.gz")
-    copies.night()
-    copies.box.fault(
-        "s3", "DeleteObject", "error", times=1, status=412, code="PreconditionFailed", message="another ETag"
-    )
-
-    results = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
-
-    assert (results.outcome, outcome_note(results)) == (
-        Outcome.CHANGED,
-        "it was overwritten in the last moment",
-    )
-    assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
-    assert copies.of(f"{BUCKET}/b.tar.gz").stage is Stage.WITHDRAWN
-    with pytest.raises(CannotUndoError, match=r"nothing was done to models/b.*: it was overwritten"):
-        copies.undo_of("b.tar.gz")
-    assert copies.night(1)["b.tar.gz"] is Outcome.WARNED
-
-
 def test_lost_answers_are_settled_by_looking(copies: Copies) -> None:
     copies.put("a.tar.gz", age=50)
     copies.put("b.tar.gz")
@@ -233,16 +231,3 @@ def test_lost_answers_are_settled_by_looking(copies: Copies) -> None:
 
     versions = copies.s3.list_object_versions(Bucket=BUCKET, Prefix="b.tar.gz")
     assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (2, 1)
-
-
-def test_files_of_a_larger_model_are_only_reported(copies: Copies) -> None:
-    for root, age in (("llm", 50), ("llm-copy", 40)):
-        for n in (1, 2):
-            name = f"{root}/model-0000{n}-of-00002.safetensors"
-            copies.put(name, age=age, body=str(n).encode() * MIB)
-
-    done = copies.after(4 * DAY)
-
-    notes = {outcome_note(result) for result in done.values() if result.outcome is Outcome.ADVISED}
-    assert len(notes) == 1
-    assert "only reported: it is one of several files of a model" in notes.pop()

@@ -222,16 +222,6 @@ def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     assert bucket.whole() == before
 
 
-def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucket]) -> None:
-    bucket, undo = filled(make())
-    bucket.put(COPY, b"new" * MIB)
-
-    with pytest.raises(CannotActError, match="overwritten"):
-        bucket.act(undo)
-
-    assert bucket.whole()["body"] == b"new" * MIB
-
-
 def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
     """Its ETag is the same, so S3 would delete it."""
     bucket, undo = filled(make())

@@ -16,8 +16,7 @@ from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
-from recorded_acts import Memory, RecordedAct, found, prepared
-from standin import KilledError
+from recorded_acts import RecordedAct, found, prepared
 from studio_seed import Studio
 
 LONG_ENOUGH = timedelta(minutes=10)
@@ -127,29 +126,6 @@ def test_it_comes_back_also_when_it_is_no_longer_listed(recorded: RecordedAct, l
     recorded.undo()
     lab.wait()
     assert lab.now["Status"] == "InService"
-
-
-def test_a_run_killed_after_the_call_goes_on_and_ends(recorded: RecordedAct, lab: Lab) -> None:
-    memory = Memory(dies="delete")
-    with pytest.raises(KilledError):
-        recorded.act(memory)
-
-    assert recorded.settled()
-    recorded.act(memory)
-
-    assert memory.done == ["delete"]
-    assert lab.box.calls()["sagemaker:DeleteApp"] == 2
-
-
-def test_a_lost_answer_to_delete_and_to_create_is_no_failure(recorded: RecordedAct, lab: Lab) -> None:
-    lab.box.fault("sagemaker", "DeleteApp", "lost-reply")
-    recorded.act()
-    lab.wait()
-    lab.box.fault("sagemaker", "CreateApp", "lost-reply")
-    recorded.undo()
-
-    assert lab.now["Status"] == "Pending"
-    assert lab.box.calls()["sagemaker:CreateApp"] == 3  # the first made it what is found
 
 
 def test_a_call_that_did_nothing_is_a_failure(recorded: RecordedAct, lab: Lab) -> None:

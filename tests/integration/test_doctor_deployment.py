@@ -47,6 +47,10 @@ WITHOUT_OTHERS = "".join(f"[detectors.{name}]\nenabled = false\n" for name in OT
 
 SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET, **TO_ARM}
 SLACK = "".join(["[janitor]\n", *(f"{name} = {json.dumps(value)}\n" for name, value in SETTINGS.items())])
+PRESSES = (
+    *("--set", "janitor.slack_signing_secret=ml-janitor/slack-signing"),
+    *("--set", "janitor.slack_group=S0123456789"),
+)
 ALL_SCOPES = ("chat:write", "files:write", "im:write", "users:read", "users:read.email")
 
 
@@ -263,16 +267,52 @@ def test_an_auditor_gets_no_errors(box: Control, doctor: Doctor, kind: str, stat
     assert doctor("--stack", NAME).status == 1
 
 
-def test_a_deleted_schedule(site: Site, doctor: Doctor) -> None:
+def test_each_fault_is_named_with_what_to_do(box: Control, site: Site, doctor: Doctor) -> None:
     site.client("scheduler").delete_schedule(Name=site.physical("IdleEndpointsSchedule"))
+    site.client("lambda").delete_function(FunctionName=site.physical("UntaggedResourcesFunction"))
+    site.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
+    site.acted("churn", 2 * DAY)
+    sns, topic = site.client("sns"), site.physical("Alarms")
+    for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    cloudwatch = site.client("cloudwatch")
+    why = "Threshold Crossed: 1 datapoint [1.0] was greater than the threshold (0.0)."
+    cloudwatch.set_alarm_state(AlarmName=site.physical("RunFailed"), StateValue="ALARM", StateReason=why)
+    cloudwatch.delete_alarms(AlarmNames=[site.physical("SweepMissed")])
+    cloudwatch.disable_alarm_actions(AlarmNames=[site.physical("NotDelivered")])
+    sqs, failed, undelivered = (
+        site.client("sqs"),
+        site.physical("Failed"),
+        site.physical("SchedulerUndelivered"),
+    )
+    for queue in (failed, failed, undelivered):
+        sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    sqs.receive_message(QueueUrl=undelivered)  # somebody is looking at it: it still waits
+    of = {"QueueName": failed.rpartition("/")[2]}
+    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": of, "step": 300}
+    box.metrics("AWS/SQS", [age | {"start": NOW - timedelta(minutes=20), "values": [18_000.0, 18_300.0]}])
 
-    ran = doctor()
+    ran = doctor("--set", "idle-studio-apps.enabled=true", "--set", "duplicate-artifacts.enabled=false")
 
-    assert ran.status == 1
     assert re.match(r"idle-endpoints +deleted ", ran.row("idle-endpoints"))
-    assert (
-        "idle-endpoints: schedule its schedule was deleted, so nothing runs it → make deploy REVERT=1"
-        in ran.part
+    ran.says(
+        1,
+        "idle-endpoints: schedule its schedule was deleted, so nothing runs it → make deploy REVERT=1",
+        "untagged-resources: function the function",
+        "idle-studio-apps: function it is not in the stack → make deploy adds it",
+        "duplicate-artifacts: function it is deployed, but switched off in the settings here",
+        f'there is no secret {SECRET} in {REGION} → read -rs S && printf %s "$S" | '
+        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin",
+        "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03",
+        "armed_until = 2026-10-04 in detectors.idle-notebooks, or the later day it was disarmed, "
+        "and make deploy; or janitor undo, with credentials of your own",
+        f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}",
+        f"RunFailed has been in ALARM for less than a minute: {why} → see janitor docs operating RunFailed",
+        "alarms the alarm SweepMissed was deleted",
+        "alarms the alarm NotDelivered tells nobody",
+        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old; 1 in Undelivered (events that"
+        " could not be delivered), for how long is not known → see janitor docs operating RunFailed and "
+        "NotDelivered",
     )
 
 
@@ -337,82 +377,6 @@ def test_a_run_that_is_not_due_yet_is_not_missed(box: Control, site: Site, docto
     assert re.search(r"\) +3 hours ago", ran.row("idle-notebooks"))
 
 
-def test_messages_that_wait(box: Control, site: Site, doctor: Doctor) -> None:
-    sqs = site.client("sqs")
-    failed, undelivered = site.physical("Failed"), site.physical("SchedulerUndelivered")
-    for body in ("{}", "{}"):
-        sqs.send_message(QueueUrl=failed, MessageBody=body)
-    sqs.send_message(QueueUrl=undelivered, MessageBody="{}")
-    sqs.receive_message(QueueUrl=undelivered)  # somebody is looking at it: it still waits
-    name = failed.rpartition("/")[2]
-    age = {"metric": "ApproximateAgeOfOldestMessage", "dimensions": {"QueueName": name}, "step": 300}
-    box.metrics("AWS/SQS", [age | {"start": NOW - timedelta(minutes=20), "values": [18_000.0, 18_300.0]}])
-
-    ran = doctor()
-
-    ran.says(
-        1,
-        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old; 1 in Undelivered (events that"
-        " could not be delivered), for how long is not known → see janitor docs operating RunFailed and "
-        "NotDelivered",
-    )
-
-
-def test_an_alarm_that_rings_one_that_is_gone_and_one_that_is_muted(site: Site, doctor: Doctor) -> None:
-    cloudwatch = site.client("cloudwatch")
-    why = "Threshold Crossed: 1 datapoint [1.0] was greater than the threshold (0.0)."
-    ringing = site.physical("RunFailed")
-    cloudwatch.set_alarm_state(AlarmName=ringing, StateValue="ALARM", StateReason=why)
-    cloudwatch.delete_alarms(AlarmNames=[site.physical("SweepMissed")])
-    cloudwatch.disable_alarm_actions(AlarmNames=[site.physical("NotDelivered")])
-
-    doctor().says(
-        1,
-        f"RunFailed has been in ALARM for less than a minute: {why} → see janitor docs operating RunFailed",
-        "alarms the alarm SweepMissed was deleted",
-        "alarms the alarm NotDelivered tells nobody",
-    )
-
-
-def test_alarms_that_nobody_hears(site: Site, doctor: Doctor) -> None:
-    sns, topic = site.client("sns"), site.physical("Alarms")
-    for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
-        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
-
-    doctor().says(
-        1, f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}"
-    )
-
-
-def test_a_function_that_is_gone_and_settings_that_differ(site: Site, doctor: Doctor) -> None:
-    site.client("lambda").delete_function(FunctionName=site.physical("IdleEndpointsFunction"))
-
-    doctor("--set", "idle-notebooks.enabled=false").says(
-        1,
-        "idle-endpoints: function the function",
-        "idle-notebooks: function it is deployed, but switched off in the settings here",
-    )
-
-
-def test_a_detector_that_is_not_in_the_stack(
-    box: Control, session: boto3.Session, template: dict[str, Any], doctor: Doctor
-) -> None:
-    others = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if not name.startswith("IdleNotebooks") or resource["Type"] == "AWS::IAM::Role"
-    }
-    another = next(name for name in others if name.startswith("IdleEndpointsFunction"))
-    text = re.sub(r"IdleNotebooksFunction[0-9A-F]{8}", another, json.dumps(others))  # in policies
-    deploy(box.url, {"Resources": json.loads(text)})
-
-    ran = doctor("idle-notebooks", "idle-endpoints")
-
-    ran.says(1, "idle-notebooks: function it is not in the stack → make deploy adds it")
-    assert "digest" not in ran.part
-    assert session.region_name == REGION
-
-
 @pytest.mark.parametrize(("kind", "outcome"), [("deny", "refused"), ("error", "not answered")])
 @pytest.mark.usefixtures("site")
 def test_an_unreadable_part_says_nothing(box: Control, doctor: Doctor, *, kind: str, outcome: str) -> None:
@@ -443,63 +407,36 @@ def test_an_unreadable_part_says_nothing(box: Control, doctor: Doctor, *, kind: 
 def test_missing_scopes_say_what_is_lost(doctor: Doctor, slack: SlackControl) -> None:
     slack.set_scopes("chat:write", "users:read", "channels:read", "groups:read")
 
-    ran = doctor()
-
-    assert ran.status == 1
     twice = "so everything has twice the grace"
-    assert (
-        f"scope users:read.email is missing: owners are neither mentioned nor messaged, {twice}" in ran.part
+    doctor(*PRESSES).says(
+        1,
+        f"scope users:read.email is missing: owners are neither mentioned nor messaged, {twice}",
+        f"the scope im:write is missing: no owner gets a direct message, {twice}",
+        "the scope files:write is missing: the report is not attached",
+        "the scope usergroups:read is missing: nobody can press Do it now or Undo",
+        f"there is no secret ml-janitor/slack-signing in {REGION}, so no press is heard",
+        "5 problems.",
     )
-    assert f"the scope im:write is missing: no owner gets a direct message, {twice}" in ran.part
-    assert "the scope files:write is missing: the report is not attached" in ran.part
-    assert "3 problems." in ran.part
     assert slack.messages() == []
 
 
-@pytest.mark.usefixtures("site")
-def test_a_group_that_may_press_needs_a_scope_of_its_own(doctor: Doctor, slack: SlackControl) -> None:
-    slack.set_scopes(*ALL_SCOPES)
-
-    doctor("--set", "janitor.slack_group=S0123456789").says(
-        1, "the scope usergroups:read is missing: nobody can press Do it now or Undo"
-    )
-    slack.set_scopes(*ALL_SCOPES, "usergroups:read")
-    assert doctor("--set", "janitor.slack_group=S0123456789").status == 0
-
-
-PRESSES = (
-    *("--set", "janitor.slack_signing_secret=ml-janitor/slack-signing"),
-    *("--set", "janitor.slack_group=S0123456789"),
-)
-
-
 def test_buttons_that_nobody_could_press_are_named(site: Site, doctor: Doctor, slack: SlackControl) -> None:
-    site.client("secretsmanager").create_secret(Name="ml-janitor/slack-signing", SecretString=SIGNING_SECRET)
+    """Every press would be refused, and nothing else says so before somebody presses."""
+    signing = {"SecretString": '{"signing_secret": null}'}
+    site.client("secretsmanager").create_secret(Name="ml-janitor/slack-signing", **signing)
     slack.set_scopes(*ALL_SCOPES, "usergroups:read")
 
     doctor(*PRESSES).says(
-        1, "S0123456789: no_such_subteam, so nobody can press Do it now or Undo → copy the id"
+        1,
+        "ml-janitor/slack-signing holds no signing secret of Slack's, so no press is heard",
+        "S0123456789: no_such_subteam, so nobody can press Do it now or Undo → copy the id",
     )
+    signing = {"SecretString": SIGNING_SECRET}
+    site.client("secretsmanager").put_secret_value(SecretId="ml-janitor/slack-signing", **signing)
     slack.add_usergroup("S0123456789", "ml-janitors")
     assert "S0123456789 has no members, so nobody can press Do it now or Undo" in doctor(*PRESSES).part
     slack.add_usergroup("S0123456789", "ml-janitors", "U0DINA")
     assert doctor(*PRESSES).status == 0
-
-
-def test_a_signing_secret_that_is_none_is_named(site: Site, doctor: Doctor, slack: SlackControl) -> None:
-    """Every press would be refused, and nothing else says so before somebody presses."""
-    slack.set_scopes(*ALL_SCOPES, "usergroups:read")
-    slack.add_usergroup("S0123456789", "ml-janitors", "U0DINA")
-    secrets = site.client("secretsmanager")
-    secrets.create_secret(Name="ml-janitor/slack-signing", SecretString='{"signing_secret": null}')
-
-    doctor(*PRESSES).says(
-        1, "ml-janitor/slack-signing holds no signing secret of Slack's, so no press is heard"
-    )
-    secrets.delete_secret(SecretId="ml-janitor/slack-signing", ForceDeleteWithoutRecovery=True)
-    assert f"there is no secret ml-janitor/slack-signing in {REGION}, so no press is heard" in (
-        doctor(*PRESSES).part
-    )
 
 
 @pytest.mark.usefixtures("site")
@@ -580,16 +517,6 @@ def test_what_the_secret_holds(site: Site, doctor: Doctor) -> None:
         assert "xoxb-revoked" not in ran.out
 
 
-def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
-    site.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
-
-    doctor().says(
-        1,
-        f'there is no secret {SECRET} in {REGION} → read -rs S && printf %s "$S" | '
-        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin",
-    )
-
-
 @pytest.mark.usefixtures("site")
 def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl) -> None:
     faults: list[dict[str, Any]] = [{"kind": "down"}, {"kind": "down", "status": 0}, {"kind": "ratelimit"}]
@@ -620,6 +547,7 @@ def test_a_deployment_without_slack(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "janitor.toml").write_text(WITHOUT_OTHERS)
 
     doctor().says(0, "Slack not set up (slack_secret is empty), so nothing is posted")
+    assert "digest" not in doctor("idle-notebooks").part
 
 
 DAY = timedelta(days=1)
@@ -633,38 +561,34 @@ def besides(toml: str) -> list[str]:
     return ["--config", "besides.toml"]
 
 
-def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_slack(
-    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """The undo function has its powers where the deployment sweeps, and where act_in says."""
+ARMED = f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n'
+
+
+@pytest.fixture
+def armed(box: Control, session: boto3.Session, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A deployment that stops notebooks."""
     act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
     settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF | {"idle-notebooks": act}})
-    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
-    armed = f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n'
-    site.acted("here", 2 * DAY)
-    site.acted("long-ago", 31 * DAY, region="eu-central-1")
-    assert "all is well" in doctor(*besides(armed)).part
+    return working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
 
-    site.acted("churn", 2 * DAY, region="eu-central-1")
-    doctor(*besides(armed)).says(
+
+def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_slack(
+    armed: Site, doctor: Doctor
+) -> None:
+    """The undo function has its powers where the deployment sweeps, and where act_in says."""
+    armed.acted("here", 2 * DAY)
+    armed.acted("long-ago", 31 * DAY, region="eu-central-1")
+    assert "all is well" in doctor(*besides(ARMED)).part
+
+    armed.acted("churn", 2 * DAY, region="eu-central-1")
+    doctor(*besides(ARMED)).says(
         1,
         f"undo 1 thing that idle-notebooks did {IN_FRANKFURT}, which has no powers there → ",
         "eu-central-1 in janitor.regions again until then, and make deploy: act_in need not name it; "
         "or janitor undo, with credentials of your own",
     )
     swept = f'[janitor]\nregions = ["{REGION}", "eu-central-1"]\n'
-    assert "no powers" not in doctor(*besides(swept + armed)).part
-
-
-def test_what_a_disarmed_detector_did_cannot_be_undone_from_slack(site: Site, doctor: Doctor) -> None:
-    site.acted("churn", 2 * DAY)
-
-    doctor().says(
-        1,
-        "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03",
-        "armed_until = 2026-10-04 in detectors.idle-notebooks, or the later day it was disarmed, "
-        "and make deploy; or janitor undo, with credentials of your own",
-    )
+    assert "no powers" not in doctor(*besides(swept + ARMED)).part
 
 
 def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor: Doctor) -> None:
@@ -704,58 +628,41 @@ def test_an_unlisted_role_is_wrong_only_beside_listed_roles(site: Site, doctor: 
 
 
 def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_works(
-    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
+    box: Control, armed: Site, doctor: Doctor
 ) -> None:
-    act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
-    settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF | {"idle-notebooks": act}})
-    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
-    armed = besides(f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n')
-
     box.fault("kms", "GenerateMac", "deny", times=0)
-    refused = doctor(*armed)
+    refused = doctor(*besides(ARMED))
     box.clear_faults()
-    site.client("kms").disable_key(KeyId=site.physical("UndoRecordKey"))
-    disabled = doctor(*armed)
+    for key in ("UndoRecordKey", "UndoProgressKey"):
+        armed.client("kms").disable_key(KeyId=armed.physical(key))
+    disabled = doctor(*besides(ARMED))
 
     assert "do not hold kms:GenerateMac (janitor sweep --act); the functions' roles do" in refused.part
-    assert refused.status == 0
-    assert "undo key" in disabled.part
-    assert "Disabled" in disabled.part
-    assert disabled.status == 1
-    site.client("kms").enable_key(KeyId=site.physical("UndoRecordKey"))
-    site.client("kms").disable_key(KeyId=site.physical("UndoProgressKey"))
-    other = doctor(*armed)
-    assert re.search("progress key.*Disabled", other.part)
-    assert (other.status, "undo key your credentials can sign and verify with it" in other.part) == (1, True)
+    assert (refused.status, disabled.status) == (0, 1)
+    assert re.search("undo key.*Disabled.*progress key.*Disabled", disabled.part)
 
 
-def test_policies_that_let_others_sign_or_write_are_named(
-    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
-    settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF | {"idle-notebooks": act}})
-    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
-    toml = f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n'
-    kms, dynamodb = site.client("kms"), site.client("dynamodb")
-    closed = doctor(*besides(toml))
-    later = doctor(*besides(f'{toml}[janitor]\nadministrators = ["arn:aws:iam::{ACCOUNT}:role/ann"]\n'))
-    unset = doctor(*besides(f"{toml}[janitor]\nledger_writers = []\n"))
+def test_policies_that_let_others_sign_or_write_are_named(armed: Site, doctor: Doctor) -> None:
+    kms, dynamodb = armed.client("kms"), armed.client("dynamodb")
+    closed = doctor(*besides(ARMED))
+    later = doctor(*besides(f'{ARMED}[janitor]\nadministrators = ["arn:aws:iam::{ACCOUNT}:role/ann"]\n'))
+    unset = doctor(*besides(f"{ARMED}[janitor]\nledger_writers = []\n"))
 
-    key, stranger = site.physical("RequestKey"), f"arn:aws:iam::{ACCOUNT}:role/mallory"
+    key, stranger = armed.physical("RequestKey"), f"arn:aws:iam::{ACCOUNT}:role/mallory"
     policy = kms.get_key_policy(KeyId=key)["Policy"]
     through = f"arn:aws:iam::{ACCOUNT}:root"
     arn = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"
     widened = policy.replace(f'"{through}", ', f'"{through}", "{stranger}", ')
     assert widened != policy
     kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=widened)
-    table = dynamodb.describe_table(TableName=site.physical("Ledger"))["Table"]["TableArn"]
+    table = dynamodb.describe_table(TableName=armed.physical("Ledger"))["Table"]["TableArn"]
     guarded = dynamodb.get_resource_policy(ResourceArn=table)["Policy"]
     batched = guarded.replace('"dynamodb:BatchWriteItem"', '"dynamodb:Nothing"')
     assert batched != guarded
     dynamodb.put_resource_policy(ResourceArn=table, Policy=batched)
-    narrowed = doctor(*besides(toml))
+    narrowed = doctor(*besides(ARMED))
     dynamodb.delete_resource_policy(ResourceArn=table)
-    opened = doctor(*besides(toml))
+    opened = doctor(*besides(ARMED))
 
     assert "only the functions and ledger_writers sign and write" in closed.part
     assert (closed.status, later.status, unset.status, opened.status) == (0, 1, 1, 1)

@@ -17,15 +17,12 @@ from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import candidates
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws, open_regions
-from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding, Kept, Verdict
-from ml_janitor.core.results import Report, Result, Sweep
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
-from ml_janitor.report.html import render_html
-from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none, of_type
 from sagemaker_requests import (
@@ -335,34 +332,6 @@ def test_what_only_an_ended_job_or_an_unserved_model_needs_is_likely(account: Ac
     assert by_key(done)["c/model.tar.gz"].verdict.reason == "model spare refers to it"
 
 
-@pytest.mark.parametrize("gone", ["model", "configuration"])
-def test_an_endpoint_with_missing_parts_makes_copies_likely(account: Account, gone: str) -> None:
-    account.bucket(DEFAULT_BUCKET)
-    for key, age in (("a/model.tar.gz", 50), (COPY, 40), ("c/model.tar.gz", 30)):
-        account.put(key, age=age, bucket=DEFAULT_BUCKET)
-    account.model(ModelDataUrl=f"s3://{DEFAULT_BUCKET}/c/model.tar.gz")
-    serve(account, "churn")
-    where: dict[str, Any] = {"buckets": (), "read_contents_in": (DEFAULT_BUCKET,)}
-    assert words(account.swept(**where))[COPY] == "proven"
-
-    if gone == "model":
-        account.sagemaker.delete_model(ModelName="churn")
-    else:
-        account.sagemaker.delete_endpoint_config(EndpointConfigName="live-Config")
-    done = account.swept(**where, act_on_prefixes=(f"s3://{DEFAULT_BUCKET}/",))
-
-    name = "model churn" if gone == "model" else "endpoint configuration live-Config"
-    notice = f"endpoint live uses {name}, which exists no more: what it loads is unknown"
-    (told,) = done.notices
-    assert (done.error, told.startswith(notice)) == (None, True)
-    assert "aws sagemaker update-endpoint --endpoint-name live" in told
-    found = by_key(done)[COPY]
-    assert word(found) == "likely"
-    assert f"; any copy may be in use, though: {told}; " in found.verdict.reason
-    assert isinstance(found.verdict, Finding)
-    assert found.verdict.spared == f"any copy may be in use: {told}"
-
-
 def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(account: Account) -> None:
     account.pair()
     account.model_package("b/other.tar.gz", ModelPackageName="loose")
@@ -478,25 +447,6 @@ def test_what_contents_may_be_read_in_is_searched_too(account: Account) -> None:
     assert words(account.swept(read_contents_in=("unheard-of",)))["b.tar.gz"] == "proven"
     assert words(account.swept(buckets=(), read_contents_in=("unheard-of",)))["b.tar.gz"] == "proven"
     assert account.swept(buckets=()).looked_at == 0
-
-
-def test_an_unarmed_deployment_hears_how_copies_can_be_proven_again(account: Account) -> None:
-    """An operator's own settings, from when every object was read, name no contents: each report says so."""
-    account.bucket(DEFAULT_BUCKET)
-    for key, age in (("a/model.tar.gz", 50), (COPY, 40)):
-        account.put(key, "model", age=age, bucket=DEFAULT_BUCKET)
-    settings = Settings.parse({"janitor": {"slack_secret": "ml-janitor/slack"}})
-    detector = settings.detector(DuplicateArtifacts)
-
-    done = sweep_region(detector, account.aws, now=NOW, policy=settings.policy)
-
-    assert words(done)[COPY] == "likely"
-    (notice,) = done.notices
-    report = Report(time=NOW, account=ACCOUNT, sweeps=(done,))
-    assert notice in json.loads(report_json(report))["sweeps"][0]["notices"]
-    for part in (f"contents may not be read in {DEFAULT_BUCKET}", "duplicate-artifacts.read_contents_in"):
-        assert part in notice
-        assert part in render_html(report)
 
 
 def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account: Account) -> None:

@@ -57,9 +57,6 @@ class Shelf:
             parts.append({"PartNumber": number, "ETag": sent["ETag"], **sums})
         self.s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
 
-    def copy(self, source: str, key: str) -> None:
-        self.s3.copy_object(Bucket=self.name, Key=key, CopySource={"Bucket": self.name, "Key": source})
-
     def etag(self, key: str) -> str:
         return str(self.s3.head_object(Bucket=self.name, Key=key)["ETag"])
 
@@ -142,19 +139,6 @@ def test_checksums_of_parts_prove_nothing(bucket: Shelf, aws: Aws) -> None:
     assert "proven: every byte read" in told(bucket.swept(aws)).values()
 
 
-def test_a_folder_of_shards(bucket: Shelf, aws: Aws) -> None:
-    for root, config in (("a", b"{}"), ("b", b"{}"), ("c", b"[]")):
-        for n in (1, 2):
-            name = f"{root}/model-0000{n}-of-00002.safetensors"
-            bucket.upload(name, random_bytes(str(n)), part=(5 + n) * MIB)
-        bucket.put(f"{root}/config.json", config)
-
-    done = told(bucket.swept(aws))
-
-    assert sorted(done.values()) == [*["kept"] * 4, *["proven: every byte read"] * 2]
-    assert {done[f"c/model-0000{n}-of-00002.safetensors"] for n in (1, 2)} == {"kept"}
-
-
 @pytest.mark.parametrize("bucket", [{"ObjectLockEnabledForBucket": True}], indirect=True)
 def test_locks(bucket: Shelf, aws: Aws) -> None:
     body = random_bytes("model", MIB)
@@ -172,16 +156,3 @@ def test_locks(bucket: Shelf, aws: Aws) -> None:
     assert reasons["held.tar.gz"] == "it is under a legal hold"
     assert reasons["retained.tar.gz"] == "it is retained until 2099-01-01 (governance)"
     assert told(done)["free.tar.gz"].startswith("proven")
-
-
-def test_tags_and_versions(bucket: Shelf, aws: Aws) -> None:
-    body = random_bytes("model", MIB)
-    for name in ("a", "b", "c"):
-        bucket.put(f"{name}.tar.gz", body, **({"Tagging": "keep=true"} if name == "b" else {}))
-    bucket.s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
-
-    done = bucket.swept(aws)
-
-    assert told(done)["b.tar.gz"] == "kept"
-    (found,) = done.findings
-    assert "the bucket keeps versions" in found.verdict.reason

@@ -154,36 +154,6 @@ def test_an_endpoint_is_deleted_and_an_undo_brings_back_all_that_describe_showed
     nights.shows(world, before)
 
 
-def test_a_deleted_configuration_is_made_again(world: Serving, nights: Paced) -> None:
-    world.plain()
-    before = world.shown()
-    nights.due()
-    nights.swept()
-    world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
-    nights.pass_by(DAY)
-
-    nights.undo()
-
-    nights.shows(world, before)
-
-
-def test_components_go_first_and_come_back_last(world: Serving, nights: Paced) -> None:
-    world.shared()
-    before = world.shown()
-    assert len([name for name in before if name.startswith("component ")]) == 3
-    nights.due()
-
-    result = nights.swept()["gateway"]
-
-    assert result.outcome is Outcome.ACTED
-    nights.pass_by(MINUTE)
-    assert world.gone("gateway")
-    assert list(world.shown()) == ["configuration gateway", "policies", "actions"]
-    nights.pass_by(DAY)
-    nights.undo()
-    nights.shows(world, before)
-
-
 def test_without_time_to_wait_the_next_sweep_finishes_it(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.due()

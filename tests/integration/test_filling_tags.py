@@ -136,20 +136,6 @@ def test_no_moment_is_there_in_which_a_tag_of_a_bucket_gets_lost(account: Accoun
 
 
 @every_kind
-def test_a_run_killed_between_two_tags_goes_on(account: Account, kind: str) -> None:
-    recorded, memory = account.recorded(kind), Memory(dies="add team")
-    with pytest.raises(KilledError):
-        recorded.act(memory)
-    assert account.tags(kind) == {**HAS, "team": "ml"}
-    assert not recorded.settled()
-
-    recorded.act(memory)
-
-    assert account.tags(kind) == {**HAS, **FILLED}
-    assert memory.done == ["add team", "add environment"]
-
-
-@every_kind
 def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
     recorded = account.recorded(kind)
     with pytest.raises(KilledError):
@@ -157,23 +143,6 @@ def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
 
     recorded.undo()
 
-    assert account.tags(kind) == HAS
-
-
-@cases(
-    "kind, service, add, remove",
-    ("model", "sagemaker", "AddTags", "DeleteTags"),
-    ("bucket", "s3", "TagResource", "UntagResource"),
-    ("repository", "ecr", "TagResource", "UntagResource"),
-)
-def test_lost_answers_do_no_harm(account: Account, kind: str, service: str, add: str, remove: str) -> None:
-    recorded = account.recorded(kind)
-    account.box.fault(service, add, "lost-reply")
-    recorded.act()
-    assert account.tags(kind) == {**HAS, **FILLED}
-
-    account.box.fault(service, remove, "lost-reply")
-    recorded.undo()
     assert account.tags(kind) == HAS
 
 

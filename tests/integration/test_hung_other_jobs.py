@@ -16,12 +16,11 @@ from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Target, Verdict
+from ml_janitor.core.model import Finding, Target, Verdict
 from ml_janitor.core.money import Totals
-from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
+from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
@@ -121,11 +120,6 @@ class Account:
         series = {"metric": "CPUUtilization", "dimensions": {"Host": host}, "step": 300}
         self.box.metrics(namespace, [series | {"start": NOW - 7 * HOUR, "values": list(cpu)}] if cpu else [])
 
-    def write(self, key: str, *, ago: timedelta) -> None:
-        self.box.set_clock(NOW - ago)
-        self.s3.put_object(Bucket="out", Key=key, Body=b"rows")
-        self.box.set_clock(NOW)
-
 
 def target(kind: str, name: str) -> Target:
     return target_at(f"{kind}/{name}", None)
@@ -204,15 +198,6 @@ def test_metrics_are_listed_only_for_transform_jobs_that_are_open(account: Accou
 # --- tuning jobs -------------------------------------------------------------------------------
 
 
-def test_a_hung_child_is_found_and_its_tuner_is_kept(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1", "trial-2", works=["trial-2"])
-
-    report = swept(aws)
-
-    assert words(report) == {"trial-1": "likely", "trial-2": "kept", "sweep": "kept"}
-    assert verdicts(report)["sweep"].reason == "1 of 2 running children do not hang (trial-2)"
-
-
 def test_a_tuner_whose_running_children_hang_is_found_at_no_cost(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1", "trial-2", "trial-3", works=["trial-3"], owner="ravi")
     account.box.patch("sagemaker", ["training_jobs", "trial-3"], training_job_status="Completed")
@@ -225,41 +210,6 @@ def test_a_tuner_whose_running_children_hang_is_found_at_no_cost(account: Accoun
     assert (tuner.verdict.cost, tuner.owner) == (None, "ravi")
     totals = Totals.of(report.findings)
     assert (totals.accrued_usd, totals.unpriced) == (2 * 30 * Decimal("0.93"), 0)
-
-
-def test_a_child_that_is_kept_keeps_its_tuner(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1")
-    ignore = Exemptions(ignore=("*/trial-1",))
-
-    report = verdicts(swept(aws, RunPolicy(ignore)))
-
-    assert isinstance(report["sweep"], Kept)
-    assert report["sweep"].reason == (
-        "it would take along trial-1, which is ignored by the operator (*/trial-1)"
-    )
-
-
-def test_a_tuner_that_is_tagged_keeps_its_children(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1", keep="true")  # only children started later get its tags from AWS
-
-    report = verdicts(swept(aws))
-
-    assert isinstance(report["trial-1"], Kept)
-    assert report["trial-1"].reason == "it belongs to sweep, which is tagged keep=true"
-    assert report["sweep"].reason == "tagged keep=true"
-
-
-def test_a_tuner_that_is_held_keeps_its_children(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1")
-    (tuner,) = (one.target for one in swept(aws).results if one.target.name == "sweep")
-    hold = Hold(key=tuner.key, how=HoldKind.SNOOZED, by="ravi", given=NOW - HOUR, until=NOW + DAY)
-
-    report = swept(aws, RunPolicy(holds={tuner.key: (hold,)}))
-
-    assert words(report) == {"trial-1": "kept", "sweep": "kept"}
-    assert verdicts(report)["trial-1"].reason == (
-        "it belongs to sweep, which is snoozed by ravi until 2026-10-07 03:00 UTC"
-    )
 
 
 def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Account, aws: Aws) -> None:
@@ -337,32 +287,33 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
     )
 
 
-@pytest.mark.parametrize("name", ["gone", "big"])
-def test_a_rule_whose_training_job_cannot_be_found_is_unknown(account: Account, aws: Aws, name: str) -> None:
+@pytest.mark.parametrize("name", ["gone", "big", "Big"])
+def test_a_rule_whose_training_job_cannot_be_found_or_read_is_unknown(
+    account: Account, aws: Aws, name: str
+) -> None:
     """Also where its ARN spells it in small letters."""
     account.training("Big", cpu=BUSY)
     account.processing("rule")
     account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", name))
+    if name == "Big":
+        account.box.fault("sagemaker", "DescribeTrainingJob", "deny", times=0)
 
     assert words(swept(aws))["rule"] == "unknown"
 
 
-def test_a_rule_whose_training_job_cannot_be_read_is_unknown(account: Account, aws: Aws) -> None:
-    account.training("big", cpu=BUSY)
-    account.processing("rule")
-    account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", "big"))
-    account.box.fault("sagemaker", "DescribeTrainingJob", "deny", times=0)
-
-    assert words(swept(aws))["rule"] == "unknown"
-
-
-@pytest.mark.parametrize("kind", ["training-job", "processing-job", "transform-job"])
-def test_whoever_keeps_an_automl_job_keeps_its_jobs(
-    account: Account, session: boto3.Session, aws: Aws, kind: str
+@cases(
+    "kind, member, made",
+    ("training-job", "AutoMLJobArn", one_of_each.automl),
+    ("processing-job", "AutoMLJobArn", one_of_each.automl),
+    ("transform-job", "AutoMLJobArn", one_of_each.automl),
+    ("processing-job", "MonitoringScheduleArn", one_of_each.schedule),
+)
+def test_whoever_keeps_what_started_a_job_keeps_the_job(
+    account: Account, session: boto3.Session, aws: Aws, kind: str, member: str, *, made: Any
 ) -> None:
-    arn = one_of_each.automl(session, "pilot")
+    arn = made(session, "pilot")
     getattr(account, kind.removesuffix("-job"))("trial")
-    account.patch(f"{kind.replace('-', '_')}s", "trial", AutoMLJobArn=arn)
+    account.patch(f"{kind.replace('-', '_')}s", "trial", **{member: arn})
 
     assert words(swept(aws)) == {"trial": "likely"}
     account.tag(arn, keep="true")
@@ -387,20 +338,6 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
         HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=RunPolicy()
     )
     assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
-
-
-def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(
-    account: Account, session: boto3.Session, aws: Aws
-) -> None:
-    arn = one_of_each.schedule(session, "drift")
-    account.processing("model-monitoring-202610060200-1a2b")
-    account.patch("processing_jobs", "model-monitoring-202610060200-1a2b", MonitoringScheduleArn=arn)
-
-    assert words(swept(aws)) == {"model-monitoring-202610060200-1a2b": "likely"}
-    account.tag(arn, keep="true")
-    assert verdicts(swept(aws))["model-monitoring-202610060200-1a2b"].reason == (
-        "it belongs to drift, which is tagged keep=true"
-    )
 
 
 @cases(
@@ -477,6 +414,7 @@ def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, 
 
 @cases(
     "kind, name, describe",
+    ("training-job", "left-warm", "DescribeTrainingJob"),
     ("processing-job", "clean", "DescribeProcessingJob"),
     ("transform-job", "score", "DescribeTransformJob"),
     ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),

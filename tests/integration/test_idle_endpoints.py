@@ -156,15 +156,6 @@ def test_the_last_request_before_the_window_is_named(seed: Seed, aws: Aws) -> No
     assert finding.since == datetime(2026, 8, 27, tzinfo=NOW.tzinfo)
 
 
-def test_one_of_bedrock_marketplace_is_marked(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", tags={"bedrock:marketplace-registration-status": "registered"})
-    seed.requests("churn")
-
-    finding = found(verdict(aws), Confidence.PROVEN)
-
-    assert {one.signal: one.value for one in finding.evidence}["managed by"] == "Bedrock Marketplace"
-
-
 def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", age=80 * DAY)
     values = [0.0] * (40 * 24)
@@ -281,18 +272,6 @@ def test_only_what_is_not_reserved_counts_as_its_cost(seed: Seed, aws: Aws) -> N
     assert found.cost.hourly_usd == aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
 
 
-def test_what_takes_requests_of_other_regions_may_stand_by_for_them(seed: Seed, aws: Aws) -> None:
-    cap = {"MaxInvocationsPerSecondPerInstance": 10, "MaxCrossRegionPercentPerEndpoint": 50}
-    seed.endpoint("churn", CrossRegionTrafficConfig=cap)
-    seed.requests("churn")
-
-    found = verdict(aws)
-
-    assert isinstance(found, Finding)
-    assert found.confidence == "likely"
-    assert "inference routers" in found.reason
-
-
 def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     seed.requests("churn")
@@ -300,10 +279,6 @@ def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> 
     seed.box.patch("sagemaker", only_variant, CurrentInstanceCount=None)
 
     unknown(verdict(aws), "could not be described", "CurrentInstanceCount")
-
-
-def serverless(**more: int) -> dict[str, int]:
-    return {"MemorySizeInMB": 2048, "MaxConcurrency": 5, **more}
 
 
 @pytest.mark.parametrize("status", ["Creating", "Failed"])
@@ -340,23 +315,6 @@ def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, a
     assert (finding.cost.monthly_usd, finding.cost.source) == (
         None,
         "provisioned concurrency is not in the instance price list",
-    )
-
-
-def test_one_whose_update_and_rollback_failed_is_judged_like_one_in_service(seed: Seed, aws: Aws) -> None:
-    for name in ("idle", "busy"):
-        seed.endpoint(name)
-        seed.box.patch("sagemaker", ["endpoints", name], EndpointStatus="UpdateRollbackFailed")
-    seed.requests("idle")
-    seed.requests("busy", values=one_request(HOUR))
-    judged = verdicts(aws)
-
-    finding = found(judged["idle"], Confidence.PROVEN)
-    kept(judged["busy"], "1 request")
-    assert finding.cost is not None
-    assert finding.cost.monthly_usd is not None
-    assert finding.spared == (
-        "it is UpdateRollbackFailed: it runs parts of two configurations, and an undo brings back one"
     )
 
 

@@ -83,9 +83,13 @@ def sweeps(ran: Ran) -> dict[tuple[str, str], list[str | None]]:
 def test_each_account_is_looked_at_with_its_own_roles_alone(
     box: Control, two: Organization, audit: Any
 ) -> None:
-    ran: Ran = audit(two, granted(two))
+    """And as a dry run, also where the deployment acts."""
+    armed = (f"{NAMES[0]}.mode=act", f"{NAMES[0]}.act_in={json.dumps(two.members)}")
+    ran: Ran = audit(two, granted(two), "--json", *(word for one in armed for word in ("--set", one)))
 
     assert (ran.status, ran.document["account"]) == (0, None)
+    assert {one["mode"] for one in ran.document["sweeps"]} == {"dry-run"}
+    assert {one["outcome"] for one in ran.document["results"] if one["detector"] == NAMES[0]} == {"would-act"}
     assert sweeps(ran) == {(account, REGION): [None, None] for account in two.members}
     found = {(one["account"], one["arn"]) for one in ran.document["results"] if one["detector"] == NAMES[0]}
     assert found == {
@@ -100,14 +104,6 @@ def test_each_account_is_looked_at_with_its_own_roles_alone(
             assert at in {"", "*", one["role"].split(":")[4]}
     asked = Counter((one["account"], one["service"]) for one in box.requests())
     assert {account for account, service in asked if service == "sagemaker"} == set(two.members)
-
-
-def test_an_audit_is_a_dry_run_where_the_deployment_acts(two: Organization, audit: Any) -> None:
-    armed = (f"{NAMES[0]}.mode=act", f"{NAMES[0]}.act_in={json.dumps(two.members)}")
-    ran: Ran = audit(two, granted(two), "--json", *(word for one in armed for word in ("--set", one)))
-
-    assert {one["mode"] for one in ran.document["sweeps"]} == {"dry-run"}
-    assert {one["outcome"] for one in ran.document["results"] if one["detector"] == NAMES[0]} == {"would-act"}
 
 
 def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organization, audit: Any) -> None:
@@ -255,22 +251,6 @@ def doctor(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bo
         return janitor("doctor", *NAMES, "--organization", "--config", config)
 
     return run
-
-
-def test_roles_that_are_as_they_should_be_are_told_by_themselves(
-    two: Organization, doctor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clients = list[str]()
-
-    def counted(session: boto3.Session, service: Any, *args: Any) -> Any:
-        clients.append(service)
-        return make_client(session, service, *args)
-
-    monkeypatch.setattr(organization, "make_client", counted)
-    ran: Ran = doctor(two, granted(two))
-
-    assert clients.count("sts") == 1  # threads may share a client, and not make several of one session
-    assert (ran.status, ran.out.strip()) == (0, "Organization  2 accounts: every role is as it should be.")
 
 
 def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
@@ -549,12 +529,22 @@ def armed(two: Organization, doctor: Any) -> Armed:
     return Armed(two, doctor, {one: two.granted(settings, one) for one in two.members}, toml)
 
 
-def test_roles_that_act_are_in_the_accounts_that_are_armed_and_nobodys_to_take_on(armed: Armed) -> None:
+def test_roles_that_act_are_in_the_accounts_that_are_armed_and_nobodys_to_take_on(
+    armed: Armed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = list[str]()
+
+    def counted(session: boto3.Session, service: Any, *args: Any) -> Any:
+        clients.append(service)
+        return make_client(session, service, *args)
+
+    monkeypatch.setattr(organization, "make_client", counted)
     first, second = armed.made.members
     names = {account: {arn.rpartition("/")[2] for arn in armed.roles[account]} for account in (first, second)}
     assert names[first] - names[second] == {ACTING, UNDOING}
 
     ran = armed.ran()
+    assert clients.count("sts") == 1  # threads may share a client, and not make several of one session
     assert (ran.status, ran.out.strip()) == (0, "Organization  2 accounts: every role is as it should be.")
     record = IamControl(armed.made.url).record()
     assert all(one["allowed"] for one in record)
@@ -564,20 +554,22 @@ def test_roles_that_act_are_in_the_accounts_that_are_armed_and_nobodys_to_take_o
     }
 
 
-def test_a_person_that_an_acting_role_trusts_is_too_many(armed: Armed) -> None:
+def test_an_acting_role_that_trusts_a_person_or_changes_what_is_kept_is_too_wide(armed: Armed) -> None:
     trusting = replaced(
         armed.iam.get_role(RoleName=ACTING)["Role"]["AssumeRolePolicyDocument"],
         f"arn:aws:iam::{ACCOUNT}:role/{sweep_role_name('idle-notebooks')}",
         CALLER,
     )
     armed.iam.update_assume_role_policy(RoleName=ACTING, PolicyDocument=json.dumps(trusting))
+    own = armed.iam.get_role_policy(RoleName=ACTING, PolicyName="acts")["PolicyDocument"]
+    own["Statement"] = [one for one in own["Statement"] if one["Effect"] == "Allow"]
+    armed.iam.put_role_policy(RoleName=ACTING, PolicyName="acts", PolicyDocument=json.dumps(own))
     ran = armed.ran()
 
     assert ran.status == 1
-    found = (
-        f"Roles: too wide {armed.first}: idle-notebooks (acting) it trusts others than [organization] says"
-    )
-    assert found in ran.flat
+    assert f"Roles: too wide {armed.first}: idle-notebooks (acting) it " in ran.flat
+    assert "it trusts others than [organization] says" in ran.flat
+    assert "it also allows sagemaker:StopNotebookInstance" in ran.flat
     assert "update-stack-set --stack-set-name ml-janitor-member-acts --cap" in ran.out
     assert "An update leaves what was changed by hand" in ran.flat
     for verb, more in (("delete", " --no-retain-stacks"), ("create", "")):
@@ -585,15 +577,6 @@ def test_a_person_that_an_acting_role_trusts_is_too_many(armed: Armed) -> None:
             f"{verb}-stack-instances --stack-set-name ml-janitor-member-acts --regions us-east-1" in ran.out
         )
         assert f"Accounts={armed.first}{more}  # in" in ran.out
-
-
-def test_an_acting_role_that_may_change_what_is_tagged_to_be_kept_is_too_wide(armed: Armed) -> None:
-    own = armed.iam.get_role_policy(RoleName=ACTING, PolicyName="acts")["PolicyDocument"]
-    own["Statement"] = [one for one in own["Statement"] if one["Effect"] == "Allow"]
-    armed.iam.put_role_policy(RoleName=ACTING, PolicyName="acts", PolicyDocument=json.dumps(own))
-
-    found = "idle-notebooks (acting) it also allows sagemaker:StopNotebookInstance"
-    assert f"Roles: too wide {armed.first}: {found}" in armed.ran().flat
 
 
 def test_what_is_not_armed_any_more_is_to_be_taken_away(armed: Armed) -> None:

@@ -188,13 +188,14 @@ def test_every_pair_ends_with_a_result_or_could_not_be_read(world: World) -> Non
     world.instead = {
         RAISES: lambda: Outcome({"errorMessage": "out of memory", "errorType": "MemoryError"}, "MemoryError"),
         TIMES_OUT: lambda: Outcome(
-            {"errorMessage": "Task timed out after 900.00 seconds"}, "Sandbox.Timedout"
+            {"errorMessage": "Task timed out after 900.00 seconds", "errorType": "Sandbox.Timedout"},
+            "Sandbox.Timedout",
         ),
     }
-    at_work = ["IdempotencyAlreadyInProgressError", "LeaseTakenError"] * 5
+    at_work = ["IdempotencyAlreadyInProgressError", "LeaseTakenError", "Lambda.ServiceException"] * 4
 
     def busy() -> Outcome:
-        """Another execution is at work, for a while."""
+        """Another execution is at work for a while, and Lambda has faults of its own."""
         error = at_work.pop()
         if not at_work:
             del world.instead[BUSY]
@@ -225,7 +226,8 @@ def test_every_pair_ends_with_a_result_or_could_not_be_read(world: World) -> Non
         else:
             assert error is None
     asked = Counter(one["account"] for one in world.asked)
-    assert asked == dict.fromkeys(ACCOUNTS, 1) | {BUSY: 11}, "throttling and others at work are retried"
+    retried = {BUSY: 13, TIMES_OUT: 2}
+    assert asked == dict.fromkeys(ACCOUNTS, 1) | retried, "others at work, a killed function, Lambda's faults"
     assert {tuple(one["regions"]) for one in world.asked} == {REGIONS}
     run = LatestRuns(world.runtime.table).last(DETECTOR)
     assert run is not None
@@ -249,26 +251,38 @@ def test_every_pair_ends_with_a_result_or_could_not_be_read(world: World) -> Non
 ONE, OTHER = "spot-training", "generous-warm-pools"
 
 
-@pytest.mark.parametrize("world", [(ACCOUNTS[:2], (ONE, OTHER))], indirect=True)
+@pytest.mark.parametrize("world", [(ACCOUNTS[:3], (ONE, OTHER))], indirect=True)
 def test_advisers_without_time_are_the_next_part_of_their_account(world: World) -> None:
-    """In the first account the second part has time. In the second none has, and the last part fails."""
-    in_time, never = ACCOUNTS[:2]
-    world.left = lambda event: 900_000 if (event["account"], event["part"]) == (in_time, 2) else 200_000
+    """
+    In the first account the second part has time. In the second none has, and the last part fails.
+
+    In the third, the first adviser takes too much memory once: the others are not lost with it.
+    """
+    in_time, never, killed = ACCOUNTS[:3]
+
+    def kill() -> Outcome:
+        del world.instead[killed]
+        return Outcome(
+            {"errorMessage": "signal: killed", "errorType": "Runtime.ExitError"}, "Runtime.ExitError"
+        )
+
+    world.instead[killed] = kill
+    timely = {(in_time, 2), (killed, 1)}
+    world.left = lambda event: 900_000 if (event["account"], event["part"]) in timely else 200_000
 
     ended = world.begin(NOW, OTHER)
 
-    parts = {
-        account: [one for one in world.asked if one["account"] == account] for account in (in_time, never)
-    }
+    parts = {account: [one for one in world.asked if one["account"] == account] for account in ACCOUNTS[:3]}
     assert [one["part"] for one in parts[in_time]] == [1, 2]
     assert [one["part"] for one in parts[never]] == list(range(1, 13))
+    assert [one["part"] for one in parts[killed]] == [1, 1]
     assert {tuple(one["detectors"]) for one in world.asked} == {(ONE, OTHER)}
     assert {(one["time"], *one["regions"]) for one in world.asked} == {
         (f"{NOW:%Y-%m-%dT%H:%M:%SZ}", *REGIONS)
     }
     for detector in (ONE, OTHER):
         errors = {pair: one.error for pair, one in world.last(detector).items() if one is not None}
-        assert {errors[in_time, region] for region in REGIONS} == {None}
+        assert {errors[account, region] for account in (in_time, killed) for region in REGIONS} == {None}
         assert {errors[never, region] for region in REGIONS} == {
             "could not be read: the run ended without a result of it"
         }

@@ -125,7 +125,7 @@ def test_each_role_fails_alone(wrong: str, accounts: Accounts, enforced: Callabl
 
     last = accounts.last(accounts.first)
     assert str(last.error).startswith(NOT_TAKEN_ON)
-    assert (last.time, last.empty) == (accounts.armed.now, False)
+    assert (last.time, last.nothing_left) == (accounts.armed.now, False)
     assert accounts.findings()[accounts.first] == known
     if wrong == "missing":
         assert accounts.child(accounts.second, time=later.isoformat(), mode="dry-run")["sweeps"][0]["found"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from conftest import NOW
 from job_seed import GROUPS, HOUR, SECRET, Floor
@@ -20,7 +19,6 @@ from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from narrowing import of_type
 from recorded_acts import Memory, RecordedAct, found, prepared
-from standin import KilledError
 
 GENERATED = {
     *("TrainingJobArn", "ProcessingJobArn", "TransformJobArn", "CreationTime", "LastModifiedTime"),
@@ -91,21 +89,6 @@ def test_the_new_one_has_the_tags_of_the_old(floor: Floor, of: Callable[[str], R
     assert floor.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "owner", "Value": "maria"}]
 
 
-def test_it_is_submitted_once(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
-    floor.training("job")
-    recorded = of("job")
-    recorded.act()
-    floor.wait()
-    memory = Memory(dies=f"submit again as {again(recorded)}")
-    with pytest.raises(KilledError):
-        recorded.undo(memory)
-    recorded.undo(memory)
-    recorded.undo()
-
-    assert floor.names() == ["job", again(recorded)]
-    assert floor.box.calls()["sagemaker:CreateTrainingJob"] == 2
-
-
 def test_where_it_begins_is_said(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
     floor.training("none")
     for name in ("empty", "saved"):
@@ -152,25 +135,6 @@ def test_the_warm_pool_of_a_stopped_job_is_ended_too(floor: Floor, of: Callable[
     assert (floor.pool("job"), recorded.settled()) == ("Terminated", True)
     recorded.undo()
     assert same(floor.job(again(recorded))) == before
-
-
-@pytest.mark.parametrize("step", ["stop", "end the warm pool"])
-def test_a_run_killed_after_a_call_goes_on_and_ends(
-    floor: Floor, of: Callable[[str], RecordedAct], step: str
-) -> None:
-    floor.training("job", keep_alive=3600)
-    recorded = of("job")
-    memory = Memory(dies=step)
-    for expected in (KilledError, NotFinishedError) if step == "stop" else (NotFinishedError, KilledError):
-        with pytest.raises(expected):
-            recorded.act(memory)
-        if expected is NotFinishedError:
-            floor.wait()
-    recorded.act(memory)
-
-    assert memory.done == ["stop", "end the warm pool"]
-    assert floor.pool("job") == "Terminated"
-    assert recorded.settled()
 
 
 def test_what_is_half_done_is_waste_until_its_pool_is_ended(
@@ -273,15 +237,6 @@ def test_one_that_ends_between_the_look_and_the_call_is_changed_too(
         recorded.act()
 
 
-def test_a_call_that_did_nothing_is_a_failure(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
-    floor.training("job")
-    recorded = of("job")
-    floor.box.fault("sagemaker", "StopTrainingJob", "deny")
-    with pytest.raises(ClientError, match="AccessDenied"):
-        recorded.act()
-    assert not recorded.settled()
-
-
 def test_already_stopped_and_already_gone_are_success(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
     floor.training("job")
     recorded = of("job")
@@ -292,20 +247,6 @@ def test_already_stopped_and_already_gone_are_success(floor: Floor, of: Callable
     assert recorded.settled()
 
     assert floor.box.calls()["sagemaker:StopTrainingJob"] == 1
-
-
-@pytest.mark.parametrize("kind", list(GROUPS))
-def test_lost_answers_are_no_failure(floor: Floor, of: Callable[[str], RecordedAct], kind: str) -> None:
-    getattr(floor, kind.removesuffix("-job"))("job")
-    noun = "".join(part.title() for part in kind.split("-"))
-    recorded = of("job")
-    floor.box.fault("sagemaker", f"Stop{noun}", "lost-reply")
-    recorded.act()
-    floor.wait()
-    floor.box.fault("sagemaker", f"Create{noun}", "lost-reply")
-    recorded.undo()
-
-    assert floor.status(again(recorded), kind) == "InProgress"
 
 
 def test_a_built_in_algorithm_defines_its_own_metrics(floor: Floor, of: Callable[[str], RecordedAct]) -> None:

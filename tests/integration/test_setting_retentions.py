@@ -15,7 +15,6 @@ from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
 from recorded_acts import Memory, RecordedAct, found, prepared
-from standin import KilledError
 
 NAME = "/aws/sagemaker/TrainingJobs"
 RULE = ForgottenLeftovers()
@@ -123,34 +122,6 @@ def test_tags_that_both_know_do_not(account: Account) -> None:
     account.tag(owner="maria@example.com")
 
     assert account.recorded().record == {"days": 90}
-
-
-def test_a_run_that_is_killed_goes_on(account: Account) -> None:
-    recorded, memory = account.recorded(), Memory(dies="set the retention")
-    with pytest.raises(KilledError):
-        recorded.act(memory)
-    assert recorded.settled()
-    recorded.act(memory)
-
-    memory = Memory(dies="take the retention away")
-    with pytest.raises(KilledError):
-        recorded.undo(memory)
-    recorded.undo(memory)
-    assert account.days is None
-
-
-@pytest.mark.parametrize(
-    ("operation", "kind"),
-    [(operation, kind) for operation in ("Put", "Delete") for kind in ("lost-reply", "throttle", "hang-up")],
-)
-def test_lost_answers_are_no_failure(account: Account, operation: str, kind: str) -> None:
-    recorded = account.recorded()
-    account.box.fault("logs", f"{operation}RetentionPolicy", kind)
-
-    recorded.act()
-    assert account.days == 90
-    recorded.undo()
-    assert account.days is None
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone", "made anew"])

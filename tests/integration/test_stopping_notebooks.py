@@ -18,7 +18,6 @@ from ml_janitor_sandbox.control import Control
 from narrowing import not_none
 from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
-from standin import KilledError
 from tables import cases
 
 GROUP = "/aws/sagemaker/NotebookInstances"
@@ -99,40 +98,7 @@ def test_it_is_stopped_and_started_again(recorded: RecordedAct, desk: Desk) -> N
     assert desk.status == "InService"
 
 
-def test_found_at_night_it_gets_the_shorter_time(recorded: RecordedAct) -> None:
-    assert recorded.finding.grace == HOUR
-
-
-def test_a_run_killed_after_the_call_goes_on_and_ends(recorded: RecordedAct, desk: Desk) -> None:
-    memory = Memory(dies="stop")
-    with pytest.raises(KilledError):
-        recorded.act(memory)
-
-    assert recorded.settled()
-    recorded.act(memory)
-
-    assert memory.done == ["stop"]
-    assert desk.status == "Stopping"
-    assert desk.box.calls()["sagemaker:StopNotebookInstance"] == 2
-
-
-def test_a_lost_answer_to_stop_and_to_start_is_no_failure(recorded: RecordedAct, desk: Desk) -> None:
-    desk.box.fault("sagemaker", "StopNotebookInstance", "lost-reply")
-    recorded.act()
-    desk.wait()
-    desk.box.fault("sagemaker", "StartNotebookInstance", "lost-reply")
-    recorded.undo()
-
-    assert desk.status == "Pending"
-    assert desk.box.calls()["sagemaker:StartNotebookInstance"] == 2
-
-
 def test_a_call_that_did_nothing_is_a_failure(recorded: RecordedAct, desk: Desk) -> None:
-    desk.box.fault("sagemaker", "StopNotebookInstance", "deny")
-    with pytest.raises(ClientError, match="AccessDenied"):
-        recorded.act()
-    assert not recorded.settled()
-
     desk.box.patch("sagemaker", ["notebook_instances", "churn"], status="Updating")
     with pytest.raises(ClientError, match=r"Status \(Updating\)"):
         recorded.act()

@@ -69,19 +69,6 @@ def test_tags_too_new_for_the_api_are_read_exactly(aws: Aws, box: Control, sessi
     assert isinstance(only.target.tags, Value)
 
 
-def test_a_broken_listing_leaves_the_other_kinds(aws: Aws, box: Control, session: boto3.Session) -> None:
-    for number in range(101):
-        model(session, f"m{number:03}")
-    session.client("sagemaker").create_notebook_instance(**notebook_request("desk", "ml.t3.medium"))
-    box.fault("sagemaker", "ListModels", "error", times=0, skip=1)
-
-    result = swept(aws)
-
-    assert not_none(result.error).startswith("sagemaker:ListModels broke off after 100: ")
-    assert result.found == 101
-    assert "desk" in by_name(result.findings)
-
-
 def test_only_buckets_and_repositories_of_sagemaker_are_judged(aws: Aws, session: boto3.Session) -> None:
     default = f"sagemaker-{REGION}-{ACCOUNT}"
     s3, ecr = session.client("s3"), session.client("ecr")

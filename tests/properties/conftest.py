@@ -17,7 +17,7 @@ from ml_janitor.aws.prices import Prices
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
-from properties.nightly.household import Household
+from properties.nightly.driver import Household
 
 SOAK = int(os.environ.get("NIGHTS") or 0)
 """How many nights `make soak` asks for; none in any other run."""

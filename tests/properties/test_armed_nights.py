@@ -28,7 +28,7 @@ pytestmark = LONG_IN_SOAK
 NIGHTS = 10
 """Of each account."""
 
-NOISY = 3
+NOISY = 5
 """The account that is lived through with noise as well."""
 
 SEEDS = [SEED] if SEED else range(1, SOAK // NIGHTS + 1) if SOAK else [NOISY, 10 + samples.SEED % 190]

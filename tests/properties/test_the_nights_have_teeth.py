@@ -28,8 +28,8 @@ from ml_janitor.ledger.limits import ActionLimits
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled.sweep_run import SweepRunner
-from properties.nightly.detectors import Watching
-from properties.nightly.people import People
+from properties.nightly.driver import People
+from properties.nightly.store import Watching
 
 if TYPE_CHECKING:
     from properties.conftest import Live

@@ -1,19 +1,44 @@
-"""Metrics: what an answer means, complete, partial, failed, cut off or missing."""
+"""What CloudWatch's metrics and logs and CloudTrail answer: whole, partial, failed, cut off or missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from conftest import DAY, HOUR, NOW
-from ml_janitor.aws.activity import Metric, MetricSeries, list_series, period_start, read_metrics
+from ml_janitor.aws.activity import (
+    FAR_FUTURE,
+    MOST_EMPTY_PAGES,
+    LogGroup,
+    Metric,
+    MetricSeries,
+    TrailEvent,
+    active_streams,
+    find_log_group,
+    last_log_event,
+    list_log_groups,
+    list_series,
+    log_event_pages,
+    log_time,
+    look_up_events,
+    newest_event,
+    period_start,
+    read_metrics,
+)
+from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from scripted import DENIED, Script
+from narrowing import not_none
+from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
 BLUE = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="blue")
@@ -221,3 +246,277 @@ def test_a_query_names_its_statistic_and_period() -> None:
     ]
     (signal,) = found.values()
     assert signal == Unreadable("GetMetricData: M: no answer", "cloudwatch:GetMetricData")
+
+
+ASKED = {"logGroupName": "group", "logStreamName": "a/jupyter.log", "limit": 1, "startFromHead": False}
+AT = datetime(2026, 10, 5, 18, tzinfo=UTC)
+
+
+@pytest.fixture
+def account() -> Iterator[Aws]:
+    session = boto3.Session(region_name="us-east-1")
+    with ThreadPoolExecutor(1) as pool:
+        prices = Prices(lambda: session.client("pricing"))
+        yield Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=pool, attempts=1)
+
+
+def page(token: str, *times: datetime) -> dict[str, Any]:
+    events = [{"timestamp": int(at.timestamp() * 1000), "message": "saved"} for at in times]
+    return {"events": events, "nextBackwardToken": token, "nextForwardToken": "f"}
+
+
+def test_an_empty_page_is_no_end(account: Aws) -> None:
+    with Stubber(account.logs) as logs:
+        logs.add_response("get_log_events", page("b1"), ASKED)
+        logs.add_response("get_log_events", page("b2"), ASKED | {"nextToken": "b1"})
+        logs.add_response("get_log_events", page("b3", AT), ASKED | {"nextToken": "b2"})
+
+        assert last_log_event(account, "group", "a/jupyter.log") == Value(AT, "logs:GetLogEvents", AT)
+
+
+def test_a_token_that_comes_back_is_the_end(account: Aws) -> None:
+    with Stubber(account.logs) as logs:
+        logs.add_response("get_log_events", page("b1"), ASKED)
+        logs.add_response("get_log_events", page("b1"), ASKED | {"nextToken": "b1"})
+
+        assert last_log_event(account, "group", "a/jupyter.log") == Absent("logs:GetLogEvents")
+
+
+def test_a_stream_that_never_ends_is_unreadable(account: Aws) -> None:
+    with Stubber(account.logs) as logs:
+        logs.add_response("get_log_events", page("b0"), ASKED)
+        for n in range(MOST_EMPTY_PAGES - 1):
+            logs.add_response("get_log_events", page(f"b{n + 1}"), ASKED | {"nextToken": f"b{n}"})
+
+        answer = last_log_event(account, "group", "a/jupyter.log")
+        logs.assert_no_pending_responses()
+
+    assert isinstance(answer, Unreadable)
+    assert "more to read" in answer.error
+
+
+def test_an_answer_that_was_cut_off_is_unreadable_not_empty(account: Aws) -> None:
+    with Stubber(account.logs) as logs:
+        logs.add_response("get_log_events", {}, ASKED)
+
+        assert isinstance(last_log_event(account, "group", "a/jupyter.log"), Unreadable)
+
+
+@cases(
+    "milliseconds, time",
+    (0, datetime(1970, 1, 1, tzinfo=UTC)),
+    (1_791_255_600_250, datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC)),
+    (253_370_764_800_000, FAR_FUTURE),
+    (253_402_300_800_000, FAR_FUTURE),
+    (2**63 - 1, FAR_FUTURE),
+    (10**30, FAR_FUTURE),
+)
+def test_no_timestamp_is_too_late(milliseconds: int, time: datetime) -> None:
+    assert log_time(milliseconds) == time
+
+
+def milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def listed(name: str, **more: Any) -> dict[str, Any]:
+    arn = f"arn:aws:logs:us-east-1:123456789012:log-group:{name}"
+    return {
+        "logGroupName": name,
+        "arn": f"{arn}:*",
+        "creationTime": milliseconds(AT),
+        "storedBytes": 9,
+    } | more
+
+
+GROUPS = "logs:DescribeLogGroups"
+
+
+def test_log_groups_are_on_all_pages_with_how_long_they_keep_events() -> None:
+    pages = [
+        {"logGroups": [listed("/a")]},
+        {"logGroups": [listed("/b", retentionInDays=7, logGroupClass="DELIVERY")]},
+    ]
+    account = Script({GROUPS: pages})
+
+    found = list_log_groups(account.aws(), "/")
+
+    arn = "arn:aws:logs:us-east-1:123456789012:log-group:"
+    assert found.items == (
+        LogGroup(name="/a", arn=f"{arn}/a", created=AT, stored=9, kept=None, delivered=False),
+        LogGroup(name="/b", arn=f"{arn}/b", created=AT, stored=9, kept=7, delivered=True),
+    )
+    assert account.asked(GROUPS)[0] == {"logGroupNamePrefix": "/", "limit": 50}
+    everywhere = Script({GROUPS: pages})
+    assert len(list_log_groups(everywhere.aws()).items) == 2
+    assert everywhere.asked(GROUPS)[0] == {"limit": 50}
+
+
+def test_one_group_is_the_one_of_exactly_that_name() -> None:
+    pages = [{"logGroups": [listed("/a/b")]}, {"logGroups": [listed("/a")]}]
+
+    found = not_none(find_log_group(Script({GROUPS: pages}).aws(), "/a"))
+
+    assert found.name == "/a"
+    assert find_log_group(Script({GROUPS: pages}).aws(), "/a/") is None
+    with pytest.raises(ReadError, match="DescribeLogGroups broke off after 1"):
+        find_log_group(Script({GROUPS: [pages[0], DENIED]}).aws(), "/a")
+    assert find_log_group(Script({GROUPS: [pages[1], DENIED]}).aws(), "/a") is not None
+
+
+STREAMS = "logs:DescribeLogStreams"
+
+
+def stream(name: str, at: datetime | None) -> dict[str, Any]:
+    newest = {"lastEventTimestamp": milliseconds(at)} if at else {}
+    return {"logStreamName": name} | newest
+
+
+def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
+    second = timedelta(seconds=1)
+    pages = [
+        {"logStreams": [stream("a", AT + second), stream("b", AT)]},
+        {"logStreams": [stream("c", AT), stream("d", AT - second), stream("e", AT)]},
+        DENIED,
+    ]
+    account = Script({STREAMS: pages})
+
+    found = active_streams(account.aws(), "group", AT)
+
+    assert found == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
+    asked = {"logGroupName": "group", "orderBy": "LastEventTime", "descending": True, "limit": 50}
+    assert account.asked(STREAMS)[0] == asked
+    every = Script({STREAMS: {"logStreams": [stream("a", AT)]}})
+    assert active_streams(every.aws(), "group", AT) == Value({"a": AT}, STREAMS)
+    never = Script({STREAMS: {"logStreams": [stream("a", None)]}})
+    assert active_streams(never.aws(), "group", AT) == Value({}, STREAMS)
+
+
+@cases(
+    "answer, expected",
+    (Refusal("ResourceNotFoundException"), Absent(STREAMS)),
+    (DENIED, Unreadable("DescribeLogStreams: AccessDeniedException: denied", STREAMS)),
+    (Torn({}), Unreadable("the answer lacks logStreams: it was cut off", STREAMS)),
+)
+def test_streams_that_cannot_be_read(answer: Any, expected: Any) -> None:
+    assert active_streams(Script({STREAMS: answer}).aws(), "group", AT) == expected
+
+
+def test_events_since_then_come_from_the_head_in_order() -> None:
+    def answer(asked: Any) -> Any:
+        assert (asked["startFromHead"], asked["startTime"], asked["limit"]) == (
+            True,
+            milliseconds(AT),
+            10_000,
+        )
+        number = int(asked.get("nextToken", "0"))
+        events = [{"timestamp": milliseconds(AT), "message": "m"}] if number == 1 else []
+        following = str(min(number + 1, 3))
+        return {"events": events, "nextForwardToken": following, "nextBackwardToken": following}
+
+    pages = log_event_pages(Script({"logs:GetLogEvents": answer}).aws(), "group", "stream", since=AT)
+
+    assert list(pages) == [(), (AT,), (), ()]
+
+
+def test_the_newest_of_a_page_is_the_last_event(account: Aws) -> None:
+    with Stubber(account.logs) as logs:
+        logs.add_response("get_log_events", page("b1", AT, AT + timedelta(1), AT), ASKED)
+        assert last_log_event(account, "group", "a/jupyter.log") == Value(
+            AT + timedelta(1), "logs:GetLogEvents", AT + timedelta(1)
+        )
+    gone = Script({"logs:GetLogEvents": Refusal("ResourceNotFoundException")})
+    assert last_log_event(gone.aws(), "group", "s") == Absent("logs:GetLogEvents")
+
+
+CALLED = "cloudtrail:LookupEvents"
+
+
+def entry(age: timedelta, detail: Any = None, **more: Any) -> dict[str, Any]:
+    text = detail if isinstance(detail, str) else json.dumps(detail or {})
+    return {"EventName": "DeleteApp", "EventTime": NOW - age, "CloudTrailEvent": text} | more
+
+
+def test_an_event_is_what_its_record_says() -> None:
+    detail = {
+        "userIdentity": {"type": "AssumedRole"},
+        "requestParameters": {"appName": "default"},
+        "userAgent": "ml-janitor",
+    }
+    resources = [{"ResourceName": "default"}, {"ResourceType": "AWS::SageMaker::App"}]
+    whole = entry(HOUR, detail, Username="maria", Resources=resources, EventSource="sagemaker.amazonaws.com")
+    bare = entry(DAY, {"errorCode": "Denied", "userIdentity": None, "requestParameters": None})
+    account = Script({CALLED: {"Events": [whole, bare]}})
+
+    found = look_up_events(account.aws(), "DeleteApp", NOW - 3 * DAY, NOW)
+
+    named: dict[str, Any] = {"name": "DeleteApp", "user": None, "resources": frozenset()}
+    assert found.items == (
+        TrailEvent(
+            name="DeleteApp",
+            at=NOW - HOUR,
+            user="maria",
+            succeeded=True,
+            resources=frozenset({"default"}),
+            identity={"type": "AssumedRole"},
+            request={"appName": "default"},
+            source="sagemaker.amazonaws.com",
+            agent="ml-janitor",
+        ),
+        TrailEvent(**named, at=NOW - DAY, succeeded=False, identity={}, request={}),
+    )
+    assert account.asked(CALLED) == [
+        {
+            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "DeleteApp"}],
+            "StartTime": NOW - 3 * DAY,
+            "EndTime": NOW,
+            "MaxResults": 50,
+        }
+    ]
+
+
+@cases(
+    "most, read, error",
+    (None, 3, None),
+    (3, 3, None),
+    (2, 2, "there are more than 100 events; the older ones were not read"),
+)
+def test_events_are_read_on_so_many_pages(most: int | None, read: int, error: str | None) -> None:
+    pages = [{"Events": [entry(number * HOUR)]} for number in range(3)]
+
+    found = look_up_events(Script({CALLED: pages}).aws(), "DeleteApp", NOW - DAY, NOW, most_pages=most)
+
+    assert len(found.items) == read
+    assert found.error == (error and f"{CALLED} broke off after {read}: {error}")
+
+
+@pytest.mark.parametrize("broken", [entry(HOUR, "{"), Torn({"EventName": "DeleteApp"})])
+def test_an_event_that_cannot_be_understood_leaves_the_reading_unfinished(broken: Any) -> None:
+    found = look_up_events(Script({CALLED: Torn({"Events": [broken]})}).aws(), "DeleteApp", NOW - DAY, NOW)
+
+    assert (found.items, (found.error or "")[:39]) == ((), "cloudtrail:LookupEvents: 1 of 1 entries")
+
+
+def event(age: timedelta, *, succeeded: bool = True) -> TrailEvent:
+    return TrailEvent(
+        name="x", at=NOW - age, user=None, succeeded=succeeded, resources=frozenset(), identity={}, request={}
+    )
+
+
+def test_the_newest_event_is_the_latest_that_succeeded_and_counts() -> None:
+    events = (event(3 * HOUR), event(2 * HOUR), event(4 * HOUR), event(HOUR, succeeded=False), event(DAY))
+
+    found = newest_event(Listing(events), lambda one: one.at != NOW - 2 * HOUR)
+
+    assert found == Value(events[0], CALLED, NOW - 3 * HOUR)
+    assert newest_event(Listing(events, "broke off"), lambda _: True) == Value(
+        events[1], CALLED, NOW - 2 * HOUR
+    )
+    assert newest_event(Listing(events), lambda _: False) == Absent(CALLED)
+    assert newest_event(Listing(events, "broke off"), lambda _: False) == Unreadable("broke off", CALLED)
+
+
+def test_a_refused_lookup_is_no_empty_history() -> None:
+    found = look_up_events(Script({CALLED: DENIED}).aws(), "DeleteApp", NOW - DAY, NOW)
+
+    assert found.error == f"{CALLED} broke off after 0: LookupEvents: AccessDeniedException: denied"

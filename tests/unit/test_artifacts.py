@@ -1,24 +1,36 @@
-"""What counts as a model artifact, and which files make up one model."""
+"""What counts as a model artifact, which files make up one model, and listings of any size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from conftest import DAY
+from ml_janitor.aws import client
+from ml_janitor.aws.calls import OutOfTimeError
+from ml_janitor.aws.client import Aws, FileChangedError
+from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactUnit,
     BucketIndex,
+    BucketListing,
     StoredObject,
     artifact_order,
     find_candidates,
     find_object,
+    list_buckets,
+    relevant_folders,
     stored_object,
 )
 from tables import cases
@@ -170,3 +182,264 @@ def test_one_object_is_found_by_its_whole_key(keys: list[str], *, found: bool) -
 
 def test_an_object_without_a_class_is_a_standard_one() -> None:
     assert stored_object("b", entry("a")).storage_class == "STANDARD"
+
+
+NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
+NAMES = ArtifactNames(min_size=1)
+
+FOLDERS = st.sampled_from(["", "a/", "a/b/", "a/b/c/", "é/"])
+FILES = st.sampled_from(
+    ["m.pt", "n.pt", "m.tar.gz", "model-00001-of-00002.pt", "config.json", "x.csv", "README.md", "\n.pt", ""]
+)
+KEYS = st.builds(lambda folder, file: folder + file, FOLDERS, FILES).filter(bool)
+BUCKETS = st.dictionaries(
+    st.sampled_from(["b", "c"]), st.dictionaries(KEYS, st.integers(0, 3), max_size=30), min_size=1
+)
+
+
+class Kept:
+    """Files that last, in memory. Writing one whose name ends with *refused* fails."""
+
+    lasting = True
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.refused = self.changed = "nothing"
+
+    def put(self, name: str, body: bytes) -> None:
+        if name.endswith(self.refused):
+            raise OSError(name)
+        self.files[name] = body
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        if name == self.changed:
+            raise FileChangedError(name)
+        body = self.files[name]
+        return (body[start : start + 64] for start in range(0, len(body), 64))
+
+    def keep(self, place: str, position: Mapping[str, Any] | None) -> None:
+        self.put(f"{place}/position", json.dumps(position).encode())
+
+    def kept(self, place: str) -> Any:
+        return json.loads(self.files.get(f"{place}/position", b"null"))
+
+
+class Listed:
+    """S3 with *buckets* and pages of two keys, which takes *calls* and then has no time."""
+
+    account, region = "123456789012", "us-east-1"
+
+    def __init__(
+        self,
+        buckets: Mapping[str, Mapping[str, int]],
+        scratch: Kept | None = None,
+        calls: float = float("inf"),
+    ) -> None:
+        self.buckets = buckets
+        self.scratch = scratch
+        self.calls = calls
+
+    def client(self, service: str, region: str) -> Listed:
+        assert (service, region) == ("s3", self.region)
+        return self
+
+    def list_objects_v2(self, **given: Any) -> dict[str, Any]:
+        self.calls -= 1
+        if self.calls < 0:
+            raise OutOfTimeError("the run has no time left")
+        objects = self.buckets[given["Bucket"]]
+        after = given.get("ContinuationToken") or given.get("StartAfter", "")
+        keys = sorted(key for key in objects if key > after)
+        some = [
+            {"Key": key, "Size": objects[key], "ETag": f'"{key[-2:]}"', "LastModified": NOW}
+            for key in keys[:2]
+        ]
+        page = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some), "Contents": some}
+        return page | ({"NextContinuationToken": some[-1]["Key"]} if page["IsTruncated"] else {})
+
+
+class AtOnce(futures.Executor):
+    """No threads: every call is made when it is asked for."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def submit(self, read: Callable[..., Any], /, *given: Any, **_: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(read(*given))
+        except OutOfTimeError as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.fixture(autouse=True)
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)
+
+
+def read(s3: Listed, *, now: datetime = NOW, names: ArtifactNames = NAMES, **given: Any) -> BucketListing:
+    places = dict.fromkeys(s3.buckets, s3.region)
+    return list_buckets(cast("Aws", s3), places, names, now, **given)
+
+
+def verdicts(listing: BucketListing) -> list[tuple[StoredObject, str | None, bool]]:
+    """Each candidate, the model that it is a part of, and whether it is crowded."""
+    found = find_candidates([listing.artifacts()]).artifacts
+    listing.notice(relevant_folders(found))
+    shelves: Mapping[str, BucketIndex] = listing.shelves
+    return [(one, shelves[one.bucket].root(one), shelves[one.bucket].crowded(one)) for one in found]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory holds next to nothing."""
+    monkeypatch.setattr(artifacts, "_MOST_HELD", 3)
+    monkeypatch.setattr(client, "BLOCK_SIZE", 64)
+
+
+@pytest.mark.usefixtures("small")
+@given(buckets=BUCKETS, breaks=st.lists(st.integers(0, 9), max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_files_and_breaks_change_nothing(buckets: dict[str, dict[str, int]], breaks: list[int]) -> None:
+    expected = verdicts(_in_memory(buckets))
+    scratch = Kept()
+    for calls in breaks:
+        part = read(Listed(buckets, scratch, calls))
+        unread = {name for name, shelf in part.shelves.items() if shelf.error is not None}
+        assert not unread or list(part.artifacts()) == [] or not scratch.files
+        assert all(
+            shelf.objects == len(buckets[name]) for name, shelf in part.shelves.items() if not shelf.error
+        )
+
+    whole = read(Listed(buckets, scratch))
+
+    assert verdicts(whole) == expected
+    assert all(shelf.error is None for shelf in whole.shelves.values())
+    assert {name: shelf.objects for name, shelf in whole.shelves.items()} == {
+        name: len(keys) for name, keys in buckets.items()
+    }
+    assert verdicts(read(Listed(buckets))) == expected  # by files that do not last
+
+
+def _in_memory(buckets: dict[str, dict[str, int]]) -> BucketListing:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artifacts, "_MOST_HELD", 10**9)
+        return read(Listed(buckets))
+
+
+MANY = {"b": {f"{n}.pt": 1 for n in range(9)}}
+FIRST = "123456789012/us-east-1/2026-10-06T04-00-00Z/0000-artifacts"
+POSITION = "123456789012/us-east-1/position"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> None:
+    scratch = Kept()
+
+    part = read(Listed(MANY, scratch, 2))
+
+    error = "b could not be read in time: 4 objects were listed, and the next try goes on there"
+    assert part.shelves["b"].error == error
+    assert list(part.artifacts()) == []
+    assert {FIRST, POSITION} < set(scratch.files)
+
+
+def test_a_run_without_time_for_one_page_keeps_nothing() -> None:
+    scratch = Kept()
+
+    assert read(Listed(MANY, scratch, 0)).shelves["b"].error is not None
+    assert scratch.files == {}
+
+
+def test_a_small_bucket_leaves_no_file() -> None:
+    scratch = Kept()
+
+    whole = read(Listed(MANY, scratch))
+    whole.done()
+
+    assert len(list(whole.artifacts())) == 9
+    assert scratch.files == {}
+
+
+@pytest.mark.usefixtures("small")
+@cases(
+    "again, calls",
+    ({}, 3),
+    ({"now": NOW + DAY}, 3),
+    ({"now": NOW + DAY + timedelta(seconds=1)}, 5),
+    ({"now": NOW - timedelta(seconds=1)}, 5),
+    ({"names": ArtifactNames(min_size=2)}, 5),
+    ({"names": ArtifactNames(min_size=1, extensions=(".pt",))}, 5),
+    ({"only": {1}}, 5),
+)
+def test_only_the_same_listing_of_the_same_day_goes_on(again: dict[str, Any], calls: int) -> None:
+    scratch = Kept()
+    read(Listed(MANY, scratch, 2))
+    s3 = Listed(MANY, scratch, 100)
+
+    read(s3, **again)
+
+    assert 100 - s3.calls == calls
+
+
+@pytest.mark.usefixtures("small")
+def test_what_was_judged_is_listed_anew() -> None:
+    scratch = Kept()
+    read(Listed(MANY, scratch)).done()
+    s3 = Listed(MANY, scratch, 100)
+
+    whole = read(s3)
+
+    assert 100 - s3.calls == 5
+    assert len(list(whole.artifacts())) == 9
+    assert sum(name.endswith("artifacts") for name in scratch.files) > 2
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("killed", ["artifacts", "folders", "position"])
+def test_a_run_that_is_killed_while_it_writes_costs_only_what_it_wrote(killed: str) -> None:
+    scratch = Kept()
+    read(Listed(MANY, scratch, 2))
+    scratch.refused = killed
+    with pytest.raises(OSError, match=killed):
+        read(Listed(MANY, scratch))
+    scratch.refused = "nothing"
+
+    assert sorted(one.key for one in read(Listed(MANY, scratch)).artifacts()) == sorted(MANY["b"])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["artifacts", "folders"])
+def test_after_a_changed_file_the_next_run_lists_anew(kind: str) -> None:
+    scratch = Kept()
+    read(Listed(MANY, scratch, 2))
+    scratch.changed = FIRST.replace("0000-artifacts", f"000{int(kind == 'folders')}-{kind}")
+    spoiled = read(Listed(MANY, scratch))
+    with pytest.raises(FileChangedError):
+        verdicts(spoiled)
+    scratch.changed = "nothing"
+    s3 = Listed(MANY, scratch, 100)
+
+    assert len(list(read(s3).artifacts())) == 9
+    assert 100 - s3.calls == 5
+
+
+@pytest.mark.usefixtures("small")
+def test_a_bucket_that_is_searched_no_more_is_left_out_and_a_new_one_is_read() -> None:
+    scratch = Kept()
+    read(Listed(MANY, scratch, 2))
+
+    whole = read(Listed({"c": {"x.pt": 1, "y.pt": 1}}, scratch))
+
+    assert [(one.bucket, one.key) for one in whole.artifacts()] == [("c", "x.pt"), ("c", "y.pt")]
+
+
+@pytest.mark.usefixtures("small")
+def test_one_look_keeps_only_its_sizes_and_no_position() -> None:
+    scratch = Kept()
+
+    look = read(Listed({"b": {"x.pt": 1, "y.pt": 2, "z.pt": 1, "x.csv": 1}}, scratch), only={2})
+
+    assert [one.key for one in look.artifacts()] == ["y.pt"]
+    look.done()
+    assert scratch.files == {}

@@ -104,6 +104,10 @@ def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, to
     ] == [60, 50, 2]
     renamed = replace(movers[0], cause=MoverCause.TAG)
     assert break_down(replace(moved, movers=(*movers, renamed)), 3).moved_tags == (renamed,)
+    assert not replace(moved, movers=(renamed, small)).largest
+    exact = replace(small, usd=Decimal(5))
+    assert bool(replace(moved, movers=(exact,)).largest) is bool(told)
+    assert break_down(replace(moved, movers=(small, exact)), 1).movers == (exact,)
 
 
 def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
@@ -149,11 +153,13 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
     (MoverCause.ENDED, -5, -61, False, False),
     (MoverCause.STARTED, 5, 9, True, False),  # its usage type jumped
     (MoverCause.UNEXPLAINED, 5, -60, False, True),
+    (MoverCause.CHANGED, 0, 61, False, True),
+    (MoverCause.CHANGED, 0.01, 61, False, False),
     (MoverCause.FINDING, 5, 0, False, False),
     (MoverCause.TAG, 5, 0, False, False),
 )
 def test_no_more_than_usual_is_no_news(
-    cause: MoverCause, usd: int, line: int, *, with_usage: bool, ordinary: bool
+    cause: MoverCause, usd: float, line: int, *, with_usage: bool, ordinary: bool
 ) -> None:
     of = part(
         STORED, "vision", Phase.STORAGE, "100", f"{100 + line}", usual=Decimal(60), usage_jumped=with_usage

@@ -84,22 +84,6 @@ KNOWN = (
 )
 
 
-def test_each_part_of_the_change_has_its_resource(read: Bill) -> None:
-    report = make_bill_report(read, ASKED, resources=KNOWN)
-
-    assert report.main is not None
-    assert report.main.tag == "project"
-    assert [(one.culprit.name, one.cause) for one in report.main.movers if one.culprit] == [
-        ("hung", MoverCause.FINDING),
-        ("rag", MoverCause.CHANGED),
-    ]
-    hung, rag = report.main.movers
-    assert hung.usd == Decimal("37.688") * 24 * 11
-    assert rag.usd == Decimal("1.408") * 24 * 20
-    assert (rag.units_before, rag.units_after) == (Decimal(240), Decimal(720))
-    assert total_change(report.main.movers) == report.main.change
-
-
 @cases(
     "run, usd",
     ({"start": datetime(2026, 8, 7, tzinfo=UTC)}, "2031.744"),  # 60 days and 3 hours

@@ -234,17 +234,17 @@ UNTOLD: Any = {"Events": []}
     "one, measured, scaling, trail, hours",
     # 2 instances, and 8 since 10 days; the current count is as told, or was changed meanwhile
     (scaled(changed=10), STEADY | dict.fromkeys(range(1, 11), 11520.0), None, None, {11: 48, 10: 192}),
-    (scaled(changed=1), STEADY | {1: 11519.0}, None, None, {2: 48, 1: 192}),
+    (scaled(changed=1), STEADY | {1: 10368.0}, None, None, {2: 48, 1: Decimal("172.8")}),
     (scaled(changed=0), STEADY, None, None, {2: 48, 1: 48}),
-    (scaled(changed=10), STEADY, activities((10, 8)), None, {11: 48, 10: 192}),  # no datapoints of this count
-    (scaled(changed=10), {}, activities((10, 8)), None, {11: 48, 10: 192}),
+    (scaled(changed=1), STEADY, activities((10, 8)), None, {11: 48, 10: 192}),  # no datapoints of this count
+    (scaled(changed=10), {}, activities((50, 5), (10, 8)), None, {11: 48, 10: 192}),
     (scaled(), {}, activities((10, 8), status="Failed"), UNTOLD, {11: 192, 10: 192}),
     (scaled(), {}, NONE, calls_of_trail((20, 3), (10, 8)), {21: 48, 20: 72, 11: 72, 10: 192}),
     (scaled(), {}, NONE, calls_of_trail((10, 8), variant="next"), {11: 192, 10: 192}),
     (scaled(replace(HOSTED, datapoints=12)), {1: 576.0}, None, None, {2: 0, 1: 48}),
-    (scaled(replace(HOSTED, hourly=Decimal(0), start=MADE, end=DAYS_AGO[5])), STEADY, None, None,
+    (scaled(replace(HOSTED, hourly=Decimal(0), start=DAYS_AGO[39], end=DAYS_AGO[5])), STEADY, None, None,
      {41: 0, 7: 48, 4: 0}),
-    ids=["scaled", "one is missing", "since midnight", "not the count", "activities", "failed", "trail",
+    ids=["scaled", "a tenth is missing", "since midnight", "not the count", "activities", "failed", "trail",
          "another variant", "every five minutes", "deleted"],
 )  # fmt: skip
 def test_instances_are_counted_by_day(
@@ -257,9 +257,10 @@ def test_instances_are_counted_by_day(
     }
     account = Script({name: answer for name, answer in answers.items() if answer is not None})
 
-    listing = count_endpoint_instances(account.aws(), [one], {HOSTED.usage_type}, DAYS_AGO[61], NOW)
+    listing = count_endpoint_instances(account.aws(), [one], {HOSTED.usage_type}, DAYS_AGO[39], NOW)
 
     assert listing.error is None
+    assert all(run.end is None or run.start < run.end for run in listing.items[0].runs)
     ran = [
         (run, run.units(DAYS_AGO[day], DAYS_AGO[day - 1]), day)
         for day in hours
@@ -268,6 +269,7 @@ def test_instances_are_counted_by_day(
     assert {day: sum(units for _, units, of in ran if of == day) for day in hours} == hours
     ((query,),) = (asked["MetricDataQueries"] for asked in account.asked("cloudwatch:GetMetricData"))
     assert query["MetricStat"]["Stat"] == "SampleCount"
+    assert {asked["StartTime"] for asked in account.asked("cloudtrail:LookupEvents")} <= {DAYS_AGO[39]}
 
 
 def test_a_day_of_two_configurations_is_divided_by_their_hours_and_instances() -> None:

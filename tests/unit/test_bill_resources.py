@@ -28,7 +28,6 @@ from ml_janitor.bill.explaining import (
     facts_from_actions,
     facts_from_ledger,
     facts_from_sweep,
-    hourly_detectors,
     read_known_resources,
 )
 from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause, ResourceFacts
@@ -98,15 +97,6 @@ def test_what_it_ended_and_cannot_be_verified_is_left_out_and_said(cause: Cause,
     assert known == actions[:1]
     assert gap_sentence(gap).startswith(f"What the janitor ended could not be read: 2 of 3: {why}")
     assert verified_actions(actions, lambda _: None) == (actions, ())
-
-
-def test_those_that_end_what_is_billed_by_the_hour_judge_it() -> None:
-    assert {one.name for one in hourly_detectors(DETECTORS)} == {
-        "hung-training-jobs",
-        "idle-endpoints",
-        "idle-notebooks",
-        "idle-studio-apps",
-    }
 
 
 def test_the_ledger_says_what_is_waste_now_and_since_when() -> None:

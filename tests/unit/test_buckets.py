@@ -1,20 +1,25 @@
-"""What becomes of an object that is deleted from a bucket."""
+"""What becomes of an object that is deleted from a bucket, and who may read it by the bucket's policy."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
 from ml_janitor.detectors.duplicate_artifacts.buckets import (
     DeletionRules,
+    PolicyReader,
+    read_bucket_readers,
     read_bucket_region,
     read_lock,
+    readers_in_policy,
     when_freed,
+    why_maybe_read,
 )
 from tables import cases
 
@@ -129,3 +134,110 @@ def test_a_retention_or_hold_locks_and_unreadable_may(retention: Any, hold: str,
     assert not isinstance(found, Value) or found.value == expected.value
     assert [read_lock(aws, ONE, lock) for lock in (Absent(), DENIED)] == [Absent(), DENIED]
     assert read_bucket_region(aws, "b") == Value("eu-west-3", "s3:HeadBucket")
+
+
+OWN, STRANGER = "123456789012", "999999999999"
+OBJECT = "arn:aws:s3:::models/backup/model.tar.gz"
+
+
+def policy(**changed: Any) -> dict[str, Any]:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{STRANGER}:root"},
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::models/*",
+    }
+    given = {name: value for name, value in (statement | changed).items() if value is not None}
+    return {"Version": "2012-10-17", "Statement": [given]}
+
+
+def who(document: dict[str, Any]) -> list[str]:
+    return [reader.who for reader in readers_in_policy(document, OWN) if reader.reads(OBJECT)]
+
+
+@cases(
+    "principal, expected",
+    ("*", ["everybody"]),
+    ({"AWS": "*"}, ["everybody"]),
+    ({"AWS": STRANGER}, [f"account {STRANGER}"]),
+    ({"AWS": f"arn:aws:iam::{STRANGER}:role/reader"}, [f"account {STRANGER}"]),
+    ({"AWS": [f"arn:aws:iam::{OWN}:root", STRANGER]}, [f"account {STRANGER}"]),
+    ({"AWS": f"arn:aws:iam::{OWN}:role/reader"}, []),
+    ({"AWS": OWN}, []),
+    ({"AWS": "AIDAEXAMPLE"}, ["the principal AIDAEXAMPLE"]),
+    ({"Service": "cloudfront.amazonaws.com"}, ["cloudfront.amazonaws.com (Service)"]),
+    ({"CanonicalUser": "79a59d"}, ["79a59d (CanonicalUser)"]),
+)
+def test_whoever_is_not_of_the_account(principal: Any, expected: list[str]) -> None:
+    assert who(policy(Principal=principal)) == expected
+
+
+def test_everybody_but_some_is_everybody() -> None:
+    assert who(policy(Principal=None, NotPrincipal={"AWS": STRANGER})) == ["everybody"]
+
+
+@cases(
+    "changed, reads",
+    ({"Effect": "Deny"}, False),
+    ({"Action": "s3:*"}, True),
+    ({"Action": "*"}, True),
+    ({"Action": ["s3:ListBucket", "S3:Get*"]}, True),
+    ({"Action": "s3:GetObject?ersion"}, True),
+    ({"Action": "s3:PutObject"}, False),
+    ({"Action": ["s3:ListBucket", "s3:GetBucketLocation"]}, False),
+    ({"Action": None, "NotAction": "s3:DeleteObject"}, True),
+    ({"Resource": ["arn:aws:s3:::models", "arn:aws:s3:::models/public/*"]}, False),
+    ({"Resource": ["arn:aws:s3:::models", "arn:aws:s3:::models/backup/*"]}, True),
+    ({"Resource": "arn:aws:s3:::models/${aws:username}/*"}, True),
+    ({"Resource": None, "NotResource": "arn:aws:s3:::models/backup/*"}, True),  # in doubt
+    ({"Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}}, True),
+)
+def test_only_what_allows_to_read_the_object_counts(changed: dict[str, Any], *, reads: bool) -> None:
+    assert who(policy(**changed)) == ([f"account {STRANGER}"] if reads else [])
+
+
+def test_one_statement_may_stand_without_a_list() -> None:
+    document = policy()
+
+    assert who({**document, "Statement": document["Statement"][0]}) == [f"account {STRANGER}"]
+
+
+@cases(
+    "answer, expected",
+    (json.dumps(policy()), Value),
+    ("NoSuchBucketPolicy", Absent),
+    ("AccessDenied", Unreadable),
+    ("[]", Unreadable),
+    ("{}", Unreadable),
+)
+def test_no_policy_is_absent_and_one_that_is_none_is_unreadable(answer: str, expected: type) -> None:
+    def get_bucket_policy(**_: str) -> dict[str, str]:
+        if answer.isalpha():
+            raise ClientError({"Error": {"Code": answer, "Message": ""}}, "GetBucketPolicy")
+        return {"Policy": answer}
+
+    aws: Any = SimpleNamespace(account=STRANGER, s3=SimpleNamespace(get_bucket_policy=get_bucket_policy))
+    found = read_bucket_readers(aws, "models")
+
+    assert isinstance(found, expected)
+    assert not isinstance(found, Value) or found.value == (), "the account itself is nobody else"
+
+
+READERS = (
+    PolicyReader(who=f"account {STRANGER}", what=("*",)),
+    PolicyReader(who=f"account {STRANGER}", what=("*/backup/*",)),
+    PolicyReader(who="everybody", what=("*/public/*",)),
+)
+
+
+@cases(
+    "signal, why",
+    (Absent(), None),
+    (Value(()), None),
+    (Value(READERS[2:]), None),
+    (Value(READERS), f"the bucket's policy lets account {STRANGER} read it, which may use this copy"),
+    (Unreadable("AccessDenied"), "whom its bucket's policy lets read it is unknown (AccessDenied)"),
+    (NotRead(), "whom its bucket's policy lets read it was not read"),
+)
+def test_why_a_copy_may_be_in_use(signal: Signal[tuple[PolicyReader, ...]], why: str | None) -> None:
+    assert why_maybe_read(signal, OBJECT) == why

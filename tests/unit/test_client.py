@@ -6,10 +6,12 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from shutil import rmtree
+from threading import Barrier, Event, Lock
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +23,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import pace
-from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
+from ml_janitor.aws.calls import LIFECYCLE_TEXT, READ_THREADS, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
     DEFAULT_ATTEMPTS,
     GET_CALLER_IDENTITY,
@@ -30,6 +32,7 @@ from ml_janitor.aws.client import (
     Caller,
     FileChangedError,
     FolderScratch,
+    ReaderThreads,
     open_member_session,
     open_regions,
     read_caller,
@@ -513,3 +516,39 @@ def test_an_event_is_handed_over_only_if_lambda_accepts_it(status: int, accepted
     assert script.asked("lambda:Invoke") == [
         {"FunctionName": "worker", "InvocationType": "Event", "Payload": b'{"a": 1}'}
     ]
+
+
+def test_a_long_list_that_waits_keeps_nobody_else_from_reading() -> None:
+    readers, turn, waiting = ReaderThreads(), Event(), Barrier(READ_THREADS + 1)
+
+    def wait(number: int) -> int:
+        if number < READ_THREADS:
+            waiting.wait(20)
+        assert turn.wait(20)
+        return number
+
+    with ThreadPoolExecutor(1) as detector:
+        slow = detector.submit(lambda: readers.map(wait, range(10 * READ_THREADS)))
+        waiting.wait(20)
+        assert readers.map(str, range(3)) == ["0", "1", "2"]
+        turn.set()
+        assert slow.result(20) == [*range(10 * READ_THREADS)]
+
+
+def test_so_many_of_a_list_are_read_side_by_side() -> None:
+    under_way, most, lock, full = 0, 0, Lock(), Event()
+
+    def read(_: int) -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+            if under_way == READ_THREADS:
+                full.set()
+        assert full.wait(20)
+        with lock:
+            under_way -= 1
+
+    ReaderThreads().map(read, range(3 * READ_THREADS))
+
+    assert most == READ_THREADS

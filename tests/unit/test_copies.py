@@ -96,12 +96,6 @@ def test_every_needed_one_stays(likeness: Likeness) -> None:
     assert (found["a"][0], found["b"][0], found["c"]) == ("stays", "stays", ("surplus", "a"))
 
 
-def test_two_needed_ones_alone_both_stay() -> None:
-    found = roles(member("a", needed=True), member("b", needed=True))
-
-    assert [role for role, _ in found.values()] == ["stays", "stays"]
-
-
 @SURE
 def test_a_copy_in_another_bucket_is_reported_apart(likeness: Likeness) -> None:
     assert roles(member("a"), member("b", 1, bucket="second"), likeness=likeness) == {
@@ -140,10 +134,6 @@ def test_different_ones_are_alone() -> None:
         "a": ("alone", None),
         "b": ("alone", None),
     }
-
-
-def test_how_many_others_there_are_is_not_counted_here() -> None:
-    assert settled(member("a"))["a"] == CopyStanding(role=CopyRole.ALONE, others=0)
 
 
 def test_the_keeper_of_a_proven_copy_is_never_a_likely_one() -> None:

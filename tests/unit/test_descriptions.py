@@ -30,11 +30,12 @@ from ml_janitor.aws.descriptions import (
     pack_descriptions,
     unpack_descriptions,
 )
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_cli.audit import FolderDescriptions
 from samples import SEED
-from scripted import DENIED, Script
+from scripted import DENIED, Script, Torn
+from tables import cases
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 ONLY_DESCRIBED = ("AsyncInferenceConfig", "CrossRegionTrafficConfig", "PendingDeploymentSummary")
@@ -292,6 +293,55 @@ def test_a_configuration_that_is_judged_itself_is_kept_by_its_creation(world: Wo
         kept.save()
         assert all(isinstance(answer, Value) for _, answer in found.items)
         assert len(world.script.asked(CONFIGURE)) == calls
+
+
+@cases(
+    "record, described",
+    ({}, False),
+    ({"ModelApprovalStatus": "Rejected"}, True),  # it was approved since
+    ({"CreationTime": NOW - DAY}, True),  # another package had its name
+    ({"InferenceSpecification": None}, True),  # cut off
+    (None, True),  # new
+)
+@cases("aided", True, False)
+@cases("count", 1, 2)
+def test_a_package_is_described_by_a_whole_record_of_its_approval_alone(
+    record: dict[str, Any] | None, *, described: bool, aided: bool, count: int
+) -> None:
+    summaries = [
+        {
+            "ModelPackageArn": arn("model-package", f"churn/{number}"),
+            "CreationTime": NOW,
+            "ModelPackageStatus": "Completed",
+            "ModelApprovalStatus": "Approved",
+        }
+        for number in range(count)
+    ]
+    there = [one | {"InferenceSpecification": {"Containers": [{"Image": "image"}]}} for one in summaries]
+    rows = there[1:] if record is None else [there[0] | record, *there[1:]]
+    known = [{name: one[name] for name in one if one[name] is not None} for one in rows]
+    script = Script(
+        {
+            "sagemaker:ListModelPackageGroups": {"ModelPackageGroupSummaryList": []},
+            "sagemaker:ListModelPackages": {"ModelPackageSummaryList": summaries},
+            SEARCH: {"Results": [{"ModelPackage": one} for one in known]},
+            "sagemaker:DescribeModelPackage": lambda asked: Torn(
+                next(one for one in there if one["ModelPackageArn"] == asked["ModelPackageName"])
+            ),
+        }
+    )
+    aws = script.aws()
+    aws.aided = aided
+
+    found = describe_all(aws, MODEL_PACKAGE)
+
+    asked = [each["ModelPackageName"] for each in script.asked("sagemaker:DescribeModelPackage")]
+    searched = aided and count > 1
+    every = [one["ModelPackageArn"] for one in there]
+    assert asked == ((every[:1] if described else []) if searched else every)
+    assert len(script.asked(SEARCH)) == searched
+    names = [answer.value["ModelPackageArn"] for _, answer in found.items if isinstance(answer, Value)]
+    assert names == [target.arn for target, _ in found.items] == every
 
 
 def test_a_bucket_that_fails_costs_calls_alone(world: World) -> None:

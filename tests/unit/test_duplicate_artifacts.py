@@ -182,6 +182,7 @@ def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> Non
         copy(needed_only_by=(ENDED,), standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))),
         "it stays: of 2 copies, training job t-1, which ended refers to this one, and nothing in use",
     ),
+    (copy(gaps=("a, which is gone",)), "; any copy may be in use, though: a, which is gone; "),
     (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
     (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
     (alone(others=2), "differ from those of 2 other artifacts"),

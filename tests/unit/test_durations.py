@@ -157,13 +157,6 @@ def test_working_hours_end_and_begin_again(now: str, closed: str, opens: str, cl
     assert [f"{one:%Y-%m-%dT%H:%M}" for one in found] == [closed, opens, closes]
 
 
-def test_a_day_that_ends_at_midnight_ends_on_the_next() -> None:
-    hours = WorkingHours(end=24, time_zone="Asia/Tokyo")
-    at = datetime(2026, 10, 6, 14, 59, tzinfo=UTC)
-    assert hours.next_closing(at) == datetime(2026, 10, 6, 15, tzinfo=UTC)
-    assert hours.last_closing(at) == datetime(2026, 10, 5, 15, tzinfo=UTC)
-
-
 def test_a_year_of_holidays_ends() -> None:
     at = datetime(2026, 10, 6, 12, tzinfo=UTC)
     free = WorkingHours(holidays=tuple(at.date() + timedelta(days=n) for n in range(-400, 400)))

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import NOW
+from conftest import DAY, NOW
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
@@ -29,7 +29,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import CauseCode, Outcome, Sweep
-from ml_janitor.engine.policy import Arming, RunPolicy
+from ml_janitor.engine.policy import Arming, Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
 from narrowing import not_none
 from tables import cases
@@ -210,21 +210,29 @@ def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: A
     assert result.verdict == USED
 
 
+KIN = thing("kin", waste()).target
+IGNORED = RunPolicy(Exemptions(ignore=("*/kin",)))
+SNOOZED = RunPolicy(
+    holds={KIN.key: (Hold(key=KIN.key, how=HoldKind.SNOOZED, by="ravi", given=NOW, until=NOW + DAY),)}
+)
+
+
 @cases("relation, said", ("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin"))
 @cases(
-    "tags, unknown, why",
-    (Value({"keep": "true"}), False, "which is tagged keep=true"),
-    (Unreadable("no"), True, "and its tags could not be read, so a keep tag may be there (no)"),
-    (NotRead(), True, "and its tags were not read, so a keep tag may be there"),
+    "tags, policy, unknown, why",
+    (Value({"keep": "true"}), RunPolicy(), False, "which is tagged keep=true"),
+    (Unreadable("no"), RunPolicy(), True, "and its tags could not be read, so a keep tag may be there (no)"),
+    (NotRead(), RunPolicy(), True, "and its tags were not read, so a keep tag may be there"),
+    (Value({}), IGNORED, False, "which is ignored by the operator (*/kin)"),
+    (Value({}), SNOOZED, False, "which is snoozed by ravi until 2026-10-07 03:00 UTC"),
 )
 def test_who_keeps_its_kin_keeps_it_too(
-    aws: Aws, relation: str, said: str, tags: Signal[Tags], *, unknown: bool, why: str
+    aws: Aws, relation: str, said: str, tags: Signal[Tags], policy: RunPolicy, *, unknown: bool, why: str
 ) -> None:
-    kin = thing("kin", waste(), tags).target
-    related: Any = {relation: (thing("other", waste()).target, kin)}
+    related: Any = {relation: (thing("other", waste()).target, replace(KIN, tags=tags))}
     found = replace(thing("a", waste()), **related)
 
-    (result,) = swept(Shelf(things=(found,)), aws).results
+    (result,) = swept(Shelf(things=(found,)), aws, policy).results
 
     assert isinstance(result.verdict, Kept)
     assert (result.verdict.unknown, result.verdict.reason) == (unknown, f"{said}, {why}")

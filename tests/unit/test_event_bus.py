@@ -123,8 +123,16 @@ def test_each_finding_warning_act_and_undo_is_one_event() -> None:
     assert (undone["title"], undone["by"]) == ("lamp was brought back for maria", "maria")
 
 
+class CutOff(Bus):
+    """Answers without members, as botocore reads an answer that was cut off."""
+
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: ARG002, N803 - boto3's
+        return {}
+
+
 def test_a_lost_event_is_logged_and_counted_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    for bus, count in ((Bus(fails=OSError("away")), 3), (Bus("Throttled", "Throttled"), 2), (Bus(), 0)):
+    away, half = Bus(fails=OSError("away")), CutOff()
+    for bus, count in ((away, 3), (half, 3), (Bus("Throttled", "Throttled"), 2), (Bus(), 0)):
         bus.emit([PLAIN] * 3)
         assert (lost(capsys), "events were not taken" in bus.log.getvalue()) == (
             [count] * bool(count),

@@ -18,7 +18,6 @@ from ml_janitor.core.model import (
     Confidence,
     Cost,
     Finding,
-    Kept,
     NotRead,
     Signal,
     Target,
@@ -268,6 +267,7 @@ COMPONENT = InferenceComponent(
         described(EndpointVariant(name="blue"), EndpointVariant(name="dark", shadow=True, instances=1)),
         "proven",
     ),
+    ("its update and its rollback failed", {"summary": summary(status="UpdateRollbackFailed")}, "proven"),
     ("updating", {"summary": summary(status="Updating"), **BULK_ONLY}, "kept"),
     ("updating since", described(summary=summary(status="Updating")), "kept"),
     # --- age
@@ -341,14 +341,6 @@ def test_only_hours_since_it_was_deployed_count_as_measured(hours: Sequence[int]
     assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
 
 
-def test_no_required_signal_missing_is_ever_found() -> None:
-    """Every required signal in turn, in every way of not being known."""
-    for missing in (NotRead(), DENIED):
-        for name in ("description", "config"):
-            assert isinstance(decided(**{name: missing}), Kept)
-        assert isinstance(decided(meters=(meter(ZEROS), meter(missing, variant="green"))), Kept)
-
-
 @cases(
     "given, reason",
     (
@@ -371,6 +363,13 @@ def test_no_required_signal_missing_is_ever_found() -> None:
     (
         described(EndpointVariant(name="blue", reserved=True, instances=1)),
         "nothing of it is billed by the hour: its reserved capacity is paid for without it too",
+    ),
+    (
+        {"config": Value(replace(description().value, routed=True))},
+        (
+            f"{SILENT}; inference routers in other regions may send it requests, so it may stand by for"
+            " their endpoints"
+        ),
     ),
     (of_age(3 * DAY), "last deployed 3 days ago; endpoints are left alone for 7 days"),
     (measured(meter(DENIED)), "the requests to variant blue could not be read (GetMetricData: AccessDenied)"),

@@ -88,17 +88,17 @@ def test_an_earlier_sweep_does_not_replace_a_later_one(latest: LatestRecords) ->
 
 
 @cases(
-    "results, how, enabled, empty",
-    ((), {}, True, True),
-    ((), {}, False, True),
-    ((), {"error": "it broke off"}, True, False),
-    (ALL[3:], {}, True, False),
+    "settled, enabled, nothing_left",
+    (True, True, True),
+    (False, True, False),
+    (False, False, True),
 )
-def test_a_place_is_empty_if_all_was_read_and_nothing_is_there(
-    latest: LatestRecords, results: tuple[Result, ...], how: dict[str, Any], *, enabled: bool, empty: bool
+def test_nothing_is_left_in_a_settled_place_or_one_that_is_not_enabled(
+    latest: LatestRecords, *, settled: bool, enabled: bool, nothing_left: bool
 ) -> None:
-    latest.remember(swept(*results, **how), NOW, enabled=enabled)
-    assert (remembered(latest).enabled, remembered(latest).empty) == (enabled, empty)
+    latest.remember(swept(), NOW, enabled=enabled, settled=settled)
+    last = remembered(latest)
+    assert (last.enabled, last.settled, last.nothing_left) == (enabled, settled, nothing_left)
 
 
 def test_those_of_several_places_are_read_together(latest: LatestRecords) -> None:

@@ -111,6 +111,10 @@ def test_enabled_regions_are_sorted_and_no_others() -> None:
         "af-south-1",
         "eu-west-1",
     ]
+    off = {"RegionName": "us-east-1", "OptInStatus": "not-opted-in"}
+    for regions in ([], [off]):
+        with pytest.raises(ReadError, match="DescribeRegions names no enabled region"):
+            enabled_regions(Script({"ec2:DescribeRegions": {"Regions": regions}}).aws().client("ec2"))
     assert ALWAYS_ENABLED_REGIONS == {
         "aws": "us-east-1",
         "aws-cn": "cn-north-1",

@@ -380,8 +380,12 @@ def test_who_uses_an_image(kind: SageMakerKind, description: Any, names: set[str
 
 def test_what_something_in_use_loads_and_is_gone_is_a_gap_and_else_a_leftover() -> None:
     held: Descriptions = {
-        ENDPOINT: {"api": {"EndpointConfigName": "gone"}, "bare": {}},
-        ENDPOINT_CONFIG: {},
+        ENDPOINT: {
+            "api": {"EndpointConfigName": "gone"},
+            "bare": {},
+            "empty": {"EndpointConfigName": "api-1"},
+        },
+        ENDPOINT_CONFIG: {"api-1": CONFIG},
         MODEL: {"idle": {"PrimaryContainer": {"ModelPackageName": "lost"}}},
     }
 
@@ -389,10 +393,11 @@ def test_what_something_in_use_loads_and_is_gone_is_a_gap_and_else_a_leftover() 
 
     assert found.gaps == [
         "endpoint bare names no configuration: what it serves is unknown",
-        (
-            "endpoint api uses endpoint configuration gone, which exists no more: what it loads is unknown"
+        *(
+            f"endpoint {name} uses {what}, which exists no more: what it loads is unknown"
             " (CloudTrail does not know the request that deployed it). To end this, deploy it again:"
-            " aws sagemaker update-endpoint --endpoint-name api --endpoint-config-name NEW-CONFIGURATION"
+            f" aws sagemaker update-endpoint --endpoint-name {name} --endpoint-config-name NEW-CONFIGURATION"
+            for name, what in (("api", "endpoint configuration gone"), ("empty", "model Churn"))
         ),
     ]
     assert found.leftovers == [

@@ -219,10 +219,20 @@ def test_descriptions_name_what_is_used_and_what_cannot_be_described_may_use_any
 
 
 def test_only_approved_packages_and_jobs_in_progress_use_something() -> None:
+    packages = [
+        {
+            "ModelPackageArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/{status}",
+            "CreationTime": NOW,
+            "ModelPackageStatus": "Completed",
+            "ModelApprovalStatus": status,
+        }
+        for status in ("Approved", "Rejected", "PendingManualApproval")
+    ]
     account = Script(
         {
             "sagemaker:ListModelPackageGroups": Torn({"ModelPackageGroupSummaryList": []}),
-            "sagemaker:ListModelPackages": Torn({"ModelPackageSummaryList": []}),
+            "sagemaker:ListModelPackages": Torn({"ModelPackageSummaryList": packages}),
+            "sagemaker:DescribeModelPackage": Torn({"CreationTime": NOW}),
             "sagemaker:ListTransformJobs": Torn({"TransformJobSummaries": [entry("TransformJob", "t")]}),
             "sagemaker:DescribeTransformJob": entry("TransformJob", "t", ModelName="churn"),
             "sagemaker:ListPipelines": Torn({"PipelineSummaries": []}),
@@ -234,7 +244,8 @@ def test_only_approved_packages_and_jobs_in_progress_use_something() -> None:
         users.described(kind, describe_users(account.aws(), kind))
 
     assert users.of((MODEL_NAME, "churn")) == Value("transform job t")
-    assert account.asked("sagemaker:ListModelPackages")[0]["ModelApprovalStatus"] == "Approved"
+    asked = account.asked("sagemaker:DescribeModelPackage")
+    assert [one["ModelPackageName"].rpartition("/")[2] for one in asked] == ["Approved"]
     assert account.asked("sagemaker:ListTransformJobs")[0]["StatusEquals"] == "InProgress"
     assert users.errors == []
 

@@ -131,16 +131,27 @@ ANSWER_SECONDS = 16 * 60
 RUN_SECONDS = 24 * 3600
 """Seconds after which a run is broken off: the next day's has long begun."""
 
-THROTTLE_ERRORS = ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
 TRANSIENT_ERRORS = [
+    "Lambda.TooManyRequestsException",
+    "Lambda.EC2ThrottledException",
     "Lambda.AWSLambdaException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.SdkClientException",
     "Lambda.ServiceException",
 ]
 """
-Errors that may be tried again where doing it twice is as good as once (Step Functions developer guide,
-"Handle transient Lambda service exceptions").
+Errors of Lambda itself (Step Functions developer guide, "Handle transient Lambda service exceptions").
+Every function does an event once, however often it is invoked.
+"""
+
+KILLED_RETRIER: StateMachineDefinition = {
+    "ErrorEquals": ["Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout"],
+    "IntervalSeconds": 60,
+    "MaxAttempts": 1,
+}
+"""
+One more try for a function that was killed, as Lambda has for events: the detectors that the killed one kept
+from their turn have it then.
 """
 
 
@@ -227,13 +238,11 @@ def _map(at_once: int, label: str, of_account: StateMachineDefinition) -> StateM
 def _step(accounts: str, step: str) -> StateMachineDefinition:
     """Return one step of the function that lists accounts; either step can be repeated."""
     payload = {"step": step, "detectors.$": "$.detectors", "time.$": "$.time"}
-    return _invoke({"FunctionName": accounts}, payload, retried=[*THROTTLE_ERRORS, *TRANSIENT_ERRORS])
+    return _invoke({"FunctionName": accounts}, payload)
 
 
-def _invoke(
-    function: Mapping[str, str], payload: Mapping[str, str], *, retried: Sequence[str]
-) -> StateMachineDefinition:
-    """Return a task that invokes *function*, again for the *retried* errors: over some six minutes."""
+def _invoke(function: Mapping[str, str], payload: Mapping[str, str]) -> StateMachineDefinition:
+    """Return a task that invokes *function*, again after errors of Lambda itself: over some six minutes."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
@@ -241,7 +250,7 @@ def _invoke(
         "TimeoutSeconds": ANSWER_SECONDS,
         "Retry": [
             {
-                "ErrorEquals": list(retried),
+                "ErrorEquals": TRANSIENT_ERRORS,
                 "IntervalSeconds": 2,
                 "BackoffRate": 2,
                 "MaxDelaySeconds": 120,
@@ -267,9 +276,8 @@ _SWEEP = _invoke(
         "detectors.$": "$.detectors",
         "part.$": "$.part",
     },
-    retried=THROTTLE_ERRORS,
 )
-_SWEEP["Retry"].append(BUSY_RETRIER)
+_SWEEP["Retry"] += [KILLED_RETRIER, BUSY_RETRIER]
 
 _ONE_DETECTOR: StateMachineDefinition = {
     "Sweep": {**_SWEEP, "OutputPath": "$.StatusCode", "Catch": _caught("NoAnswer"), "End": True},

@@ -203,7 +203,7 @@ class CleanupRun:
         return known._replace(sweep=sweep)
 
     def _newly_held(self, policy: RunPolicy, aws: Aws) -> RunPolicy:
-        """Return *policy* with those holds in the region of *aws* alone that it does not know yet."""
+        """Return *policy* with only those holds in the region of *aws* that it does not have yet."""
         if self.parts.acting is None:
             return policy
         with self.failures.survived(HOLDS_UNREAD):

@@ -442,12 +442,19 @@ def _next_step(error: Exception, needed: str) -> str:
 
 
 def enabled_regions(ec2: Any) -> list[str]:
-    """Return the enabled regions for the account of *ec2*; DescribeRegions may answer others."""
-    return sorted(
+    """
+    Return the enabled regions for the account of *ec2*; DescribeRegions may answer others.
+
+    Raises ReadError if there are none: every account has some, and regions that are off count as empty.
+    """
+    found = sorted(
         region["RegionName"]
         for region in ec2.describe_regions()["Regions"]
         if region["OptInStatus"] in ENABLED_REGION_STATES
     )
+    if not found:
+        raise ReadError("ec2:DescribeRegions names no enabled region")
+    return found
 
 
 def open_member_session(sts: Any, session: boto3.Session, role: str, external_id: str) -> boto3.Session:

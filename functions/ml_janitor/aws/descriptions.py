@@ -13,6 +13,7 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -25,6 +26,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     MODEL_PACKAGE,
     SAGEMAKER_PAGE,
+    SEARCH,
     SPACE,
     USER_PROFILE,
     ListedResource,
@@ -32,6 +34,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe_resource,
     list_kind,
     list_model_packages,
+    listed_package,
     search_records,
 )
 from ml_janitor.core.model import Signal, Target, Value, map_signal
@@ -362,14 +365,32 @@ def describe_listed(
             for entry in listed
         ]
         return describe_unchanged(aws, kind, wanted, read)
-    return aws.map(lambda entry: read(aws, entry.target.name), listed)
+    known = _searched_packages(aws) if kind is MODEL_PACKAGE and aws.aided and len(listed) > 1 else {}
+    described = aws.map(
+        lambda entry: read(aws, entry.target.name), [entry for entry in listed if entry not in known]
+    )
+    answers = iter(described)
+    return [Value(known[entry], SEARCH) if entry in known else next(answers) for entry in listed]
+
+
+def _searched_packages(aws: Aws) -> dict[ListedResource, dict[str, Any]]:
+    """
+    Return Search's whole records of model packages.
+
+    A package may be updated, and its listing tells only of its approval: a record of another approval does
+    not count, and none serves a recheck.
+    """
+    rows = search_records(aws, "ModelPackage", lambda row: (listed_package(aws, row), row)).items
+    return {package: row for package, row in rows if "InferenceSpecification" in row}
 
 
 def describe_all(aws: Aws, kind: SageMakerKind, **query: Any) -> DescribedResources:
     """List the resources of *kind* that match *query*, with their descriptions."""
-    if kind is MODEL_PACKAGE:  # their listing has no modification time
-        packages = list_model_packages(aws, **query)
-        listed = Listing(tuple(map(ListedResource, packages.items)), packages.error, packages.unread)
+    if kind is MODEL_PACKAGE:
+        listed = list_model_packages(aws)
+        approval = query.get("ModelApprovalStatus")
+        wanted = (package for package in listed.items if approval in {None, package.status})
+        listed = replace(listed, items=tuple(wanted))
     else:
         listed = list_kind(aws, kind, lambda entry: ListedResource.of(aws, kind, entry), **query)
     answers = describe_listed(aws, kind, listed.items)

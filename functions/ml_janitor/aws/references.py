@@ -621,9 +621,8 @@ def list_referrers(
         )
         return Listing.joined((*jobs.ended, *still_open.items), (unread, still_open.error))
     read = partial(ListedResource.of, aws, kind)
-    if kind is MODEL_PACKAGE:  # their listing has no modification time
-        packages = list_model_packages(aws)
-        listed = Listing(tuple(ListedResource(package) for package in packages.items), packages.error)
+    if kind is MODEL_PACKAGE:
+        listed = list_model_packages(aws)
     elif kind in UNFINISHED_JOBS and jobs_since is not None:
         listed = _newest(kind, list_kind(aws, kind, read, CreationTimeAfter=jobs_since, **NEWEST_FIRST))
     else:
@@ -676,7 +675,7 @@ def _keep_searched(aws: Aws) -> None:
 
 def _described(aws: Aws, kind: SageMakerKind, todo: Sequence[ListedResource]) -> Listing[Referrer]:
     """Read the references of all of *todo*."""
-    if kind in DESCRIBED_MEMBERS:
+    if kind in DESCRIBED_MEMBERS or kind is MODEL_PACKAGE:
         new = [entry for entry in todo if (kind, entry) not in aws.lasting]
         read = dict(zip(new, describe_listed(aws, kind, new, total=len(todo)), strict=True))
         answers = [_read_referrer(aws, kind, entry, read.get(entry)) for entry in todo]

@@ -230,13 +230,19 @@ def list_targets(aws: Aws, kind: SageMakerKind, **query: Any) -> Listing[Target]
     return list_kind(aws, kind, partial(kind.target, aws), **query)
 
 
-def list_model_packages(aws: Aws, **query: Any) -> Listing[Target]:
-    """List the model packages that match *query*: in each group, and outside of groups."""
+def list_model_packages(aws: Aws) -> Listing[ListedResource]:
+    """List all model packages, in each group and outside of groups; their status is that of approval."""
     groups = list_targets(aws, MODEL_PACKAGE_GROUP)
-    queries = [query, *(query | {"ModelPackageGroupName": group.name} for group in groups.items)]
-    found = aws.map(lambda asked: list_targets(aws, MODEL_PACKAGE, **asked), queries)
+    queries = [{}, *({"ModelPackageGroupName": group.name} for group in groups.items)]
+    read = partial(listed_package, aws)
+    found = aws.map(lambda asked: list_kind(aws, MODEL_PACKAGE, read, **asked), queries)
     packages = dict.fromkeys(package for listing_read in found for package in listing_read.items)
-    return Listing.joined(packages, (listing_read.error for listing_read in (groups, *found)))
+    return Listing.joined(packages, (groups.error, *(listing_read.error for listing_read in found)))
+
+
+def listed_package(aws: Aws, entry: Mapping[str, Any]) -> ListedResource:
+    """Return the package of an *entry* of its listing, or of a record: no listing tells of its updates."""
+    return ListedResource(MODEL_PACKAGE.target(aws, entry), status=entry.get("ModelApprovalStatus"))
 
 
 def search_records[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:

@@ -261,9 +261,8 @@ def usual_change(
     length, until = comparison.after.days, comparison.after.until
     first = min(usd, default=until)
     days = [float(usd.get(first + number * DAY, ZERO)) for number in range((until - first).days)]
-    earlier = days[: max(len(days) - length, 0)]
     usual = [
-        WEEKLY_DEVIATIONS * _spread_of_weeks(earlier) * sqrt(length),
+        WEEKLY_DEVIATIONS * _spread_of_weeks(days[:-length]) * sqrt(length),
         BATCH_FACTOR * _batch(days, first, comparison),
     ]
     if comparison.kind is ComparisonKind.DAY and len(days) > FORTNIGHT:
@@ -300,7 +299,7 @@ def _spread_of_weeks(days: Sequence[float]) -> float:
     """
     squares = [(later - sooner) ** 2 for sooner, later in zip(days, days[WEEK.days :], strict=False)]
     for _ in range(LEFT_OUT_WEEKS):
-        starts = range(max(len(squares) - WEEK.days + 1, 0))
+        starts = range(len(squares) - WEEK.days + 1)
         worst = max(starts, key=lambda start: sum(squares[start : start + WEEK.days]), default=0)
         del squares[worst : worst + WEEK.days]
     return sqrt(sum(squares) / len(squares)) if squares else 0.0

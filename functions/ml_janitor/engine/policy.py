@@ -306,7 +306,7 @@ class RunPolicy:
         )
 
     def newly_held(self, arn: str, now: datetime, detector: str) -> str | None:
-        """Return the hold that keeps what is now at *arn*, or None: for holds of a moment ago."""
+        """Return the hold that keeps the resource *arn*, or None. For new holds: no creation time counts."""
         keys = {arn, advice_hold_key(detector, arn)}
         given = (holds for key, holds in self.holds.items() if key.rpartition("@")[0] in keys)
         return hold_reason(chain.from_iterable(given), now)

@@ -57,9 +57,9 @@ class LastSweep:
     settled: bool = False
 
     @property
-    def empty(self) -> bool:
-        """True if the sweep read everything and found no resources."""
-        return self.error is None and self.looked_at == 0
+    def nothing_left(self) -> bool:
+        """True if there were neither resources nor something to go on with."""
+        return self.settled or not self.enabled
 
     def without(self, alone: Totals, together: Totals) -> LastSweep:
         """Return the same sweep with the savings *alone* replaced by those *together* with other findings."""

@@ -140,7 +140,7 @@ class AccountsRun:
         self, detectors: Sequence[str], everything: Sequence[RunAccount], time: datetime
     ) -> list[RunAccount]:
         """
-        Return *everything* without the pairs that were empty lately for all *detectors*, and
+        Return *everything* without the pairs in which nothing was left lately for all *detectors*, and
         without accounts that have no others.
         """
         empty: set[tuple[str, str]] | None = None
@@ -149,7 +149,7 @@ class AccountsRun:
             own = {
                 (last.account, last.region)
                 for last in self._lasts(detector, everything).values()
-                if last is not None and last.empty and time - last.time < lasts
+                if last is not None and last.nothing_left and time - last.time < lasts
             }
             empty = own if empty is None else empty & own
         left = [

@@ -49,8 +49,8 @@ class AdvisersRun:
 
         A detector that fails, or does not end, is the failure of that detector. Raises an error for them at
         the end: InProgressError if others are at work, so that the event is sent again, else RunFailedError.
-        A caller that starts the next part itself gets the rest (*returns_rest*): failures are only logged
-        then.
+        A caller that starts the next part itself gets the rest (*returns_rest*), with detectors that others
+        have at work; failures are only logged then.
         """
         answers, errors, rest = dict[str, AdviserAnswer](), dict[str, Exception](), list(names)
         while rest and self.left() > LEAST_TIME:
@@ -71,8 +71,11 @@ class AdvisersRun:
             why = f"{name}: {error_text(error)}"
             failures.note(why)
             self.logger.error("an adviser failed", extra={"detector": name, "why": why})
-        if not (returns_rest and rest):
-            if errors and all(isinstance(error, _BUSY_ERRORS) for error in errors.values()):
+        busy = [name for name, error in errors.items() if isinstance(error, _BUSY_ERRORS)]
+        if returns_rest and rest:
+            rest = busy + rest
+        else:
+            if errors and len(busy) == len(errors):
                 raise InProgressError("; ".join(f"{name}: {error}" for name, error in errors.items()))
             failures.check()
         return {"answers": answers, "rest": rest}

@@ -148,12 +148,12 @@ class EventBus:
     def _put(self, entries: Sequence[Mapping[str, Any]]) -> None:
         try:
             answer = self.connect().put_events(Entries=entries)
+            lost = answer["FailedEntryCount"]
+            codes = sorted({entry["ErrorCode"] for entry in answer["Entries"] if "ErrorCode" in entry})
         except Exception:
             lost = len(entries)
             self.logger.exception("events were not taken", extra={"lost": lost, "bus": self.name})
         else:
-            lost = answer["FailedEntryCount"]
-            codes = sorted({entry["ErrorCode"] for entry in answer["Entries"] if "ErrorCode" in entry})
             if lost:
                 self.logger.error(
                     "events were not taken", extra={"lost": lost, "bus": self.name, "codes": codes}

@@ -81,7 +81,9 @@ class Claim:
         return self.must and bool(self.needs & refusals(faults)) and not self.reveals & broken
 
 
-ALSO_ANSWERED = {"sagemaker:DescribeEndpoint": "sagemaker:Search"}
+ALSO_ANSWERED = dict.fromkeys(
+    ("sagemaker:DescribeEndpoint", "sagemaker:DescribeModelPackage"), "sagemaker:Search"
+)
 """Calls whose answers another call has too."""
 
 

@@ -102,6 +102,28 @@ def list_execution_steps(call: Call) -> dict[str, Any]:
     return {"PipelineExecutionSteps": steps}
 
 
+@serves("sagemaker", "UpdateModelPackage")
+def update_package(call: Call) -> dict[str, Any]:
+    """Update what is asked for: moto drops an approval that is not given, and updates no containers."""
+    kept, params = backend("sagemaker", call.account, call.region), call.params
+    arn = params["ModelPackageArn"]
+    package = kept.model_packages.get(kept.model_package_name_mapping.get(arn, arn))
+    if package is None:
+        raise rejected(f"Model package {arn} does not exist.")
+    for member in ("ApprovalDescription", "InferenceSpecification", "ModelApprovalStatus"):
+        if member in params:
+            setattr(package, camelcase_to_underscores(member), params[member])
+    for key in params.get("CustomerMetadataPropertiesToRemove", ()):
+        (package.customer_metadata_properties or {}).pop(key, None)
+    if given := params.get("CustomerMetadataProperties"):
+        package.customer_metadata_properties = (package.customer_metadata_properties or {}) | given
+    if more := params.get("AdditionalInferenceSpecificationsToAdd"):
+        held = package.additional_inference_specifications or []
+        package.additional_inference_specifications = [*held, *more]
+    package.modifications_done()
+    return {"ModelPackageArn": arn}
+
+
 @serves("sagemaker", "DeleteModelPackage")
 def delete_package(call: Call) -> None:
     """Delete a package by ARN, or by name for one that has no version."""

@@ -1,5 +1,5 @@
 """
-SageMaker's Search over endpoints, models and training jobs, with their tags in the records.
+SageMaker's Search over endpoints, models, model packages and training jobs, with tags in the records.
 
 Its index lags behind by as much as `search.index` says, or stands still after `freeze`.
 """
@@ -14,15 +14,18 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
+from moto.backends import get_backend
+
 from moto_corrections import clock, model, state
-from moto_corrections.patches import AwsError, Call, rejected, serves
+from moto_corrections.patches import AwsError, Call, backend, rejected, serves
 from moto_corrections.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL, VARIANT_LISTS
 from moto_corrections.sagemaker.jobs import TRAINING, TRANSFORM, trained
 from moto_corrections.sagemaker.listing import answer, rows
 from moto_corrections.sagemaker.progress import takes
 from moto_corrections.sagemaker.store import Kind, Resource, SageMakerStore, resources
 
-SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
+PACKAGE = Kind("ModelPackage")
+SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "ModelPackage": PACKAGE, "TrainingJob": TRAINING}
 SORTED_BY = ("CreationTime", "LastModifiedTime")
 
 type Test = Callable[[Resource], bool]
@@ -41,11 +44,14 @@ def freeze(missing: Iterable[str] = ()) -> None:
 
     It has no record of resources whose name is among the *missing*.
     """
-    absent = set(missing)
+    absent, kept = set(missing), get_backend("sagemaker")
+    for account in kept:  # also where moto alone holds something
+        for region in kept[account]:
+            state.at(SageMakerStore, account, region)
     for account, region, store in state.every(SageMakerStore):
         state.at(FrozenIndex, account, region).records = [
             replace(resource, members=deepcopy(resource.members), tags=dict(resource.tags), coming=None)
-            for resource in store
+            for resource in (*store, *_packages(account, region))
             if resource.name not in absent
         ]
 
@@ -76,12 +82,24 @@ def search(call: Call) -> dict[str, Any]:
 def _indexed(call: Call, of: Kind) -> list[Resource]:
     """List the resources of a kind that the index behind Search has taken in."""
     frozen = state.of(FrozenIndex, call).records
-    there = resources(call, of).values()
+    there = _packages(call.account, call.region) if of is PACKAGE else resources(call, of).values()
     return [
         resource
         for resource in (there if frozen is None else frozen)
         if resource.kind is of and resource.members["CreationTime"] + takes("search.index") <= clock.now()
     ]
+
+
+def _packages(account: str, region: str) -> list[Resource]:
+    """Return moto's model packages, whose name is their ARN."""
+    found = []
+    for package in backend("sagemaker", account, region).model_packages.values():
+        made = clock.aware(package.creation_time)
+        times = {"CreationTime": made, "LastModifiedTime": package.last_modified_time or made}
+        tags = {tag["Key"]: tag["Value"] for tag in package.tags or ()}
+        members = deepcopy(package.gen_response_object()) | times
+        found.append(Resource(PACKAGE, package.arn, members, tags, ever_tagged=bool(tags)))
+    return found
 
 
 def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
