@@ -79,7 +79,8 @@ QUOTAS = {
     "roles": Quota(
         name="requests to STS in a second",
         most=600,
-        source="IAM user guide, IAM and STS quotas: requests per second, per account, per region",
+        source="IAM user guide, IAM and STS quotas: requests per second, per account, per region; "
+        "those that AWS's services make for roles do not count",
     ),
     "writes": Quota(
         name="writes of a new ledger in a second",
@@ -200,7 +201,7 @@ def against_quotas(found: Sequence[Night]) -> str:
         f"{minutes(found, default)}.\n\n"
         f"{table(f'quota|most at {needed}|allowed|', rows)}\n\n"
         "A child takes on one role. In the seconds in which maps begin together, up to "
-        f"{most.begin:,} children do: what STS refuses of them is tried again within seconds."
+        f"{most.begin:,} children do: what STS or a new table refuses then is tried again within seconds."
     )
     allowed_functions = QUOTAS["functions"].most
     if most.functions <= allowed_functions:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW
 from memory_table import MemoryTable
@@ -257,6 +258,26 @@ def test_a_member_is_entered_through_its_role(tmp_path: Path, monkeypatch: pytes
     assert (inside.place, inside.off) == (SweepPlace(MEMBER, (REGION,)), SweepPlace(MEMBER, (ABROAD,)))
     with pytest.raises(ReadError, match=f"{ABROAD} is not enabled in account {MEMBER}"):
         inside.whole()
+
+
+@cases("code, asked", ("AccessDenied", 1), ("Throttling", 2))
+def test_a_role_that_is_refused_is_not_asked_for_by_each_detector_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, asked: int
+) -> None:
+    """Thousands of accounts without their role would else exhaust the rate of STS."""
+    taken = list[str]()
+
+    def session(sts: Any, home: Any, role: str, external_id: str) -> Any:
+        del sts, home, external_id
+        taken.append(role)
+        raise ClientError({"Error": {"Code": code}}, "AssumeRole")
+
+    monkeypatch.setattr(invocation, "open_member_session", session)
+    member = own(tmp_path, ORGANIZATION)
+    for name in ("spot-training", "commitments"):
+        with pytest.raises(ClientError, match=code):
+            member.for_adviser(name).entered(SweepPlace(MEMBER, (REGION,)), "ml-janitor-read")
+    assert len(taken) == asked
 
 
 def test_work_is_handed_over_by_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

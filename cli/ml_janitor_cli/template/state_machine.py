@@ -141,7 +141,7 @@ TRANSIENT_ERRORS = [
 ]
 """
 Errors of Lambda itself (Step Functions developer guide, "Handle transient Lambda service exceptions").
-Every function does an event once, however often it is invoked.
+A function does an event once, however often it is invoked, or may repeat it.
 """
 
 KILLED_RETRIER: StateMachineDefinition = {

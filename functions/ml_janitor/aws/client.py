@@ -380,6 +380,9 @@ ROLE_REFUSED = (
 )
 """The text for all refusals of AssumeRole: AWS's message names the role, and never the reason."""
 
+ROLE_REFUSALS = ("AccessDenied", "UnauthorizedOperation")
+"""The codes with which STS refuses a role, and EC2 its call for the regions."""
+
 SEE_DOCTOR = "`janitor doctor --organization` says what mends it"
 
 ENABLED_REGION_STATES = {"opt-in-not-required", "opted-in"}
@@ -487,7 +490,7 @@ def open_member_session(sts: Any, session: boto3.Session, role: str, external_id
 
 def unread_sweep_error(error: Exception) -> str:
     """Return the error of a sweep that did not begin; for a refused permission, with the next step."""
-    denied = is_refusal(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
+    denied = is_refusal(error, ROLE_REFUSALS)
     closed = denied and getattr(error, "operation_name", "") == "AssumeRole"
     why = ROLE_REFUSED if closed else error_text(error)
     return f"could not be read: {why}{f'; {SEE_DOCTOR}' if denied else ''}"

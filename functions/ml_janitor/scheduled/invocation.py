@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 
-from ml_janitor.aws.calls import ReadError, ServiceName, make_client
+from ml_janitor.aws.calls import ReadError, ServiceName, is_refusal, make_client
 from ml_janitor.aws.client import (
     DEFAULT_ATTEMPTS,
+    ROLE_REFUSALS,
     Aws,
     enabled_regions,
     open_member_session,
@@ -131,6 +132,7 @@ class Invocation:
         self.seconds = seconds
         self._session = boto3.Session()
         self._sessions: dict[str, tuple[boto3.Session, frozenset[str]]] = {}
+        self._refused_roles: dict[str, Exception] = {}
         self._answers: dict[str, SharedAnswers] = {}
         self._paces: dict[str, Pace] = {}
         self.shared_reading = False
@@ -331,17 +333,25 @@ class Invocation:
         Enter *place*: in an organization, with a session of *role* there, in its enabled regions.
 
         Raises AWS's errors, and ReadError for credentials of another account: the
-        function reads nothing with them.
+        function reads nothing with them. A refused role is asked for once, not by each detector of a run:
+        accounts without their role would exhaust the rate of STS.
         """
         section = self.settings.organization
         if not section.used:
             return EnteredPlace(self._session, place, place._replace(regions=()))
         partition = self.context.invoked_function_arn.split(":")[1]
         arn = role_arn(self.settings, role, account=place.account, partition=partition)
+        if arn in self._refused_roles:
+            raise self._refused_roles[arn]
         if arn not in self._sessions:
-            session = open_member_session(self.client("sts"), self._session, arn, section.external_id)
-            ec2 = make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS)
-            self._sessions[arn] = session, frozenset(enabled_regions(ec2))
+            try:
+                session = open_member_session(self.client("sts"), self._session, arn, section.external_id)
+                ec2 = make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS)
+                self._sessions[arn] = session, frozenset(enabled_regions(ec2))
+            except Exception as error:
+                if is_refusal(error, ROLE_REFUSALS):
+                    self._refused_roles[arn] = error
+                raise
         session, enabled = self._sessions[arn]
         on = tuple(region for region in place.regions if region in enabled)
         off = tuple(region for region in place.regions if region not in enabled)
