@@ -37,11 +37,9 @@ def training_request(
 
 
 def processing_request(
-    name: str, on: Mapping[str, Any] | None = None, *, image: str = "image", seconds: int = 0, **given: Any
+    name: str, on: Mapping[str, Any] | None = None, *, image: str = "image", **given: Any
 ) -> dict[str, Any]:
-    """The request of a processing job, which may run for so many *seconds* if that is told."""
-    if seconds:
-        given["StoppingCondition"] = {"MaxRuntimeInSeconds": seconds}
+    """The request of a processing job."""
     return {
         "ProcessingJobName": name,
         "RoleArn": ROLE,
