@@ -185,11 +185,13 @@ def test_time_that_runs_out_while_it_waits_is_no_failure(world: Serving, nights:
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
-def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Paced) -> None:
+@pytest.mark.parametrize("seconds", [20, 1800], ids=["its endpoint", "its components"])
+def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Paced, seconds: int) -> None:
     world.shared()
     before = world.shown()
     nights.gone()
-    end = nights.clock + timedelta(seconds=20)
+    nights.box.set_durations({"component.create": 3600})
+    end = nights.clock + timedelta(seconds=seconds)
     nights.time(lambda: nights.clock < end)
 
     with pytest.raises(CannotUndoError, match="on its way back"):
@@ -197,6 +199,8 @@ def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: 
 
     assert (nights.action.stage, nights.action.broke) == (Stage.UNDOING, False)
     nights.time()
+    nights.box.set_durations({"component.create": 240})
+    nights.pass_by(HOUR)
     nights.undo()
     nights.shows(world, before)
 
@@ -299,6 +303,18 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
         nights.undo()
 
     assert components_left(world) == []
+
+
+def test_a_component_of_its_name_on_another_endpoint_is_not_taken_for_it(
+    world: Serving, nights: Paced
+) -> None:
+    world.shared()
+    nights.gone()
+    world.endpoint("other")
+    put_on(world, "scaled", "other")
+
+    with pytest.raises(CannotUndoError, match="an inference component on other has the name scaled now"):
+        nights.undo()
 
 
 def test_components_do_not_come_back_to_an_endpoint_that_failed(world: Serving, nights: Paced) -> None:
