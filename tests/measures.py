@@ -43,10 +43,13 @@ def main() -> None:
     say("executed for one endpoint", one_endpoints_way())
     for what, number in house():
         say(what, number)
+    python = []
     for group, where in GROUPS.items():
         counted = dict(lines(where))
-        python = sum(number for name, number in counted.items() if name.endswith(".py"))
-        say(f"lines of {group}", f"{sum(counted.values()):,} in {len(counted)} files ({python:,} of Python)")
+        python.append(sum(number for name, number in counted.items() if name.endswith(".py")))
+        total = f"{sum(counted.values()):,} in {len(counted)} files"
+        say(f"lines of {group}", f"{total} ({python[-1]:,} of Python)")
+    say("lines of tests for one of code", f"{python[1] / python[0]:.2f}")
     say("left out of lines", "lock files, recordings of an earlier version, fonts, pictures")
 
 
