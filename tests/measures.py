@@ -27,7 +27,7 @@ import prose
 ROOT = naming.ROOT
 PACKAGE = ROOT / "functions" / "ml_janitor"
 GENERATED = re.compile(
-    r"(^|/)package-lock\.json$|^requirements/|^events/|^tests/upgrade/.*\.json$|^docs/(images|generated)/|^docs/[^/]*\.(html|svg)$"
+    r"(^|/)package-lock\.json$|^requirements/|^events/|^tests/upgrade/.*\.json(\.xz)?$|^docs/(images|generated)/|^docs/[^/]*\.(html|svg)$"
     r"|^tests/stable_names\.toml$|^bench/counted\.json$"
     r"|\.(png|jpe?g|gif|ico|svg|otf|gz|zip)$"
 )
