@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import boto3
 
 from conftest import NOW
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import tuning_request
+from sagemaker_requests import (
+    processing_request,
+    rented,
+    training_request,
+    transform_request,
+    tuning_request,
+)
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
-ROLE = "arn:aws:iam::123456789012:role/ml"
 SECRET = "hunter2-token"
 STILL = 24 * 12
 """How many five minutes the load stands still, so that it does for the rest of a test's night too."""
+
+AT_REST: Mapping[str, Sequence[float]] = MappingProxyType({"CPU": [1.0] * STILL})
 
 LONG_ENOUGH = timedelta(minutes=10)
 """For AWS to stop a job of any kind."""
@@ -42,27 +51,22 @@ class Floor:
 
     def training(self, name: str, *, keep_alive: int = 0, **request: Any) -> None:
         """In a deadlock, which its GPUs prove."""
-        resources = {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        if keep_alive:
-            resources["KeepAlivePeriodInSeconds"] = keep_alive
-        self.hung(
-            "training-job",
+        pool = {"KeepAlivePeriodInSeconds": keep_alive} if keep_alive else {}
+        made = training_request(
             name,
-            TrainingJobName=name,
+            rented("ml.g5.12xlarge", **pool),
+            out="s3://out/training",
+            seconds=5 * 86400,
             AlgorithmSpecification={
                 "TrainingImage": "image",
                 "TrainingInputMode": "File",
                 "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
             },
-            RoleArn=ROLE,
             HyperParameters={"lr": "0.1", "token": SECRET},
             Environment={"WANDB_API_KEY": SECRET},
-            OutputDataConfig={"S3OutputPath": "s3://out/training"},
-            ResourceConfig=resources,
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
             Tags=[{"Key": "owner", "Value": "maria"}],
-            **request,
         )
+        self.hung("training-job", name, levels={**AT_REST, "GPU": [400.0] * STILL}, **made | request)
 
     def unused_pool(self, name: str) -> None:
         """The warm pool of a job that ended two hours ago."""
@@ -79,29 +83,18 @@ class Floor:
 
     def processing(self, name: str) -> None:
         """At rest, which proves nothing, as in a transform job."""
-        cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        self.hung(
-            "processing-job",
+        made = processing_request(
             name,
-            ProcessingJobName=name,
-            ProcessingResources={"ClusterConfig": cluster},
+            rented("ml.m5.4xlarge"),
             AppSpecification={"ImageUri": "image", "ContainerArguments": ["--all"]},
-            RoleArn=ROLE,
             Environment={"TOKEN": SECRET},
             StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
         )
+        self.hung("processing-job", name, **made)
 
     def transform(self, name: str) -> None:
-        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}
-        self.hung(
-            "transform-job",
-            name,
-            TransformJobName=name,
-            ModelName="model",
-            TransformInput={"DataSource": source},
-            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
-            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1},
-        )
+        made = transform_request(name, "model", "ml.m5.4xlarge", out=f"s3://out/{name}")
+        self.hung("transform-job", name, **made)
 
     def tuner(self, name: str, *children: str) -> None:
         self.box.set_clock(NOW - AGE)
@@ -112,18 +105,30 @@ class Floor:
             self.training(child)
             self.box.patch("sagemaker", ["training_jobs", child], TuningJobArn=arn)
 
-    def hung(self, kind: str, name: str, **request: Any) -> None:
-        """Silent since `SILENT`: the GPUs of a training job spin, and others rest."""
+    def hung(
+        self,
+        kind: str,
+        name: str,
+        *,
+        hosts: Sequence[str] = (),
+        levels: Mapping[str, Sequence[float]] = AT_REST,
+        **request: Any,
+    ) -> None:
+        """Silent since `SILENT`; the load of each host stands at *levels*."""
         self.box.set_clock(NOW - AGE)
         getattr(self.sagemaker, f"create_{kind.replace('-', '_')}")(**request)
         self.box.set_clock(NOW)
-        host = f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1"
-        times = [NOW - AGE + n * HOUR for n in range((AGE - SILENT) // HOUR + 1)]
-        self.box.logs(GROUPS[kind], f"{host}-1790000000", [(at, "step") for at in times])
-        levels = {"CPUUtilization": 1.0, **({"GPUUtilization": 400.0} if kind == "training-job" else {})}
-        series: dict[str, Any] = {"dimensions": {"Host": host}, "step": 300, "start": NOW - 7 * HOUR}
-        for metric, level in levels.items():
-            self.box.metrics(GROUPS[kind], [series | {"metric": metric, "values": [level] * STILL}])
+        for host in hosts or (f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1",):
+            self.log(kind, f"{host}-1790000000")
+            series: dict[str, Any] = {"dimensions": {"Host": host}, "step": 300, "start": NOW - 7 * HOUR}
+            for metric, values in levels.items():
+                found = series | {"metric": f"{metric}Utilization", "values": list(values)}
+                self.box.metrics(GROUPS[kind], [found])
+
+    def log(self, kind: str, stream: str, *, silent: timedelta = SILENT) -> None:
+        """A line every hour, until *silent* ago."""
+        times = [NOW - AGE + n * HOUR for n in range((AGE - silent) // HOUR + 1)]
+        self.box.logs(GROUPS[kind], stream, [(at, "step") for at in times])
 
     def checkpoint(self, key: str, ago: timedelta) -> None:
         self.box.set_clock(NOW - ago)

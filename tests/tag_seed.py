@@ -8,7 +8,7 @@ import boto3
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
-from sagemaker_requests import transform_request
+from sagemaker_requests import training_request, transform_request
 from studio_seed import spelled
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -36,10 +36,6 @@ def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
 
 def training(output: str) -> Any:
     """What every training job needs."""
-    return {
-        "AlgorithmSpecification": {"TrainingImage": f"{REGISTRY}/train:1", "TrainingInputMode": "File"},
-        "RoleArn": ROLE,
-        "OutputDataConfig": {"S3OutputPath": output},
-        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-    }
+    request = training_request("", out=output, seconds=60, image=f"{REGISTRY}/train:1")
+    del request["TrainingJobName"]
+    return request

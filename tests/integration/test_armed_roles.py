@@ -17,7 +17,7 @@ from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SIGNING
 from recorder import IN_LAMBDAS_HANDS
-from sagemaker_requests import ROLE
+from sagemaker_requests import ROLE, rented, training_request
 
 RECEIVER, WORKER, UNDO = "interact", "pressed", "undo"
 
@@ -145,19 +145,8 @@ def test_undoing_starts_notebooks_and_removes_required_tags_only(under: As, sess
 
 
 def test_two_roles_stop_a_job_and_submit_it_again(under: As, session: boto3.Session) -> None:
-    request: dict[str, Any] = {
-        "TrainingJobName": "job",
-        "RoleArn": ROLE,
-        "OutputDataConfig": {"S3OutputPath": "s3://out/training"},
-        "ResourceConfig": {
-            "InstanceType": "ml.m5.large",
-            "InstanceCount": 1,
-            "VolumeSizeInGB": 1,
-            "KeepAlivePeriodInSeconds": 3600,
-        },
-        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-        "Tags": [{"Key": "owner", "Value": "maria"}],
-    }
+    owner = [{"Key": "owner", "Value": "maria"}]
+    request = training_request("job", rented(KeepAlivePeriodInSeconds=3600), Tags=owner)
     session.client("sagemaker").create_training_job(**request)
     own, undo = under("hung-training-jobs"), under("undo")
     again = {**request, "TrainingJobName": "job-again"}

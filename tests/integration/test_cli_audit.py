@@ -163,9 +163,6 @@ def test_a_plan_stands_below_the_report_and_in_its_files(janitor: Janitor, tmp_p
     assert [one["name"] for one in json.loads((tmp_path / "r.json").read_text())["results"]] == ["left-on"]
 
 
-# --- what a run is given -------------------------------------------------------------------------
-
-
 # --- what goes wrong -----------------------------------------------------------------------------
 
 

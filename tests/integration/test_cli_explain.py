@@ -326,6 +326,3 @@ def test_an_unknown_account_is_one_line_and_no_verdict(notebooks: Control, janit
     assert (ran.status, ran.out) == (1, "")
     assert "AccessDenied" in ran.err
     assert len(ran.err.splitlines()) == 1
-
-
-# --- on the screen -----------------------------------------------------------------------------------------

@@ -38,9 +38,6 @@ def only(deployment: Deployment, user: str = "") -> dict[str, Any]:
     return message
 
 
-# --- what owners get -------------------------------------------------------------------------------
-
-
 # --- who cannot be messaged ------------------------------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import one_of_each
 from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
 from fakes import target_at
+from job_seed import AGE, AT_REST, STILL, Floor
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target, Verdict
@@ -24,101 +24,52 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
+from studio_seed import spelled
 from tables import cases
 from verdicts import word
 
-AGE, SILENT = 30 * HOUR, 20 * HOUR
-
-STEPS = 7 * 12
-REST, BUSY = [1.0] * STEPS, [100.0, 900.0] * (STEPS // 2)
-
-PROCESSING, TRANSFORM, TRAINING = (
-    f"/aws/sagemaker/{kind}Jobs" for kind in ("Processing", "Transform", "Training")
-)
+BUSY = {"CPU": [100.0, 900.0] * (STILL // 2)}
+LIMIT: dict[str, Any] = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
 
 
 @pytest.fixture
 def account(box: Control, session: boto3.Session) -> Account:
-    box.set_clock(NOW - 300 * DAY)
-    session.client("s3").create_bucket(Bucket="out")
-    box.set_clock(NOW)
-    return Account(box, session.client("sagemaker"), session.client("s3"))
+    return Account(box, session)
 
 
-@dataclass(frozen=True)
-class Account:
-    """Jobs of every kind in the sandbox, all created `AGE` ago, and silent since `SILENT`."""
+class Account(Floor):
+    """Jobs of every kind, all on CPUs: what hangs there is likely."""
 
-    box: Control
-    sagemaker: Any
-    s3: Any
-
-    def processing(self, name: str, *, cpu: Sequence[float] = REST, **request: Any) -> None:
-        cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        self.box.set_clock(NOW - AGE)
-        self.sagemaker.create_processing_job(
-            **processing_request(
-                name, cluster, StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400}, **request
-            )
+    def processing(self, name: str, **load: Any) -> None:
+        self.hung(
+            "processing-job", name, **processing_request(name, rented("ml.m5.4xlarge"), **LIMIT), **load
         )
-        self.box.set_clock(NOW)
-        self.log(PROCESSING, f"{name}/algo-1-1790000000")
-        self.measure(PROCESSING, f"{name}/algo-1", cpu)
 
-    def transform(
-        self, name: str, *, hosts: Sequence[str] = ("i-1",), cpu: Sequence[float] = REST, count: int = 1
-    ) -> None:
-        self.box.set_clock(NOW - AGE)
-        self.sagemaker.create_transform_job(
-            **transform_request(name, "model", "ml.m5.4xlarge", count=count, out=f"s3://out/{name}")
-        )
-        self.box.set_clock(NOW)
-        for host in hosts:
-            self.log(TRANSFORM, f"{name}/{host}-1790000000")
-            self.measure(TRANSFORM, f"{name}/{host}", cpu)
+    def transform(self, name: str, *hosts: str, count: int = 1, **load: Any) -> None:
+        hosts = hosts or (f"{name}/i-1",)
+        request = transform_request(name, "model", "ml.m5.4xlarge", count=count, out=f"s3://out/{name}")
+        self.hung("transform-job", name, hosts=hosts, **request, **load)
 
-    def training(
-        self, name: str, *, cpu: Sequence[float] = REST, tags: dict[str, str] | None = None, **members: Any
-    ) -> None:
-        self.box.set_clock(NOW - AGE)
-        self.sagemaker.create_training_job(
-            **training_request(
-                name,
-                rented("ml.m5.4xlarge", KeepAlivePeriodInSeconds=6 * 3600),
-                out="s3://out/training",
-                seconds=5 * 86400,
-                Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
-            )
-        )
-        self.box.set_clock(NOW)
-        self.log(TRAINING, f"{name}/algo-1-1790000000")
-        self.measure(TRAINING, f"{name}/algo-1", cpu)
+    def training(self, name: str, *, tags: Any = (), levels: Any = AT_REST, **members: Any) -> None:
+        pool = rented("ml.m5.4xlarge", KeepAlivePeriodInSeconds=6 * 3600)
+        request = training_request(name, pool, out="s3://out/training", Tags=spelled(dict(tags)), **LIMIT)
+        self.hung("training-job", name, levels=levels, **request)
         if members:
-            self.box.patch("sagemaker", ["training_jobs", name], **members)
+            self.patch("training_jobs", name, **members)
 
     def tuner(self, name: str, *children: str, works: Sequence[str] = (), **tags: str) -> None:
         """A tuning job with these *children*; those in *works* do, and the others hang."""
         self.box.set_clock(NOW - AGE)
-        arn = self.sagemaker.create_hyper_parameter_tuning_job(
-            **tuning_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
-        )["HyperParameterTuningJobArn"]
+        made = self.sagemaker.create_hyper_parameter_tuning_job(**tuning_request(name, Tags=spelled(tags)))
+        arn = made["HyperParameterTuningJobArn"]
         for child in children:
-            self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)
+            self.training(child, levels=BUSY if child in works else AT_REST, TuningJobArn=arn)
 
     def patch(self, shelf: str, name: str, **members: Any) -> None:
         self.box.patch("sagemaker", [shelf, name], **members)
 
     def tag(self, arn: str, **tags: str) -> None:
-        given = [{"Key": key, "Value": value} for key, value in tags.items()]
-        self.sagemaker.add_tags(ResourceArn=arn, Tags=given)
-
-    def log(self, group: str, stream: str, *, silent: timedelta = SILENT) -> None:
-        hours = (AGE - silent) // HOUR
-        self.box.logs(group, stream, [(NOW - AGE + n * HOUR, "step") for n in range(hours + 1)])
-
-    def measure(self, namespace: str, host: str, cpu: Sequence[float]) -> None:
-        series = {"metric": "CPUUtilization", "dimensions": {"Host": host}, "step": 300}
-        self.box.metrics(namespace, [series | {"start": NOW - 7 * HOUR, "values": list(cpu)}] if cpu else [])
+        self.sagemaker.add_tags(ResourceArn=arn, Tags=spelled(tags))
 
 
 def target(kind: str, name: str) -> Target:
@@ -158,7 +109,7 @@ def test_a_hung_processing_job_is_found(account: Account, aws: Aws) -> None:
 
 
 def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aws) -> None:
-    account.processing("nightly", cpu=BUSY)
+    account.processing("nightly", levels=BUSY)
     account.training("nightly")
 
     report = swept(aws)
@@ -173,9 +124,9 @@ def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aw
 
 
 def test_a_hung_transform_job_is_found_by_hosts_that_metrics_name(account: Account, aws: Aws) -> None:
-    account.transform("score", hosts=("i-1", "i-2"), count=2)
-    account.transform("score-2", hosts=("i-3",), cpu=BUSY)
-    account.transform("half", hosts=("i-4",), count=2)  # its other instance is measured by nothing
+    account.transform("score", "score/i-1", "score/i-2", count=2)
+    account.transform("score-2", "score-2/i-3", levels=BUSY)
+    account.transform("half", "half/i-4", count=2)  # its other instance is measured by nothing
     account.box.clear_calls()
 
     report = swept(aws)
@@ -187,7 +138,7 @@ def test_a_hung_transform_job_is_found_by_hosts_that_metrics_name(account: Accou
 
 def test_metrics_are_listed_only_for_transform_jobs_that_are_open(account: Account, aws: Aws) -> None:
     account.transform("score")
-    account.log(TRANSFORM, "score/i-1-1790000000/data-log", silent=MINUTE)
+    account.log("transform-job", "score/i-1-1790000000/data-log", silent=MINUTE)
     account.processing("clean")
     account.box.clear_calls()
 
@@ -267,7 +218,7 @@ def arn_of(kind: str, name: str) -> str:
 
 
 def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account, aws: Aws) -> None:
-    account.training("Big", cpu=BUSY)
+    account.training("Big", levels=BUSY)
     account.processing("big-VanishingGradient-1a2b")
     account.patch(
         "processing_jobs", "big-VanishingGradient-1a2b", TrainingJobArn=arn_of("training-job", "Big")
@@ -292,7 +243,7 @@ def test_a_rule_whose_training_job_cannot_be_found_or_read_is_unknown(
     account: Account, aws: Aws, name: str
 ) -> None:
     """Also where its ARN spells it in small letters."""
-    account.training("Big", cpu=BUSY)
+    account.training("Big", levels=BUSY)
     account.processing("rule")
     account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", name))
     if name == "Big":
@@ -430,7 +381,7 @@ def test_looking_again_in_vain(account: Account, aws: Aws, kind: str, name: str,
 
 def test_looking_again_sees_that_a_child_works_again(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1")
-    account.log(TRAINING, "trial-1/algo-1-1790000001", silent=MINUTE)
+    account.log("training-job", "trial-1/algo-1-1790000001", silent=MINUTE)
     rule = HungTrainingJobs()
 
     again = rule.look(aws, target("hyper-parameter-tuning-job", "sweep"), NOW)

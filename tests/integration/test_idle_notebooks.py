@@ -244,6 +244,3 @@ def test_one_that_is_neither_described_nor_listed_is_not_gone(account: Account, 
 
     with pytest.raises(ReadError, match="AccessDenied"):
         IdleNotebooks().look(aws, target, NOW)
-
-
-# --- the event history ------------------------------------------------------------------------

@@ -22,9 +22,8 @@ from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.job_runner import JobRunner
 from ml_janitor_sandbox.server import Sandbox
 from narrowing import not_none
+from sagemaker_requests import rented, training_request
 from tables import cases
-
-ROLE = "arn:aws:iam::123456789012:role/training"
 
 
 class Trainer:
@@ -45,13 +44,7 @@ class Trainer:
             member.size = len(script.encode())
             archive.addfile(member, io.BytesIO(script.encode()))
         self.s3.put_object(Bucket="models", Key="code/sourcedir.tar.gz", Body=packed.getvalue())
-        request: dict[str, Any] = {
-            "TrainingJobName": "job",
-            "RoleArn": ROLE,
-            "AlgorithmSpecification": {"TrainingImage": "any", "TrainingInputMode": "File"},
-            "OutputDataConfig": {"S3OutputPath": "s3://models/out"},
-            "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 7200},
+        request = training_request("job", rented("ml.m5.xlarge"), out="s3://models/out", seconds=7200) | {
             "HyperParameters": {
                 "sagemaker_program": '"train.py"',
                 "sagemaker_submit_directory": '"s3://models/code/sourcedir.tar.gz"',
@@ -271,6 +264,8 @@ while True:
 def test_a_stopped_job_keeps_its_model(trainer: Trainer) -> None:
     arn = trainer.train(SAVES)
     trainer.runner.await_log(arn, "ready")
+    with pytest.raises(SandboxError, match="no spot job"):
+        trainer.box.interrupt(arn)
 
     trainer.sagemaker.stop_training_job(TrainingJobName="job")
     trainer.runner.await_status(arn, "Stopped")
@@ -337,14 +332,6 @@ def test_only_those_who_name_this_machine_may_run_programs(trainer: Trainer, hea
 
     with pytest.raises(HTTPError, match="403"):
         urllib.request.urlopen(request)  # noqa: S310 - loopback
-
-
-def test_an_interruption_of_what_is_not_on_spot(trainer: Trainer) -> None:
-    arn = trainer.train(SAVES)
-    trainer.runner.await_log(arn, "ready")
-
-    with pytest.raises(SandboxError, match="no spot job"):
-        trainer.box.interrupt(arn)
 
 
 EXAMPLE = Path(__file__).parents[2] / "kit" / "examples" / "churn"

@@ -230,9 +230,6 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
     assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
 
 
-# --- once ------------------------------------------------------------------------------------------
-
-
 # --- what is refused -------------------------------------------------------------------------------
 
 

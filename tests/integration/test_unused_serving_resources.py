@@ -156,6 +156,9 @@ def test_an_endpoint_of_the_same_name_is_no_use(account: Account, aws: Aws) -> N
     account.endpoint("churn", "next")
 
     assert words(aws) == UNUSED | {"endpoint-config/next": "kept", "model/next": "kept"}
+    account.sagemaker.delete_endpoint_config(EndpointConfigName="next")
+    assert words(aws)[MODEL] == "unknown", "the endpoint may serve any"
+    assert "serves what its deleted configuration next named" in why(aws, MODEL)
 
 
 def test_a_deployment_uses_its_new_and_old_configurations(account: Account, aws: Aws, box: Control) -> None:
@@ -217,9 +220,6 @@ def test_a_model_that_search_does_not_know_is_unknown(account: Account, aws: Aws
 
     assert words(aws) == {MODEL: "unknown"}
     assert "Search does not know this model" in why(aws, MODEL)
-
-
-# --- looking at one -----------------------------------------------------------------------------------
 
 
 # --- undoing stays possible ---------------------------------------------------------------------------

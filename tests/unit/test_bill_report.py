@@ -399,9 +399,6 @@ def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) ->
     assert not make_bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
 
 
-# --- what the janitor ended -------------------------------------------------------------------
-
-
 # --- days that AWS may still change -----------------------------------------------------------
 
 

@@ -22,7 +22,15 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 from ml_janitor_sandbox.process_kill import CODE, Killed, end_when_killed
 from ml_janitor_sandbox.server import Sandbox
-from sagemaker_requests import experiment_request
+from sagemaker_requests import (
+    ROLE,
+    component_request,
+    domain_request,
+    experiment_request,
+    notebook_request,
+    rented,
+    training_request,
+)
 from standin import OWNER
 from synthesis import synthesise
 from upgrade.world import (
@@ -38,7 +46,6 @@ from upgrade.world import (
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 READS = re.compile("Describe|List|Get|Head|Search|Batch|Lookup|Query|Scan|Invoke")
 OURS = {"dynamodb", "kms", "secretsmanager"}
-ROLE = "arn:aws:iam::123456789012:role/ml"
 TAGS: Any = [{"Key": "owner", "Value": "maria@example.com"}, {"Key": "team", "Value": "risk"}]
 FOREVER = "4102444800"
 """In 2100: what was answered is remembered by the clock of the machine that runs a test."""
@@ -94,15 +101,7 @@ class Estate:
         self.box.set_clock(NOW - 60 * DAY)
         self.sagemaker.create_model(ModelName="model", ExecutionRoleArn=ROLE, Tags=TAGS)
         self.s3.create_bucket(Bucket="weights")
-        settings: Any = {"ExecutionRole": ROLE}
-        self.domain = self.sagemaker.create_domain(
-            DomainName="research",
-            AuthMode="IAM",
-            DefaultUserSettings=settings,
-            SubnetIds=["subnet-1"],
-            VpcId="vpc-1",
-            Tags=TAGS,
-        )["DomainId"]
+        self.domain = self.sagemaker.create_domain(**domain_request("research", Tags=TAGS))["DomainId"]
         self.sagemaker.create_user_profile(DomainId=self.domain, UserProfileName="maria", Tags=TAGS)
 
     def publish(self, namespace: str, metric: str, step: int, value: float, **dimensions: str) -> None:
@@ -133,15 +132,7 @@ class Estate:
         )
 
     def component(self, name: str, endpoint: str) -> None:
-        needs = {"ModelName": "model", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}}
-        self.sagemaker.create_inference_component(
-            InferenceComponentName=name,
-            EndpointName=endpoint,
-            VariantName="blue",
-            Specification=needs,
-            RuntimeConfig={"CopyCount": 1},
-            Tags=TAGS,
-        )
+        self.sagemaker.create_inference_component(**component_request(name, endpoint, Tags=TAGS))
         where = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": f"inference-component/{name}",
@@ -155,9 +146,7 @@ class Estate:
 
     def notebook(self, name: str, tags: Any = TAGS) -> None:
         self.box.set_clock(NOW - 30 * DAY)
-        self.sagemaker.create_notebook_instance(
-            NotebookInstanceName=name, InstanceType="ml.t3.xlarge", RoleArn=ROLE, Tags=tags
-        )
+        self.sagemaker.create_notebook_instance(**notebook_request(name, Tags=tags))
         self.log(name, NOW - 15 * HOUR)
 
     def log(self, notebook: str, wrote: datetime) -> None:
@@ -186,15 +175,8 @@ class Estate:
     def job(self, name: str) -> None:
         """Silent for twenty hours, and at rest."""
         self.box.set_clock(NOW - 30 * HOUR)
-        self.sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": "s3://weights/training"},
-            ResourceConfig={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
-            Tags=TAGS,
-        )
+        rest: Any = {"out": "s3://weights/training", "seconds": 5 * 86400, "Tags": TAGS}
+        self.sagemaker.create_training_job(**training_request(name, rented("ml.m5.4xlarge"), **rest))
         group, host = "/aws/sagemaker/TrainingJobs", f"{name}/algo-1"
         times = [NOW - 30 * HOUR + n * HOUR for n in range(11)]
         self.box.logs(group, f"{host}-1790000000", [(at, "step") for at in times])

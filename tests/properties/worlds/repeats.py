@@ -8,7 +8,8 @@ from hashlib import sha256
 from string import ascii_lowercase
 from typing import Any
 
-from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from properties.worlds.base import DAY, EXEMPT, HOUR, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from sagemaker_requests import processing_request, rented
 
 DETECTOR = "recomputed-datasets"
 LISTINGS = {DETECTOR: {"sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"}}
@@ -107,15 +108,14 @@ class Processed(Thing):
         if self.differs == "digest":
             image = f"{OTHERS}@sha256:{sha256(f'{number}'.encode()).hexdigest()}"
         arn: str = account.sagemaker.create_processing_job(
-            ProcessingJobName=name,
-            ProcessingInputs=inputs,
-            ProcessingResources={
-                "ClusterConfig": {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 2, "VolumeSizeInGB": 30}
-            },
-            AppSpecification={"ImageUri": image, "ContainerArguments": arguments},
-            Environment=environment,
-            RoleArn=ROLE,
-            Tags=self.labels.listed,
+            **processing_request(
+                name,
+                rented("ml.m5.4xlarge", 2, 30),
+                ProcessingInputs=inputs,
+                AppSpecification={"ImageUri": image, "ContainerArguments": arguments},
+                Environment=environment,
+                Tags=self.labels.listed,
+            )
         )["ProcessingJobArn"]
         began = account.now - FIRST + 2 * number * DAY
         account.control.patch(

@@ -8,6 +8,7 @@ from typing import Any
 
 from properties.worlds.base import EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Kind, Labels, Thing
 from properties.worlds.studio import OFF, shutdown
+from sagemaker_requests import domain_request
 
 DETECTOR = "studio-without-idle-shutdown"
 LISTINGS = {DETECTOR: {"sagemaker:ListDomains", "sagemaker:ListUserProfiles", "sagemaker:ListSpaces"}}
@@ -72,18 +73,13 @@ class Studio(Thing):
     def build(self, account: Account) -> None:
         account.be(1000 * HOUR)
         sagemaker: Any = account.sagemaker
-        domain = sagemaker.create_domain(
-            DomainName=account.name("studio"),
-            AuthMode="SSO",
-            DefaultUserSettings={"ExecutionRole": ROLE, **shutdown(self.domain)},
-            DefaultSpaceSettings={
-                "ExecutionRole": ROLE,
-                **{key: value for key, value in shutdown(self.spaces).items() if key.startswith("Jupyter")},
-            },
-            SubnetIds=["subnet-0a1b2c3d4e5f60718"],
-            VpcId="vpc-0f1e2d3c4b5a69788",
-            Tags=self.labels.listed,
-        )
+        spaces = {key: value for key, value in shutdown(self.spaces).items() if key.startswith("Jupyter")}
+        roots = {
+            "DefaultUserSettings": {"ExecutionRole": ROLE, **shutdown(self.domain)},
+            "DefaultSpaceSettings": {"ExecutionRole": ROLE, **spaces},
+        }
+        request = domain_request(account.name("studio"), **roots, Tags=self.labels.listed)
+        domain = sagemaker.create_domain(**request)
         where = {"DomainId": domain["DomainId"]}
         profile = sagemaker.create_user_profile(
             **where,

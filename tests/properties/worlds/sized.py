@@ -20,7 +20,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
-from sagemaker_requests import scalable_target
+from sagemaker_requests import component_request, scalable_target
 
 DETECTOR = "oversized-endpoints"
 LISTINGS = {DETECTOR: {"sagemaker:ListEndpoints", "sagemaker:ListInferenceRecommendationsJobs"}}
@@ -133,13 +133,9 @@ class Sized(Thing):
         made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self.labels.listed)
         if self.way == "host":
             needs: Any = {"MinMemoryRequiredInMb": 128}
-            sagemaker.create_inference_component(
-                InferenceComponentName=f"{name}-part",
-                EndpointName=name,
-                VariantName="v",
-                Specification={"Container": {"Image": "i"}, "ComputeResourceRequirements": needs},
-                RuntimeConfig={"CopyCount": 1},
-            )
+            runs = {"Container": {"Image": "i"}, "ComputeResourceRequirements": needs}
+            part = component_request(f"{name}-part", name, variant="v", Specification=runs)
+            sagemaker.create_inference_component(**part)
         if self.scaling is not None:
             account.scaling.register_scalable_target(
                 **scalable_target(f"endpoint/{name}/variant/v", self.scaling[0], self.scaling[1])

@@ -23,6 +23,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
+from sagemaker_requests import domain_request
 
 PATIENCE = 4 * HOUR
 GROUP = "/aws/sagemaker/studio"
@@ -193,15 +194,8 @@ class App(Thing):
             return found[0]
         settings: Any = {"ExecutionRole": ROLE, **shutdown(self.domain)}
         of_spaces: Any = {key: settings[key] for key in settings if not key.startswith("CodeEditor")}
-        made = account.sagemaker.create_domain(
-            DomainName=name,
-            AuthMode="SSO",
-            DefaultUserSettings=settings,
-            DefaultSpaceSettings=of_spaces,
-            SubnetIds=["subnet-0a1b2c3d4e5f60718"],
-            VpcId="vpc-0f1e2d3c4b5a69788",
-            Tags=COMPLETE.listed,
-        )
+        more = {"DefaultUserSettings": settings, "DefaultSpaceSettings": of_spaces, "Tags": COMPLETE.listed}
+        made = account.sagemaker.create_domain(**domain_request(name, **more))
         account.tagged(made["DomainArn"], COMPLETE)
         return made["DomainId"]
 
