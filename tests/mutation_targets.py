@@ -88,6 +88,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "infra/test_alarms.py",
         "infra/test_organization.py",
     ),
+    "cli/ml_janitor_cli/template/keys.py": ("attacks/test_closed_ledger.py",),
     "functions/ml_janitor/detectors/idle_studio_apps.py": ("integration/test_deleting_studio_apps.py",),
     "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),
     "functions/ml_janitor/config/settings.py": ("unit/test_undo_roles.py",),

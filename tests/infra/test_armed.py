@@ -72,10 +72,10 @@ def roles(stack: Synthesised) -> dict[str, Any]:
 def test_each_key_has_its_signers_and_verifiers_and_they_alone_are_told_its_name(armed: Synthesised) -> None:
     acting = {construct(name) for name in ACTORS}
     readers = {*acting, "Undo", "SlackWorker", "Digest"}
-    for variable, beginning, signers, verifiers in (
-        ("JANITOR_UNDO_KEY", "UndoRecordKey", acting, readers),
-        ("JANITOR_PROGRESS_KEY", "UndoProgressKey", {"Undo"}, readers),
-        ("JANITOR_REQUESTS_KEY", "RequestKey", {*acting, "SlackWorker"}, {*acting, "Undo", "SlackWorker"}),
+    for variable, beginning, output, signers, verifiers in (
+        ("JANITOR_UNDO_KEY", "UndoRecordKey", "UndoKey", acting, readers),
+        ("JANITOR_PROGRESS_KEY", "UndoProgressKey", "ProgressKey", {"Undo"}, readers),
+        ("JANITOR_REQUESTS_KEY", "RequestKey", "RequestsKey", {*acting, "SlackWorker"}, readers - {"Digest"}),
     ):
         (key,) = (name for name in armed.of_type("AWS::KMS::Key") if name.startswith(beginning))
         holders = {
@@ -95,6 +95,7 @@ def test_each_key_has_its_signers_and_verifiers_and_they_alone_are_told_its_name
         )
         assert holders == sign | verify, variable
         assert told == signers | verifiers, variable
+        assert armed.template["Outputs"][output]["Value"] == {"Fn::GetAtt": [key, "Arn"]}
 
 
 def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(unarmed: Synthesised) -> None:

@@ -127,6 +127,12 @@ def test_uses_are_granted_by_their_partition_keys() -> None:
     ]
     assert [one.when for one in found] == [(keys[0],), (keys[0],), (keys[1],)]
     assert {GET, "BatchGetItem", QUERY} == uses.TABLE_READS
+    merged = uses.merged_table_grants(({"hold#*": (QUERY, PUT)}, {"hold#*": (PUT,), "limit": (PUT,)}), table)
+    both = Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", ("hold#*", "limit"))
+    assert merged == (
+        allow("dynamodb:Query", on=table, when=(keys[0],)),
+        allow("dynamodb:PutItem", on=table, when=(both,)),
+    )
 
 
 # --- statements ---------------------------------------------------------------------------------
