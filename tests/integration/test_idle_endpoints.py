@@ -514,21 +514,14 @@ def test_tags_of_components_that_cannot_be_read_keep_their_endpoint_as_unknown(s
     unknown(verdict(aws), "it would take along ranker, and its tags could not be read")
 
 
-def test_looking_again_at_what_is_gone(seed: Seed, aws: Aws) -> None:
+def test_looking_again_at_what_is_gone_and_in_vain(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     detector = IdleEndpoints()
     (first,) = detector.find(aws, NOW)
     seed.sagemaker.delete_endpoint(EndpointName="churn")
-
     assert detector.look(aws, first.target, NOW) is None
 
-
-def test_looking_again_in_vain_says_so(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    detector = IdleEndpoints()
-    (first,) = detector.find(aws, NOW)
     seed.box.fault("sagemaker", "DescribeEndpoint", "deny", times=0)
-
     with pytest.raises(ReadError, match="AccessDenied"):
         detector.look(aws, first.target, NOW)
 
