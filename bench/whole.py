@@ -27,6 +27,8 @@ ROUND_TRIP = 0.1
 MOST_MINUTES, MOST_MEGABYTES = 13, 512
 SHOWN = 8
 """How many operations are shown."""
+SPAN = 10
+"""Seconds over which a rate is counted."""
 
 SERVICES = {"resource-groups-tagging-api": "tag", "cloudwatch-logs": "logs", **IAM_PREFIXES}
 """How actions begin, where botocore names a service otherwise in its events."""
@@ -58,12 +60,12 @@ def main() -> None:
     print(f"  {peak_memory():5.0f} MB of at most {MOST_MEGABYTES}, of which {idle:.0f} before the first call")
     print(f"  {number:5} calls, {len(report.findings)} found")
     print(f"  {refused:5} refused by a published rate, with a second client that takes the other half of it")
+    busiest = max(calls_in(SPAN, calls[action]) for action in unknown) / SPAN
     print(
-        f"  {max(busiest_second(calls[action]) for action in unknown):5} a second at most of an operation "
-        f"without a published rate: whether AWS would refuse some"
+        f"  {busiest:5.1f} a second at most, over {SPAN} seconds, of an operation without a published rate:"
     )
     print(
-        "        is unknown. A refusal halves that rate; tests/unit/test_pace.py has limits of 6, 10 and 30."
+        "        whether AWS refuses some is unknown; each refusal halves that rate (tests/unit/test_pace.py)"
     )
     for action, times in sorted(calls.items(), key=lambda counted: -len(counted[1]))[:SHOWN]:
         print(f"    {len(times):5} {action}")
@@ -81,10 +83,10 @@ def refusals(action: str, times: list[float]) -> int:
     return sum(bucket.refuses(at) for at in sorted([*times, *other]))
 
 
-def busiest_second(times: list[float]) -> int:
-    """Return the most calls within a second."""
+def calls_in(seconds: float, times: list[float]) -> int:
+    """Return the most calls in so many *seconds*."""
     ordered = sorted(times)
-    return max(place - bisect_left(ordered, at - 1) + 1 for place, at in enumerate(ordered))
+    return max(place - bisect_left(ordered, at - seconds) for place, at in enumerate(ordered, 1))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ connections stay each test's own. In Lambda a client is made once, so there noth
 
 from __future__ import annotations
 
-import copy
 import http.client
 import inspect
 from collections.abc import Callable, Mapping
@@ -35,9 +34,6 @@ def patched(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ClientCreator, "_create_methods", _methods(ClientCreator._create_methods))
     patch.setattr("botocore.regions.EndpointProvider", _endpoints())
     patch.setattr(hooks.EventAliaser, "__init__", _aliases(hooks.EventAliaser.__init__))
-    patch.setattr(hooks._PrefixTrie, "__copy__", _share)
-    for change in ("append_item", "remove_item"):
-        patch.setattr(hooks._PrefixTrie, change, _copying(getattr(hooks._PrefixTrie, change)))
     patch.setattr(hooks, "accepts_kwargs", _accepts_kwargs)
     patch.setattr(http.client, "parse_headers", _parse_headers)
 
@@ -89,37 +85,6 @@ def _aliases(init: Callable[..., None]) -> Callable[..., None]:
             self._alias_name_cache = known
 
     return aliaser
-
-
-def _share(self: Any) -> Any:
-    """A client's handlers begin as those of its session: both copy a node before they change it."""
-    shared = hooks._PrefixTrie()
-    shared._root = self._root
-    shared.shared = self.shared = True
-    return shared
-
-
-def _copying(change: Callable[..., None]) -> Callable[..., None]:
-    """*change*, after the nodes from the root to *key* were copied, if another trie may hold them too."""
-
-    def changed(self: Any, key: str, *args: Any, **more: Any) -> None:
-        if getattr(self, "shared", False):
-            self._root = node = _node(self._root)
-            for part in key.split("."):
-                if part not in node["children"]:
-                    break
-                node["children"][part] = node = _node(node["children"][part])
-        change(self, key, *args, **more)
-
-    return changed
-
-
-def _node(node: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "chunk": node["chunk"],
-        "children": dict(node["children"]),
-        "values": node["values"] and copy.copy(node["values"]),
-    }
 
 
 def _parse_headers(

@@ -72,11 +72,9 @@ class Deployed:
     partition: str = "aws"
 
     def functions(self) -> list[Function]:
-        """All functions."""
         return [self._function(name) for name in self.stack.of_type("AWS::Lambda::Function")]
 
     def schedule_roles(self) -> set[str]:
-        """The roles under which schedules start something."""
         schedules = self.stack.of_type("AWS::Scheduler::Schedule").values()
         return {self.resolve(one["Target"]["RoleArn"]) for one in schedules}
 
@@ -479,7 +477,6 @@ class Declared:
             yield from self._kept(f"{DESCRIPTIONS_KEY}/*", "Get", "Put")
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
-        """Items of the ledger."""
         if function.name == ADVISERS:
             several = self.settings.organization.used
             every = (
@@ -514,7 +511,6 @@ class Declared:
 
 
 def statements(role: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All statements of a role."""
     return [one for document in role["policies"] for one in document["Statement"]]
 
 

@@ -9,7 +9,13 @@ from typing import Any
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import component_request, experiment_request, processing_request
+from sagemaker_requests import (
+    component_request,
+    endpoint_input,
+    experiment_request,
+    monitoring_request,
+    processing_request,
+)
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ROLE = "arn:aws:iam::123456789012:role/ml"
@@ -71,23 +77,10 @@ class Seed:
         self.publish("Invocations", values, EndpointName=endpoint, VariantName=variant)
 
     def monitor(self, name: str, endpoint: str) -> None:
-        """A monitoring schedule that runs every hour over *endpoint*."""
-        job = {
-            "MonitoringInputs": [{"EndpointInput": {"EndpointName": endpoint, "LocalPath": "/opt/ml/in"}}],
-            "MonitoringOutputConfig": {
-                "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://reports", "LocalPath": "/opt/ml/out"}}]
-            },
-            "MonitoringResources": {"ClusterConfig": CLUSTER},
-            "MonitoringAppSpecification": {"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"},
-            "RoleArn": ROLE,
-        }
-        self.sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name,
-            MonitoringScheduleConfig={
-                "ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
-                "MonitoringJobDefinition": job,
-            },
-        )
+        hourly = {"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
+        image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"
+        asked = monitoring_request(name, endpoint_input(endpoint), image=image, on=CLUSTER, **hourly)
+        self.sagemaker.create_monitoring_schedule(**asked)
 
     def monitored(self, schedule: str, *, ago: timedelta, took: timedelta | None) -> None:
         """An execution of *schedule* that began so long *ago* and *took* so long, or goes on."""
@@ -119,24 +112,17 @@ class Serving(Seed):
         super().__init__(box, aws)
         self.aws = aws
 
-    def plain(self, *, rescaled: bool = True) -> None:
+    def plain(self) -> None:
         """Two variants, tags, a key, one scaled by policy and schedule, one re-weighed by hand."""
         blue, green = ({"VariantName": name} for name in ("blue", "green"))
         self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
-        self.sagemaker.add_tags(
-            ResourceArn=self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")[
-                "EndpointConfigArn"
-            ],
-            Tags=[{"Key": "made-by", "Value": "ci"}],
+        config = self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")["EndpointConfigArn"]
+        self.sagemaker.add_tags(ResourceArn=config, Tags=[{"Key": "made-by", "Value": "ci"}])
+        self.box.set_clock(NOW - 20 * DAY)
+        desired = {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
+        self.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName="churn", DesiredWeightsAndCapacities=[desired]
         )
-        if rescaled:
-            self.box.set_clock(NOW - 20 * DAY)
-            self.sagemaker.update_endpoint_weights_and_capacities(
-                EndpointName="churn",
-                DesiredWeightsAndCapacities=[
-                    {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
-                ],
-            )
         self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
         self.box.set_clock(NOW)
         for name in ("blue", "green"):

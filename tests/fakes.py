@@ -70,7 +70,7 @@ def thing(
     return Thing(target=target_at(f"thing/{name}", created, tags), verdict=verdict)
 
 
-def waste(monthly: str | None = "10", *, accrued: str | None = None, priced: bool = True) -> Finding:
+def waste(monthly: str | None = "10", *, accrued: str | None = None) -> Finding:
     """A finding that costs so much a month, or has cost so much, or (None) an unknown price."""
     cost = Cost(
         monthly_usd=None if monthly is None or accrued is not None else Decimal(monthly),
@@ -81,7 +81,7 @@ def waste(monthly: str | None = "10", *, accrued: str | None = None, priced: boo
         confidence=Confidence.PROVEN,
         action="remove it",
         evidence=(),
-        cost=cost if priced else None,
+        cost=cost,
     )
 
 
@@ -123,17 +123,7 @@ class Shelf(Detector[Thing]):
         """What no dry run may reach."""
         raise AssertionError("a dry run acted")
 
-    def act(self, *_: object) -> Never:
-        """What no dry run may reach."""
-        raise AssertionError("a dry run acted")
-
-    def is_done(self, *_: object) -> Never:
-        """What no dry run may reach."""
-        raise AssertionError("a dry run acted")
-
-    def undo(self, *_: object) -> Never:
-        """What no dry run may reach."""
-        raise AssertionError("a dry run acted")
+    act = is_done = revert = prepare  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

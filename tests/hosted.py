@@ -120,11 +120,9 @@ class Host:
         self.unarmed: Callable[[], Declared] = lambda: declared
 
     def roles(self) -> Roles:
-        """The roles of the stack, and of the *members*."""
         return {**self.deployed.roles(), **self.members}
 
     def role_of(self, name: str) -> str:
-        """The role of the function of that name."""
         return self.function(name).role
 
     def enforce(self, roles: Roles | None = None) -> None:
@@ -142,11 +140,9 @@ class Host:
         return ran
 
     def actions(self, name: str) -> list[Action]:
-        """All that the detector of that name has done."""
         return Actions(self.table).all(name, ACCOUNT, REGION)
 
     def session(self, role: str, service: str) -> boto3.Session:
-        """A session of *role*, as *service* would get it."""
         given = self._iam.credentials(role, service=service)
         return boto3.Session(**given, region_name=self.deployed.region)
 
@@ -200,12 +196,10 @@ class Host:
         return Table(self.root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2])
 
     def function(self, name: str) -> Function:
-        """The function of a detector or of a handler."""
         (found,) = (one for one in self.deployed.functions() if one.name == name)
         return found
 
     def reports(self, function: Function) -> list[str]:
-        """The JSON reports that the function has kept."""
         s3, bucket = self.root("s3"), self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
         kept = s3.list_objects_v2(Bucket=bucket, Prefix=f"{function.name}/").get("Contents", [])
         return [
@@ -489,7 +483,6 @@ def _everything(box: Control, session: boto3.Session) -> None:
 
 
 def declared(out: Path, toml: str) -> Declared:
-    """The stack for these settings."""
     out.mkdir()
     (out / SETTINGS_FILE).write_text(toml)
     settings = Settings.load(files=[out / SETTINGS_FILE])

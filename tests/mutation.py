@@ -141,7 +141,6 @@ class Mutant(NamedTuple):
 
 
 def mutants(path: str, text: str) -> Iterator[Mutant]:
-    """Every mutant of a module."""
     whole = ast.parse(text)
     cells = _cells(whole)
     for number, name in enumerate(names(path, whole)):
@@ -153,7 +152,6 @@ def mutants(path: str, text: str) -> Iterator[Mutant]:
 
 
 def names(path: str, tree: ast.Module) -> Iterator[str]:
-    """The names of all mutants of a module."""
     for place, node, new, _ in _sites(tree):
         after = "nothing" if isinstance(new, ast.Pass) else ast.unparse(new)
         yield f"{path} {place.where or '(module)'}: {ast.unparse(node)} -> {after}"
@@ -531,7 +529,6 @@ def _forget() -> None:
 
 
 def _caches() -> list[Any]:
-    """The project's functions that remember."""
     gc.unfreeze()
     return [
         one

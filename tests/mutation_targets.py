@@ -185,7 +185,6 @@ class Breakage(NamedTuple):
 
 @functools.cache
 def breakages() -> tuple[Breakage, ...]:
-    """All rows of tests/breakages.toml."""
     files = tomllib.loads(BREAKAGES.read_text("utf-8"))
     tests = {file: rows.pop("tests", ()) for file, rows in files.items()}
     return tuple(
@@ -196,13 +195,11 @@ def breakages() -> tuple[Breakage, ...]:
 
 
 def targets() -> list[str]:
-    """The paths of all modules that are broken."""
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     return sorted(path.relative_to(ROOT).as_posix() for path in files)
 
 
 def of_kit(path: str) -> bool:
-    """Whether a module runs in the kit's environment."""
     return path.startswith("kit/")
 
 
@@ -212,7 +209,6 @@ def counted(path: str) -> bool:
 
 
 def module_name(path: str) -> str:
-    """The name by which a module is imported."""
     root = next(root for root in IMPORTED_FROM if path.startswith(root))
     return path.removeprefix(root).removesuffix(".py").removesuffix("/__init__").strip("/").replace("/", ".")
 
@@ -295,14 +291,12 @@ def _family(name: str) -> str | None:
 
 @functools.cache
 def _imports(kit: bool) -> dict[Path, set[str]]:  # noqa: FBT001 - one of two environments
-    """The modules that each test file imports itself."""
     files = sorted((ROOT / "kit/tests" if kit else ROOT / "tests").rglob("test_*.py"))
     return {path: _imported(path) for path in files if not {"node_modules", "properties"} & {*path.parts}}
 
 
 @functools.cache
 def _importers(kit: bool) -> Mapping[str, set[str]]:  # noqa: FBT001 - one of two environments
-    """The modules that import a module."""
     found = defaultdict[str, set[str]](set)
     for path in targets():
         if of_kit(path) is kit:

@@ -21,6 +21,7 @@ from sagemaker_requests import (
     ROLE,
     endpoint_input,
     experiment_request,
+    hosting,
     monitoring_request,
     notebook_request,
     pipeline_request,
@@ -144,7 +145,6 @@ def definitions(session: boto3.Session) -> None:
 
 
 def automl(session: boto3.Session, name: str = "rare") -> str:
-    """An AutoML job, by its ARN."""
     sagemaker: Any = session.client("sagemaker")
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://rare/in"}}
     made = sagemaker.create_auto_ml_job_v2(
@@ -158,7 +158,6 @@ def automl(session: boto3.Session, name: str = "rare") -> str:
 
 
 def schedule(session: boto3.Session, name: str = "rare") -> str:
-    """A monitoring schedule, by its ARN."""
     sagemaker: Any = session.client("sagemaker")
     return str(sagemaker.create_monitoring_schedule(**monitoring_request(name, CAPTURED))[SCHEDULE])
 
@@ -195,10 +194,8 @@ def without_configuration(sagemaker: Any, model: str = "rare-locked") -> None:
 
     Nobody knows what it loads, so that what only looks for unused models reads no further.
     """
-    variant = {"VariantName": "all", "ModelName": model, "InstanceType": "ml.m5.large"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="rare-lost", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-    )
+    variants = [hosting(model, "ml.m5.large")]
+    sagemaker.create_endpoint_config(EndpointConfigName="rare-lost", ProductionVariants=variants)
     sagemaker.create_endpoint(EndpointName="rare-lost", EndpointConfigName="rare-lost")
     sagemaker.delete_endpoint_config(EndpointConfigName="rare-lost")
 
@@ -259,7 +256,6 @@ def savings_plan(box: Control, commitment: str = "0.010") -> None:
 
 
 def hyperpod(sagemaker: Any) -> None:
-    """A HyperPod cluster of one instance."""
     workers = {
         "InstanceGroupName": "workers",
         "InstanceType": "ml.m5.large",

@@ -21,7 +21,7 @@ from ml_janitor_cli.template import member
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam.control import Credentials
 from standin import ARMED_TOML, EMAILS, OWNER, Deployment, idle_notebook
-from synthesis import TODAY
+from synthesis import TODAY, resolved
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
 EXTERNAL_ID = "ml-janitor-7f3a"
@@ -83,9 +83,9 @@ class Organization:
         """The roles of the template, made in *account* as CloudFormation would; for `IamControl.enforce`."""
         roles: Roles = {}
         iam = self.within(account).client("iam")
-        known = {"${AWS::AccountId}": account, "${AWS::Partition}": "aws"}
+        known = {"AWS::AccountId": account, "AWS::Partition": "aws"}
         for resource in granted_by(settings, account):
-            role = filled_in(resource["Properties"], known)
+            role = resolved(resource["Properties"], known)
             trust, (policy,) = role["AssumeRolePolicyDocument"], role["Policies"]
             made = iam.create_role(
                 RoleName=role["RoleName"],
@@ -150,24 +150,20 @@ class Accounts:
         return self.armed.sweep(NOTEBOOKS, **{key: one for key, one in given.items() if one is not None})
 
     def last(self, account: str, region: str = REGION) -> LastSweep:
-        """What is remembered of its latest sweep."""
         found = LatestRecords(self.table).sweep(NOTEBOOKS, account, region)
         assert found is not None
         return found
 
     def status(self, account: str) -> str:
-        """That of its notebook."""
         answer = (
             self.inside[account].client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
         )
         return str(answer["NotebookInstanceStatus"])
 
     def asked(self) -> Counter[str]:
-        """How often SageMaker was asked, by account."""
         return Counter(one["account"] for one in self.armed.box.requests() if one["service"] == "sagemaker")
 
     def findings(self) -> dict[str, dict[str, Any]]:
-        """The findings in the ledger, by account."""
         return {one["account"]: one for one in self.armed.table().get("finding", [])}
 
     def message(self, account: str) -> dict[str, Any]:
@@ -228,23 +224,7 @@ def caller() -> Roles:
     return {CALLER: {"policies": [{"Version": "2012-10-17", "Statement": statements}], "trust": None}}
 
 
-def filled_in(value: Any, known: dict[str, str]) -> Any:
-    """*value* of a template with what `Fn::Sub` knows."""
-    match value:
-        case {"Fn::Sub": str(text)}:
-            for name, one in known.items():
-                text = text.replace(name, one)
-            return text
-        case dict():
-            return {key: filled_in(one, known) for key, one in value.items()}
-        case list():
-            return [filled_in(one, known) for one in value]
-        case _:
-            return value
-
-
 def acting_as(monkeypatch: Any, given: Credentials) -> None:
-    """Have this process use these credentials."""
     for name, value in given.items():
         monkeypatch.setenv(name.upper(), value)
 

@@ -589,7 +589,6 @@ def pressing(host: Host) -> set[Permission]:
 
 
 def by_command(host: Host) -> dict[str, Any]:
-    """Somebody asks for the notebook by a command."""
     host.later(MINUTE)
     (done,) = host.actions("idle-notebooks")
     variables = host.function(UNDO).environment
@@ -607,7 +606,6 @@ def heard_again(host: Host) -> None:
 
 
 def owned(host: Host) -> None:
-    """One notebook is Maria's."""
     owner = [{"Key": "owner", "Value": EMAILS[OWNER]}]
     host.root("sagemaker").add_tags(ResourceArn=NOTEBOOK, Tags=owner)
 

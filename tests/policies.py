@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 
+def table_request(name: str) -> dict[str, Any]:
+    """The request of a table of DynamoDB with the key "pk"."""
+    key = [{"AttributeName": "pk", "KeyType": "HASH"}]
+    attributes = [{"AttributeName": "pk", "AttributeType": "S"}]
+    about = {"KeySchema": key, "AttributeDefinitions": attributes, "BillingMode": "PAY_PER_REQUEST"}
+    return {"TableName": name, **about}
+
+
 def allow(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
     """A statement; *more* are further elements, or another Effect."""
     return {"Effect": "Allow", "Action": action, "Resource": resource} | more

@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
     EndpointDescription,
@@ -18,7 +19,7 @@ from ml_janitor.aws.endpoints import (
 )
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.capacity import PeakLoad
-from ml_janitor.core.model import Signal, Target, Value
+from ml_janitor.core.model import Signal, Value
 
 DAY = timedelta(days=1)
 GB_HOUR = Decimal("0.072")
@@ -52,19 +53,10 @@ def quiet(**more: Any) -> LoadedEndpoint:
         "peaks": more.pop("peaks", Value((load,) * LOAD_HOURS)),
         "totals": raw | more.pop("raw", {}),
     }
-    arn, created = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api", NOW - more.pop("age", 30 * DAY)
-    target = Target(
-        arn=arn,
-        name="api",
-        kind="endpoint",
-        account=ACCOUNT,
-        region=REGION,
-        created=created,
-        tags=Value(more.pop("tags", {})),
-    )
-    summary = EndpointSummary(
-        arn=arn, name="api", status=more.pop("status", "InService"), created=created, modified=created
-    )
+    created = NOW - more.pop("age", 30 * DAY)
+    target = target_at("endpoint/api", created, more.pop("tags", {}))
+    status = more.pop("status", "InService")
+    summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
     description = EndpointDescription(
         summary=summary,
         config_name="api-1",

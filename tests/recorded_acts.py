@@ -12,31 +12,14 @@ from fakes import candidates
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.engine.detector import Detector
+from ml_janitor_sandbox.iam import s3
 from narrowing import not_none, of_type
 from standin import KilledError
 
-IAM_NAMES = {
-    # the API operation on the left is granted by the action on the right: Service Authorization Reference
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:ListObjectVersions": "s3:ListBucketVersions",
-    "s3:HeadObject": "s3:GetObject",
-    "s3:HeadBucket": "s3:ListBucket",
-    "s3:ListBuckets": "s3:ListAllMyBuckets",
-    "s3:CopyObject": "s3:PutObject",
-    "s3:CreateMultipartUpload": "s3:PutObject",
-    "s3:UploadPartCopy": "s3:PutObject",
-    "s3:CompleteMultipartUpload": "s3:PutObject",
-    "s3:GetBucketReplication": "s3:GetReplicationConfiguration",
-    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
-    "s3:ListBucketMetricsConfigurations": "s3:GetMetricsConfiguration",
-    "s3:GetBucketInventoryConfiguration": "s3:GetInventoryConfiguration",
-    "s3:ListBucketInventoryConfigurations": "s3:GetInventoryConfiguration",
-    "s3:GetBucketMetadataConfiguration": "s3:GetBucketMetadataTableConfiguration",
-    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
-    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
-    "s3:DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
-    "s3:GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
-}
+_S3 = {**s3.BUCKET, **{name: actions[-1] for name, actions in s3.OBJECT.items()}}
+_S3 |= {"ListBuckets": "ListAllMyBuckets", "CopyObject": "PutObject", "UploadPartCopy": "PutObject"}
+IAM_NAMES = {f"s3:{operation}": f"s3:{action}" for operation, action in _S3.items()}
+"""The actions that S3's operations need, where they are called differently."""
 
 
 @dataclass
@@ -61,7 +44,6 @@ class Memory:
         return True
 
     def forget(self, name: str) -> None:
-        """Let the step *name* be done again."""
         self.done.remove(name)
 
 

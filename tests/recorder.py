@@ -100,7 +100,6 @@ def record(stage: Stage, steps: Iterable[Step]) -> Recording:
 
 
 def runs_of(recording: Recording, name: str) -> list[Ran]:
-    """The invocations of one function."""
     return [ran for step, ran in recording if step.function == name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -83,118 +84,82 @@ def accruing(hourly: str, hours: float, source: str = "Price List API") -> Cost:
     return Cost.accruing(Decimal(hourly), hours, source)
 
 
+OWNERS = {
+    **dict.fromkeys(("fraud-scoring-v2-canary", "maria-exploration"), "maria.lopez@acme.example"),
+    "recsys-candidate-ranker-shadow-experiment-2026-03-blue-green": "recsys",
+    "llm-gateway-p5": "platform",
+    "gpu-sandbox-01": "d.okafor",
+    "llama-ft-8node-2026-09-25-03-00-00-000": "nlp-research",
+}
+
+
 def full(region: str = "us-east-1") -> Report:
     """Three detectors with findings, kept, unknowns and an error."""
-    e, n, j = "idle-endpoints", "idle-notebooks", "hung-training-jobs"
-    endpoints = [
-        result(
-            e,
-            "fraud-scoring-v2-canary",
-            finding(
-                "no request in 7 days on either of its 2 variants; the last one was 41 days ago",
-                standing("7.20"),
-            ),
-            owner="maria.lopez@acme.example",
+    likely: dict[str, Any] = {"confidence": Confidence.LIKELY}
+    stop: dict[str, Any] = {"action": "stop the notebook instance (its volume and files stay)"}
+    throttled = "ThrottlingException: Rate exceeded"
+    endpoints: dict[str, Verdict] = {
+        "fraud-scoring-v2-canary": finding(
+            "no request in 7 days on either of its 2 variants; the last one was 41 days ago", standing("7.20")
         ),
-        result(
-            e,
-            "recsys-candidate-ranker-shadow-experiment-2026-03-blue-green",
-            finding(
-                "no request in 7 days; it never had one since it was made 90 days ago",
-                standing("3.825", "price table of mid-2025"),
-                days=90,
-            ),
-            owner="recsys",
+        "recsys-candidate-ranker-shadow-experiment-2026-03-blue-green": finding(
+            "no request in 7 days; it never had one since it was made 90 days ago",
+            standing("3.825", "price table of mid-2025"),
+            days=90,
         ),
-        result(
-            e,
-            "churn-propensity",
-            finding(
-                "no datapoint of Invocations in 7 days, while its CPU metrics arrive",
-                standing("0.269"),
-                confidence=Confidence.LIKELY,
-                days=None,
-            ),
+        "churn-propensity": finding(
+            "no datapoint of Invocations in 7 days, while its CPU metrics arrive",
+            standing("0.269"),
+            days=None,
+            **likely,
         ),
-        result(
-            e,
-            "llm-gateway-p5",
-            finding(
-                "no request in 7 days; the last one was 9 days ago", standing(None, "no price list"), days=9
-            ),
-            owner="platform",
+        "llm-gateway-p5": finding(
+            "no request in 7 days; the last one was 9 days ago", standing(None, "no price list"), days=9
         ),
-        *(result(e, f"busy-{k}", Kept(reason=f"{k * 1204 + 1:,} requests in 7 days")) for k in range(7)),
-        result(e, "keep-me", Kept(reason="tagged keep=true")),
-        result(e, "young", Kept(reason="it was deployed 1 day ago, less than 7 days")),
-        result(e, "zero", Kept(reason="scaled to zero: no instance is running")),
-        result(e, "serverless", Kept(reason="serverless without provisioned concurrency costs nothing")),
-        result(
-            e,
-            "dark",
-            Kept(
-                reason="the metrics could not be read: GetMetricData: AccessDenied: not "
-                "authorized to perform cloudwatch:GetMetricData",
-                unknown=True,
-            ),
+        **{f"busy-{k}": Kept(reason=f"{k * 1204 + 1:,} requests in 7 days") for k in range(7)},
+        "keep-me": Kept(reason="tagged keep=true"),
+        "young": Kept(reason="it was deployed 1 day ago, less than 7 days"),
+        "zero": Kept(reason="scaled to zero: no instance is running"),
+        "serverless": Kept(reason="serverless without provisioned concurrency costs nothing"),
+        "dark": Kept(
+            reason="the metrics could not be read: GetMetricData: AccessDenied: not "
+            "authorized to perform cloudwatch:GetMetricData",
+            unknown=True,
         ),
-    ]
-    notebooks = [
-        result(
-            n,
-            "maria-exploration",
-            finding(
-                "the last line in its Jupyter log is 12 days old, and nobody opened it since",
-                standing("4.284"),
-                days=12,
-                confidence=Confidence.LIKELY,
-                action="stop the notebook instance (its volume and files stay)",
-                unread="LookupEvents: ThrottlingException: Rate exceeded",
-            ),
-            owner="maria.lopez@acme.example",
+    }
+    notebooks: dict[str, Verdict] = {
+        "maria-exploration": finding(
+            "the last line in its Jupyter log is 12 days old, and nobody opened it since",
+            standing("4.284"),
+            days=12,
+            unread=f"LookupEvents: {throttled}",
+            **(likely | stop),
         ),
-        result(
-            n,
-            "gpu-sandbox-01",
-            finding(
-                "it says itself that it has been idle for 3 days",
-                standing("0.0464"),
-                days=3,
-                action="stop the notebook instance (its volume and files stay)",
-            ),
-            owner="d.okafor",
+        "gpu-sandbox-01": finding(
+            "it says itself that it has been idle for 3 days", standing("0.0464"), days=3, **stop
         ),
-        *(
-            result(n, f"nb-{k}", Kept(reason=f"the last line in its Jupyter log is {k + 2} hours old"))
-            for k in range(5)
-        ),
-    ]
-    jobs = [
-        result(
-            j,
-            "llama-ft-8node-2026-09-25-03-00-00-000",
-            finding(
-                "no log line on any of its 4 hosts for 251 hours, all GPUs flat at 100 %; before that it "
-                "never paused for more than 11 minutes",
-                accruing("48.96", 264),
-                days=10.45,
-                action=STOP_JOB,
-            ),
-            owner="nlp-research",
+        **{
+            f"nb-{k}": Kept(reason=f"the last line in its Jupyter log is {k + 2} hours old") for k in range(5)
+        },
+    }
+    jobs: dict[str, Verdict] = {
+        "llama-ft-8node-2026-09-25-03-00-00-000": finding(
+            "no log line on any of its 4 hosts for 251 hours, all GPUs flat at 100 %; before that it "
+            "never paused for more than 11 minutes",
+            accruing("48.96", 264),
+            days=10.45,
+            action=STOP_JOB,
         )
-    ]
-    return Report(
-        time=NOW,
-        account=ACCOUNT,
-        sweeps=(
-            sweep(e, *endpoints, region=region),
-            sweep(
-                n,
-                *notebooks,
-                region=region,
-                error="sagemaker:ListNotebookInstances broke off after 7: ListNotebookInstances: "
-                "ThrottlingException: Rate exceeded",
-            ),
-            sweep(j, *jobs, region=region),
-        ),
+    }
+
+    def swept(detector: str, verdicts: Mapping[str, Verdict], error: str | None = None) -> Sweep:
+        found = [result(detector, name, each, owner=OWNERS.get(name)) for name, each in verdicts.items()]
+        return sweep(detector, *found, error=error, region=region)
+
+    broke = "sagemaker:ListNotebookInstances broke off after 7: ListNotebookInstances: "
+    sweeps = (
+        swept("idle-endpoints", endpoints),
+        swept("idle-notebooks", notebooks, broke + throttled),
+        swept("hung-training-jobs", jobs),
     )
+    return Report(time=NOW, account=ACCOUNT, sweeps=sweeps)

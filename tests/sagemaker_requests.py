@@ -166,13 +166,15 @@ def experiment_request(name: str, endpoint: str, model: str = "model", **given: 
     }
 
 
-def monitoring_request(name: str, *inputs: Any, image: str = "image", **given: Any) -> dict[str, Any]:
+def monitoring_request(
+    name: str, *inputs: Any, image: str = "image", on: Mapping[str, Any] | None = None, **given: Any
+) -> dict[str, Any]:
     """The request of a monitoring schedule over these *inputs*."""
     out = {"S3Output": {"S3Uri": "s3://out/drift", "LocalPath": "/opt/ml/processing/o"}}
     job = {
         "MonitoringInputs": list(inputs),
         "MonitoringOutputConfig": {"MonitoringOutputs": [out]},
-        "MonitoringResources": {"ClusterConfig": rented()},
+        "MonitoringResources": {"ClusterConfig": on or rented()},
         "MonitoringAppSpecification": {"ImageUri": image},
         "RoleArn": ROLE,
     }

@@ -66,7 +66,6 @@ class Script:
         return Aws(session, region=region, account=ACCOUNT, **given)
 
     def asked(self, operation: str) -> list[dict[str, Any]]:
-        """The requests to *operation*."""
         return [asked for called, asked in self.calls if called == operation]
 
     def _answer(self, model: Any, context: Mapping[str, Any], **_: object) -> tuple[_Received, Any]:

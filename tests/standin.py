@@ -59,7 +59,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, UNDO, WORKER, deploy
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import CHANNEL, Signed, SlackControl
-from sagemaker_requests import notebook_request
+from sagemaker_requests import configure, hosting, notebook_request
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
@@ -68,19 +68,11 @@ TUESDAY = NOW
 # --- a world in memory, and a detector that acts on it ------------------------------------------------
 
 
-DENIED = ClientError(
-    {
-        "Error": {"Code": "AccessDeniedException", "Message": "no"},
-        "ResponseMetadata": {
-            "HTTPStatusCode": 400,
-            "RetryAttempts": 0,
-            "RequestId": "r",
-            "HostId": "",
-            "HTTPHeaders": {},
-        },
-    },
-    "DeleteEndpoint",
-)
+_REFUSAL: Any = {
+    "Error": {"Code": "AccessDeniedException", "Message": "no"},
+    "ResponseMetadata": {"HTTPStatusCode": 400},
+}
+DENIED = ClientError(_REFUSAL, "DeleteEndpoint")
 """A definite refusal of AWS, after which nothing was done."""
 
 
@@ -205,13 +197,10 @@ class Sparing(Cleaner):
 
 
 def tagged(name: str, **tags: str) -> Thing:
-    """Waste with tags."""
     return thing(name, waste(), Value(dict(tags)))
 
 
 def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
-    """Raises *error* at one step."""
-
     def step(name: str) -> None:
         if name == at:
             raise error
@@ -504,12 +493,11 @@ def event(name: str) -> dict[str, Any]:
     return loaded
 
 
-def quiet(ledger: Ledger, aws: Aws, *, but: str = "", ago: timedelta = timedelta(hours=1)) -> None:
-    """Every detector but one has just run, and found nothing."""
+def quiet(ledger: Ledger, aws: Aws) -> None:
+    """Every detector has just run, and found nothing."""
     for one in DETECTORS:
-        if one.name != but:
-            sweep = Sweep(detector=one.name, account=aws.account, region=aws.region, mode=Mode.DRY_RUN)
-            ledger.record(aws, sweep, NOW - ago)
+        sweep = Sweep(detector=one.name, account=aws.account, region=aws.region, mode=Mode.DRY_RUN)
+        ledger.record(aws, sweep, NOW - HOUR)
 
 
 def items(session: boto3.Session) -> dict[str, list[dict[str, Any]]]:
@@ -546,15 +534,10 @@ def idle_endpoints(
     """Endpoints that are a month old and have had no request for nine days."""
     sagemaker = session.client("sagemaker")
     box.set_clock(NOW - timedelta(days=30))
-    sagemaker.create_model(ModelName="m", ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml")
-    variant: Any = {"VariantName": "blue", "ModelName": "m", "InstanceType": "ml.m5.xlarge"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="c", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-    )
+    configure(sagemaker, hosting("m", VariantName="blue"))
+    tags: Any = [{"Key": "owner", "Value": owner}]
     for name in names:
-        sagemaker.create_endpoint(
-            EndpointName=name, EndpointConfigName="c", Tags=[{"Key": "owner", "Value": owner}]
-        )
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="m", Tags=tags)
     box.set_clock(NOW)
     unused(box, *names)
 

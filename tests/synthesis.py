@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -86,9 +87,11 @@ def resolved(value: Any, known: Mapping[str, str]) -> Any:
     """
     *value* of a template as CloudFormation fills it in: references by what is *known*.
 
-    What is not known stays as its name in angle brackets.
+    What is not known stays as its name in angle brackets, or as it is in a text that is to be filled in.
     """
     match value:
+        case {"Fn::Sub": str(text)}:
+            return re.sub(r"\$\{(.+?)\}", lambda found: known.get(found[1], found[0]), text)
         case {"Fn::Join": [str(between), [*parts]]}:
             return between.join(str(resolved(part, known)) for part in parts)
         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:

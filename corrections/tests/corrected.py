@@ -52,9 +52,6 @@ class Control:
     def freeze_search(self, *missing: str) -> None:
         search.freeze(missing)
 
-    def thaw_search(self) -> None:
-        search.thaw()
-
     def set_pages(self, most: int) -> None:
         paging.pages().set(most)
 
@@ -98,26 +95,29 @@ def control(_mocked: None) -> Control:
     return control
 
 
-@pytest.fixture(scope="session")
-def _clients() -> Iterator[Clients]:
+@contextmanager
+def made_once(**where: Any) -> Iterator[Clients]:
     """Makes boto3 clients, each only once: that takes longer than most tests."""
     session = boto3.Session()
-    made: dict[tuple[str, str, str], Any] = {}
+    made: dict[tuple[Any, ...], Any] = {}
 
-    def client(name: Any, *, region: str = REGION, key: str = "sandbox") -> Any:
-        if (name, region, key) not in made:
-            made[name, region, key] = session.client(
-                name,
-                region_name=region,
-                aws_access_key_id=key,
-                aws_secret_access_key="x",
-                config=Config(retries={"total_max_attempts": 1}),
-            )
-        return made[name, region, key]
+    def client(name: Any, *, region: str = REGION, key: str = "sandbox", attempts: int = 1) -> Any:
+        which = (name, region, key, attempts)
+        if which not in made:
+            config = Config(retries={"mode": "standard", "total_max_attempts": attempts})
+            signed: Any = {"aws_access_key_id": key, "aws_secret_access_key": "x", "region_name": region}
+            made[which] = session.client(name, **signed, config=config, **where)
+        return made[which]
 
     yield client
     for each in made.values():
         each.close()
+
+
+@pytest.fixture(scope="session")
+def _clients() -> Iterator[Clients]:
+    with made_once() as client:
+        yield client
 
 
 @pytest.fixture
@@ -133,8 +133,6 @@ def sagemaker(aws: Clients) -> Any:
 
 @pytest.fixture
 def later(control: Control) -> Callable[..., None]:
-    """Moves the clock on."""
-
     def move(**by: float) -> None:
         control.set_clock(control.clock() + dt.timedelta(**by))
 

@@ -15,19 +15,19 @@ SPECIFICATION = {
     "SupportedResponseMIMETypes": ["text/csv"],
 }
 """Of a model package."""
+ON_M5 = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
 
 
-def refusal(call: Callable[..., Any], **asked: Any) -> tuple[str, str]:
-    """The code and the message with which AWS refuses this."""
-    with pytest.raises(ClientError) as refused:
-        call(**asked)
-    error = refused.value.response["Error"]
-    return error["Code"], error["Message"]
+def refusal(call: Callable[..., Any], *given: Any, **asked: Any) -> str:
+    """The code, the operation and the message with which AWS refuses this."""
+    with pytest.raises(ClientError) as error:
+        call(*given, **asked)
+    return str(error.value)
 
 
 def refused(call: Callable[..., Any], **asked: Any) -> str:
     """The code alone."""
-    return refusal(call, **asked)[0]
+    return refusal(call, **asked).partition("(")[2].partition(")")[0]
 
 
 def endpoint(
@@ -63,26 +63,23 @@ def notebook(sagemaker: Any, name: str, **more: Any) -> None:
     sagemaker.create_notebook_instance(**asked | more)
 
 
-def processing(sagemaker: Any, name: str) -> dict[str, Any]:
-    """A processing job; the instances that it has."""
-    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
+def processing(sagemaker: Any, name: str) -> None:
     sagemaker.create_processing_job(
         ProcessingJobName=name,
         RoleArn=ROLE,
         AppSpecification={"ImageUri": "image"},
-        ProcessingResources={"ClusterConfig": cluster},
+        ProcessingResources={"ClusterConfig": ON_M5},
     )
-    return cluster
 
 
-def transform(sagemaker: Any, name: str, model: str = "m", *, instances: int = 1) -> None:
+def transform(sagemaker: Any, name: str, model: str = "m") -> None:
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}
     sagemaker.create_transform_job(
         TransformJobName=name,
         ModelName=model,
         TransformInput={"DataSource": source},
         TransformOutput={"S3OutputPath": "s3://b/out"},
-        TransformResources={"InstanceCount": instances, "InstanceType": "ml.g5.xlarge"},
+        TransformResources={name: ON_M5[name] for name in ("InstanceCount", "InstanceType")},
     )
 
 
@@ -96,7 +93,6 @@ def tuning(sagemaker: Any, name: str) -> str:
 
 
 def component(sagemaker: Any, name: str, endpoint: str, *, variant: str = "main", **more: Any) -> None:
-    """An inference component on an *endpoint*."""
     asked = {"Specification": {"ModelName": "any-model"}, "RuntimeConfig": {"CopyCount": 1}}
     where = {"EndpointName": endpoint, "VariantName": variant}
     sagemaker.create_inference_component(InferenceComponentName=name, **where, **asked | more)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from corrected import NOW
 from plain_requests import ROLE, component, refusal, refused
@@ -93,9 +92,9 @@ def test_a_target_is_registered_changed_and_deregistered(scaling: Any) -> None:
     assert changed["SuspendedState"] == target["SuspendedState"] | {"DynamicScalingInSuspended": True}
     scaling.deregister_scalable_target(**ON)
     assert targets(scaling) == []
-    code, message = refusal(scaling.deregister_scalable_target, **ON)
-    assert code == "ObjectNotFoundException"
-    assert message.startswith("No scalable target registered for service namespace: sagemaker")
+    said = refusal(scaling.deregister_scalable_target, **ON)
+    assert "ObjectNotFoundException" in said
+    assert ": No scalable target registered for service namespace: sagemaker" in said
 
 
 def test_a_target_needs_capacities_and_a_resource_that_there_is(scaling: Any, aws: Any) -> None:
@@ -110,7 +109,7 @@ def test_a_target_needs_capacities_and_a_resource_that_there_is(scaling: Any, aw
         == "ValidationException"
     )
     scaling.deregister_scalable_target(**ON)
-    assert "MinCapacity and MaxCapacity" in refusal(scaling.register_scalable_target, **ON)[1]
+    assert "MinCapacity and MaxCapacity" in refusal(scaling.register_scalable_target, **ON)
     assert (
         refused(scaling.register_scalable_target, **ON, MinCapacity=3, MaxCapacity=2) == "ValidationException"
     )
@@ -176,8 +175,7 @@ def test_nothing_hangs_on_a_target_that_there_is_not(scaling: Any) -> None:
     assert scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"] == []
     scaling.deregister_scalable_target(**ON)
     for put in (track, weekend):
-        with pytest.raises(ClientError, match="ObjectNotFoundException"):
-            put(scaling)
+        assert "ObjectNotFoundException" in refusal(put, scaling)
 
 
 def test_a_deletion_takes_its_targets_along(scaling: Any, sagemaker: Any, endpoint: Any, later: Any) -> None:
@@ -243,5 +241,5 @@ def test_the_tags_of_a_target(scaling: Any, endpoint: Any) -> None:
     scaling.tag_resource(ResourceARN=arn, Tags={"team": "y", "env": "dev"})
     scaling.untag_resource(ResourceARN=arn, TagKeys=["env", "never"])
     assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"team": "y"}
-    assert "TagResource" in refusal(scaling.register_scalable_target, **where, Tags={"a": "b"})[1]
+    assert "TagResource" in refusal(scaling.register_scalable_target, **where, Tags={"a": "b"})
     assert refused(scaling.list_tags_for_resource, ResourceARN=f"{arn}x") == "ResourceNotFoundException"

@@ -66,7 +66,7 @@ def test_a_member_of_a_dict_is_found_under_every_name_that_moto_finds_it_under(s
     assert looked_at > 300
 
 
-def test_what_is_no_plain_dict_is_left_to_moto() -> None:
+def test_what_is_no_plain_dict_is_left_to_moto_and_transformed_where_it_is_told_to() -> None:
     class Made(dict[str, Any]):
         """Answers more than it holds."""
 
@@ -74,14 +74,10 @@ def test_what_is_no_plain_dict_is_left_to_moto() -> None:
             return f"made {key}"
 
     (key, shape), *_ = members(get_service_model("dynamodb").operation_model("GetItem").output_shape)
-    picker = XFormedAttributePicker()
+    picker = XFormedAttributePicker(response_transformers={f"Other.{key}": str.upper})
     assert dispatch.picked(picker, asked(key, shape, {})) is None
     assert str(dispatch.picked(picker, asked(key, shape, Made()))).startswith("made ")
-
-
-def test_an_answer_is_transformed_where_moto_is_told_to() -> None:
-    (key, shape), *_ = members(get_service_model("dynamodb").operation_model("GetItem").output_shape)
-    picker = XFormedAttributePicker(response_transformers={f"Answer.{key}": str.upper})
+    picker.response_transformers = {f"Answer.{key}": str.upper}
     assert dispatch.picked(picker, asked(key, shape, {key: "said"})) == "SAID"
 
 
@@ -128,20 +124,23 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_the_values_of_an_item_are_written_as_moto_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def written() -> Any:
-        operation = get_service_model("dynamodb").operation_model("GetItem")
-        serializer = JSONSerializer(operation_model=operation, value_picker=XFormedAttributePicker())
-        return json.loads(serializer.serialize({"Item": VALUES})["body"])
+def written(service: str, operation: str, answer: dict[str, Any], name: str, *ways: Any) -> list[Any]:
+    """What the answer is in JSON where the serializer has the method *name* of each of the *ways*."""
+    model = get_service_model(service).operation_model(operation)
+    found = []
+    for way in ways:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BaseJSONSerializer, name, way)
+            serializer = JSONSerializer(operation_model=model, value_picker=XFormedAttributePicker())
+            found.append(json.loads(serializer.serialize(answer)["body"]))
+    return found
 
-    name = "_serialize_type_structure"
-    monkeypatch.setattr(BaseJSONSerializer, name, dispatch._STRUCTURE)
-    motos = written()
-    monkeypatch.setattr(BaseJSONSerializer, name, dispatch.structure)
 
-    assert written() == motos
-    copied = [name for name, value in VALUES.items() if dispatch._as_written(value)]
-    assert copied == list(VALUES)[:9]
+def test_the_values_of_an_item_are_written_as_moto_writes_them() -> None:
+    ways = dispatch._STRUCTURE, dispatch.structure
+    motos, ours = written("dynamodb", "GetItem", {"Item": VALUES}, "_serialize_type_structure", *ways)
+    assert ours == motos
+    assert [name for name, value in VALUES.items() if dispatch._as_written(value)] == list(VALUES)[:9]
 
 
 @pytest.mark.parametrize(
@@ -156,22 +155,13 @@ def test_the_values_of_an_item_are_written_as_moto_writes_them(monkeypatch: pyte
     ],
 )
 def test_the_points_of_a_metric_are_written_as_moto_writes_them(
-    monkeypatch: pytest.MonkeyPatch, times: list[Any], values: list[Any], at_once: int
+    times: list[Any], values: list[Any], at_once: int
 ) -> None:
-    operation = get_service_model("cloudwatch").operation_model("GetMetricData")
     answer = {"MetricDataResults": [{"Id": "m", "Timestamps": times, "Values": values}]}
-
-    def written() -> Any:
-        serializer = JSONSerializer(operation_model=operation, value_picker=XFormedAttributePicker())
-        return json.loads(serializer.serialize(answer)["body"])
-
-    name = "_serialize_type_list"
-    monkeypatch.setattr(BaseJSONSerializer, name, dispatch._LIST)
-    motos = written()
-    monkeypatch.setattr(BaseJSONSerializer, name, dispatch.listed)
-
-    assert written() == motos
-    output: Any = operation.output_shape
+    ways = dispatch._LIST, dispatch.listed
+    motos, ours = written("cloudwatch", "GetMetricData", answer, "_serialize_type_list", *ways)
+    assert ours == motos
+    output: Any = get_service_model("cloudwatch").operation_model("GetMetricData").output_shape
     members = output.members["MetricDataResults"].member.members
     found = [
         dispatch._numbers(given, members[name].member)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +10,7 @@ from botocore.exceptions import ClientError
 
 import plain_requests
 from corrected import NOW, Control
-from plain_requests import ROLE
+from plain_requests import ROLE, refusal
 
 ON_GPU = {
     "VariantName": "main",
@@ -48,16 +49,8 @@ def test_serverless_pools_and_scaling(sagemaker: Any, endpoint: Any) -> None:
 
     pools = [{"InstanceType": "ml.g5.xlarge", "Priority": 2}, {"InstanceType": "ml.g6.xlarge", "Priority": 1}]
     scaling = {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 4}
-    endpoint(
-        "p",
-        variant={
-            "VariantName": "v",
-            "InitialInstanceCount": 3,
-            "InstancePools": pools,
-            "ManagedInstanceScaling": scaling,
-        },
-        ExecutionRoleArn=ROLE,
-    )
+    pooled = {"InitialInstanceCount": 3, "InstancePools": pools, "ManagedInstanceScaling": scaling}
+    endpoint("p", variant={"VariantName": "v", **pooled}, ExecutionRoleArn=ROLE)
     (variant,) = describe(sagemaker, "p")["ProductionVariants"]
     assert variant["InstancePools"] == [
         {"InstanceType": "ml.g6.xlarge", "CurrentInstanceCount": 3},
@@ -110,42 +103,24 @@ def test_an_update_deploys_another_configuration_slowly(sagemaker: Any, endpoint
     assert {"AsyncInferenceConfig", "PendingDeploymentSummary"}.isdisjoint(found)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "ml.g5.48xlarge",
-        "ml.g6e.xlarge",
-        "ml.p5en.48xlarge",
-        "ml.inf2.8xlarge",
-        "ml.c7i.large",
-        "ml.t2.medium",
-    ],
-)
-def test_types_that_moto_does_not_know_are_accepted(endpoint: Any, kind: str) -> None:
-    endpoint("e", variant=ON_GPU | {"InstanceType": kind})
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"InstanceType": "m5.large"}, "enum value set"),
-        ({"ModelName": "ghost"}, "Could not find model"),
-        ({"ModelName": None}, "execution role is required"),
-    ],
-)
-def test_bad_variants_are_refused(endpoint: Any, change: dict[str, Any], expected: str) -> None:
-    variant = {key: value for key, value in (ON_GPU | change).items() if value is not None}
-    with pytest.raises(ClientError, match=expected):
-        endpoint("e", variant=variant)
+def test_variants_are_checked_but_for_types_that_moto_does_not_know(endpoint: Any) -> None:
+    known = ("g5.48xlarge", "g6e.xlarge", "p5en.48xlarge", "inf2.8xlarge", "c7i.large", "t2.medium")
+    for number, kind in enumerate(known):
+        endpoint(f"e{number}", variant=ON_GPU | {"InstanceType": f"ml.{kind}"})
+    for member, value, expected in (
+        ("InstanceType", "m5.large", "enum value set"),
+        ("ModelName", "ghost", "Could not find model"),
+        ("ModelName", None, "execution role is required"),
+    ):
+        variant = {key: kept for key, kept in (ON_GPU | {member: value}).items() if kept is not None}
+        assert expected in refusal(endpoint, "e", variant=variant)
 
 
 def test_names_are_checked_and_taken_once(endpoint: Any) -> None:
     for name in ("bad_name", "-dash", "n" * 64):
-        with pytest.raises(ClientError, match="failed to satisfy constraint"):
-            endpoint(name)
+        assert "failed to satisfy constraint" in refusal(endpoint, name)
     endpoint("e")
-    with pytest.raises(ClientError, match="Cannot create already existing"):
-        endpoint("e")
+    assert "Cannot create already existing" in refusal(endpoint, "e")
 
 
 def test_an_endpoint_that_is_gone_could_not_be_found(sagemaker: Any, endpoint: Any, later: Any) -> None:
@@ -153,16 +128,13 @@ def test_an_endpoint_that_is_gone_could_not_be_found(sagemaker: Any, endpoint: A
     sagemaker.delete_endpoint(EndpointName="e")
     later(minutes=1)
     for gone in (sagemaker.delete_endpoint, sagemaker.describe_endpoint):
-        with pytest.raises(ClientError, match="Could not find endpoint") as caught:
-            gone(EndpointName="e")
-        assert caught.value.response["Error"]["Code"] == "ValidationException"
+        assert re.search(r"ValidationException.*Could not find endpoint", refusal(gone, EndpointName="e"))
 
 
 def test_a_system_update_is_left_alone(sagemaker: Any, endpoint: Any, control: Control) -> None:
     endpoint("e")
     control.patch("sagemaker", ["endpoints", "e"], endpoint_status="SystemUpdating")
-    with pytest.raises(ClientError, match="SystemUpdating"):
-        sagemaker.delete_endpoint(EndpointName="e")
+    assert "SystemUpdating" in refusal(sagemaker.delete_endpoint, EndpointName="e")
 
 
 @pytest.fixture
@@ -217,15 +189,13 @@ def test_the_copies_of_a_component_change_in_their_time(sagemaker: Any, componen
 
 def test_a_component_goes_before_its_endpoint(sagemaker: Any, component: Any, later: Any) -> None:
     component("c", "e")
-    on_its_way = "is in status Creating"
-    with pytest.raises(ClientError, match=on_its_way):
-        sagemaker.delete_inference_component(InferenceComponentName="c")
+    said = refusal(sagemaker.delete_inference_component, InferenceComponentName="c")
+    assert "is in status Creating" in said
     later(minutes=4)
     sagemaker.delete_inference_component(InferenceComponentName="c")
     assert component_of(sagemaker)[0] == "Deleting"
-    with pytest.raises(ClientError, match="with inference component associated") as caught:
-        sagemaker.delete_endpoint(EndpointName="e")
-    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    said = refusal(sagemaker.delete_endpoint, EndpointName="e")
+    assert re.search("ValidationException.*with inference component associated", said)
     later(minutes=1)
     with pytest.raises(ClientError, match="Could not find inference component"):
         sagemaker.describe_inference_component(InferenceComponentName="c")
@@ -235,8 +205,7 @@ def test_a_component_goes_before_its_endpoint(sagemaker: Any, component: Any, la
 def test_a_component_waits_for_its_endpoint(sagemaker: Any, component: Any, later: Any) -> None:
     component("first", "e")
     sagemaker.create_endpoint(EndpointName="new", EndpointConfigName="e")
-    with pytest.raises(ClientError, match="is in status Creating"):
-        component("c", "new")
+    assert "is in status Creating" in refusal(component, "c", "new")
     later(minutes=5)
     component("c", "new")
 
@@ -257,11 +226,9 @@ def test_an_endpoint_comes_up_and_goes_in_its_time(sagemaker: Any, endpoint: Any
     assert [
         one["EndpointName"] for one in sagemaker.list_endpoints(StatusEquals="Deleting")["Endpoints"]
     ] == ["e"]
-    with pytest.raises(ClientError, match="already existing"):
-        sagemaker.create_endpoint(**again)
+    assert "already existing" in refusal(sagemaker.create_endpoint, **again)
     later(minutes=1)
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        describe(sagemaker)
+    assert "Could not find endpoint" in refusal(describe, sagemaker)
     assert sagemaker.describe_endpoint_config(EndpointConfigName="first")
     sagemaker.create_endpoint(**again)
     assert describe(sagemaker)["CreationTime"] == NOW + dt.timedelta(minutes=6)
@@ -271,17 +238,14 @@ def test_an_endpoint_comes_up_and_goes_in_its_time(sagemaker: Any, endpoint: Any
 def test_a_changing_one_is_left_alone(sagemaker: Any, endpoint: Any, control: Control, status: str) -> None:
     endpoint("e")
     control.patch("sagemaker", ["endpoints", "e"], endpoint_status=status)
+    weights: Any = {"DesiredWeightsAndCapacities": [{"VariantName": "main"}]}
     for change, asked in (
         ("delete_endpoint", {}),
         ("update_endpoint", {"EndpointConfigName": "e"}),
-        (
-            "update_endpoint_weights_and_capacities",
-            {"DesiredWeightsAndCapacities": [{"VariantName": "main"}]},
-        ),
+        ("update_endpoint_weights_and_capacities", weights),
     ):
-        with pytest.raises(ClientError, match="Cannot update in-progress endpoint") as caught:
-            getattr(sagemaker, change)(EndpointName="e", **asked)
-        assert caught.value.response["Error"]["Code"] == "ValidationException"
+        said = refusal(getattr(sagemaker, change), EndpointName="e", **asked)
+        assert re.search("ValidationException.*Cannot update in-progress endpoint", said)
     assert describe(sagemaker)["EndpointStatus"] == status
 
 
@@ -306,5 +270,4 @@ def test_an_endpoint_outlives_its_configuration_and_model(sagemaker: Any, endpoi
     assert describe(sagemaker)["EndpointStatus"] == "InService"
     with pytest.raises(ClientError, match="Could not find endpoint configuration"):
         sagemaker.describe_endpoint_config(EndpointConfigName="e")
-    with pytest.raises(ClientError, match="Could not find model"):
-        sagemaker.describe_model(ModelName="any-model")
+    assert "Could not find model" in refusal(sagemaker.describe_model, ModelName="any-model")

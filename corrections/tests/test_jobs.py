@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from corrected import NOW, Control
-from plain_requests import processing, refused, transform, tuning
+from plain_requests import ON_M5, processing, refusal, refused, transform, tuning
 
 KEPT = {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4, "KeepAlivePeriodInSeconds": 3600}
 
@@ -40,10 +40,8 @@ def test_a_stopped_job_is_first_stopping(sagemaker: Any, training: Any, control:
     assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("Stopping", "Stopping")
     assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1)
     assert [one["Status"] for one in found["SecondaryStatusTransitions"]] == ["Training", "Stopping"]
-    with pytest.raises(ClientError, match="is in status Stopping"):
-        sagemaker.stop_training_job(TrainingJobName="job")
-    with pytest.raises(ClientError, match="Requested resource not found"):
-        sagemaker.stop_training_job(TrainingJobName="ghost")
+    assert "is in status Stopping" in refusal(sagemaker.stop_training_job, TrainingJobName="job")
+    assert "Requested resource not found" in refusal(sagemaker.stop_training_job, TrainingJobName="ghost")
 
 
 def test_a_stopping_job_stops_two_minutes_later(sagemaker: Any, training: Any, control: Control) -> None:
@@ -61,8 +59,7 @@ def test_a_stopping_job_stops_two_minutes_later(sagemaker: Any, training: Any, c
     ]
     assert transitions == [("Training", NOW, NOW), ("Stopping", NOW, end), ("Stopped", end, None)]
     assert "WarmPoolStatus" not in found
-    with pytest.raises(ClientError, match="is in status Stopped"):
-        sagemaker.stop_training_job(TrainingJobName="job")
+    assert "is in status Stopped" in refusal(sagemaker.stop_training_job, TrainingJobName="job")
     assert refused(sagemaker.stop_training_job, TrainingJobName="job") == "ValidationException"
 
 
@@ -93,11 +90,9 @@ def test_a_period_of_zero_ends_a_warm_pool_at_once(sagemaker: Any, training: Any
 def test_a_warm_pool_changes_only_after_its_job(sagemaker: Any, training: Any, control: Control) -> None:
     training("job", ResourceConfig=KEPT)
     end = {"TrainingJobName": "job", "ResourceConfig": {"KeepAlivePeriodInSeconds": 0}}
-    with pytest.raises(ClientError, match="in status InProgress cannot be updated"):
-        sagemaker.update_training_job(**end)
+    assert "in status InProgress cannot be updated" in refusal(sagemaker.update_training_job, **end)
     sagemaker.stop_training_job(TrainingJobName="job")
-    with pytest.raises(ClientError, match="in status Stopping cannot be updated"):
-        sagemaker.update_training_job(**end)
+    assert "in status Stopping cannot be updated" in refusal(sagemaker.update_training_job, **end)
     control.set_clock(NOW + dt.timedelta(minutes=2))
     sagemaker.update_training_job(**end)
     assert describe(sagemaker)["WarmPoolStatus"]["Status"] == "Terminated"
@@ -136,31 +131,27 @@ def test_a_name_is_used_once(training: Any) -> None:
     assert refused(training, name="job") == "ResourceInUse"
 
 
-def test_processing_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
-    cluster = processing(sagemaker, "p")
-    found = sagemaker.describe_processing_job(ProcessingJobName="p")
-    assert found["ProcessingResources"]["ClusterConfig"] == cluster
-    assert (found["ProcessingJobStatus"], found["ProcessingStartTime"]) == ("InProgress", NOW)
-    sagemaker.stop_processing_job(ProcessingJobName="p")
-    (summary,) = sagemaker.list_processing_jobs(StatusEquals="Stopping")["ProcessingJobSummaries"]
-    assert summary["ProcessingJobName"] == "p"
+@pytest.mark.parametrize("make", [processing, transform])
+def test_other_jobs_run_and_stop(sagemaker: Any, control: Control, make: Callable[..., object]) -> None:
+    make(sagemaker, "j")
+    kind, noun = make.__name__, make.__name__.title()
+    describe, stop, listed = (
+        getattr(sagemaker, f"{verb}_{kind}_job{'s' * (verb == 'list')}")
+        for verb in ("describe", "stop", "list")
+    )
+    named = {f"{noun}JobName": "j"}
+    found = describe(**named)
+    on = found[f"{noun}Resources"]
+    assert on.get("ClusterConfig", on | {"VolumeSizeInGB": 1}) == ON_M5
+    assert (found[f"{noun}JobStatus"], found.get(f"{noun}StartTime")) == ("InProgress", NOW)
+    stop(**named)
+    (summary,) = listed(StatusEquals="Stopping")[f"{noun}JobSummaries"]
+    assert named.items() <= summary.items()
+    assert listed(StatusEquals="InProgress")[f"{noun}JobSummaries"] == []
     control.set_clock(NOW + dt.timedelta(minutes=1))
-    found = sagemaker.describe_processing_job(ProcessingJobName="p")
-    assert (found["ProcessingJobStatus"], found["ProcessingEndTime"]) == ("Stopped", control.clock())
-    with pytest.raises(ClientError, match="processing job is in status Stopped"):
-        sagemaker.stop_processing_job(ProcessingJobName="p")
-
-
-def test_transform_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
-    transform(sagemaker, "t", instances=3)
-    found = sagemaker.describe_transform_job(TransformJobName="t")
-    assert (found["TransformJobStatus"], found["TransformResources"]["InstanceCount"]) == ("InProgress", 3)
-    sagemaker.stop_transform_job(TransformJobName="t")
-    assert sagemaker.describe_transform_job(TransformJobName="t")["TransformJobStatus"] == "Stopping"
-    assert sagemaker.list_transform_jobs(StatusEquals="InProgress")["TransformJobSummaries"] == []
-    control.set_clock(NOW + dt.timedelta(minutes=1))
-    found = sagemaker.describe_transform_job(TransformJobName="t")
-    assert (found["TransformJobStatus"], found["TransformEndTime"]) == ("Stopped", control.clock())
+    found = describe(**named)
+    assert (found[f"{noun}JobStatus"], found[f"{noun}EndTime"]) == ("Stopped", control.clock())
+    assert f"{kind} job is in status Stopped" in refusal(stop, **named)
 
 
 def test_a_tuning_job_takes_its_children_along(sagemaker: Any, training: Any, control: Control) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from corrected import Control
-from plain_requests import ROLE, processing
+from plain_requests import ON_M5, ROLE, processing, refusal
 
-CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
 INPUT = {"EndpointName": "e", "LocalPath": "/opt/ml/processing/input"}
 OUTPUT = {
     "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://b/out", "LocalPath": "/opt/ml/processing/output"}}]
@@ -22,7 +20,7 @@ def inline(endpoint: str = "e") -> dict[str, Any]:
         "MonitoringJobDefinition": {
             "MonitoringInputs": [{"EndpointInput": INPUT | {"EndpointName": endpoint}}],
             "MonitoringOutputConfig": OUTPUT,
-            "MonitoringResources": {"ClusterConfig": CLUSTER},
+            "MonitoringResources": {"ClusterConfig": ON_M5},
             "MonitoringAppSpecification": {"ImageUri": "image"},
             "RoleArn": ROLE,
         }
@@ -55,46 +53,43 @@ def test_schedules_are_found_by_their_endpoint(sagemaker: Any, endpoint: Any) ->
     assert watching(sagemaker, EndpointName="none") == []
     found = sagemaker.describe_monitoring_schedule(MonitoringScheduleName="s")
     assert (found["EndpointName"], found["MonitoringType"]) == ("e", "DataQuality")
-    with pytest.raises(ClientError, match="Could not find endpoint"):
-        schedule(sagemaker, "x", **inline("ghost"))
+    assert "Could not find endpoint" in refusal(schedule, sagemaker, "x", **inline("ghost"))
 
 
 @pytest.mark.parametrize(
-    ("kind", "operation", "member"),
+    ("kind", "operation", "image", "truth"),
     [
-        ("DataQuality", "create_data_quality_job_definition", "DataQuality"),
-        ("ModelBias", "create_model_bias_job_definition", "ModelBias"),
+        ("DataQuality", "create_data_quality_job_definition", {}, {}),
+        (
+            *("ModelBias", "create_model_bias_job_definition", {"ConfigUri": "s3://b/c"}),
+            {"GroundTruthS3Input": {"S3Uri": "s3://b/truth"}},
+        ),
     ],
 )
 def test_a_schedule_by_definition_knows_its_endpoint(
-    sagemaker: Any, endpoint: Any, kind: str, operation: str, member: str
+    *, sagemaker: Any, endpoint: Any, kind: str, operation: str, image: Any, truth: Any
 ) -> None:
     endpoint("e")
-    more = {} if kind == "DataQuality" else {"GroundTruthS3Input": {"S3Uri": "s3://b/truth"}}
-    specification = {"ImageUri": "image"} | ({} if kind == "DataQuality" else {"ConfigUri": "s3://b/c"})
+    about = {"AppSpecification": {"ImageUri": "image", **image}, "JobOutputConfig": OUTPUT}
+    about["JobInput"] = {"EndpointInput": INPUT, **truth}
     getattr(sagemaker, operation)(
         JobDefinitionName="d",
         RoleArn=ROLE,
-        JobResources={"ClusterConfig": CLUSTER},
-        **{
-            f"{member}AppSpecification": specification,
-            f"{member}JobInput": {"EndpointInput": INPUT, **more},
-            f"{member}JobOutputConfig": OUTPUT,
-        },
+        JobResources={"ClusterConfig": ON_M5},
+        **{f"{kind}{part}": value for part, value in about.items()},
     )
     schedule(sagemaker, MonitoringJobDefinitionName="d", MonitoringType=kind)
     assert watching(sagemaker, EndpointName="e", MonitoringTypeEquals=kind) == ["s"]
     assert watching(sagemaker, MonitoringJobDefinitionName="d") == ["s"]
-    with pytest.raises(ClientError, match="ResourceNotFound"):
-        schedule(sagemaker, "x", MonitoringJobDefinitionName="none", MonitoringType=kind)
+    none = {"MonitoringJobDefinitionName": "none", "MonitoringType": kind}
+    assert "ResourceNotFound" in refusal(schedule, sagemaker, "x", **none)
 
 
 def test_a_schedule_is_pending_on_its_way(sagemaker: Any, endpoint: Any, later: Any) -> None:
     endpoint("e")
     schedule(sagemaker)
     assert status(sagemaker) == "Pending"
-    with pytest.raises(ClientError, match="in status Pending"):
-        sagemaker.delete_monitoring_schedule(MonitoringScheduleName="s")
+    assert "in status Pending" in refusal(sagemaker.delete_monitoring_schedule, MonitoringScheduleName="s")
     later(minutes=1)
     assert status(sagemaker) == "Scheduled"
     sagemaker.stop_monitoring_schedule(MonitoringScheduleName="s")

@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 import plain_requests
 from corrected import NOW, Control
+from plain_requests import refusal
 
 DAY = dt.timedelta(days=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -88,8 +89,7 @@ def test_only_a_stopped_one_is_deleted(sagemaker: Any, control: Control) -> None
     sagemaker.delete_notebook_instance(NotebookInstanceName="nb")
     assert status(sagemaker)[0] == "Deleting"
     control.set_clock(NOW + 3 * MINUTE)
-    with pytest.raises(ClientError, match="RecordNotFound"):
-        sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
+    assert "RecordNotFound" in refusal(sagemaker.describe_notebook_instance, NotebookInstanceName="nb")
 
 
 def test_opening_one_leaves_an_event(aws: Any) -> None:

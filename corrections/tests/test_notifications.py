@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from corrected import Control
+from plain_requests import refusal
 
 EVENT = {"Source": "ml", "DetailType": "Act", "Detail": '{"name": "a \\"b\\"", "usd": 3}'}
 
@@ -44,8 +45,7 @@ def test_an_address_waits_for_its_confirmation_and_a_queue_does_not(
     }
     assert sns.subscribe(**asked)["SubscriptionArn"].startswith(topic)
     confirmed = sns.confirm_subscription(TopicArn=topic, Token="b@x.org")["SubscriptionArn"]
-    with pytest.raises(ClientError, match="Token"):
-        sns.confirm_subscription(TopicArn=topic, Token="c@x.org")
+    assert "Token" in refusal(sns.confirm_subscription, TopicArn=topic, Token="c@x.org")
 
     control.set_pages(2)
     pages = list(sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic))
@@ -55,8 +55,7 @@ def test_an_address_waits_for_its_confirmation_and_a_queue_does_not(
     assert listed[2].startswith(topic)
 
     for subject, message in (("two\nlines", "m"), ("\u20ac", "m"), ("x" * 101, "m"), ("s", "m" * 262_145)):
-        with pytest.raises(ClientError, match="InvalidParameter"):
-            sns.publish(TopicArn=topic, Subject=subject, Message=message)
+        assert "InvalidParameter" in refusal(sns.publish, TopicArn=topic, Subject=subject, Message=message)
     sns.publish(TopicArn=topic, Subject="x" * 100, Message="m" * 200_000)
     (mail,) = received()
     assert (len(mail["Subject"]), len(mail["Message"])) == (100, 200_000)

@@ -33,9 +33,6 @@ def test_an_etag_under_a_kms_key_is_opaque_and_another_for_each_put(s3: Any) -> 
     assert len({MD5, *puts}) == 4
     assert s3.head_object(Bucket="models", Key="m1")["ETag"] == puts[1]
     assert {one["ETag"] for one in s3.list_objects_v2(Bucket="models")["Contents"]} == set(puts[1:])
-
-
-def test_without_a_kms_key_it_is_the_md5(s3: Any) -> None:
     assert s3.put_object(Bucket="models", Key="m", Body=BODY)["ETag"] == MD5
     assert s3.put_object(Bucket="models", Key="n", Body=BODY, ServerSideEncryption="AES256")["ETag"] == MD5
 

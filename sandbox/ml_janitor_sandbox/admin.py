@@ -42,7 +42,6 @@ class Admin:
             ("GET", "durations"): lambda: dict(durations().seconds),
             ("PUT", "durations"): lambda **given: durations().set(given),
             ("POST", "search"): search.freeze,
-            ("DELETE", "search"): search.thaw,
             ("PUT", "pages"): lambda most: pages().set(most),
             ("POST", "revive"): _revive,
             ("POST", "interruptions"): _interrupt,

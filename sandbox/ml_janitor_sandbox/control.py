@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,19 +25,6 @@ class Control:
         self.url = url.rstrip("/")
         self._timeout = timeout
 
-    def wait_ready(self, *, patience: float = 30.0) -> None:
-        """Return when the sandbox answers; `TimeoutError` if it does not within so many seconds."""
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                self.clock()
-            except (urllib.error.URLError, ConnectionError):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"no sandbox at {self.url}") from None
-                time.sleep(0.05)
-            else:
-                return
-
     def clock(self) -> dt.datetime:
         """Return the sandbox's time."""
         return dt.datetime.fromisoformat(self._ask("GET", "clock")["now"])
@@ -56,12 +42,8 @@ class Control:
         self._ask("PUT", "durations", seconds)
 
     def freeze_search(self, *missing: str) -> None:
-        """Let SageMaker's Search answer with what there is now, without the *missing* names, until thawed."""
+        """Let SageMaker's Search answer with what there is now, without *missing* names, until a reset."""
         self._ask("POST", "search", {"missing": missing})
-
-    def thaw_search(self) -> None:
-        """Let Search follow again."""
-        self._ask("DELETE", "search")
 
     def set_pages(self, most: int) -> None:
         """Let no page of a listing hold more than *most* entries, whatever is asked for."""

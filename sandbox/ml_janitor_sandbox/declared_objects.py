@@ -90,7 +90,6 @@ class DeclaredKey(FakeKey):
 
     @property
     def value(self) -> Made:
-        """Return the object's content."""
         return self.made
 
     @property

@@ -113,7 +113,6 @@ class Emulator:
         self._log.close()
 
     def invoke(self, event: Any, *, patience: float = 120.0) -> Outcome:
-        """Invoke the function once, synchronously."""
         return on_url(f"http://127.0.0.1:{self._port}{INVOKE}", patience=patience)(event)
 
     def logs(self) -> str:

@@ -152,7 +152,6 @@ class Ledger:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all of both."""
         with self._lock:
             self.faults: list[Fault] = []
             self.calls: Counter[str] = Counter()
@@ -166,23 +165,14 @@ class Ledger:
     def listed(self) -> list[dict[str, Any]]:
         """List the faults in force, and how often each has struck."""
         with self._lock:
-            return [
-                {
-                    "service": fault.service,
-                    "operation": fault.operation,
-                    "kind": fault.kind,
-                    "struck": fault.struck,
-                }
-                for fault in self.faults
-            ]
+            members = ("service", "operation", "kind", "struck")
+            return [{name: getattr(fault, name) for name in members} for fault in self.faults]
 
     def clear_faults(self) -> None:
-        """Let everything work again."""
         with self._lock:
             self.faults.clear()
 
     def clear_calls(self) -> None:
-        """Start counting anew."""
         with self._lock:
             self.calls.clear()
             self.requests.clear()

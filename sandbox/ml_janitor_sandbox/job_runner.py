@@ -83,7 +83,6 @@ class JobRunner:
         return True
 
     def start(self, call: Call, job: Resource) -> None:
-        """Run a job that was just created."""
         run = self._runs[job.arn] = Run(self, call, job)
         run.thread.start()
 
@@ -106,19 +105,19 @@ class JobRunner:
         run.wake.set()
         return True
 
-    def await_log(self, arn: str, text: str, patience: float = PATIENCE) -> None:
+    def await_log(self, arn: str, text: str) -> None:
         """Return when a job has logged a line with *text* in its current attempt; TimeoutError."""
         run = self._runs[arn]
-        run.wait_until(lambda: any(text in line for line in run.lines), f"{arn} logged no {text!r}", patience)
+        run.wait_until(lambda: any(text in line for line in run.lines), f"{arn} logged no {text!r}")
 
-    def await_status(self, arn: str, secondary: str, times: int = 1, patience: float = PATIENCE) -> None:
+    def await_status(self, arn: str, secondary: str, times: int = 1) -> None:
         """Return when a job has had this SecondaryStatus so many times; TimeoutError."""
         run = self._runs[arn]
-        run.wait_until(lambda: run.seen().count(secondary) >= times, f"{arn} became no {secondary}", patience)
+        run.wait_until(lambda: run.seen().count(secondary) >= times, f"{arn} became no {secondary}")
 
-    def await_end(self, arn: str, patience: float = PATIENCE) -> None:
+    def await_end(self, arn: str) -> None:
         """Return when nothing of a job runs any more; TimeoutError."""
-        self._runs[arn].thread.join(patience)
+        self._runs[arn].thread.join(PATIENCE)
         if self._runs[arn].thread.is_alive():
             raise TimeoutError(f"{arn} still runs")
 
@@ -153,14 +152,13 @@ class Run:
         self.thread = Thread(target=self._live, daemon=True, name=job.name)
         self._become("Starting")
 
-    def wait_until(self, told: Callable[[], bool], problem: str, patience: float) -> None:
+    def wait_until(self, told: Callable[[], bool], problem: str) -> None:
         """Return when *told* says so; TimeoutError says what is the *problem*."""
         with self.changed:
-            if not self.changed.wait_for(told, patience):
+            if not self.changed.wait_for(told, PATIENCE):
                 raise TimeoutError(f"{problem}, but {self.seen()}: {self.lines}")
 
     def seen(self) -> list[str]:
-        """List every SecondaryStatus so far."""
         return [
             transition["Status"] for transition in self._job.members.get("SecondaryStatusTransitions", ())
         ]

@@ -251,7 +251,6 @@ class Sandbox:
         return self._application.crashed
 
     def serve(self) -> None:
-        """Answer requests until stopped."""
         self._server.serve_forever()
 
     def stop(self) -> None:

@@ -61,7 +61,6 @@ class Snapshot:
 
     @classmethod
     def take(cls) -> Snapshot:
-        """Take a snapshot of the present state."""
         with state.LOCK:
             held = [(backend, dict(backend)) for backend in _backends()]
             tracked = [(model, list(model.instances_tracked)) for model in _models()]

@@ -35,7 +35,7 @@ from ml_janitor.engine.detector import OWN_ACCOUNT
 from ml_janitor_cli.template import member
 from ml_janitor_cli.template.member import LONGEST_ROLE_POLICIES, terraform_module
 from organization import granted_by
-from synthesis import SLACK, TO_ARM, TODAY, synthesise_with_cdk
+from synthesis import SLACK, TO_ARM, TODAY, resolved, synthesise_with_cdk
 
 HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
@@ -66,19 +66,6 @@ def roles_of(given: Settings) -> dict[str, dict[str, Any]]:
 
 def template(given: Settings, name: str) -> dict[str, Any]:
     return member.member_template(given, name, member.member_stacks(given, TODAY)[name])
-
-
-def resolved(value: Any) -> Any:
-    """What `Fn::Sub` fills in, as it stands there."""
-    match value:
-        case {"Fn::Sub": str(text)}:
-            return text
-        case dict():
-            return {key: resolved(one) for key, one in value.items()}
-        case list():
-            return [resolved(one) for one in value]
-        case _:
-            return value
 
 
 def unquoted(value: Any) -> Any:
@@ -163,7 +150,7 @@ def test_the_template_and_terraform_grant_the_same(given: Settings, name: str) -
     assert len(documents) == len(by_label) + len(attached)
     for account in ("555555555555", "210987654321", "333333333333", "444444444444", *MANY):
         granted = {
-            one["Properties"]["RoleName"]: resolved(one["Properties"])
+            one["Properties"]["RoleName"]: resolved(one["Properties"], {})
             for one in granted_by(given, account)
             if one["Properties"]["RoleName"] in {role.name for role in roles}
         }
@@ -222,7 +209,7 @@ def as_lists(value: Any, key: str = "") -> Any:
 def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -> None:
     given = settings(**TWO)
     for detector, role in zip(sweep_readers(given), roles_of(given).values(), strict=True):
-        (policy,) = resolved(role["Policies"])
+        (policy,) = resolved(role["Policies"], {})
         statements = policy["PolicyDocument"]["Statement"]
         granted = {action for one in statements for action in one["Action"]}
         names = [role["RoleName"]]
@@ -251,7 +238,7 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
 
 def test_a_role_trusts_its_callers_and_its_function_with_the_external_id_and_from_the_organization() -> None:
     for name, role in roles_of(settings({"role_path": "/platform/"})).items():
-        (statement,) = resolved(role["AssumeRolePolicyDocument"])["Statement"]
+        (statement,) = resolved(role["AssumeRolePolicyDocument"], {})["Statement"]
         function = f"arn:${{AWS::Partition}}:iam::{HOME}:role/platform/ml-janitor-sweep-{name}"
 
         assert statement == {
@@ -318,7 +305,7 @@ def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: s
     for role in made["Resources"].values():
         assert len(role["Properties"]["RoleName"]) <= 64
         for policy in role["Properties"]["Policies"]:
-            document = resolved(policy.get("Fn::If", [0, policy])[1]["PolicyDocument"])
+            document = resolved(policy.get("Fn::If", [0, policy])[1]["PolicyDocument"], {})
             assert len(json.dumps(document, separators=(",", ":"))) < LONGEST_ROLE_POLICIES
 
 
@@ -400,7 +387,7 @@ def changing(given: Settings, account: str, name: str) -> dict[str, Any]:
         for one in granted_by(given, account)
         if one["Properties"]["RoleName"] == f"ml-janitor-member-{name}"
     )
-    return dict(resolved(role))
+    return dict(resolved(role, {}))
 
 
 def allowing(role: dict[str, Any], action: str) -> list[dict[str, Any]]:

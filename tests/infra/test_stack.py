@@ -61,6 +61,8 @@ def test_each_detector_of_the_card_has_a_function_and_the_others_share_one(stack
         function = only(functions, construct(detector))
         assert function["Environment"]["Variables"]["JANITOR_DETECTOR"] == detector.name
         assert function["Handler"] == "ml_janitor.handlers.sweep"
+        hourly = detector.schedule == "rate(1 hour)"
+        assert function["MemorySize"] == (512 if hourly else 1024), "a run of each hour waits, and is small"
     assert only(functions, "Advisers")["Handler"] == "ml_janitor.handlers.advisers"
     assert "JANITOR_DETECTOR" not in only(functions, "Advisers")["Environment"]["Variables"]
     for name, function in functions.items():

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, DAY, HOUR, MINUTE, NOW, REGION
-from endpoint_seed import ROLE, Serving, variant
+from endpoint_seed import ROLE, SCALED, Serving, experiment, variant
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Finding, Mode
@@ -30,7 +30,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from narrowing import not_none
 from recorded_acts import Memory
-from sagemaker_requests import component_request
+from sagemaker_requests import component_request, experiment_request
 from samples import share
 from standin import Nights, by_name
 from tables import cases
@@ -185,11 +185,13 @@ def test_time_that_runs_out_while_it_waits_is_no_failure(world: Serving, nights:
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
-def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Paced) -> None:
+@pytest.mark.parametrize("seconds", [20, 1800], ids=["its endpoint", "its components"])
+def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Paced, seconds: int) -> None:
     world.shared()
     before = world.shown()
     nights.gone()
-    end = nights.clock + timedelta(seconds=20)
+    nights.box.set_durations({"component.create": 3600})
+    end = nights.clock + timedelta(seconds=seconds)
     nights.time(lambda: nights.clock < end)
 
     with pytest.raises(CannotUndoError, match="on its way back"):
@@ -197,6 +199,8 @@ def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: 
 
     assert (nights.action.stage, nights.action.broke) == (Stage.UNDOING, False)
     nights.time()
+    nights.box.set_durations({"component.create": 240})
+    nights.pass_by(HOUR)
     nights.undo()
     nights.shows(world, before)
 
@@ -301,6 +305,18 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
     assert components_left(world) == []
 
 
+def test_a_component_of_its_name_on_another_endpoint_is_not_taken_for_it(
+    world: Serving, nights: Paced
+) -> None:
+    world.shared()
+    nights.gone()
+    world.endpoint("other")
+    put_on(world, "scaled", "other")
+
+    with pytest.raises(CannotUndoError, match="an inference component on other has the name scaled now"):
+        nights.undo()
+
+
 def test_components_do_not_come_back_to_an_endpoint_that_failed(world: Serving, nights: Paced) -> None:
     """A description without variants is whole there, not cut off."""
     world.shared()
@@ -335,15 +351,17 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
     name = "churn" if what == "configuration" else "gateway"
     candidate = judged(nights)
     record = RULE.prepare(nights.aws, candidate, {})
-    if what == "configuration":
-        redeploy(world, "churn", "churn-2")
-    else:
-        put_on(world, "newcomer", "gateway")
-    nights.pass_by(HOUR)
 
     def act() -> None:
         RULE.act(nights.aws.armed(), candidate.target, record, Memory())
 
+    if what == "configuration":
+        redeploy(world, "churn", "churn-2")
+        with pytest.raises(NotFinishedError, match="its endpoint is Updating"):
+            act()
+    else:
+        put_on(world, "newcomer", "gateway")
+    nights.pass_by(HOUR)
     if what == "configuration":
         with pytest.raises(CannotActError, match="it runs the configuration churn-2 now, not churn"):
             act()
@@ -541,10 +559,44 @@ def test_lost_answers_are_settled_by_looking(world: Serving, nights: Paced, kind
     nights.box.clear_faults()
     nights.pass_by(DAY)
     assert world.gone("gateway")
+    assert "target inference-component/scaled" not in world.shown()
     for service, operation, skip in UNDO_STEPS:
         nights.box.fault(service, operation, kind, skip=2 * skip)
     nights.undo()
     nights.shows(world, before)
+
+
+@cases(
+    "time, undone",
+    ({"Schedule": "at(2026-10-06T09:00:00)"}, True),
+    ({"Schedule": "cron(0 7 * * ? *)", "EndTime": NOW + 2 * HOUR}, True),
+    ({"Schedule": "cron(0 7 * * ? *)"}, False),
+    ids=["once", "until", "always"],
+)
+def test_scheduled_scaling_whose_time_is_over_holds_no_undo_back(
+    world: Serving, nights: Paced, time: dict[str, Any], *, undone: bool
+) -> None:
+    world.plain()
+    (action,) = world.scaling.describe_scheduled_actions(**SCALED)["ScheduledActions"]
+    where = {key: action[key] for key in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+    world.scaling.put_scheduled_action(**where, ScheduledActionName="mornings", **time)
+    nights.gone()
+    nights.box.fault(
+        "application-autoscaling",
+        "PutScheduledAction",
+        "error",
+        status=400,
+        code="ValidationException",
+        times=0,
+    )
+
+    if undone:
+        nights.undo()
+    else:
+        with pytest.raises(CannotUndoError, match="ValidationException"):
+            nights.undo()
+
+    assert not world.gone("churn")
 
 
 # --- what stays as it is -------------------------------------------------------------------------
@@ -575,6 +627,26 @@ def test_a_component_that_is_not_in_service_holds_it_back(world: Serving, nights
     assert (
         outcome_note(result) == "only reported: the inference component scaled on it is Failed, not InService"
     )
+
+
+@cases(
+    "status, outcome, note",
+    ("Running", Outcome.ADVISED, "only reported: the inference experiment shadow on it is Running"),
+    ("Completed", Outcome.ACTED, "undo: "),
+)
+def test_a_shadow_test_holds_it_back_until_it_is_over(
+    world: Serving, nights: Paced, status: str, outcome: Outcome, note: str
+) -> None:
+    world.plain()
+    nights.due()
+    experiment(world)
+    world.sagemaker.create_inference_experiment(**experiment_request("shadow", "churn"))
+    nights.box.patch("sagemaker", ["inference_experiments", "shadow"], Status=status)
+
+    result = nights.swept()["churn"]
+
+    assert result.outcome is outcome
+    assert outcome_note(result).startswith(note)
 
 
 def tag(world: Serving, component: str, **tags: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox.pricing import DATA, DIFFERENT, RENTED_FOR
+from plain_requests import refusal
 
 
 def products(aws: Any, service: str = "AmazonSageMaker", **attributes: str) -> list[dict[str, Any]]:
@@ -87,9 +88,7 @@ def test_what_is_not_evaluated_is_refused(aws: Any) -> None:
     filters = [{"Type": "ANY_OF", "Field": "usagetype", "Value": "Host"}]
     with pytest.raises(ClientError, match="does not evaluate filters"):
         aws("pricing").get_products(ServiceCode="AmazonSageMaker", Filters=filters)
-    with pytest.raises(ClientError, match="NotFoundException"):
-        aws("pricing").get_products(ServiceCode="AmazonNothing")
+    assert "NotFoundException" in refusal(aws("pricing").get_products, ServiceCode="AmazonNothing")
     with pytest.raises(ClientError, match="InvalidParameterException"):
         aws("pricing").get_products(ServiceCode="AmazonSageMaker", MaxResults=101)
-    with pytest.raises(ClientError, match="ValidationException"):
-        aws("savingsplans").describe_savings_plans(maxResults=1001)
+    assert "ValidationException" in refusal(aws("savingsplans").describe_savings_plans, maxResults=1001)

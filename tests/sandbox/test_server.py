@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.moto_app import Moto
 from narrowing import not_none
+from policies import table_request
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +27,7 @@ def test_as_a_program_it_says_where_it_listens_and_ends_when_told() -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         word, url = not_none(running.stdout).readline().split()
         assert word == "listening"
-        Control(url).wait_ready()
+        assert Control(url).clock() == NOW
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=10) == 0
 
@@ -77,9 +79,7 @@ def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: py
 def test_of_writes_at_once_under_one_condition_one_succeeds(aws: Any) -> None:
     """DynamoDB's writes are atomic: leases, and records of what an event did, rest on it."""
     table = aws("dynamodb")
-    key: Any = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}]}
-    named: Any = [{"AttributeName": "pk", "AttributeType": "S"}]
-    table.create_table(TableName="t", AttributeDefinitions=named, BillingMode="PAY_PER_REQUEST", **key)
+    table.create_table(**table_request("t"))
 
     refused = table.exceptions.ConditionalCheckFailedException
 

@@ -6,24 +6,18 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
-from botocore.exceptions import ClientError
-
 from conftest import NOW
 from ml_janitor_sandbox.control import Control
+from plain_requests import refusal
+from policies import table_request
 
 type Clients = Callable[..., Any]
 URL = "https://sqs.us-east-1.amazonaws.com/123456789012/jobs"
-ID = {"id": {"S": "1"}}
+ID = {"pk": {"S": "1"}}
 
 
 def called(control: Control, times: float) -> None:
-    series = {
-        "metric": "Calls",
-        "start": f"{NOW - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}",
-        "values": [times],
-    }
-    control.metrics("Own", [series])
+    control.metrics("Own", [{"metric": "Calls", "start": NOW - timedelta(minutes=1), "values": [times]}])
 
 
 def build(aws: Clients, control: Control) -> None:
@@ -35,12 +29,7 @@ def build(aws: Clients, control: Control) -> None:
     control.declare([{"bucket": "models", "key": "large", "size": 70_000, "seed": "large"}])
     aws("sqs").create_queue(QueueName="jobs")
     aws("sqs").send_message(QueueUrl=URL, MessageBody="one")
-    aws("dynamodb").create_table(
-        TableName="ledger",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    aws("dynamodb").create_table(**table_request("ledger"))
     aws("dynamodb").put_item(TableName="ledger", Item=ID)
     aws("iam").create_role(RoleName="ml", AssumeRolePolicyDocument="{}")
     aws("lambda").create_function(
@@ -77,7 +66,7 @@ def change(aws: Clients, control: Control) -> None:
     aws("s3").put_object(Bucket="models", Key="model", Body=b"others")
     aws("s3").put_object(Bucket="models", Key="more", Body=b"more")
     aws("sqs").send_message(QueueUrl=URL, MessageBody="two")
-    aws("dynamodb").put_item(TableName="ledger", Item={"id": {"S": "2"}})
+    aws("dynamodb").put_item(TableName="ledger", Item={"pk": {"S": "2"}})
     aws("sagemaker").delete_model(ModelName="churn")
     aws("lambda").delete_function(FunctionName="janitor")
     aws("iam").create_role(RoleName="other", AssumeRolePolicyDocument="{}")
@@ -106,8 +95,7 @@ def test_what_was_never_kept_changes_nothing(control: Control, aws: Clients) -> 
     assert control.restore("never") is None
     assert [one["Name"] for one in aws("s3").list_buckets()["Buckets"]] == ["models"]
     control.reset()
-    with pytest.raises(ClientError, match="NoSuchBucket"):
-        aws("s3").list_objects_v2(Bucket="models")
+    assert "NoSuchBucket" in refusal(aws("s3").list_objects_v2, Bucket="models")
 
 
 def test_what_was_about_to_happen_happens_after_it_too(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event, Thread
 from typing import Any
@@ -17,6 +17,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.functions import Outcome
 from ml_janitor_sandbox.iam import IamControl
 from moto_corrections import patches
+from policies import allow, role, trusting
 
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:answers"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"
@@ -31,12 +32,6 @@ DEFINITION = {
             "End": True,
         }
     },
-}
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "states.amazonaws.com"}}
-    ],
 }
 
 
@@ -62,11 +57,8 @@ def ended(machine: str) -> dict[str, Any]:
 def enforced(box: Control, *actions: str) -> IamControl:
     """The machine's role, which allows *actions*."""
     control = IamControl(box.url)
-    statements: Sequence[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": list(actions), "Resource": [FUNCTION]}
-    ]
-    policy = {"Version": "2012-10-17", "Statement": statements}
-    control.enforce({ROLE: {"policies": [policy], "trust": TRUST}})
+    trust = trusting({"Service": "states.amazonaws.com"})
+    control.enforce({ROLE: role(allow(list(actions), [FUNCTION]), trust=trust)})
     return control
 
 

@@ -70,7 +70,9 @@ class World:
         self.lists = RunLists(self.bucket, "reports", self.table)  # type: ignore[arg-type]
         self.home, self.clock = home, NOW + HOUR
 
-    def ask(self, step: Any, time: datetime = NOW, detector: str = DAILY) -> dict[str, Any]:
+    def ask(
+        self, step: Any, time: datetime = NOW, detector: str = DAILY, others: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         run = AccountsRun(
             settings=self.settings,
             home=self.home,
@@ -84,7 +86,7 @@ class World:
             sleep=lambda _: None,
             logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
         )
-        return run.run(AccountsEvent(step=step, detector=detector, time=time))
+        return run.run(AccountsEvent(step=step, detectors=(detector, *others), time=time))
 
     def swept(
         self,
@@ -167,6 +169,15 @@ def test_a_region_is_skipped_where_nothing_is_and_nothing_is_left_to_go_on_with(
     world.swept(ONE, "eu-west-1", *results, ago=HOUR, **left)
     world.ask("list")
     assert world.lists.listed(DAILY, NOW)[0] == RunAccount(ONE, REGIONS[1:] if skipped else REGIONS)
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_run_of_several_detectors_skips_what_none_of_them_has_to_read(*, left: bool) -> None:
+    world = World()
+    for detector, settled in ((DAILY, True), (HOURLY, not left)):
+        world.swept(ONE, "eu-west-1", ago=HOUR, detector=detector, settled=settled)
+    world.ask("list", others=(HOURLY,))
+    assert world.lists.listed(DAILY, NOW)[0] == RunAccount(ONE, REGIONS if left else REGIONS[1:])
 
 
 def test_accounts_and_regions_that_nobody_names_are_asked_for() -> None:

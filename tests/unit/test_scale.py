@@ -102,7 +102,7 @@ def test_lambda_charges_for_waits() -> None:
     (run,) = many_accounts.runs([night(GIVEN, "hung-training-jobs")])
     children = 24 * 365.25 / 12 * 1_000
     waited = children * run.waits("busy") + children / 4 * run.waits("empty")
-    assert run.waiting_dollars_a_month == pytest.approx(waited * 1.33334e-05)
+    assert run.waiting_dollars_a_month == pytest.approx(waited * 512 / 1024 * 1.33334e-05)
     assert run.waits("busy") == pytest.approx(15 * 3 / 5)
 
 

@@ -440,7 +440,7 @@ CHANGES = {
     "IAM::Role": {"Description"},
     "KMS::Key": {"Description", "KeyPolicy"},
     "Lambda::EventInvokeConfig": {"DestinationConfig"},
-    "Lambda::Function": {"Code", "Description", "Environment", "Handler"},
+    "Lambda::Function": {"Code", "Description", "Environment", "Handler", "MemorySize"},
     "S3::Bucket": {"LifecycleConfiguration"},
     "Scheduler::Schedule": {"Description", "Target"},
     "StepFunctions::StateMachine": {"DefinitionString"},

@@ -67,6 +67,12 @@ from ml_janitor_cli.template.resources import (
 )
 from ml_janitor_cli.template.state_machine import add_state_machine, transitions_price
 
+WAITING_MB = 512
+"""
+MB for detectors that run each hour: they mostly wait for turns, for which Lambda charges by memory. 600
+notebooks, 400 jobs or 400 Studio apps take 152 MB at most in Lambda's runtime.
+"""
+
 ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
 
@@ -541,7 +547,7 @@ class _Plan:
             handler="sweep",
             allowed=allowed,
             environment=environment,
-            memory=1024,
+            memory=WAITING_MB if type(detector).schedule == "rate(1 hour)" else 1024,
             continues=detector.resumes and not self._in_organization,
             role_name=sweep_role_name(detector.name) if self._in_organization else None,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,13 +20,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from moto_corrections import clock
+from moto_corrections import clock, patches
 from moto_corrections.paging import cut
-from moto_corrections.patches import AwsError, Call, backend, serves
+from moto_corrections.patches import AwsError, Call, backend
 from moto_corrections.sagemaker.progress import takes
 from moto_corrections.stack_types import KINDS, NAMED_IAM, TAGGED, Physical, Place, tag
 
-SERVICE = "cloudformation"
 PAGE = 100
 """Resources a page; DescribeStackResources stops after as many without saying so (API reference)."""
 LONGEST_BODY, LONGEST_FILE, MOST_RESOURCES = 51_200, 1_048_576, 500
@@ -283,7 +282,6 @@ def _needs(value: Any) -> Iterator[str]:
 
 
 def _made(stack: Any) -> dict[str, Made]:
-    """Return what a stack has made, in its order."""
     return {
         name: made for name, made in stack.resource_map._parsed_resources.items() if isinstance(made, Made)
     }
@@ -531,9 +529,16 @@ def _name(stack: str, logical: str, longest: int) -> str:
 # --- operations -----------------------------------------------------------------------------------
 
 
+serves = partial(patches.serves, "cloudformation")
+
+
 def _store(call: Call) -> Any:
-    """Return moto's store of stacks, after what ended meanwhile."""
-    store = backend(SERVICE, call.account, call.region)
+    return backend("cloudformation", call.account, call.region)
+
+
+def _store_now(call: Call) -> Any:
+    """Return the store after what ended meanwhile."""
+    store = _store(call)
     for stack in list(store.stacks.values()):
         if _status(stack) == "DELETE_COMPLETE":
             store.deleted_stacks[stack.stack_id] = store.stacks.pop(stack.stack_id)
@@ -550,27 +555,26 @@ def _status(stack: Any) -> str:
     return str(own[-1].resource_status if own else stack.status)
 
 
-def _check_updatable(stack: Any) -> None:
-    if (status := _status(stack)) not in UPDATABLE:
-        raise invalid(f"Stack:{stack.stack_id} is in {status} state and can not be updated.")
-
-
-def _find(call: Call, name: str, missing: str) -> Any:
-    for stack in _store(call).stacks.values():
+def _stack_of(call: Call, missing: str = "Stack with id {} does not exist") -> Any:
+    name = call.params["StackName"]
+    for stack in _store_now(call).stacks.values():
         if name in (stack.name, stack.stack_id):
             return stack
-    raise invalid(missing)
+    raise invalid(missing.format(name))
 
 
-def _stack_of(call: Call) -> Any:
-    name = call.params["StackName"]
-    return _find(call, name, f"Stack with id {name} does not exist")
+def _updatable(call: Call) -> Any:
+    """Return the stack of the call, unless it may not be updated as it is."""
+    stack = _stack_of(call, "Stack [{}] does not exist")
+    if (status := _status(stack)) not in UPDATABLE:
+        raise invalid(f"Stack:{stack.stack_id} is in {status} state and can not be updated.")
+    return stack
 
 
 def _reviewed(call: Call) -> Any:
     """Return the stack that a change set is to create, which is in review until then."""
-    name, stacks = call.params["StackName"], backend(SERVICE, call.account, call.region).stacks
-    for stack in stacks.values():
+    name = call.params["StackName"]
+    for stack in _store(call).stacks.values():
         if stack.name == name:
             if stack.status != "REVIEW_IN_PROGRESS":
                 raise invalid(
@@ -582,7 +586,6 @@ def _reviewed(call: Call) -> Any:
 
 
 def _new_stack(account: str, region: str, name: str, status: str) -> Any:
-    """Return a stack without resources."""
     from moto.cloudformation import models
     from moto.cloudformation.utils import generate_stack_id
 
@@ -592,31 +595,42 @@ def _new_stack(account: str, region: str, name: str, status: str) -> Any:
     return stack
 
 
-@serves(SERVICE, "CreateChangeSet")
+def _is_new(stack: Any, template: Template, changes: Collection[Any]) -> bool:
+    """Tell whether *template* says anything that *stack* does not: changes, tags or outputs."""
+    outputs = [content.get("Outputs") or {} for content in (template.content, stack.template_dict)]
+    return bool(changes) or template.tags != stack.tags or outputs[0] != outputs[1]
+
+
+def _forget_change_sets(call: Call, of: Any, but: ChangeSet | None = None) -> None:
+    kept = _store(call).change_sets
+    for known in list(kept.values()):
+        if known.stack is of and known is not but:
+            del kept[known.arn]
+
+
+def _page(call: Call, member: str, found: Sequence[Any]) -> dict[str, Any]:
+    page, more = cut(call, found, PAGE, invalid="ValidationError")
+    return {member: page, **more}
+
+
+@serves("CreateChangeSet")
 def create_change_set(call: Call) -> dict[str, Any]:
     """Check the template and say what it would change; nothing else happens."""
     from moto.cloudformation.utils import generate_changeset_id, validate_create_change_set
 
     name, stack_name = call.params["ChangeSetName"], call.params["StackName"]
     validate_create_change_set(name)
-    verb, store = call.params.get("ChangeSetType", "UPDATE"), backend(SERVICE, call.account, call.region)
+    verb, store = call.params.get("ChangeSetType", "UPDATE"), _store(call)
     known = any(stack.name == stack_name for stack in store.stacks.values())
-    if verb == "CREATE" or (verb == "IMPORT" and not known):
-        stack = _reviewed(call)
-    else:
-        stack = _find(call, stack_name, f"Stack [{stack_name}] does not exist")
-        _check_updatable(stack)
+    creates = verb == "CREATE" or (verb == "IMPORT" and not known)
+    stack = _reviewed(call) if creates else _updatable(call)
     if any(known.change_set_name == name and known.stack is stack for known in store.change_sets.values()):
         raise AwsError("AlreadyExistsException", f"ChangeSet {name} already exists for stack {stack_name}")
     template = Template(call, stack)
     changes = _changed(stack, template)
     if verb == "IMPORT":
         _check_import(template, changes)
-    same = (
-        not changes
-        and template.tags == stack.tags
-        and _outputs(template.content) == _outputs(stack.template_dict)
-    )
+    new = _is_new(stack, template, changes)
     arn = generate_changeset_id(name, call.region, call.account)
     store.stacks[stack.stack_id] = stack
     about = {
@@ -627,9 +641,9 @@ def create_change_set(call: Call) -> dict[str, Any]:
         "Description": call.params.get("Description"),
         "Parameters": template.map.resolved_parameters,
         "CreationTime": clock.now(),
-        "Status": "FAILED" if same else "CREATE_COMPLETE",
-        "StatusReason": NO_CHANGES if same else None,
-        "ExecutionStatus": "UNAVAILABLE" if same else "AVAILABLE",
+        "Status": "CREATE_COMPLETE" if new else "FAILED",
+        "StatusReason": None if new else NO_CHANGES,
+        "ExecutionStatus": "AVAILABLE" if new else "UNAVAILABLE",
         "Capabilities": call.params.get("Capabilities", []),
         "Tags": call.params.get("Tags", []),
         "Changes": changes,
@@ -649,28 +663,23 @@ def _check_import(template: Template, changes: Collection[Mapping[str, Any]]) ->
         raise invalid(f"Resources to import must have a DeletionPolicy attribute: [{', '.join(without)}]")
 
 
-def _outputs(content: Mapping[str, Any]) -> Any:
-    return content.get("Outputs") or {}
-
-
 def _change_set(call: Call) -> ChangeSet:
     name, stack = call.params["ChangeSetName"], call.params.get("StackName")
-    for found in backend(SERVICE, call.account, call.region).change_sets.values():
+    for found in _store(call).change_sets.values():
         by_name = found.change_set_name == name and stack in (found.stack.name, found.stack.stack_id)
         if found.arn == name or by_name:
             return found  # type: ignore[no-any-return]
     raise AwsError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist")
 
 
-@serves(SERVICE, "DescribeChangeSet")
+@serves("DescribeChangeSet")
 def describe_change_set(call: Call) -> dict[str, Any]:
     """Describe a change set, a page of changes at a time."""
     about = _change_set(call).shown
-    page, more = cut(call, about["Changes"], PAGE, invalid="ValidationError")
-    return {**about, "Changes": page, **more}
+    return about | _page(call, "Changes", about["Changes"])
 
 
-@serves(SERVICE, "DeleteChangeSet")
+@serves("DeleteChangeSet")
 def delete_change_set(call: Call) -> None:
     """Forget a change set; a missing change set is not an error (API reference)."""
     try:
@@ -679,30 +688,27 @@ def delete_change_set(call: Call) -> None:
         if missing.code != "ChangeSetNotFound" or ":changeSet/" not in call.params["ChangeSetName"]:
             raise
         return
-    del backend(SERVICE, call.account, call.region).change_sets[found.arn]
+    del _store(call).change_sets[found.arn]
 
 
-@serves(SERVICE, "ExecuteChangeSet")
+@serves("ExecuteChangeSet")
 def execute_change_set(call: Call) -> dict[str, Any]:
     """Deploy a change set; all others of the stack are of no use then, and go (API reference)."""
     found = _change_set(call)
     if (status := found.shown["ExecutionStatus"]) != "AVAILABLE":
         message = f"ChangeSet [{found.arn}] cannot be executed in its current execution status of [{status}]"
         raise AwsError("InvalidChangeSetStatus", message)
-    store = backend(SERVICE, call.account, call.region)
-    for other in list(store.change_sets.values()):
-        if other.stack is found.stack and other is not found:
-            del store.change_sets[other.arn]
+    _forget_change_sets(call, found.stack, found)
     Deployment(found.stack, found.template).run(found.verb)
     failed = "ROLLBACK" in found.stack.status
     found.about["ExecutionStatus"] = "EXECUTE_FAILED" if failed else "EXECUTE_COMPLETE"
     return {}
 
 
-@serves(SERVICE, "CreateStack")
+@serves("CreateStack")
 def create_stack(call: Call) -> dict[str, Any]:
     """Create a stack without a change set."""
-    name, store = call.params["StackName"], backend(SERVICE, call.account, call.region)
+    name, store = call.params["StackName"], _store(call)
     if any(stack.name == name for stack in store.stacks.values()):
         raise AwsError("AlreadyExistsException", f"Stack [{name}] already exists")
     stack = _reviewed(call)
@@ -712,77 +718,59 @@ def create_stack(call: Call) -> dict[str, Any]:
     return {"StackId": stack.stack_id}
 
 
-@serves(SERVICE, "UpdateStack")
+@serves("UpdateStack")
 def update_stack(call: Call) -> dict[str, Any]:
     """Update a stack without a change set."""
-    stack = _find(call, call.params["StackName"], f"Stack [{call.params['StackName']}] does not exist")
-    _check_updatable(stack)
+    stack = _updatable(call)
     template = Template(call, stack)
     if "Tags" not in call.params:
         template.tags = dict(stack.tags)
-    if (
-        not _changed(stack, template)
-        and template.tags == stack.tags
-        and _outputs(template.content) == _outputs(stack.template_dict)
-    ):
+    if not _is_new(stack, template, _changed(stack, template)):
         raise invalid("No updates are to be performed.")
     Deployment(stack, template).run("UPDATE")
     return {"StackId": stack.stack_id}
 
 
-@serves(SERVICE, "DeleteStack")
+@serves("DeleteStack")
 def delete_stack(call: Call) -> None:
     """Delete a stack; a missing stack is not an error (API reference)."""
     try:
         stack = _stack_of(call)
     except AwsError:
         return
-    store = backend(SERVICE, call.account, call.region)
     if stack.enable_termination_protection:
-        message = f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled"
-        raise invalid(message)
+        raise invalid(f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled")
     Deployment(stack, None).remove_all(call.params.get("RetainResources", []))  # type: ignore[arg-type]
     if stack.status == "DELETE_COMPLETE":
-        _store(call)
-        for change_set in list(store.change_sets.values()):
-            if change_set.stack is stack:
-                del store.change_sets[change_set.arn]
+        _store_now(call)
+        _forget_change_sets(call, stack)
 
 
-@serves(SERVICE, "DescribeStacks")
+@serves("DescribeStacks")
 def describe_stacks(call: Call) -> dict[str, Any]:
     """Describe one stack or all; a deleted one by its id."""
-    found = _store(call).describe_stacks(call.params.get("StackName"))
-    page, more = cut(call, found, PAGE, invalid="ValidationError")
-    shown = [copy(stack) for stack in page]
-    for stack in shown:
+    found = [copy(stack) for stack in _store_now(call).describe_stacks(call.params.get("StackName"))]
+    for stack in found:
         stack.status = _status(stack)
-    return {"Stacks": shown, **more}
+    return _page(call, "Stacks", found)
 
 
-@serves(SERVICE, "DescribeStackEvents")
+@serves("DescribeStackEvents")
 def describe_stack_events(call: Call) -> dict[str, Any]:
     """List the events of a stack, the latest first; of a deleted one by its id."""
-    events = _past_events(_store(call).get_stack(call.params["StackName"]))
-    page, more = cut(call, events[::-1], PAGE, invalid="ValidationError")
-    return {"StackEvents": page, **more}
+    events = _past_events(_store_now(call).get_stack(call.params["StackName"]))
+    return _page(call, "StackEvents", events[::-1])
 
 
-@serves(SERVICE, "ListStackResources")
+@serves("ListStackResources")
 def list_stack_resources(call: Call) -> dict[str, Any]:
     """List the resources of a stack, a page at a time; those of a deleted stack by its id."""
-    deleted = backend(SERVICE, call.account, call.region).deleted_stacks
-    stack = deleted.get(call.params["StackName"]) or _stack_of(call)
-    page, more = cut(call, list(_made(stack).values()), PAGE, invalid="ValidationError")
-    return {
-        "StackResourceSummaries": [
-            {**_described(made), "LastUpdatedTimestamp": made.changed} for made in page
-        ],
-        **more,
-    }
+    stack = _store(call).deleted_stacks.get(call.params["StackName"]) or _stack_of(call)
+    listed = [{**_described(made), "LastUpdatedTimestamp": made.changed} for made in _made(stack).values()]
+    return _page(call, "StackResourceSummaries", listed)
 
 
-@serves(SERVICE, "DescribeStackResources")
+@serves("DescribeStackResources")
 def describe_stack_resources(call: Call) -> dict[str, Any]:
     """Describe at most 100 resources of a stack."""
     stack, logical = _stack_of(call), call.params.get("LogicalResourceId")
@@ -804,7 +792,8 @@ def _described(made: Made) -> dict[str, Any]:
 
 def seed(account: str, region: str, name: str, resources: Collection[Mapping[str, str]]) -> None:
     """Say that a stack is there, of resources with the members "logical", "physical" and "type"."""
-    stack, store = _new_stack(account, region, name, "CREATE_COMPLETE"), backend(SERVICE, account, region)
+    stack = _new_stack(account, region, name, "CREATE_COMPLETE")
+    store = backend("cloudformation", account, region)
     others = {id_: other for id_, other in store.stacks.items() if other.name != name}
     store.stacks = {**others, stack.stack_id: stack}
     for resource in resources:

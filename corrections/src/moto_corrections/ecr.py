@@ -47,23 +47,14 @@ def describe_images(call: Call) -> dict[str, Any]:
 
 @serves("ecr", "BatchGetImage")
 def batch_get_image(call: Call) -> dict[str, Any]:
-    """Return the manifests of at most a hundred images, and list those that were not found."""
+    """Return what moto does, for at most a hundred images."""
     ids = call.params["imageIds"]
     if len(ids) > LARGEST_BATCH:
         raise wrong(f"imageIds must have at most {LARGEST_BATCH} entries.")
-    kept = backend("ecr", call.account, call.region)
-    answer = kept.batch_get_image(call.params["repositoryName"], image_ids=ids)
-    images = [
-        {
-            "registryId": image.registry_id,
-            "repositoryName": image.repository_name,
-            "imageId": {"imageDigest": image.image_digest},
-            "imageManifest": image.image_manifest,
-            "imageManifestMediaType": image.image_manifest_media_type,
-        }
-        for image in answer["images"]
-    ]
-    return {"images": images, "failures": answer["failures"]}
+    found: dict[str, Any] = backend("ecr", call.account, call.region).batch_get_image(
+        call.params["repositoryName"], image_ids=ids
+    )
+    return found
 
 
 @replaces("moto.ecr.models:Image.__init__", was="3edb4f3a65b0")

@@ -52,7 +52,6 @@ class Point:
 
     @classmethod
     def single(cls, at: float, value: float, unit: str | None = None) -> Point:
-        """Return one value as a point."""
         return cls(at, 1.0, value, value, value, (value,), unit)
 
 
@@ -68,7 +67,6 @@ class Series:
         return Series(list(self.points), self._sorted)
 
     def add(self, points: Iterable[Point]) -> None:
-        """Publish more; in any order."""
         self.points.extend(points)
         self._sorted = False
 

@@ -72,7 +72,6 @@ class Call:
         return next((p for start, p in special.items() if self.region.startswith(start)), "aws")
 
     def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of something where the call was made."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 

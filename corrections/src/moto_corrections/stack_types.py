@@ -9,7 +9,7 @@ Lambda and Cost Explorer's anomaly monitors are accepted and not made: moto lack
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -86,14 +86,41 @@ KINDS: dict[str, Kind] = {}
 NAMED_IAM = {"RoleName", "ManagedPolicyName"}
 
 
-def kind(type_: str, *fixed: str, remove: Remove, name: str = "", longest: int = 255) -> Callable[[Put], Put]:
-    """Declare the decorated function to make and change resources of *type_*."""
+def kind(
+    type_: str, *fixed: str, remove: Remove | str, name: str = "", longest: int = 255
+) -> Callable[[Put], Put]:
+    """Declare the decorated function to make and change resources of a type; `deleting` reads *remove*."""
 
     def register(put: Put) -> Put:
-        KINDS[type_] = Kind(put, remove, frozenset({*fixed, name}), name, longest)
+        removal = deleting(remove) if isinstance(remove, str) else remove
+        KINDS[f"AWS::{type_}"] = Kind(put, removal, frozenset({*fixed, name}), name, longest)
         return put
 
     return register
+
+
+def deleting(text: str) -> Remove:
+    """
+    Return the call that deletes a resource, of "service.operation", and the names of its arguments.
+
+    Each is the physical id, a list of it if the name ends in [], or the property of that name if in =.
+    """
+    service, operation, *arguments = text.replace(".", " ").split()
+
+    def remove(place: Place, physical_id: str, properties: Properties) -> None:
+        given: dict[str, Any] = {}
+        for argument in arguments:
+            name = argument.rstrip("[]=")
+            given[name] = properties[name] if argument.endswith("=") else physical_id
+            given[name] = [given[name]] if argument.endswith("[]") else given[name]
+        getattr(place(service), operation)(**given)
+
+    return remove
+
+
+def some(properties: Properties, *names: str) -> dict[str, Any]:
+    """Return these properties, as far as they are there."""
+    return {name: properties[name] for name in names if name in properties}
 
 
 def without(properties: Properties, *names: str) -> dict[str, Any]:
@@ -134,24 +161,17 @@ def _remove_role(place: Place, name: str, properties: Properties) -> None:
     iam.delete_role(RoleName=name)
 
 
-@kind(
-    "AWS::IAM::Role",
-    "Path",
-    name="RoleName",
-    longest=64,
-    remove=_remove_role,
-)
+@kind("IAM::Role", "Path", name="RoleName", longest=64, remove=_remove_role)
 def _role(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     iam, trusts = place("iam"), text(new["AssumeRolePolicyDocument"])
-    about = {key: new[key] for key in ("Description", "MaxSessionDuration") if key in new}
-    boundary = new.get("PermissionsBoundary")
+    about = some(new, "Description", "MaxSessionDuration")
     if old is None:
-        once = {"Path": new.get("Path", "/"), **({"PermissionsBoundary": boundary} if boundary else {})}
+        once = some(new, "Path", "PermissionsBoundary")
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusts, **about, **once)
     else:
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=trusts)
         iam.update_role(RoleName=name, **{"Description": "", **about})
-        if boundary:
+        if boundary := new.get("PermissionsBoundary"):
             iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=boundary)
         elif old.get("PermissionsBoundary"):
             iam.delete_role_permissions_boundary(RoleName=name)
@@ -174,7 +194,7 @@ def _remove_policy(place: Place, _: str, properties: Properties) -> None:
             place("iam").delete_role_policy(RoleName=name, PolicyName=properties["PolicyName"])
 
 
-@kind("AWS::IAM::Policy", remove=_remove_policy)
+@kind("IAM::Policy", remove=_remove_policy)
 def _policy(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     if old is not None:
         named_anew = old["PolicyName"] != new["PolicyName"]
@@ -194,17 +214,12 @@ def _remove_managed(place: Place, arn: str, properties: Properties) -> None:
 
 
 @kind(
-    "AWS::IAM::ManagedPolicy",
-    "Description",
-    "Path",
-    name="ManagedPolicyName",
-    longest=128,
-    remove=_remove_managed,
+    "IAM::ManagedPolicy", "Description", "Path", name="ManagedPolicyName", longest=128, remove=_remove_managed
 )
 def _managed_policy(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     iam, document = place("iam"), text(new["PolicyDocument"])
     if old is None:
-        once = {key: new[key] for key in ("Description", "Path") if key in new}
+        once = some(new, "Description", "Path")
         name = iam.create_policy(PolicyName=name, PolicyDocument=document, **once)["Policy"]["Arn"]
     elif old["PolicyDocument"] != new["PolicyDocument"]:
         before = iam.get_policy(PolicyArn=name)["Policy"]["DefaultVersionId"]
@@ -221,11 +236,11 @@ def _managed_policy(place: Place, name: str, new: Properties, old: Properties | 
 
 
 @kind(
-    "AWS::Lambda::Function",
+    "Lambda::Function",
     "PackageType",
     name="FunctionName",
     longest=64,
-    remove=lambda place, name, _: place("lambda").delete_function(FunctionName=name),
+    remove="lambda.delete_function FunctionName",
 )
 def _function(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     own = place("lambda")
@@ -242,8 +257,7 @@ def _function(place: Place, name: str, new: Properties, old: Properties | None) 
             FunctionName=name, **{**cleared, **without(about, "Architectures")}
         )
         if any(old.get(part) != new.get(part) for part in ("Code", "Architectures")):
-            shape = {key: new[key] for key in ("Architectures",) if key in new}
-            own.update_function_code(FunctionName=name, **new["Code"], **shape)
+            own.update_function_code(FunctionName=name, **new["Code"], **some(new, "Architectures"))
     if (reserved := new.get("ReservedConcurrentExecutions")) is not None:
         own.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
     elif (old or {}).get("ReservedConcurrentExecutions") is not None:
@@ -253,12 +267,10 @@ def _function(place: Place, name: str, new: Properties, old: Properties | None) 
 
 
 @kind(
-    "AWS::Lambda::EventInvokeConfig",
+    "Lambda::EventInvokeConfig",
     "FunctionName",
     "Qualifier",
-    remove=lambda place, _, properties: place("lambda").delete_function_event_invoke_config(
-        FunctionName=properties["FunctionName"]
-    ),
+    remove="lambda.delete_function_event_invoke_config FunctionName=",
 )
 def _invoke_config(place: Place, _: str, new: Properties, __: Properties | None) -> Physical:
     place("lambda").put_function_event_invoke_config(**without(new, "Qualifier"))
@@ -266,12 +278,10 @@ def _invoke_config(place: Place, _: str, new: Properties, __: Properties | None)
 
 
 @kind(
-    "AWS::Lambda::Permission",
+    "Lambda::Permission",
     *("Action", "EventSourceToken", "FunctionName", "FunctionUrlAuthType", "InvokedViaFunctionUrl"),
     *("Principal", "PrincipalOrgID", "SourceAccount", "SourceArn"),
-    remove=lambda place, name, properties: place("lambda").remove_permission(
-        FunctionName=properties["FunctionName"], StatementId=name
-    ),
+    remove="lambda.remove_permission StatementId FunctionName=",
 )
 def _permission(place: Place, name: str, new: Properties, _: Properties | None) -> Physical:
     place("lambda").add_permission(StatementId=name, **new)
@@ -279,10 +289,7 @@ def _permission(place: Place, name: str, new: Properties, _: Properties | None) 
 
 
 @kind(
-    "AWS::Lambda::Url",
-    "Qualifier",
-    "TargetFunctionArn",
-    remove=lambda place, arn, _: place("lambda").delete_function_url_config(FunctionName=arn),
+    "Lambda::Url", "Qualifier", "TargetFunctionArn", remove="lambda.delete_function_url_config FunctionName"
 )
 def _function_url(place: Place, _: str, new: Properties, old: Properties | None) -> Physical:
     own, named = place("lambda"), {"FunctionName": new["TargetFunctionArn"]}
@@ -292,17 +299,11 @@ def _function_url(place: Place, _: str, new: Properties, old: Properties | None)
     return Physical(arn, {"FunctionArn": arn, "FunctionUrl": made["FunctionUrl"]})
 
 
-@kind(
-    "AWS::Logs::LogGroup",
-    name="LogGroupName",
-    longest=512,
-    remove=lambda place, name, _: place("logs").delete_log_group(logGroupName=name),
-)
+@kind("Logs::LogGroup", name="LogGroupName", longest=512, remove="logs.delete_log_group logGroupName")
 def _log_group(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     logs = place("logs")
     if old is None:
-        key = {"kmsKeyId": new["KmsKeyId"]} if "KmsKeyId" in new else {}
-        logs.create_log_group(logGroupName=name, **key)
+        logs.create_log_group(logGroupName=name, **lowered(some(new, "KmsKeyId")))
     if days := new.get("RetentionInDays"):
         logs.put_retention_policy(logGroupName=name, retentionInDays=days)
     elif old is not None and "RetentionInDays" in old:
@@ -311,14 +312,11 @@ def _log_group(place: Place, name: str, new: Properties, old: Properties | None)
     return Physical(name, {"Arn": f"{arn}:*"}, arn)
 
 
-@kind(
-    "AWS::Scheduler::Schedule",
-    name="Name",
-    longest=64,
-    remove=lambda place, name, properties: place("scheduler").delete_schedule(
-        Name=name, GroupName=properties.get("GroupName", "default")
-    ),
-)
+def _remove_schedule(place: Place, name: str, properties: Properties) -> None:
+    place("scheduler").delete_schedule(Name=name, GroupName=properties.get("GroupName", "default"))
+
+
+@kind("Scheduler::Schedule", name="Name", longest=64, remove=_remove_schedule)
 def _schedule(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     own = place("scheduler")
     put = own.create_schedule if old is None else own.update_schedule
@@ -327,18 +325,15 @@ def _schedule(place: Place, name: str, new: Properties, old: Properties | None) 
 
 
 @kind(
-    "AWS::StepFunctions::StateMachine",
-    "StateMachineType",
+    *("StepFunctions::StateMachine", "StateMachineType"),
     name="StateMachineName",
     longest=80,
-    remove=lambda place, arn, _: place("stepfunctions").delete_state_machine(stateMachineArn=arn),
+    remove="stepfunctions.delete_state_machine stateMachineArn",
 )
 def _state_machine(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     own = place("stepfunctions")
     about = {"definition": new["DefinitionString"], "roleArn": new["RoleArn"]}
-    about |= lowered(
-        {key: new[key] for key in ("LoggingConfiguration", "TracingConfiguration") if key in new}
-    )
+    about |= lowered(some(new, "LoggingConfiguration", "TracingConfiguration"))
     if old is None:
         kind_ = {"type": new["StateMachineType"]} if "StateMachineType" in new else {}
         arn = own.create_state_machine(name=name, **kind_, **about)["stateMachineArn"]
@@ -350,13 +345,7 @@ def _state_machine(place: Place, name: str, new: Properties, old: Properties | N
 # --- queues, topics, alarms -----------------------------------------------------------------------
 
 
-@kind(
-    "AWS::SQS::Queue",
-    "FifoQueue",
-    name="QueueName",
-    longest=80,
-    remove=lambda place, url, _: place("sqs").delete_queue(QueueUrl=url),
-)
+@kind("SQS::Queue", "FifoQueue", name="QueueName", longest=80, remove="sqs.delete_queue QueueUrl")
 def _queue(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     own = place("sqs")
     about = {
@@ -372,32 +361,10 @@ def _queue(place: Place, name: str, new: Properties, old: Properties | None) -> 
     return Physical(url, {"Arn": arn, "QueueName": called, "QueueUrl": url}, arn)
 
 
-def _set_queue_policies(place: Place, urls: Collection[str], document: str) -> None:
-    for url in urls:
-        with suppress(place("sqs").exceptions.QueueDoesNotExist):
-            place("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
-
-
-@kind(
-    "AWS::SQS::QueuePolicy",
-    remove=lambda place, _, properties: _set_queue_policies(place, properties["Queues"], ""),
-)
-def _queue_policy(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
-    _set_queue_policies(place, gone(old, new, "Queues"), "")
-    _set_queue_policies(place, new["Queues"], text(new["PolicyDocument"]))
-    return Physical(name)
-
-
-@kind(
-    "AWS::SNS::Topic",
-    "FifoTopic",
-    name="TopicName",
-    longest=256,
-    remove=lambda place, arn, _: place("sns").delete_topic(TopicArn=arn),
-)
+@kind("SNS::Topic", "FifoTopic", name="TopicName", longest=256, remove="sns.delete_topic TopicArn")
 def _topic(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     own = place("sns")
-    about = {key: text(new[key]) for key in ("DisplayName", "KmsMasterKeyId") if key in new}
+    about = some(new, "DisplayName", "KmsMasterKeyId")
     if old is None:
         arn = own.create_topic(Name=name, Attributes=about)["TopicArn"]
     else:
@@ -408,54 +375,57 @@ def _topic(place: Place, name: str, new: Properties, old: Properties | None) -> 
     return Physical(arn, {"TopicArn": arn, "TopicName": arn.rpartition(":")[2]}, arn)
 
 
-def _set_topic_policies(place: Place, arns: Collection[str], document: str) -> None:
-    for arn in arns:
-        with suppress(place("sns").exceptions.NotFoundException):
-            place("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=document)
-
-
 def _own_only(place: Place) -> str:
     """Return a topic's default policy, in short: its owner may use it."""
     everything = {"Effect": "Allow", "Principal": {"AWS": place.account}, "Action": "sns:*", "Resource": "*"}
     return text({"Version": "2012-10-17", "Statement": [everything]})
 
 
-@kind(
-    "AWS::SNS::TopicPolicy",
-    remove=lambda place, _, properties: _set_topic_policies(place, properties["Topics"], _own_only(place)),
-)
-def _topic_policy(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
-    _set_topic_policies(place, gone(old, new, "Topics"), _own_only(place))
-    _set_topic_policies(place, new["Topics"], text(new["PolicyDocument"]))
-    return Physical(name)
+def _set_queue_policy(place: Place, url: str, document: str) -> None:
+    with suppress(place("sqs").exceptions.QueueDoesNotExist):
+        place("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": document})
 
 
-def _unsubscribe(place: Place, arn: str, _: Properties) -> None:
-    place("sns").unsubscribe(SubscriptionArn=arn)
+def _set_topic_policy(place: Place, arn: str, document: str) -> None:
+    with suppress(place("sns").exceptions.NotFoundException):
+        place("sns").set_topic_attributes(TopicArn=arn, AttributeName="Policy", AttributeValue=document)
 
 
-@kind("AWS::SNS::Subscription", "Endpoint", "Protocol", "TopicArn", remove=_unsubscribe)
+def _resource_policy(
+    type_: str, holders: str, attach: Callable[[Place, str, str], None], default: Callable[[Place], str]
+) -> None:
+    """Declare a policy that queues or topics have in common; without it, each has the *default*."""
+
+    def remove(place: Place, _: str, properties: Properties) -> None:
+        for holder in properties[holders]:
+            attach(place, holder, default(place))
+
+    @kind(type_, remove=remove)
+    def _put(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
+        remove(place, name, {holders: gone(old, new, holders)})
+        for holder in new[holders]:
+            attach(place, holder, text(new["PolicyDocument"]))
+        return Physical(name)
+
+
+_resource_policy("SQS::QueuePolicy", "Queues", _set_queue_policy, lambda _: "")
+_resource_policy("SNS::TopicPolicy", "Topics", _set_topic_policy, _own_only)
+
+
+@kind("SNS::Subscription", "Endpoint", "Protocol", "TopicArn", remove="sns.unsubscribe SubscriptionArn")
 def _subscription(place: Place, _: str, new: Properties, __: Properties | None) -> Physical:
-    asked = {key: new[key] for key in ("Endpoint", "Protocol", "TopicArn")}
+    asked = some(new, "Endpoint", "Protocol", "TopicArn")
     return Physical(place("sns").subscribe(**asked, ReturnSubscriptionArn=True)["SubscriptionArn"])
 
 
-@kind(
-    "AWS::CloudWatch::Alarm",
-    name="AlarmName",
-    remove=lambda place, name, _: place("cloudwatch").delete_alarms(AlarmNames=[name]),
-)
+@kind("CloudWatch::Alarm", name="AlarmName", remove="cloudwatch.delete_alarms AlarmNames[]")
 def _alarm(place: Place, name: str, new: Properties, _: Properties | None) -> Physical:
     place("cloudwatch").put_metric_alarm(AlarmName=name, **without(new, "AlarmName", "Tags"))
     arn = place.arn("cloudwatch", f"alarm:{name}")
     return Physical(name, {"Arn": arn}, arn)
 
 
-@kind(
-    "AWS::CloudWatch::Dashboard",
-    name="DashboardName",
-    remove=lambda place, name, _: place("cloudwatch").delete_dashboards(DashboardNames=[name]),
-)
+@kind("CloudWatch::Dashboard", name="DashboardName", remove="cloudwatch.delete_dashboards DashboardNames[]")
 def _dashboard(place: Place, name: str, new: Properties, _: Properties | None) -> Physical:
     place("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=new["DashboardBody"])
     return Physical(name)
@@ -464,18 +434,16 @@ def _dashboard(place: Place, name: str, new: Properties, _: Properties | None) -
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-@kind(
-    "AWS::KMS::Key",
-    remove=lambda place, name, properties: place("kms").schedule_key_deletion(
-        KeyId=name, PendingWindowInDays=properties.get("PendingWindowInDays", 30)
-    ),
-)
+def _remove_key(place: Place, name: str, properties: Properties) -> None:
+    days = properties.get("PendingWindowInDays", 30)
+    place("kms").schedule_key_deletion(KeyId=name, PendingWindowInDays=days)
+
+
+@kind("KMS::Key", remove=_remove_key)
 def _key(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     kms, document = place("kms"), text(new["KeyPolicy"])
     if old is None:
-        once = {
-            part: new[part] for part in ("Description", "KeySpec", "KeyUsage", "MultiRegion") if part in new
-        }
+        once = some(new, "Description", "KeySpec", "KeyUsage", "MultiRegion")
         name = kms.create_key(Policy=document, **once)["KeyMetadata"]["KeyId"]
     else:
         kms.put_key_policy(KeyId=name, PolicyName="default", Policy=document)
@@ -486,15 +454,10 @@ def _key(place: Place, name: str, new: Properties, old: Properties | None) -> Ph
     return Physical(name, {"Arn": arn, "KeyId": name}, arn)
 
 
-@kind(
-    "AWS::DynamoDB::Table",
-    "KeySchema",
-    name="TableName",
-    remove=lambda place, name, _: place("dynamodb").delete_table(TableName=name),
-)
+@kind("DynamoDB::Table", "KeySchema", name="TableName", remove="dynamodb.delete_table TableName")
 def _table(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     own, arn = place("dynamodb"), place.arn("dynamodb", f"table/{name}")
-    about = {part: new[part] for part in ("AttributeDefinitions", "BillingMode") if part in new}
+    about = some(new, "AttributeDefinitions", "BillingMode")
     if specified := new.get("SSESpecification"):
         about["SSESpecification"] = {
             {"SSEEnabled": "Enabled"}.get(part, part): value for part, value in specified.items()
@@ -522,16 +485,10 @@ def _rule(rule: Properties) -> dict[str, Any]:
     made |= {"Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
     if days := rule.get("ExpirationInDays"):
         made["Expiration"] = {"Days": days}
-    same = ("AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration")
-    return made | {part: rule[part] for part in same if part in rule}
+    return made | some(rule, "AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration")
 
 
-@kind(
-    "AWS::S3::Bucket",
-    name="BucketName",
-    longest=63,
-    remove=lambda place, name, _: place("s3").delete_bucket(Bucket=name),
-)
+@kind("S3::Bucket", name="BucketName", longest=63, remove="s3.delete_bucket Bucket")
 def _bucket(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     s3, name = place("s3"), name.lower()
     if old is None:
@@ -563,11 +520,7 @@ def _bucket(place: Place, name: str, new: Properties, old: Properties | None) ->
     return Physical(name, attributes, arn)
 
 
-@kind(
-    "AWS::S3::BucketPolicy",
-    "Bucket",
-    remove=lambda place, name, _: place("s3").delete_bucket_policy(Bucket=name),
-)
+@kind("S3::BucketPolicy", "Bucket", remove="s3.delete_bucket_policy Bucket")
 def _bucket_policy(place: Place, _: str, new: Properties, __: Properties | None) -> Physical:
     place("s3").put_bucket_policy(Bucket=new["Bucket"], Policy=text(new["PolicyDocument"]))
     return Physical(new["Bucket"])
@@ -577,7 +530,7 @@ def _remove_budget(place: Place, name: str, _: Properties) -> None:
     place("budgets").delete_budget(AccountId=place.account, BudgetName=name)
 
 
-@kind("AWS::Budgets::Budget", "BudgetName", "NotificationsWithSubscribers", remove=_remove_budget)
+@kind("Budgets::Budget", "BudgetName", "NotificationsWithSubscribers", remove=_remove_budget)
 def _budget(place: Place, name: str, new: Properties, old: Properties | None) -> Physical:
     if old is not None:  # moto has no UpdateBudget
         _remove_budget(place, name, old)
@@ -596,7 +549,7 @@ def _unmade(place: Place, name: str, _: Properties, __: Properties | None = None
     return Physical(arn, {"MonitorArn": arn})
 
 
-for _type in ("AWS::CE::AnomalyMonitor", "AWS::CE::AnomalySubscription"):
+for _type in ("CE::AnomalyMonitor", "CE::AnomalySubscription"):
     kind(_type, remove=_unmade)(_unmade)
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ml_janitor_sandbox.billing.charges import SAGEMAKER
 from ml_janitor_sandbox.demo.endpoints import ROLE
-from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, name_member
 from ml_janitor_sandbox.demo.rows import Ago, Row, load
 from ml_janitor_sandbox.demo.times import ago
 
@@ -84,14 +84,13 @@ class Transfer(Payment):
         image = f"763104351884.dkr.ecr.{FRANKFURT}.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
         container = {"Image": image, "Environment": {"CATALOG_IMAGES": f"s3://{self.reads}/"}}
         variant = {"VariantName": "AllTraffic", "ModelName": self.model, "ServerlessConfig": SERVERLESS}
-        for operation, given in (
-            ("create_model", {"ExecutionRoleArn": ROLE, "PrimaryContainer": container}),
-            ("create_endpoint_config", {"ProductionVariants": [variant]}),
-            ("create_endpoint", {"EndpointConfigName": self.model}),
+        for kind, given in (
+            ("model", {"ExecutionRoleArn": ROLE, "PrimaryContainer": container}),
+            ("endpoint_config", {"ProductionVariants": [variant]}),
+            ("endpoint", {"EndpointConfigName": self.model}),
         ):
-            name = "".join(map(str.capitalize, operation.split("_")[1:])) + "Name"
-            params = {name: self.model} | given | {"Tags": self.tags()}
-            plan.call_in(FRANKFURT, self.since, self.creator, f"sagemaker.{operation}", params)
+            params = {name_member(kind): self.model} | given | {"Tags": self.tags()}
+            plan.call_in(FRANKFURT, self.since, self.creator, f"sagemaker.create_{kind}", params)
 
 
 PAYMENTS = load("charges.toml", Payment, transfer=Transfer)

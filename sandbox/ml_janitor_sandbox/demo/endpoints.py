@@ -84,7 +84,6 @@ class Endpoint(Row):
         return workday(self.age, self.name)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         self._deploy(plan, self.created, self.name, "create_endpoint", Tags=self.tags())
         for component in self.components:
             self._add(plan, component)
@@ -118,12 +117,9 @@ class Endpoint(Row):
 
     def _deploy(self, plan: Plan, at: datetime, config: str, operation: str, **params: Any) -> None:
         by = self.creator
-        plan.call(
-            at,
-            by,
-            "sagemaker.create_endpoint_config",
+        self.make(
+            *(plan, at, "endpoint_config"),
             EndpointConfigName=config,
-            Tags=self.tags(),
             **self._configuration(plan, at, config),
         )
         names = {"EndpointName": self.name, "EndpointConfigName": config}
@@ -157,33 +153,27 @@ class Endpoint(Row):
 
     def _register(self, plan: Plan, at: datetime, model: str, variant: Variant) -> None:
         gpu = (variant.instance or "").startswith(("ml.g", "ml.p"))
-        plan.call(
-            at,
-            self.creator,
-            "sagemaker.create_model",
+        self.make(
+            *(plan, at, "model"),
             ModelName=model,
             ExecutionRoleArn=ROLE,
             PrimaryContainer={
                 "Image": f"{IMAGES}/pytorch-inference:2.6.0-{'gpu' if gpu else 'cpu'}-py312",
                 "ModelDataUrl": f"s3://{MODEL_BUCKET}/{self.project}/{model}/model.tar.gz",
             },
-            Tags=self.tags(),
         )
 
     def _add(self, plan: Plan, component: Component) -> None:
         variant = self.variants[0]
         self._register(plan, self.created, component.name, variant)
         needs = {"NumberOfAcceleratorDevicesRequired": 1, "MinMemoryRequiredInMb": 8192}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_inference_component",
+        self.make(
+            *(plan, self.created, "inference_component"),
             InferenceComponentName=component.name,
             EndpointName=self.name,
             VariantName=variant.name,
             Specification={"ModelName": component.name, "ComputeResourceRequirements": needs},
             RuntimeConfig={"CopyCount": component.copies},
-            Tags=self.tags(),
         )
 
     def _measure(self, plan: Plan) -> None:

@@ -77,7 +77,6 @@ class Job(Row):
         self._advance(plan)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         self.appear(plan)
         if self.started is not None:
             for host in range(1, self.count + 1):
@@ -94,11 +93,8 @@ class Job(Row):
         limits = {"MaxRuntimeInSeconds": int(self.limit.total_seconds())}
         if self.spot:
             limits["MaxWaitTimeInSeconds"] = 2 * limits["MaxRuntimeInSeconds"]
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_training_job",
-            TrainingJobName=self.name,
+        self.make(
+            *(plan, self.created, "training_job"),
             AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "FastFile"},
             RoleArn=ROLE,
             OutputDataConfig={"S3OutputPath": f"s3://{MODEL_BUCKET}/training/"},
@@ -106,7 +102,6 @@ class Job(Row):
             ResourceConfig=self._resources(),
             StoppingCondition=limits,
             EnableManagedSpotTraining=self.spot,
-            Tags=self.tags(),
         )
 
     def _resources(self) -> dict[str, Any]:
@@ -206,17 +201,13 @@ class ProcessingJob(Job):
             "S3DataType": "S3Prefix",
         }
         data = {"InputName": "data", "S3Input": below | {"S3InputMode": "File"}}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_processing_job",
-            ProcessingJobName=self.name,
+        self.make(
+            *(plan, self.created, "processing_job"),
             ProcessingInputs=[data] if self.reads else [],
             ProcessingResources={"ClusterConfig": rented},
             AppSpecification={"ImageUri": f"{IMAGE}@{DIGEST}" if self.reads else IMAGE},
             RoleArn=ROLE,
             StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
-            Tags=self.tags(),
         )
 
     def _advance(self, plan: Plan) -> None:
@@ -248,7 +239,6 @@ class Family(Row):
     reads: str = ""
 
     def plan(self, plan: Plan) -> None:
-        """Add every run."""
         kind = ProcessingJob if self.processed else Job
         for created in moments(self.since, self.every, self.until):
             started = created + timedelta(minutes=5)
@@ -281,19 +271,14 @@ class TransformJob(Row):
     silent: Ago = NOW - timedelta(minutes=1)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         folder = f"s3://{MODEL_BUCKET}/batch/{self.name}"
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/in/"}}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_transform_job",
-            TransformJobName=self.name,
+        self.make(
+            *(plan, self.created, "transform_job"),
             ModelName=self.model,
             TransformInput={"DataSource": source},
             TransformOutput={"S3OutputPath": f"{folder}/out/"},
             TransformResources={"InstanceType": self.instance, "InstanceCount": 1},
-            Tags=self.tags(),
         )
         stream = f"{self.name}/{self.host}-{int(self.created.timestamp())}"
         scored = moments(self.created, self.every, self.silent)
@@ -316,15 +301,10 @@ class TuningJob(Row):
     created: Ago
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         limits = {"MaxNumberOfTrainingJobs": 24, "MaxParallelTrainingJobs": 3}
-        plan.call(
-            self.created,
-            self.creator,
-            "sagemaker.create_hyper_parameter_tuning_job",
-            HyperParameterTuningJobName=self.name,
+        self.make(
+            *(plan, self.created, "hyper_parameter_tuning_job"),
             HyperParameterTuningJobConfig={"Strategy": "Bayesian", "ResourceLimits": limits},
-            Tags=self.tags(),
         )
 
 

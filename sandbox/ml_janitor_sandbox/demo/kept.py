@@ -36,7 +36,6 @@ class LogGroup(Row):
         return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{self.name}"
 
     def plan(self, plan: Plan) -> None:
-        """Create it, and have it hold what it holds."""
         at = workday(self.age, self.name)
         plan.call(at, self.creator, "logs.create_log_group", logGroupName=self.name, tags=self.labels)
         if self.retention:
@@ -61,7 +60,6 @@ class Repository(Row):
         return f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{self.name}"
 
     def plan(self, plan: Plan) -> None:
-        """Create it, push each build, and have it pulled until the next one."""
         first = workday(self.every * self.builds, self.name)
         plan.call(first, self.creator, "ecr.create_repository", repositoryName=self.name, tags=self.tags())
         base = _layer("base", 4 * GB)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ml_janitor_sandbox.demo.endpoints import IMAGES
 from ml_janitor_sandbox.demo.endpoints import ROLE as SERVING
 from ml_janitor_sandbox.demo.jobs import ROLE as TRAINING
-from ml_janitor_sandbox.demo.plan import Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.plan import Plan, name_member, sagemaker_arn
 from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.storage import DEFAULT_BUCKET, store
 from ml_janitor_sandbox.demo.times import workday
@@ -32,7 +32,6 @@ class Leftover(Row):
         return {"ModelPackageGroupName": self.name}
 
     def plan(self, plan: Plan) -> None:
-        """Create it."""
         params, tags = self.params(), self.tags()
         at = workday(self.age, repr(params))
         plan.call(
@@ -49,7 +48,6 @@ class Model(Leftover):
     artifact: str
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters of the call, except for tags."""
         image = f"{IMAGES}/xgboost-inference:1.7-1"
         container = {"Image": image, "ModelDataUrl": f"s3://{DEFAULT_BUCKET}/{self.artifact}"}
         return {"ModelName": self.name, "ExecutionRoleArn": SERVING, "PrimaryContainer": container}
@@ -70,7 +68,6 @@ class Pipeline(Leftover):
     data: str = ""
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters of the call, except for tags."""
         step: dict[str, Any] = {"Name": "Train", "Type": "Training"}
         if self.image:
             step["Arguments"] = {"AlgorithmSpecification": {"TrainingImage": self.image}}
@@ -99,6 +96,6 @@ def untagged(plan: Plan) -> Iterator[tuple[str, str, str]]:
         tags = {tag["Key"]: tag["Value"] for tag in step.params.get("Tags", ())}
         lacking = [key for key in REQUIRED if not tags.get(key, "").strip()]
         if lacking:
-            name = step.params["".join(map(str.capitalize, kind.split("_"))) + "Name"]
+            name = step.params[name_member(kind)]
             why = f"without {', '.join(lacking)}" if tags else "it never had a tag"
             yield sagemaker_arn(kind.replace("_", "-"), name), name, why

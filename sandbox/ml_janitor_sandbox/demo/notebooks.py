@@ -69,17 +69,12 @@ class Notebook(Row):
         return workday(self.age, self.name)
 
     def plan(self, plan: Plan) -> None:
-        """Add everything that made it what it is."""
         by, name = self.creator, {"NotebookInstanceName": self.name}
-        plan.call(
-            self.created,
-            by,
-            "sagemaker.create_notebook_instance",
-            **name,
+        self.make(
+            *(plan, self.created, "notebook_instance"),
             InstanceType=self.instance,
             RoleArn=ROLE,
             VolumeSizeInGB=50,
-            Tags=self.tags(),
         )
         if (started := self._started_last()) is not None:
             first = min(self.created + SITTING, started)

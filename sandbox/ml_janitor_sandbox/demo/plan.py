@@ -26,6 +26,11 @@ def sagemaker_arn(kind: str, name: str) -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
 
+def name_member(kind: str) -> str:
+    """Return the member with the name in requests about a *kind*, such as "training_job"."""
+    return "".join(map(str.capitalize, kind.split("_"))) + "Name"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One AWS call, made at a time by someone."""
@@ -75,7 +80,6 @@ class Plan:
         self.call_in(REGION, at, by, operation, params)
 
     def call_in(self, region: str, at: datetime, by: str, operation: str, params: Mapping[str, Any]) -> None:
-        """Plan a call in any *region*."""
         service, _, method = operation.partition(".")
         self.steps.append(Step(at, by, service, method, params, region))
 
@@ -98,7 +102,6 @@ class Plan:
     def write(
         self, group: str, stream: str, events: Iterable[tuple[datetime, str]], *, lags: float | None = None
     ) -> None:
-        """Have these lines logged."""
         self.streams.append(Stream(group, stream, tuple(events), lags))
 
     def state(self, kind: str, name: str, **members: Any) -> None:
@@ -160,7 +163,6 @@ class Actor:
         self._by = ""
 
     def do(self, step: Step) -> None:
-        """Make the call."""
         self._by = step.by
         getattr(self._client(step.service, step.region), step.operation)(**step.params)
 

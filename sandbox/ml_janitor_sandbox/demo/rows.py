@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter
 
-from ml_janitor_sandbox.demo.plan import Plan, sagemaker_arn
+from ml_janitor_sandbox.demo.plan import Plan, name_member, sagemaker_arn
 from ml_janitor_sandbox.demo.times import NOW
 
 ACCOUNT = Path(__file__).parent / "account"
@@ -119,7 +119,6 @@ class Row:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Return its tags."""
         values = self._labels() if self.project else {}
         values |= self.also
         return {key: value for key, value in values.items() if key not in self.without}
@@ -139,6 +138,11 @@ class Row:
             "owner": f"{self.owner or project.lead}@{DOMAIN}",
         }
         return values | {"aws:cloudformation:stack-name": self.stack} if self.stack else values
+
+    def make(self, plan: Plan, at: datetime, kind: str, **params: Any) -> None:
+        """Have its creator make a SageMaker resource of a *kind*, with its tags and by default its name."""
+        named = {name_member(kind): self.name, **params, "Tags": self.tags()}
+        plan.call(at, self.creator, f"sagemaker.create_{kind}", **named)
 
     def plan(self, plan: Plan) -> None:
         """Add every call, metric and log line that makes it what it is."""

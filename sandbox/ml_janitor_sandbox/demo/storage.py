@@ -94,7 +94,6 @@ class Artifact(Row):
         return f"arn:aws:s3:::{self.name}"
 
     def plan(self, plan: Plan) -> None:
-        """Store it."""
         bucket, _, key = self.name.partition("/")
         at, tags = workday(self.age, key), urlencode(self.also)
         size = int(self.gigabytes * GB)

@@ -33,23 +33,18 @@ class Domain(Row):
     minutes: int | None = None
 
     def plan(self, plan: Plan) -> None:
-        """Have it made."""
         settings: dict[str, Any] = {"ExecutionRole": ROLE}
         idle: dict[str, Any] = {"LifecycleManagement": "DISABLED"}
         if self.minutes is not None:
             idle = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": self.minutes}
         for kind in ("JupyterLabAppSettings", "CodeEditorAppSettings"):
             settings[kind] = {"AppLifecycleManagement": {"IdleSettings": idle}}
-        plan.call(
-            workday(self.age, self.name),
-            self.creator,
-            "sagemaker.create_domain",
-            DomainName=self.name,
+        self.make(
+            *(plan, workday(self.age, self.name), "domain"),
             AuthMode="SSO",
             DefaultUserSettings=settings,
             SubnetIds=["subnet-0a1b2c3d4e5f60718"],
             VpcId="vpc-0f1e2d3c4b5a69788",
-            Tags=self.tags(),
         )
 
 

@@ -62,11 +62,9 @@ class Gate:
 
     @property
     def enforces(self) -> bool:
-        """Tell whether roles are enforced."""
         return self._roles is not None
 
     def forget(self) -> None:
-        """Begin a new record."""
         with self._lock:
             self._record: list[dict[str, Any]] = []
 

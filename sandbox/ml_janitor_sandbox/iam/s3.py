@@ -12,20 +12,22 @@ from ml_janitor_sandbox.iam.needs import Need, Needs
 from moto_corrections.objects import KMS
 from moto_corrections.patches import Call, backend
 
+SAME = (
+    *("CreateBucket", "DeleteBucket", "DeleteBucketPolicy", "GetBucketLocation", "GetBucketPolicy"),
+    *("GetBucketTagging", "GetBucketVersioning", "PutBucketPolicy", "PutBucketTagging"),
+    *("AbortMultipartUpload", "DeleteObject", "DeleteObjectTagging", "GetObject", "GetObjectAcl"),
+    *("GetObjectLegalHold", "GetObjectRetention", "GetObjectTagging", "PutObject", "RestoreObject"),
+    *("PutObjectLegalHold", "PutObjectRetention", "PutObjectTagging", "PutBucketVersioning"),
+)
+"""Operations whose action is called like them; of those below, the action is told."""
 BUCKET: Mapping[str, str] = {
-    "CreateBucket": "CreateBucket",
-    "DeleteBucket": "DeleteBucket",
+    **{operation: operation for operation in SAME if "Bucket" in operation},
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "DeleteBucketPolicy": "DeleteBucketPolicy",
     "DeleteBucketTagging": "PutBucketTagging",
     "GetBucketInventoryConfiguration": "GetInventoryConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "GetBucketLocation": "GetBucketLocation",
-    "GetBucketPolicy": "GetBucketPolicy",
     "GetBucketReplication": "GetReplicationConfiguration",
-    "GetBucketTagging": "GetBucketTagging",
-    "GetBucketVersioning": "GetBucketVersioning",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
@@ -39,32 +41,15 @@ BUCKET: Mapping[str, str] = {
     "PutBucketEncryption": "PutEncryptionConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "PutBucketMetricsConfiguration": "PutMetricsConfiguration",
-    "PutBucketPolicy": "PutBucketPolicy",
-    "PutBucketTagging": "PutBucketTagging",
-    "PutBucketVersioning": "PutBucketVersioning",
     "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
 }
 OBJECT: Mapping[str, tuple[str, ...]] = {
-    "AbortMultipartUpload": ("AbortMultipartUpload",),
-    "CompleteMultipartUpload": ("PutObject",),
-    "CreateMultipartUpload": ("PutObject",),
-    "DeleteObject": ("DeleteObject",),
-    "DeleteObjectTagging": ("DeleteObjectTagging",),
-    "GetObject": ("GetObject",),
-    "GetObjectAcl": ("GetObjectAcl",),
+    **{operation: (operation,) for operation in SAME if "Bucket" not in operation},
+    **dict.fromkeys(("CompleteMultipartUpload", "CreateMultipartUpload", "UploadPart"), ("PutObject",)),
     "GetObjectAttributes": ("GetObject", "GetObjectAttributes"),
-    "GetObjectLegalHold": ("GetObjectLegalHold",),
-    "GetObjectRetention": ("GetObjectRetention",),
-    "GetObjectTagging": ("GetObjectTagging",),
     "HeadObject": ("GetObject",),
     "ListParts": ("ListMultipartUploadParts",),
-    "PutObject": ("PutObject",),
-    "PutObjectLegalHold": ("PutObjectLegalHold",),
-    "PutObjectRetention": ("PutObjectRetention",),
-    "PutObjectTagging": ("PutObjectTagging",),
-    "RestoreObject": ("RestoreObject",),
-    "UploadPart": ("PutObject",),
 }
 TAGGING = {"ListTagsForResource", "TagResource", "UntagResource"}
 """Operations of S3 Control, whose actions IAM has among S3's."""
@@ -72,16 +57,9 @@ TAGGING = {"ListTagsForResource", "TagResource", "UntagResource"}
 WRITES = {"CopyObject", "CreateMultipartUpload", "PutObject"}
 """What makes an object with tags and under a key of its own."""
 
-OF_A_VERSION: Mapping[str, str] = {
-    "DeleteObject": "DeleteObjectVersion",
-    "DeleteObjectTagging": "DeleteObjectVersionTagging",
-    "GetObject": "GetObjectVersion",
-    "GetObjectAcl": "GetObjectVersionAcl",
-    "GetObjectAttributes": "GetObjectVersionAttributes",
-    "GetObjectTagging": "GetObjectVersionTagging",
-    "PutObjectTagging": "PutObjectVersionTagging",
-}
-"""What a call that names a version needs instead."""
+OF_A_VERSION = {"DeleteObject", "DeleteObjectTagging", "GetObject", "GetObjectAcl", "GetObjectAttributes"}
+OF_A_VERSION |= {"GetObjectTagging", "PutObjectTagging"}
+"""The actions for which a call that names a version needs that of the version, such as GetObjectVersion."""
 
 MANAGED_KEY = "alias/aws/s3"
 """AWS's own key for S3: its key policy lets everyone of the account use it through S3."""
@@ -142,7 +120,8 @@ def _reading(call: Call, bucket: str, key: str, version: str | None) -> Needs:
 def _on_object(
     call: Call, action: str, bucket: str, key: str, version: str | None = None, *, etag: str | None = None
 ) -> Need:
-    name = OF_A_VERSION.get(action, action) if version else action
+    of_version = version and action in OF_A_VERSION
+    name = action.replace("Object", "ObjectVersion") if of_version else action
     context = {} if etag is None else {"s3:if-match": (etag,)}
     return Need(f"s3:{name}", f"{_arn(call, bucket)}/{key}", context)
 

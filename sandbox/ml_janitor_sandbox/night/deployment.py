@@ -121,14 +121,12 @@ class Deployment:
     # --- functions ----------------------------------------------------------------------------
 
     def sweep(self, detector: str, **event: Any) -> SweepRunResult:
-        """Run the function of *detector* once."""
         asked = events.parse_event(event, events.SweepEvent, self.now)
         return handlers.run_sweep_event(
             asked, self._invocation(detector), holder=self._context().aws_request_id
         )
 
     def digest(self) -> None:
-        """Run the digest's function once."""
         handlers.post_digest(events.parse_event({}, events.DigestEvent, self.now), self._invocation())
 
     def press(self, word: Button, name: str, user: str) -> list[Any]:
@@ -184,13 +182,11 @@ class Deployment:
     # --- what it remembers --------------------------------------------------------------------
 
     def actions(self) -> list[Action]:
-        """List everything that was done, the oldest first."""
         own = Actions(self._invocation().table)
         return [action for detector in DETECTORS for action in own.all(detector.name, ACCOUNT, REGION)]
 
     @cached_property
     def holds(self) -> Holds:
-        """Return the holds that people placed."""
         return Holds(self._invocation().table)
 
     def _invocation(self, detector: str = "") -> Invocation:

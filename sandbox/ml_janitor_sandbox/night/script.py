@@ -94,7 +94,6 @@ class Script:
         slack.add_usergroup(GROUP, "ml-platform", user(DANIEL))
 
     def nights(self) -> Iterator[Happening]:
-        """Play all nights."""
         yield Night("Monday night")
         yield from self._swept(5, "20:00", ALL)
         yield self._used(5, "21:20", HANA, "elasticity-simulation")

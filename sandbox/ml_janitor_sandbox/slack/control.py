@@ -71,7 +71,6 @@ class SlackControl:
         self._post("users", id=user, email=email, **more)
 
     def add_usergroup(self, group: str, handle: str, *users: str) -> None:
-        """Add a group of people."""
         self._post("usergroups", id=group, handle=handle, users=list(users))
 
     def set_scopes(self, *scopes: str) -> None:

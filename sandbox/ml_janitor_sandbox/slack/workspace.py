@@ -207,7 +207,6 @@ class Workspace:
         return next((direct for direct in self.directs.values() if direct.id == channel), None)
 
     def message(self, channel: str, ts: str) -> Message | None:
-        """Return the message that stands there now."""
         return next(
             (message for message in self.messages if (message.channel, message.ts) == (channel, ts)), None
         )
@@ -229,7 +228,6 @@ class Workspace:
         return message
 
     def post(self, message: Message) -> Message:
-        """Keep a message, in order."""
         self.messages.append(message)
         return message
 

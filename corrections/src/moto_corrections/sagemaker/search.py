@@ -1,7 +1,7 @@
 """
 SageMaker's Search over endpoints, models, model packages and training jobs, with tags in the records.
 
-Its index lags behind by as much as `search.index` says, or stands still from `freeze` until `thaw`.
+Its index lags behind by as much as `search.index` says, or stands still after `freeze`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FrozenIndex:
 
 def freeze(missing: Iterable[str] = ()) -> None:
     """
-    Let Search answer everywhere with what there is now, until `thaw`: its index is eventually consistent.
+    Let Search answer everywhere with what there is now, until a reset: its index is eventually consistent.
 
     It has no record of resources whose name is among the *missing*.
     """
@@ -54,12 +54,6 @@ def freeze(missing: Iterable[str] = ()) -> None:
             for resource in (*store, *_packages(account, region))
             if resource.name not in absent
         ]
-
-
-def thaw() -> None:
-    """Let Search follow again."""
-    for _, _, index in state.every(FrozenIndex):
-        index.records = None
 
 
 @serves("sagemaker", "Search")

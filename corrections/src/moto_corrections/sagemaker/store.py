@@ -126,7 +126,6 @@ class SageMakerStore:
         heapq.heappush(self._agenda, (step.at, next(_sequence), step))
 
     def coming_at(self) -> dt.datetime | None:
-        """Return when the next step is due."""
         return self._agenda[0][0] if self._agenda else None
 
     def advance(self) -> None:

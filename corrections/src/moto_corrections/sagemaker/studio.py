@@ -194,7 +194,6 @@ def _hidden(app: Resource) -> bool:
 
 
 def _of(call: Call) -> Resource:
-    """Return the app that the call names."""
     owner = _owner(call)
     app = get(call, APP, _key(call, owner))
     if _hidden(app) or app.members.get(owner.kind.name_member) is None:
