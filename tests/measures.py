@@ -27,7 +27,7 @@ import prose
 ROOT = naming.ROOT
 PACKAGE = ROOT / "functions" / "ml_janitor"
 GENERATED = re.compile(
-    r"(^|/)package-lock\.json$|^requirements/|^events/|^tests/upgrade/.*\.json$|^docs/(images|generated)/|^docs/[^/]*\.(html|svg)$"
+    r"(^|/)package-lock\.json$|^requirements/|^events/|^tests/upgrade/.*\.json(\.xz)?$|^docs/(images|generated)/|^docs/[^/]*\.(html|svg)$"
     r"|^tests/stable_names\.toml$|^bench/counted\.json$"
     r"|\.(png|jpe?g|gif|ico|svg|otf|gz|zip)$"
 )
@@ -43,10 +43,13 @@ def main() -> None:
     say("executed for one endpoint", one_endpoints_way())
     for what, number in house():
         say(what, number)
+    python = []
     for group, where in GROUPS.items():
         counted = dict(lines(where))
-        python = sum(number for name, number in counted.items() if name.endswith(".py"))
-        say(f"lines of {group}", f"{sum(counted.values()):,} in {len(counted)} files ({python:,} of Python)")
+        python.append(sum(number for name, number in counted.items() if name.endswith(".py")))
+        total = f"{sum(counted.values()):,} in {len(counted)} files"
+        say(f"lines of {group}", f"{total} ({python[-1]:,} of Python)")
+    say("lines of tests for one of code", f"{python[1] / python[0]:.2f}")
     say("left out of lines", "lock files, recordings of an earlier version, fonts, pictures")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -146,21 +146,6 @@ callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
     assert lamp not in desk("findings", "--json")[1]
 
 
-def test_what_is_kept_by_hand_stays(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-
-    status, said = desk("keep", arn("lamp"), "--until", "2026-11-30", "--reason", "the fair")
-
-    assert status == 0
-    assert "until 2026-12-01 00:00 UTC: the fair" in said
-    assert "the fair" in desk("findings")[1]
-    desk.nights.clock += 4 * DAY
-    status, said = desk("sweep", "--act", "--yes")
-    assert status == 0
-    assert "lamp was due, and is not now: kept by moto until 2026-12-01 00:00 UTC: the fair.\n" in said
-    assert desk.nights.world.done == []
-
-
 def test_a_longer_word_stands_unless_somebody_means_to_shorten_it(desk: Desk) -> None:
     desk.nights.warned("lamp")
     desk("snooze", arn("lamp"), "30", "--reason", "the fair")
@@ -218,16 +203,19 @@ def test_what_was_due_and_is_not_any_more_is_named(desk: Desk) -> None:
     desk.nights.world.judge("bath", UNTELLABLE)
     desk.nights.world.use("lamp")
     del desk.nights.world.things["sofa"]
-    desk("keep", arn("vase"), "--reason", "a gift")
+    kept = "by moto until 2026-12-01 00:00 UTC: a gift"
+    assert kept in desk("keep", arn("vase"), "--until", "2026-11-30", "--reason", "a gift")[1]
+    assert kept in " ".join(desk("findings")[1].split())
     desk.nights.clock += 4 * DAY
 
-    said = desk("sweep")[1]
+    status, said = desk("sweep", "--act", "--yes")
 
+    assert (status, desk.nights.world.done) == (0, [])
     assert "cellar in us-east-1: 0 due, 0 waiting.\n" in said
     assert "  lamp was due, and is not now: it is used.\n" in said
     assert "  sofa was due, and is not now: it is no longer there.\n" in said
     assert f"  bath was due, and is not now: {UNTELLABLE.reason}.\n" in said
-    assert re.search(r"  vase was due, and is not now: kept .*: a gift\.\n", said)
+    assert f"  vase was due, and is not now: kept {kept}.\n" in said
 
 
 def test_why_something_due_was_not_done_last_time_is_shown(desk: Desk) -> None:
@@ -262,8 +250,14 @@ def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) ->
     assert desk.entry("vase").not_done_at is None
 
 
-def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
+def test_acting_by_hand_wants_the_account_typed_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pipeline there is no terminal; on one, Ctrl-D and Ctrl-C are no answer either."""
     desk.due("lamp")
+    nobody = "\njanitor: nobody answered, so nothing was done; --yes goes on without asking\n"
+    for command in (("sweep", "--act"), ("approve", "cellar")):
+        monkeypatch.setattr("sys.stdin", StringIO(""))
+        status, said = desk(*command)
+        assert (status, said.endswith(nobody), desk.entry().approved) == (2, True, "")
 
     status, said = desk("sweep")
     assert (status, said.count("lamp")) == (0, 1)
@@ -276,21 +270,6 @@ def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
     assert status == 0
     assert "lamp: done. undo: janitor undo" in said
     assert desk.nights.world.things == {}
-
-
-@pytest.mark.parametrize("command", [("sweep", "--act"), ("approve", "cellar")])
-def test_where_nobody_answers_nothing_is_done(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, command: Sequence[str]
-) -> None:
-    """In a pipeline there is no terminal; on one, Ctrl-D and Ctrl-C are no answer either."""
-    desk.due("lamp")
-    monkeypatch.setattr("sys.stdin", StringIO(""))
-
-    status, said = desk(*command)
-
-    assert status == 2
-    assert said.endswith("\njanitor: nobody answered, so nothing was done; --yes goes on without asking\n")
-    assert (desk.nights.world.done, desk.entry().approved) == ([], "")
 
 
 def test_ctrl_c_in_the_middle_of_an_act_says_what_becomes_of_it(desk: Desk) -> None:
@@ -354,17 +333,6 @@ def passing(nights: Nights, span: timedelta) -> Callable[[], None]:
     return passes
 
 
-def test_it_is_looked_at_again_with_the_time_of_that_moment(desk: Desk, thinking: Thinking) -> None:
-    desk.due("lamp")
-    thinking(passing(desk.nights, timedelta(minutes=50)))
-
-    assert desk("sweep", "--act")[0] == 0
-
-    assert desk.naps == []
-    assert desk.nights.world.looked_at == [desk.nights.clock]
-    assert desk.nights.of("lamp").began == desk.nights.clock
-
-
 def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,7 +370,9 @@ def test_a_warning_that_became_void_meanwhile_is_not_acted_on(desk: Desk, thinki
     assert desk.nights.world.done == []
 
 
-def test_only_what_was_shown_is_acted_on(desk: Desk, thinking: Thinking) -> None:
+def test_only_what_was_shown_is_acted_on_and_looked_at_again_with_the_time_of_that_moment(
+    desk: Desk, thinking: Thinking
+) -> None:
     desk.due("lamp")
     desk.nights.world.add("chair")
     desk.nights.sweep(dry=True)
@@ -410,9 +380,12 @@ def test_only_what_was_shown_is_acted_on(desk: Desk, thinking: Thinking) -> None
     desk.nights.ledger.warned(desk.entry("chair"), now=desk.nights.clock - 4 * DAY, due=due)
     thinking(passing(desk.nights, timedelta(minutes=30)))
 
-    desk("sweep", "--act")
+    assert desk("sweep", "--act")[0] == 0
 
     assert list(desk.nights.world.things) == ["chair"]
+    assert desk.naps == []
+    assert desk.nights.world.looked_at == [desk.nights.clock]
+    assert desk.nights.of("lamp").began == desk.nights.clock
 
 
 @pytest.mark.parametrize("how", ["flag", "environment"])
@@ -484,7 +457,10 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     assert "no open finding; snoozed by moto until 2026-10-17 03:00 UTC: it was brought back" in said
     status, said = desk("undo", finding)
     assert (status, "brought back before" in said) == (2, True)
-    assert desk("undo", "0123456789")[0] == 2
+    for command in ("undo", "restart"):
+        status, said = desk(command, "deadbeef00")
+        assert (status, said.count("\n")) == (2, 1)
+        assert said.endswith(f"deadbeef00 in {ACCOUNT}, us-east-1; janitor findings lists what was\n")
 
 
 def test_a_forged_record_is_refused_as_what_was_asked_wrong_is(desk: Desk) -> None:
@@ -654,14 +630,6 @@ def test_the_region_of_what_is_kept_is_that_of_its_arn(desk: Desk) -> None:
     assert desk("keep", elsewhere, "--reason", "x")[0] == 0
     assert list(desk.nights.holds.all(ACCOUNT, REGION)) == []
     assert [key.partition("@")[0] for key in desk.nights.holds.all(ACCOUNT, "eu-west-1")] == [arn("lamp")]
-
-
-@pytest.mark.parametrize("command", ["undo", "restart"])
-def test_an_id_that_nobody_knows_says_where_ids_are_listed(desk: Desk, command: str) -> None:
-    status, said = desk(command, "deadbeef00")
-
-    assert (status, said.count("\n")) == (2, 1)
-    assert said.endswith(f"deadbeef00 in {ACCOUNT}, us-east-1; janitor findings lists what was\n")
 
 
 def test_whoever_waits_for_aws_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

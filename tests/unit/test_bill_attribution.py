@@ -180,7 +180,9 @@ WAVES = {f"d{ago}": 3.0 if ago % 14 < 7 else -3.0 for ago in range(1, 65)}
     (costs(d31=90), 1, 7, 0),
     (costs(d7=90), 1, 7, 90),  # only takes back what was news a week ago
     (costs(d14=30, d7=90), 1, 7, 60),
-    ({ON - timedelta(days=ago): Decimal(10) for ago in range(14)}, 1, 7, 0),
+    (costs(d7=-5), 1, 7, 5),
+    (costs(d7=90, d35=80), 1, 7, 170),  # twice the mean, if the span before has that day of the month
+    ({ON - timedelta(days=ago): Decimal(60 if ago == 13 else 10) for ago in range(14)}, 1, 7, 0),
     (costs(d7=90, d0=200), 1, 7, 0),  # ... and this does not
     (costs(d31=90, d59=80), 30, 30, 170 + 34),  # there is one, and before there were two; other weekdays
 )
@@ -197,6 +199,7 @@ def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int
     ({"d20": 30, "d0_9": 60}, 9),
     ({"d40_64": 50}, 39),
     ({"d0": 50}, 0),
+    ({"d2_57": 5}, 57),
 )
 def test_a_step_of_a_line_has_a_first_day(more: dict[str, float], since: int) -> None:
     assert first_changed_day(costs(**more), compared(30, 30)) == ON - timedelta(days=since)
@@ -257,6 +260,20 @@ def test_many_small_changes_are_news_together() -> None:
     assert not any(one.jumped for one in changed_parts(usage_lines(rows), DAYS, {}, monthly))
 
 
+@given(
+    week=st.lists(st.integers(0, 100), min_size=7, max_size=7),
+    start=st.integers(0, 6),
+    length=st.integers(7, 40),
+)
+def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> None:
+    before = DaySpan(date(2026, 6, 1) + timedelta(days=start), length)
+    days = SpanComparison(kind=ComparisonKind.DAYS, before=before, after=DaySpan(before.until, length))
+    usd = {day: Decimal(week[day.weekday()]) for day in [*before, *days.after]}
+    change = sum((usd[day] for day in days.after), Decimal(0)) - sum(usd[day] for day in before)
+
+    assert usual_change(usd, days) >= abs(change)
+
+
 @cases(
     "before, after, dollars",
     (6, 6, 0),
@@ -292,7 +309,7 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
     assert [only.change, only.usual, only.jumped] == [50, 50, False]  # dollars, however small the bill
 
 
-@cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.2, True), ("GB", 1, True))
+@cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.05, True), ("GB", 1, True))
 def test_the_same_bytes_are_no_jump_between_months_of_other_lengths(
     unit: str, grown: float, *, jumped: bool
 ) -> None:

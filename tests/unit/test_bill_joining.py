@@ -375,6 +375,7 @@ def serving(name: str, tag: str, instances: int = 1, since: date = BEFORE.first)
 HALF, OTHER_HALF = DaySpan(LAST.first, 15), DaySpan(LAST.first + timedelta(days=15), 15)
 ONE_DAY, LATER_DAYS = DaySpan(LAST.first, 1), DaySpan(LAST.first + timedelta(days=1), 29)
 ALL = [*BEFORE, *LAST]
+OTHER_RUN = ResourceRun(usage_type="Other", start=datetime.combine(BEFORE.first, time(), UTC))
 
 
 @cases(
@@ -418,8 +419,16 @@ ALL = [*BEFORE, *LAST]
      [serving("a", "")],
      [("a", "llm", "", 720)]),
     ([*billed("llm", ALL, 24), *billed("vision", ALL, 0.5)], [serving("a", "vision")], []),
+    ([*billed("llm", BEFORE, 24), *billed("llm", LAST, 48), *billed("", ALL, 48)],
+     [serving("a", "llm", 2)],
+     [("a", None, "llm", 720)]),
+    ([replace(one, usage_type=usage) for usage in (HOST, "Other")
+      for one in (*billed("llm", BEFORE, 24), *billed("", LAST, 24))],
+     [replace(serving("a", ""), runs=(*serving("a", "").runs, OTHER_RUN))],
+     [("a", "llm", "", 1440)]),
     ids=["lost", "half", "within a day", "after the bill", "both", "either", "not so many", "besides",
-         "from two values", "to two values", "the value with the least to spare", "all the time"],
+         "from two values", "to two values", "the least to spare", "all the time", "half of it",
+         "two usage types"],
 )  # fmt: skip
 def test_a_known_resource_that_moved_between_tags_is_said_once(
     rows: list[Charge],

@@ -45,7 +45,7 @@ def test_a_span_ends_before_the_day_that_it_ends_at() -> None:
 def test_a_total_is_of_its_days_alone() -> None:
     read = bill(charges(HOST, [*BEFORE, *LAST], price="0.1", quantity="10", tag="support"))
 
-    assert read.total(LAST) == Decimal("30.0") == read.total(read.whole) / 2
+    assert read.total(BEFORE) == read.total(LAST) == Decimal("30.0") == read.total(read.whole) / 2
 
 
 def test_credits_and_taxes_are_outside() -> None:

@@ -92,23 +92,20 @@ def test_a_unit_also_says_what_it_cost_before() -> None:
 
 
 @cases(
-    "meter, units, said",
-    (calls(0, 0), 0, "no request"),
-    (calls(), 0, "no request"),
-    (calls(points=None), None, "requests unknown"),
+    "meters, units, said",
+    ((calls(0, 0),), 0, "no request"),
+    ((calls(),), 0, "no request"),
+    ((calls(points=None),), None, "requests unknown"),
+    ((), None, "requests unknown"),
 )
-def test_no_request_and_no_answer_have_no_price(meter: VariantRequests, units: int | None, said: str) -> None:
-    one = costs(endpoint("search", runs(), requests=(meter,)))["endpoint", "search"]
+def test_no_request_and_no_answer_have_no_price(
+    meters: tuple[VariantRequests, ...], units: int | None, said: str
+) -> None:
+    found = costs(endpoint("search", runs(), requests=meters))
 
-    assert (one.units, one.per_unit) == (units, None)
-    (row,) = unit_rows([one], 4)
+    assert {(one.units, one.per_unit) for one in found.values()} == {(units, None)}
+    (row,) = unit_rows([found["endpoint", "search"]], 4)
     assert row == ("endpoint search", "$1,014", said, "")
-
-
-def test_an_endpoint_that_was_not_measured_at_all_has_no_units() -> None:
-    found = costs(endpoint("search", runs()))
-
-    assert {one.units for one in found.values()} == {None}
 
 
 def test_only_days_of_the_span_count() -> None:

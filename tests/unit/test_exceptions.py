@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import naming
-from measures import exceptions
+from measures import GROUPS, exceptions, lines
 
 BY_OUTCOME = {
     "FailedError": "the shell: the exit status is 1, and not 2",
@@ -49,3 +49,9 @@ def test_a_caller_asks_for_each_class() -> None:
     assert BY_OUTCOME.keys() <= defined
     assert defined - BY_OUTCOME.keys() - {name for tree in code for name in asked_for(tree)} == set()
     assert len(defined) <= 24
+
+
+def test_every_file_that_counts_can_be_read() -> None:
+    assert {group: bool(sum(number for _, number in lines(where))) for group, where in GROUPS.items()} == (
+        dict.fromkeys(GROUPS, True)
+    )
