@@ -324,8 +324,10 @@ ASYNC: dict[str, Any] = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath
 
 
 def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws: Aws) -> None:
-    for name in ("zeros", "never", "unproven"):
+    for name in ("zeros", "never", "unproven", "queued"):
         seed.endpoint(name, **ASYNC)
+    waits = {"metric": "ApproximateBacklogSize", "dimensions": {"EndpointName": "queued"}}
+    seed.box.metrics("AWS/SageMaker", [waits | {"start": NOW - HOUR, "step": 1800, "values": [5.0, 0.0]}])
     seed.publish("InvocationsProcessed", EndpointName="zeros", VariantName="blue")
     seed.control("never")
     seed.requests("unproven")  # AWS publishes none: zeros here are somebody else's
@@ -334,6 +336,7 @@ def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws
     found(judged["zeros"], Confidence.PROVEN)
     found(judged["never"], Confidence.LIKELY)
     unknown(judged["unproven"], "no metric of variant blue arrives")
+    kept(judged["queued"], "the queue was in use")
 
 
 # --- inference components -----------------------------------------------------------------------
@@ -514,21 +517,14 @@ def test_tags_of_components_that_cannot_be_read_keep_their_endpoint_as_unknown(s
     unknown(verdict(aws), "it would take along ranker, and its tags could not be read")
 
 
-def test_looking_again_at_what_is_gone(seed: Seed, aws: Aws) -> None:
+def test_looking_again_at_what_is_gone_and_in_vain(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     detector = IdleEndpoints()
     (first,) = detector.find(aws, NOW)
     seed.sagemaker.delete_endpoint(EndpointName="churn")
-
     assert detector.look(aws, first.target, NOW) is None
 
-
-def test_looking_again_in_vain_says_so(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    detector = IdleEndpoints()
-    (first,) = detector.find(aws, NOW)
     seed.box.fault("sagemaker", "DescribeEndpoint", "deny", times=0)
-
     with pytest.raises(ReadError, match="AccessDenied"):
         detector.look(aws, first.target, NOW)
 

@@ -95,11 +95,11 @@ def test_a_remote_session_is_use(studio: Studio, aws: Aws, ago: timedelta, named
 @pytest.mark.parametrize(("ago", "kept"), [(24 * HOUR - MINUTE, True), (24 * HOUR, False)])
 def test_a_session_lasts_until_the_shutdown(studio: Studio, aws: Aws, ago: timedelta, *, kept: bool) -> None:
     """Six hours after a session's end it stops the app, and gets twice that: earlier ones matter too."""
-    idle = {"AppLifecycleManagement": {"IdleSettings": {"IdleTimeoutInMinutes": 360}}}
-    settings = {"AppType": "CodeEditor", "RemoteAccess": "ENABLED", "CodeEditorAppSettings": idle}
-    on = {"AppLifecycleManagement": {"IdleSettings": {"LifecycleManagement": "ENABLED"}}}
-    studio.sagemaker.update_domain(DomainId=studio.domain, DefaultUserSettings={"CodeEditorAppSettings": on})
-    studio.space("far", "anna", settings)
+    idle = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 360}
+    own = {"CodeEditorAppSettings": {"AppLifecycleManagement": {"IdleSettings": idle}}}
+    anna = {"DomainId": studio.domain, "UserProfileName": "anna"}
+    studio.sagemaker.update_user_profile(**anna, UserSettings=own)
+    studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": "ENABLED"})
     studio.app(space="far", kind="CodeEditor", active=60 * HOUR, wrote=60 * HOUR)
     studio.box.set_clock(NOW - ago)
     studio.sagemaker.start_session(

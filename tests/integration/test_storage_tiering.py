@@ -42,21 +42,14 @@ class Account:
         self.box.declare([{"bucket": bucket, "key": key, "size": size}])
 
     def count(self, days: int, read: float) -> None:
-        """Have request metrics count what is read, for so many days."""
-        counts = {"Id": "all", "Filter": {"Prefix": "experiments/"}}
-        self.s3.put_bucket_metrics_configuration(Bucket=NAME, Id="all", MetricsConfiguration=counts)
-        named = {"BucketName": NAME, "FilterId": "all"}
-        series = [
-            {
-                "metric": metric,
-                "dimensions": named,
-                "start": NOW - days * DAY,
-                "step": 86_400,
-                "values": [value] * days,
-            }
-            for metric, value in (("AllRequests", 3.0), ("BytesDownloaded", read / days))
-        ]
-        self.box.metrics("AWS/S3", series)
+        """Have request metrics count what is read of it, and of the bucket, for so many days."""
+        for name, rule, much in (("all", {"Filter": {"Prefix": "experiments/"}}, read), ("wide", {}, 9e15)):
+            counts: Any = {"Id": name, **rule}
+            self.s3.put_bucket_metrics_configuration(Bucket=NAME, Id=name, MetricsConfiguration=counts)
+            series = {"dimensions": {"BucketName": NAME, "FilterId": name}, "start": NOW - days * DAY}
+            for metric, value in (("AllRequests", 3.0), ("BytesDownloaded", much / days)):
+                daily = series | {"metric": metric, "step": 86_400, "values": [value] * days}
+                self.box.metrics("AWS/S3", [daily])
 
 
 @pytest.fixture
@@ -157,6 +150,7 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
 )
 def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str, operation: str) -> None:
     account.sagemaker.create_processing_job(**processing_request("clean"))
+    account.sagemaker.stop_processing_job(ProcessingJobName="clean")
     account.box.fault(service, operation, "deny", times=0)
     decided = of_type(Kept, verdict(aws))
 

@@ -94,6 +94,17 @@ def test_everything_adds_up_in_any_turn(rows: list[Charge], known: list[BillReso
         assert part.quantity_effect + part.price_effect == part.change
 
 
+@settings(max_examples=60)
+@given(rows=rows, known=resources)
+def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[BillResource]) -> None:
+    positive = [one for one in rows if one.usd >= 0]
+
+    for mover in explained(positive, known):
+        if mover.culprit:
+            assert -mover.part.usd_before - Decimal("1e-9") <= mover.usd
+            assert mover.usd <= mover.part.usd_after + Decimal("1e-9")
+
+
 def explained(rows: list[Charge], known: list[BillResource]) -> tuple[Mover, ...]:
     return find_movers(changed_parts(usage_lines(rows), DAYS, {}), known, DAYS, {})
 

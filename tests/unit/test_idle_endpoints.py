@@ -18,6 +18,7 @@ from ml_janitor.core.model import (
     Confidence,
     Cost,
     Finding,
+    Kept,
     NotRead,
     Signal,
     Target,
@@ -339,6 +340,14 @@ def test_only_hours_since_it_was_deployed_count_as_measured(hours: Sequence[int]
     young = endpoint(deployed=10 / 24, meters=(meter(measured),))
 
     assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
+
+
+def test_no_required_signal_missing_is_ever_found() -> None:
+    """Every required signal in turn, in every way of not being known."""
+    for missing in (NotRead(), DENIED):
+        for name in ("description", "config"):
+            assert isinstance(decided(**{name: missing}), Kept)
+        assert isinstance(decided(meters=(meter(ZEROS), meter(missing, variant="green"))), Kept)
 
 
 @cases(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -210,29 +211,41 @@ OUTPUTS = [
 
 
 @cases(
-    "job, read",
+    "read_job, members, read",
     (
-        processing_job(),
+        processing_job,
+        {},
         {"phase": "Starting", "started": None, "max_runtime": None, "writes_to": (), "streams": "clean/"},
     ),
-    (transform_job(), {"phase": "Starting", "started": None, "writes_to": (), "streams": "score/"}),
+    (transform_job, {}, {"phase": "Starting", "started": None, "writes_to": (), "streams": "score/"}),
     (
-        processing_job(ProcessingStartTime=START),
+        processing_job,
+        {"ProcessingStartTime": START},
         {"phase": "Processing", "started": START, "counted_from": START},
     ),
     (
-        transform_job(TransformStartTime=START),
+        transform_job,
+        {"TransformStartTime": START},
         {"phase": "Transforming", "started": START, "counted_from": None},
     ),
-    (processing_job(StoppingCondition={"MaxRuntimeInSeconds": 3600}), {"max_runtime": HOUR}),
+    (processing_job, {"StoppingCondition": {"MaxRuntimeInSeconds": 3600}}, {"max_runtime": HOUR}),
     (
-        processing_job(ProcessingOutputConfig={"Outputs": OUTPUTS}),
+        processing_job,
+        {"ProcessingOutputConfig": {"Outputs": OUTPUTS}},
         {"writes_to": ("s3://out/a/", "s3://out/b/")},
     ),
-    (transform_job(TransformOutput={"S3OutputPath": "s3://out/x"}), {"writes_to": ("s3://out/x/",)}),
+    (
+        transform_job,
+        {"TransformOutput": {"S3OutputPath": "s3://out/x"}},
+        {"writes_to": ("s3://out/x/",)},
+    ),
 )
-def test_what_a_description_says_is_read(job: RunningJob, read: dict[str, Any]) -> None:
+def test_what_a_description_says_is_read(
+    read_job: Callable[..., RunningJob], members: dict[str, Any], read: dict[str, Any]
+) -> None:
     """Outputs at its end show progress too: in the upload the container is over, logs nothing and rests."""
+    job = read_job(**members)
+
     assert {name: getattr(job, name) for name in read} == read
 
 

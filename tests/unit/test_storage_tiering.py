@@ -343,6 +343,21 @@ def test_the_size_of_a_bucket_is_its_last_measurement() -> None:
     points = MetricSeries(((NOW - 2 * DAY, 1.0), (NOW - DAY, 2.0)))
 
     assert reading._last(Value(points, "source")) == Value(2.0, "source", NOW - DAY)
+    asked = reading._metric("BucketSizeBytes", "b", "StandardStorage")
+    assert (asked.stat, asked.period) == ("Average", 86_400)
+
+
+def test_filters_of_request_metrics_are_on_all_pages() -> None:
+    def page(name: str, **more: Any) -> dict[str, Any]:
+        filters = [{"Id": name, "Filter": {"Prefix": f"{name}/"}}, {"Id": "tag", "Filter": {"Tag": {}}}]
+        return Torn({"IsTruncated": False, "MetricsConfigurationList": filters} | more)
+
+    listed = "s3:ListBucketMetricsConfigurations"
+    first = page("a", IsTruncated=True, NextContinuationToken="t")
+    script = Script({listed: lambda asked: page("b") if "ContinuationToken" in asked else first})
+
+    assert reading._filters(script.aws(), "lab") == Value({"a": "a/", "b": "b/"}, listed)
+    assert [asked.get("ContinuationToken") for asked in script.asked(listed)] == [None, "t"]
 
 
 def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
 from typing import Any, ClassVar, cast
@@ -453,6 +453,19 @@ def test_who_commits_is_told_what_open_findings_of_all_detectors_would_change(wo
     world.sweep()
 
     assert set(Committing.told) == {frozenset({lamp.target.arn.lower()})}
+
+
+def test_a_region_that_another_run_sweeps_is_waited_for(world: World) -> None:
+    nights, pauses = world.nights, list[int]()
+    leases = Leases(nights.table)
+    leases.take("cellar", ACCOUNT, REGION, holder="other", now=NOW, until=NOW + timedelta(minutes=15))
+
+    def pause() -> None:
+        pauses.append(1)
+        leases.release("cellar", ACCOUNT, REGION, holder="other")
+
+    assert world.sweep(pause=pause).new == 2
+    assert pauses == [1]
 
 
 # --- settled regions -------------------------------------------------------------------------------
