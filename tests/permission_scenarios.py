@@ -52,10 +52,11 @@ from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatur
 
 
 def _keeps(one: Permission, detector: str) -> bool:
-    """Whether a permission is for the files with which a listing goes on that ran out of time."""
+    """Whether a permission is for going on, in a next part, with a listing that ran out of time."""
     items = [value for _, _, values in one.when for value in values]
     reads = one.action == "s3:GetObject" and scratch_folder(detector) in one.resource
-    return reads or (one.action == "dynamodb:PutItem" and any(item.startswith(FILE_KEY) for item in items))
+    writes = one.action == "dynamodb:PutItem" and any(item.startswith(FILE_KEY) for item in items)
+    return reads or writes or one.action == "lambda:InvokeFunction"
 
 
 def _spares_calls(one: Permission) -> bool:
