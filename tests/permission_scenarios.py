@@ -113,7 +113,7 @@ class Invocations:
             yield Step(function=self.name, event=partial(self._back_again, next(iter(found.values()))))
         if self.name == BILL:
             yield self._next("2026-10-06T02:59:59Z")
-        if self.name == DIGEST:  # on the day of the weekly advice
+        if self.name in OF_ALL:  # on the day of the weekly advice, and of the bill's table
             yield self._next("2026-10-05T03:00:02Z")
         if self.name in OF_ALL:
             yield self._next(
