@@ -64,6 +64,10 @@ def started(home: Path) -> Iterator[str | None]:
     """A SeaweedFS in *home*, or None if it did not start: somebody else may have taken one of its ports."""
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     flags = [f"-{name}.port={port}" for name, port in ports.items()]
+    flags += [
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=200",
+    ]  # a bucket takes one, whatever the disk has free
     off = ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
     environment |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
