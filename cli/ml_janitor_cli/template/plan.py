@@ -21,6 +21,7 @@ from ml_janitor.config.functions import (
     schedule_groups,
 )
 from ml_janitor.config.member_roles import ACCOUNTS_FUNCTION_ROLE, UNDO_FUNCTION_ROLE, sweep_role_name
+from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import JanitorSection, unmatched_routes
 from ml_janitor.config.settings import (
     Settings,
@@ -33,6 +34,7 @@ from ml_janitor.config.settings import (
     undo_role_warnings,
 )
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
@@ -547,7 +549,7 @@ class _Plan:
             handler="sweep",
             allowed=allowed,
             environment=environment,
-            memory=WAITING_MB if type(detector).schedule == "rate(1 hour)" else 1024,
+            memory=WAITING_MB if schedule_period(type(detector).schedule) <= HOUR else 1024,
             continues=detector.resumes and not self._in_organization,
             role_name=sweep_role_name(detector.name) if self._in_organization else None,
         )

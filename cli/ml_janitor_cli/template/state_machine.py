@@ -141,7 +141,7 @@ TRANSIENT_ERRORS = [
 ]
 """
 Errors of Lambda itself (Step Functions developer guide, "Handle transient Lambda service exceptions").
-A function does an event once, however often it is invoked, or may repeat it.
+Each function does an event once, however often it is invoked, or can safely repeat it.
 """
 
 KILLED_RETRIER: StateMachineDefinition = {
@@ -150,8 +150,8 @@ KILLED_RETRIER: StateMachineDefinition = {
     "MaxAttempts": 1,
 }
 """
-One more try for a function that was killed, as Lambda has for events: the detectors that the killed one kept
-from their turn have it then.
+One more try for a function that was killed, as Lambda gives to events: the detectors that come after the one
+at work then still have their turn.
 """
 
 

@@ -49,8 +49,8 @@ class AdvisersRun:
 
         A detector that fails, or does not end, is the failure of that detector. Raises an error for them at
         the end: InProgressError if others are at work, so that the event is sent again, else RunFailedError.
-        A caller that starts the next part itself gets the rest (*returns_rest*), with detectors that others
-        have at work; failures are only logged then.
+        A caller that starts the next part itself gets the rest (*returns_rest*), and before it the detectors
+        that another run has at work; failures are only logged then.
         """
         answers, errors, rest = dict[str, AdviserAnswer](), dict[str, Exception](), list(names)
         while rest and self.left() > LEAST_TIME:
