@@ -44,7 +44,8 @@ class Memory:
         return True
 
     def forget(self, name: str) -> None:
-        self.done.remove(name)
+        if name in self.done:
+            self.done.remove(name)
 
 
 @dataclass

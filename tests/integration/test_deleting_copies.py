@@ -399,6 +399,19 @@ def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
     assert len(bucket.versions_of()[0]) == 2
 
 
+def test_what_is_deleted_again_while_its_undo_is_interrupted_is_written_again(
+    make: Callable[..., Bucket],
+) -> None:
+    bucket, undo = filled(make(), versioned=True)
+    bucket.act(undo)
+    steps = bucket.undo(undo)
+    bucket.delete(COPY)
+
+    bucket.undo(undo, steps)
+
+    assert bucket.whole()["body"] == bucket.body
+
+
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 
 

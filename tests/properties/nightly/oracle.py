@@ -80,7 +80,8 @@ class Truth:
         serves = label.serves and label.serves not in operator.serving_too
         said = {
             "out": not item.lit,
-            "kept by its tags": label.keeps or (label.until is not None and at.date() <= label.until),
+            "kept by its tags": not item.tags_hidden
+            and (label.keeps or (label.until is not None and at.date() <= label.until)),
             "kept by a person": any(until is None or until > at for until in held),
             "kept because it was brought back": self.rests.get(item.name, at) > at,
             "unknown: its use": item.untold,

@@ -267,6 +267,7 @@ class Clearing(Watching):
             raise CannotActError("another has its name")
         if there is None:
             now = self.clock()
+            steps.forget("bring back")  # a try before may have brought it back, and somebody deleted it
             self.step(steps, "bring back", target, lambda: self.store.bring_back(target, record, now))
         self.step(steps, "plug in", target, lambda: self.store.plug_in(target))
 

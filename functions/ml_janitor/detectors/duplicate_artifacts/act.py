@@ -346,6 +346,7 @@ def revert(aws: Aws, record: CopyRecord, steps: Steps) -> None:
     """
     if not _there(aws, record):
         source = _source(aws, record)
+        steps.forget("write again")  # somebody may have deleted what an interrupted undo wrote
         steps.do("write again", lambda: _write(aws, record, source))
 
 
