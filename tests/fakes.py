@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Never
+from typing import Any, Never
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
@@ -174,6 +174,16 @@ class SleepingClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def raising(error: BaseException, *, at: str = "") -> Callable[..., Any]:
+    """Return a call that raises *error*; one of a step does so only *at* that step."""
+
+    def call(*given: object, **_: object) -> None:
+        if not at or given == (at,):
+            raise error
+
+    return call
 
 
 def because(text: str) -> Cause:

@@ -200,14 +200,6 @@ def tagged(name: str, **tags: str) -> Thing:
     return thing(name, waste(), Value(dict(tags)))
 
 
-def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
-    def step(name: str) -> None:
-        if name == at:
-            raise error
-
-    return step
-
-
 KEY = b"the key of this test"
 NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, target_at, waste
+from fakes import UNTELLABLE, raising, target_at, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
@@ -478,11 +478,8 @@ def test_a_held_piece_makes_room_for_the_next() -> None:
 
 
 def test_unreadable_holds_cost_the_advice_and_not_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
-        raise ConnectionError("throttled")
-
     world = advised(detectors=ARMED)
-    monkeypatch.setattr(Holds, "all", refused)
+    monkeypatch.setattr(Holds, "all", raising(ConnectionError("throttled")))
 
     with pytest.raises(RunFailedError, match="the weekly advice could not be read"):
         world.digest().post(NOW)

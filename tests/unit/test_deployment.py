@@ -19,6 +19,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
+from fakes import raising
 from memory_table import MemoryTable
 from ml_janitor import handlers
 from ml_janitor.acting.warning import Warner
@@ -173,11 +174,7 @@ def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pyt
     assert updated == []
     run.tell(lamp)
     assert updated == ["lamp"]
-
-    def refuse(*_: object) -> None:
-        raise SendError("channel_not_found")
-
-    monkeypatch.setattr(MessageUpdates, "action", refuse)
+    monkeypatch.setattr(MessageUpdates, "action", raising(SendError("channel_not_found")))
     run.tell(lamp)
     assert "channel_not_found" in log.getvalue()
 
@@ -243,11 +240,7 @@ def test_a_presser_hears_of_a_failure_but_not_of_an_action(monkeypatch: pytest.M
     with pytest.raises(InvalidInputError, match="a webhook has no buttons"):
         handlers.pressed({}, Context())
     assert heard == [("https://slack/1", UNFINISHED_REPLY)]
-
-    def busy(*_: object) -> None:
-        raise InProgressError("another invocation is at work")
-
-    monkeypatch.setattr(handlers, "make_press_worker", busy)
+    monkeypatch.setattr(handlers, "make_press_worker", raising(InProgressError("another is at work")))
     with pytest.raises(InProgressError):
         handlers.pressed({}, Context())
     assert len(heard) == 1

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from rich.text import Text
 
 from conftest import ACCOUNT, NOW
+from fakes import raising
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
@@ -342,10 +343,7 @@ def test_a_program_ends_with_the_status_that_a_shell_expects(
 
 
 def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def run() -> int:
-        raise PermissionError(errno.EACCES, "no")
-
-    monkeypatch.setattr(entry, "run_command", run)
+    monkeypatch.setattr(entry, "run_command", raising(PermissionError(errno.EACCES, "no")))
     with pytest.raises(PermissionError):
         entry.main()
     monkeypatch.setattr(sys, "stdout", None)

@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from conftest import DAY, NOW
-from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
+from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, raising, thing, waste
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -68,12 +68,12 @@ def test_one_detector_that_fails_hides_nobody_elses_findings(aws: Aws) -> None:
     assert [result.target.name for result in report.findings] == ["a"]
 
 
-def test_a_detector_that_fails_before_its_first_candidate_is_an_error_too(aws: Aws) -> None:
-    class Blind(Shelf):
-        def find(self, *_: object) -> None:  # type: ignore[override]
-            raise RuntimeError("not even an iterator")
+def test_a_detector_that_fails_before_its_first_candidate_is_an_error_too(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shelf, "find", raising(RuntimeError("not even an iterator")))
 
-    assert swept(Blind(), aws).error == "RuntimeError: not even an iterator"
+    assert swept(Shelf(), aws).error == "RuntimeError: not even an iterator"
 
 
 def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
@@ -407,12 +407,9 @@ def test_one_resource_that_is_gone_is_no_result_and_no_error(aws: Aws) -> None:
     assert (done.results, done.error) == ((), None)
 
 
-def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws) -> None:
-    class Blind(Shelf):
-        def look(self, *_: object) -> None:
-            raise BROKEN_OFF
-
-    done = sweep_resource(Blind(), aws, ARN, now=NOW, policy=RunPolicy())
+def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shelf, "look", raising(BROKEN_OFF))
+    done = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
 
     assert (done.results, done.error) == ((), str(BROKEN_OFF))
 
@@ -437,12 +434,11 @@ NOT_HERE = "is not in account 123456789012 and region us-east-1"
     ("arn:aws:sagemaker:us-east-1:999999999999:thing/a", NOT_HERE),
     ("arn:aws:sagemaker:eu-west-1:123456789012:thing/a", NOT_HERE),
 )
-def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: str) -> None:
-    class Unasked(Shelf):
-        def look(self, *_: object) -> None:
-            raise AssertionError("it was looked at")
-
-    done = sweep_resource(Unasked(), aws, arn, now=NOW, policy=RunPolicy())
+def test_a_namesake_from_elsewhere_is_not_looked_at(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, arn: str, error: str
+) -> None:
+    monkeypatch.setattr(Shelf, "look", raising(AssertionError("it was looked at")))
+    done = sweep_resource(Shelf(), aws, arn, now=NOW, policy=RunPolicy())
 
     assert done.results == ()
     assert not_none(done.error).endswith(error.format(arn=arn))

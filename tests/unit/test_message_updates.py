@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from conftest import ACCOUNT, MINUTE, REGION
-from fakes import USED, because, thing, waste
+from fakes import USED, because, raising, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
@@ -100,11 +100,7 @@ def test_what_was_withdrawn_is_not_half_done(
     nights: Nights, updates: MessageUpdates, board: Blackboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.warned("lamp")
-
-    def act(*_: object) -> None:
-        raise CannotActError("it was overwritten in the last moment")
-
-    monkeypatch.setattr(Cleaner, "act", act)
+    monkeypatch.setattr(Cleaner, "act", raising(CannotActError("it was overwritten in the last moment")))
     nights.after(4 * DAY)
     action = nights.of("lamp")
     assert action.stage is Stage.WITHDRAWN
@@ -198,7 +194,7 @@ def test_every_try_of_an_undo_is_told(nights: Nights, board: Blackboard, sweep: 
     board.news()
 
     for number, why in enumerate(["throttled", "no capacity"]):
-        nights.world.before = raising(why)
+        nights.world.before = raising(RuntimeError(why))
         with pytest.raises(CannotUndoError):
             nights.undo(again=number > 0)
         sweep(HOUR)
@@ -224,13 +220,6 @@ def test_an_undo_that_was_refused_before_it_began_is_told(
     (said,) = board.news()
     assert "*Could not be brought back:* Its record could not be verified: VerifyMac: AccessDenied." in said
     assert "It can be undone until" in said
-
-
-def raising(why: str) -> Callable[[str], None]:
-    def step(_: str) -> None:
-        raise RuntimeError(why)
-
-    return step
 
 
 def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
@@ -544,11 +533,7 @@ def test_what_waits_for_aws_says_so(
     nights: Nights, board: Blackboard, sweep: Swept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.warned("lamp")
-
-    def act(*_: object) -> None:
-        raise NotFinishedError("its plug is still being pulled")
-
-    monkeypatch.setattr(Cleaner, "act", act)
+    monkeypatch.setattr(Cleaner, "act", raising(NotFinishedError("its plug is still being pulled")))
     sweep(4 * DAY)
     (said,) = board.news()
     assert "It goes on by itself: its plug is still being pulled." in said

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from fakes import thing, waste
+from fakes import raising, thing, waste
 from ml_janitor.ledger.actions import Action, RecordedSteps, Stage, proves_refusal
 from tables import cases
 
@@ -79,12 +79,8 @@ def recorded(**steps: str) -> tuple[RecordedSteps, Log]:
 def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after: str) -> None:
     """A try that was begun may have done its work, and lost its answer."""
     steps, log = recorded(**before)
-
-    def denied() -> None:
-        raise answer("AccessDeniedException", 400)
-
     with pytest.raises(ClientError):
-        steps.do("stop", denied)
+        steps.do("stop", raising(answer("AccessDeniedException", 400)))
 
     assert log.steps[-1] == ("act: stop", after)
 

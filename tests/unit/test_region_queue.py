@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, HOUR, NOW, SECOND
+from fakes import raising
 from memory_table import MemoryTable
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.limits import Leases, LeaseTakenError, RegionQueue
@@ -202,11 +203,7 @@ def test_a_ledger_failing_at_the_end_is_noted(monkeypatch: pytest.MonkeyPatch, w
     run = Run()
     run.queue = run.queued(waits=False)
     run.taken(THERE)
-
-    def denied(*_: object, **__: object) -> None:
-        raise PermissionError("no powers")
-
-    monkeypatch.setattr(run.leases, what, denied)
+    monkeypatch.setattr(run.leases, what, raising(PermissionError("no powers")))
     run.of(HERE, THERE)
 
     with pytest.raises(Exception, match=why):

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from fakes import because
+from fakes import because, raising
 from ml_janitor.acting.undoing import RESTART_WORDING
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import ActionSchedule, Effect
@@ -456,10 +456,7 @@ def test_a_jobs_button_says_that_it_is_submitted_again_under_which_name_and_from
 
 
 def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
-    def never(_: Action) -> str:
-        raise CannotActError("a warm pool does not come back")
-
-    ended = replace(JOBS, revert_effect=never)
+    ended = replace(JOBS, revert_effect=raising(CannotActError("a warm pool does not come back")))
 
     assert ended.acted(action(), DUE).text.endswith(
         "(Europe/Berlin)*, because nobody kept it. A warm pool does not come back."

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, HOUR
+from fakes import raising
 from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
@@ -147,11 +148,8 @@ def test_only_what_still_saves_is_ended(
 def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(*_: object) -> bool:
-        raise PermissionError("no")
-
     nights.world.add("lamp")
-    monkeypatch.setattr(Cleaner, "is_done", denied)
+    monkeypatch.setattr(Cleaner, "is_done", raising(PermissionError("no")))
 
     assert over(nights) is None
 

@@ -16,7 +16,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, Thing, target_at, thing, waste
+from fakes import UNTELLABLE, Thing, raising, target_at, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import GET_RESOURCES
@@ -264,15 +264,12 @@ def test_nobody_hears_of_what_somebody_keeps_while_it_is_read(
     if told != "a warning":
         nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
 
-    def throttled(*_: object) -> None:
-        raise DENIED
-
     class Pressed(Cleaner):
         def find(self, aws: Aws, now: datetime) -> Iterator[Any]:
             yield from super().find(aws, now)
             tagging.tags = {lamp.target.arn: {"keep": "mine"}}
             if kept == "unreadable":
-                monkeypatch.setattr(type(nights.holds), "all", throttled)
+                monkeypatch.setattr(type(nights.holds), "all", raising(DENIED))
             elif kept not in {"", "a tag"}:
                 snooze = Hold(
                     key=key.get(kept, lamp.target.key),
@@ -335,10 +332,7 @@ def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World]
 
 
 def test_an_unwritable_ledger_is_a_failed_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(*_: object, **__: object) -> None:
-        raise RuntimeError("throttled")
-
-    monkeypatch.setattr(type(world.nights.ledger), "record", record)
+    monkeypatch.setattr(type(world.nights.ledger), "record", raising(RuntimeError("throttled")))
     assert world.failed().startswith("the ledger could not be written: RuntimeError: throttled; the report")
     assert world.listener.heard == []
 
@@ -347,11 +341,7 @@ def test_where_earlier_sweeps_are_unreadable_no_night_is_the_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first night of an organization is folded, so that a failure to read would silence any other."""
-
-    def sweeps(*_: object, **__: object) -> None:
-        raise RuntimeError("throttled")
-
-    monkeypatch.setattr(LatestRecords, "sweeps", sweeps)
+    monkeypatch.setattr(LatestRecords, "sweeps", raising(RuntimeError("throttled")))
     assert world.failed().startswith(
         "the latest sweeps could not be read: RuntimeError: throttled; the report"
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from botocore.exceptions import ClientError
 
+from fakes import raising
 from ml_janitor.config.settings import Settings, undo_role_warnings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Target
@@ -126,13 +125,6 @@ def test_a_key_is_used_for_aws_only() -> None:
 def refusal(action: str) -> ClientError:
     said = f"User: x is not authorized to perform: {action} on resource: {ROLE}"
     return ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, "CreateEndpointConfig")
-
-
-def raising(error: Exception) -> Any:
-    def call() -> None:
-        raise error
-
-    return call
 
 
 def test_a_role_that_aws_does_not_let_be_handed_over_is_named_with_what_to_do() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import thing, waste
+from fakes import raising, thing, waste
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
@@ -304,9 +304,7 @@ def test_a_copy_has_what_was_delivered_and_its_failure_delivers_nothing_less() -
 
 
 def test_without_a_slack_nothing_is_due() -> None:
-    def unreadable(*_: object, **__: object) -> Any:
-        raise SendError("the secret cannot be read")
-
+    unreadable = raising(SendError("the secret cannot be read"))
     sender = WarningSender(unreadable, deadline=100, terms={"cellar": TERMS})
     sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
 
