@@ -70,7 +70,7 @@ def answering(coming: Iterator[Call], listing: Any = None) -> Aws:
     return Script({LIST: listed, GET: events}).aws()
 
 
-def rhythm(listing: Any, calls: Sequence[Call] = (), **given: bool) -> Signal[LogRhythm]:
+def rhythm(listing: Any, calls: Sequence[Call] = (), **given: Any) -> Signal[LogRhythm]:
     coming = iter(calls)
     aws = answering(coming, listing)
     found = read_rhythm(aws, "group", "train/algo-", started=STARTED, fresh=FRESH, **given)

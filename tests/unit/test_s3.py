@@ -58,7 +58,7 @@ OLD, LATE = FRESH - MINUTE, FRESH + MINUTE
 
 def listed(more: str = "", /, prefix: str = "a/", **keys: datetime) -> dict[str, Any]:
     contents = [{"Key": f"{prefix}{key}", "LastModified": at} for key, at in keys.items()]
-    page = {"KeyCount": len(contents), "IsTruncated": bool(more)}
+    page: dict[str, Any] = {"KeyCount": len(contents), "IsTruncated": bool(more)}
     page |= {"Contents": contents} if contents else {}
     return page | ({"NextContinuationToken": more} if more else {})
 
