@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Never
 
+from botocore.exceptions import ClientError
+
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import (
@@ -174,6 +176,15 @@ class SleepingClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def refusal(
+    code: str, message: str = "no", *, operation: str = "DeleteEndpoint", status: int = 400, retries: int = 0
+) -> ClientError:
+    """AWS's answer to a call that it refuses."""
+    answer: Any = {"Error": {"Code": code, "Message": message}}
+    answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": retries}
+    return ClientError(answer, operation)
 
 
 def raising(error: BaseException, *, at: str = "") -> Callable[..., Any]:

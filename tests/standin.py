@@ -27,10 +27,9 @@ import pytest
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
 from boto3.dynamodb.types import TypeDeserializer
-from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION, once
-from fakes import USED, Thing, because, thing, waste
+from fakes import USED, Thing, because, refusal, thing, waste
 from memory_table import MemoryTable
 from ml_janitor import handlers
 from ml_janitor.acting.acting import Acting, ArmedSweep
@@ -68,11 +67,7 @@ TUESDAY = NOW
 # --- a world in memory, and a detector that acts on it ------------------------------------------------
 
 
-_REFUSAL: Any = {
-    "Error": {"Code": "AccessDeniedException", "Message": "no"},
-    "ResponseMetadata": {"HTTPStatusCode": 400},
-}
-DENIED = ClientError(_REFUSAL, "DeleteEndpoint")
+DENIED = refusal("AccessDeniedException")
 """A definite refusal of AWS, after which nothing was done."""
 
 

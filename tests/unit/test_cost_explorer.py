@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ConnectTimeoutError
 
+from fakes import refusal
 from ml_janitor.aws.cost_explorer import (
     HOURS_KEPT,
     CostExplorer,
@@ -62,29 +63,25 @@ def asking(*pages: Mapping[str, Any] | Exception, most: int = 9) -> tuple[CostEx
     return CostExplorer(client, max_requests=most), client
 
 
-def refused(code: str, message: str = "") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "GetCostAndUsage")
-
-
 # --- refusals and pages -----------------------------------------------------------------------
 
 
 @cases(
     "error, cause, said",
-    (refused("AccessDeniedException", "no"), RefusalCause.DENIED, "AccessDeniedException: no"),
+    (refusal("AccessDeniedException", "no"), RefusalCause.DENIED, "AccessDeniedException: no"),
     (
-        refused("AccessDeniedException", "User Not Enabled for cost explorer access"),
+        refusal("AccessDeniedException", "User Not Enabled for cost explorer access"),
         RefusalCause.NOT_ENABLED,
         "Not Enabled",
     ),
     (
-        refused("AccessDeniedException", "Linked account doesn't have access"),
+        refusal("AccessDeniedException", "Linked account doesn't have access"),
         RefusalCause.MEMBER_ACCOUNT,
         "Linked account",
     ),
-    (refused("DataUnavailableException"), RefusalCause.NO_DATA, "DataUnavailableException"),
-    (refused("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
-    (refused("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
+    (refusal("DataUnavailableException"), RefusalCause.NO_DATA, "DataUnavailableException"),
+    (refusal("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
+    (refusal("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
     (ConnectTimeoutError(endpoint_url="https://ce"), RefusalCause.FAILED, "https://ce"),
     (KeyError("Groups"), RefusalCause.FAILED, "lacks Groups"),
 )
@@ -270,8 +267,8 @@ def test_coverage_and_utilization_are_shares_of_one() -> None:
 
 @cases(
     "answer, found",
-    (refused("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
-    (refused("AccessDeniedException", "no"), "AccessDeniedException: no"),
+    (refusal("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
+    (refusal("AccessDeniedException", "no"), "AccessDeniedException: no"),
     ({"Total": {}}, "the answer lacks Utilization: it was cut off"),
 )
 def test_why_a_plan_is_not_known(answer: Any, found: Any) -> None:

@@ -16,11 +16,10 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from rich.text import Text
 
 from conftest import ACCOUNT, NOW
-from fakes import raising
+from fakes import raising, refusal
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
@@ -269,18 +268,17 @@ def test_silence_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 # --- ends ---------------------------------------------------------------------------------------------
 
 
-def denied(code: str, operation: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
-
-
 @cases(
     "error, said",
-    (denied("AccessDenied", "Query"), "the ledger: Query: AccessDenied"),
+    (refusal("AccessDenied", operation="Query"), "the ledger: Query: AccessDenied"),
     *(
-        (denied("ResourceNotFoundException", name), f"the ledger: {NO_TABLE_ADVICE}")
+        (refusal("ResourceNotFoundException", operation=name), f"the ledger: {NO_TABLE_ADVICE}")
         for name in ("Query", "GetItem", "UpdateItem")
     ),
-    (denied("ResourceNotFoundException", "DescribeEndpoint"), "the ledger: DescribeEndpoint: Resource"),
+    (
+        refusal("ResourceNotFoundException", operation="DescribeEndpoint"),
+        "the ledger: DescribeEndpoint: Resource",
+    ),
 )
 def test_a_call_that_failed_is_one_line(error: Exception, said: str) -> None:
     with pytest.raises(FailedError) as raised, one_line_errors("the ledger"):

@@ -7,23 +7,18 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from fakes import raising, thing, waste
+from fakes import raising, refusal, thing, waste
 from ml_janitor.ledger.actions import Action, RecordedSteps, Stage, proves_refusal
 from tables import cases
 
 
-def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries: int = 0) -> ClientError:
-    about = {"HTTPStatusCode": status, "RetryAttempts": retries}
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": about}, operation)  # type: ignore[typeddict-item]
-
-
 @cases(
     "error",
-    answer("AccessDeniedException", 400),
-    answer("AccessDenied", 403),
-    answer("ValidationException", 400),
-    answer("ResourceLimitExceeded", 400),
-    answer("PreconditionFailed", 412),
+    refusal("AccessDeniedException"),
+    refusal("AccessDenied", status=403),
+    refusal("ValidationException"),
+    refusal("ResourceLimitExceeded"),
+    refusal("PreconditionFailed", status=412),
     ids=str,
 )
 def test_a_definite_refusal(error: Exception) -> None:
@@ -32,14 +27,14 @@ def test_a_definite_refusal(error: Exception) -> None:
 
 @cases(
     "error",
-    answer("ThrottlingException", 400),
-    answer("SlowDown", 503),
-    answer("InternalFailure", 500),
-    answer("RequestTimeout", 400),
-    answer("TooManyRequests", 429),
-    answer("Timeout", 408),
-    answer("AccessDeniedException", 400, retries=1),
-    answer("AccessDeniedException", 400, operation="DescribeEndpoint"),
+    refusal("ThrottlingException"),
+    refusal("SlowDown", status=503),
+    refusal("InternalFailure", status=500),
+    refusal("RequestTimeout"),
+    refusal("TooManyRequests", status=429),
+    refusal("Timeout", status=408),
+    refusal("AccessDeniedException", retries=1),
+    refusal("AccessDeniedException", operation="DescribeEndpoint"),
     ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteEndpoint"),
     ReadTimeoutError(endpoint_url="https://api.sagemaker.example"),
     RuntimeError("anything else"),
@@ -80,7 +75,7 @@ def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after:
     """A try that was begun may have done its work, and lost its answer."""
     steps, log = recorded(**before)
     with pytest.raises(ClientError):
-        steps.do("stop", raising(answer("AccessDeniedException", 400)))
+        steps.do("stop", raising(refusal("AccessDeniedException")))
 
     assert log.steps[-1] == ("act: stop", after)
 

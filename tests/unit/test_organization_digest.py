@@ -13,7 +13,7 @@ import pytest
 
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.latest import LastRun, LastSweep, RunAccount
+from ml_janitor.ledger.latest import LastRun, RunAccount
 from ml_janitor.report.digest import (
     NO_ACTIONS,
     DetectorRun,
@@ -36,6 +36,7 @@ from ml_janitor.report.mrkdwn import (
     section_block,
 )
 from ml_janitor.slack.digest import OrganizationReader
+from reports import sweep_row
 from tables import cases
 
 NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)
@@ -61,30 +62,17 @@ def row(
     usd: str = "0",
     *,
     detector: str = "idle-endpoints",
-    region: str = "us-east-1",
     found: int = 1,
-    new: int = 0,
     **how: Any,
 ) -> SweepRow:
     """What a sweep of the account of this *number* left."""
-    last = LastSweep(
-        detector=detector,
-        account=account(number),
-        region=region,
-        time=TIME,
-        **{
-            "looked_at": 9,
-            "found": found,
-            "kept": 9 - found,
-            "unknown": 0,
-            "monthly_usd": Decimal(usd),
-            "accrued_usd": Decimal(0),
-            "unpriced": 0,
-            "error": None,
-            **how,
-        },
-    )
-    return SweepRow(detector=detector, account=account(number), region=region, last=last, new=new)
+    about: dict[str, Any] = {
+        "account": account(number),
+        "time": TIME,
+        "found": found,
+        "kept": 9 - found,
+    } | how
+    return sweep_row(detector, usd, **about)
 
 
 def broken(number: int, error: str = NOT_THERE, **how: Any) -> SweepRow:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -21,6 +20,8 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.digest import DetectorRun, Overview, SweepRow
 from ml_janitor.slack.digest import OrganizationReader, day_metrics
+from narrowing import not_none
+from reports import sweep_row
 from tables import cases
 
 HOUR = timedelta(hours=1)
@@ -230,11 +231,7 @@ def test_a_resource_counts_once_in_its_account_and_an_equal_one_of_another_accou
 
 
 def last(found: int = 0, error: str | None = None, looked_at: int = 9) -> LastSweep:
-    zero = Decimal(0)
-    return LastSweep(
-        detector=ENDPOINTS, account=ONE, region=EAST, time=TIME, looked_at=looked_at, found=found, kept=0,
-        unknown=0, monthly_usd=zero, accrued_usd=zero, unpriced=0, error=error,
-    )  # fmt: skip
+    return not_none(sweep_row(usd="0", looked_at=looked_at, found=found, kept=0, error=error).last)
 
 
 @cases(
