@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
+from logging import StreamHandler
 from typing import Any, Never
+from uuid import uuid4
 
+from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws.client import Aws
@@ -195,6 +199,11 @@ def raising(error: BaseException, *, at: str = "") -> Callable[..., Any]:
             raise error
 
     return call
+
+
+def logger_to(stream: StringIO | None = None) -> Logger:
+    """Return a logger of its own, which writes into *stream*."""
+    return Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream or StringIO()))
 
 
 def because(text: str) -> Cause:

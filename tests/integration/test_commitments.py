@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from io import StringIO
-from logging import StreamHandler
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 import one_of_each
 from conftest import ACCOUNT, DAY, NOW, REGION
-from fakes import Shelf, candidates, thing, waste
+from fakes import Shelf, candidates, logger_to, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Value, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
@@ -226,7 +222,7 @@ def test_at_night_it_leaves_to_others_what_is_open_in_the_ledger(
             leases=Leases(table),
             archive=Archive(session.client("s3"), BUCKET),
             tell=None,
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
+            logger=logger_to(),
             clock=lambda: NOW,
             holder=holder,
             patience=timedelta(minutes=15),

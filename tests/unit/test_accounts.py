@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
-from fakes import thing, waste
+from fakes import logger_to, thing, waste
 from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.settings import Settings
@@ -84,7 +81,7 @@ class World:
             latest=self.latest,
             clock=lambda: self.clock,
             sleep=lambda _: None,
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
+            logger=logger_to(self.log),
         )
         return run.run(AccountsEvent(step=step, detectors=(detector, *others), time=time))
 

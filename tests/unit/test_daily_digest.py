@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any, cast
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, raising, target_at, waste
+from fakes import UNTELLABLE, logger_to, raising, target_at, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
@@ -108,7 +105,7 @@ class World:
                 time_zone="UTC",
             ),
             announcers=[] if silent else [cast("Announcer", self.channel)],
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
+            logger=logger_to(self.log),
             account=ACCOUNT,
             regions=self.regions,
             picture=lambda key: self.picture if key == "bills/1.png" else Unreadable("no such key"),

@@ -25,6 +25,7 @@ from standin import own_signatures
 from tables import cases
 
 POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
+NOTHING = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT)
 CHANNEL, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
 
 
@@ -44,10 +45,7 @@ class Desk:
     def swept(
         self, *results: Result, at: datetime = NOW, error: str | None = None, **how: Any
     ) -> RecordedFindings:
-        sweep = Sweep(
-            detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=results, error=error
-        )
-        return self.ledger.record(POOL, sweep, at, **how)
+        return self.ledger.record(POOL, replace(NOTHING, results=results, error=error), at, **how)
 
     def entry(self, name: str = "lamp") -> Entry:
         (entry,) = (one for one in self.ledger.entries("shelf", ACCOUNT, REGION) if one.name == name)
@@ -116,14 +114,13 @@ def test_what_is_found_again_begins_anew_and_what_stays_keeps_its_time(desk: Des
 
 def test_a_sweep_says_what_is_new(desk: Desk) -> None:
     first = desk.swept(found("lamp"), found("chair"), found("sofa", USED))
-    sweep = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT)
-    desk.ledger.announced(POOL, sweep, [found("lamp")], NOW)
+    desk.ledger.announced(POOL, NOTHING, [found("lamp")], NOW)
 
     second = desk.swept(found("lamp"), found("chair"), at=NOW + DAY)
 
     assert [[one.target.name for one in run.new] for run in (first, second)] == [["lamp", "chair"], ["chair"]]
     assert (first.first_seen(NOW), second.first_seen(NOW + DAY)) == (2, 0)
-    desk.ledger.announced(POOL, sweep, [found("lamp")], NOW + DAY)
+    desk.ledger.announced(POOL, NOTHING, [found("lamp")], NOW + DAY)
     assert desk.entry().announced == NOW
 
 
@@ -348,12 +345,9 @@ def test_what_was_refused_is_void_until_it_can_be_prepared(desk: Desk) -> None:
     desk.ledger.record_refusal(desk.entry(), because("it is watched"), NOW + DAY)
 
     refused = desk.entry()
-    assert (refused.refused, refused.refused_at, refused.voided) == (
-        because("it is watched"),
-        NOW + DAY,
-        True,
-    )
-    assert (refused.warned, refused.untold_why, refused.memo) == (None, because("it is watched"), {})
+    why = because("it is watched")
+    assert (refused.refused, refused.refused_at, refused.voided) == (why, NOW + DAY, True)
+    assert (refused.warned, refused.untold_why, refused.memo) == (None, why, {})
     desk.ledger.save_memo(refused, {"read": 2})
     desk.ledger.clear_refusal(refused)
     assert (desk.entry().refused, desk.entry().refused_at, desk.entry().memo) == (None, None, {})
@@ -369,13 +363,7 @@ def test_accounts_with_equal_names_stay_apart(desk: Desk) -> None:
     lamp, there = found("lamp"), "210987654321"
     moved = replace(lamp.target, account=there, arn=lamp.target.arn.replace(ACCOUNT, there))
     for account, target in ((ACCOUNT, lamp.target), (there, moved)):
-        sweep = Sweep(
-            detector="shelf",
-            account=account,
-            region=REGION,
-            mode=Mode.ACT,
-            results=(replace(lamp, target=target),),
-        )
+        sweep = replace(NOTHING, account=account, results=(replace(lamp, target=target),))
         assert len(desk.ledger.record(POOL, sweep, NOW).new) == 1
         (entry,) = desk.ledger.entries("shelf", account, REGION)
         desk.ledger.warned(entry, now=NOW, due=NOW + DAY)

@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any, ClassVar, cast
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, Thing, raising, target_at, thing, waste
+from fakes import UNTELLABLE, Thing, logger_to, raising, target_at, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import GET_RESOURCES
@@ -91,7 +88,7 @@ class World:
         self.acts = False
 
     def runner(self, **how: Any) -> SweepRunner:
-        logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
+        logger = logger_to(self.log)
         given: dict[str, Any] = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
         made = replace(self.nights.runner(), **given)
         return made if self.acts else replace(made, acting=None, warner=None)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, USED, thing, waste
+from fakes import UNTELLABLE, USED, logger_to, thing, waste
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import (
     Cause,
@@ -62,7 +59,7 @@ def swept(*results: Result, mode: Mode = Mode.ACT, **more: Any) -> Sweep:
 @pytest.mark.parametrize(("error", "level"), [(None, "INFO"), ("RuntimeError: broke", "ERROR")])
 def test_the_log_has_one_line_of_counts_for_a_sweep(error: str | None, level: str) -> None:
     written = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(written))
+    logger = logger_to(written)
     sweep = swept(*ALL, error=error, held_back=HELD, unreachable=LOST)
     log_sweep(logger, sweep, seconds=1.23456, new=2, note="a dry run")
 
