@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -35,7 +35,9 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, make_cause
 from ml_janitor.engine.detector import Cleanup, Detector, allow
+from ml_janitor.ledger.actions import Action, Stage
 
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 
 
@@ -189,6 +191,12 @@ def result_of(name: str, verdict: Verdict | None = None, detector: str = "shelf"
     outcome = Outcome.WAITING if isinstance(seen, Finding) else Outcome.KEPT
     given: dict[str, Any] = {"target": thing(name, seen).target, "outcome": outcome} | about
     return Result(detector=detector, verdict=seen, **given)
+
+
+def action_of(detector: str = "shelf", **about: Any) -> Action:
+    """An action on a lamp, which was done in the night of the tests."""
+    given: dict[str, Any] = {"stage": Stage.ACTED, "target": target_at("thing/lamp"), "undo": {}}
+    return replace(Action(sk="sk", detector=detector, warned=NOW, began=NOW, **given), **about)
 
 
 IN_TURN: Any = SimpleNamespace(map=lambda do, over: [do(each) for each in over])

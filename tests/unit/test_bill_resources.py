@@ -13,7 +13,7 @@ import pytest
 
 from bills import ACCOUNT, HOST, NOW, bill, charges
 from conftest import DAY
-from fakes import target_at
+from fakes import action_of, target_at
 from ml_janitor.aws import runs
 from ml_janitor.aws.activity import GET_METRIC_DATA
 from ml_janitor.aws.calls import Listing
@@ -48,17 +48,8 @@ TARGET = target_at("endpoint/Ranker", NOW - 90 * DAY)
 
 
 def action(**more: Any) -> Action:
-    made = Action(
-        sk="s",
-        detector="idle-endpoints",
-        target=TARGET,
-        stage=Stage.ACTED,
-        began=NOW - 9 * DAY,
-        warned=NOW - 12 * DAY,
-        ended=NOW - 2 * DAY,
-        undo={},
-        hourly_usd=Decimal(2),
-    )
+    times = {"began": NOW - 9 * DAY, "warned": NOW - 12 * DAY, "ended": NOW - 2 * DAY}
+    made = action_of("idle-endpoints", target=TARGET, hourly_usd=Decimal(2), **times)
     return replace(made, **more)
 
 
@@ -92,7 +83,7 @@ def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *,
 def test_what_it_ended_and_cannot_be_verified_is_left_out_and_said(cause: Cause, why: str) -> None:
     actions = [action(), action(sk="doubtful"), action(sk="too")]
 
-    known, (gap,) = verified_actions(actions, lambda one: None if one.sk == "s" else cause)
+    known, (gap,) = verified_actions(actions, lambda one: None if one.sk == "sk" else cause)
 
     assert known == actions[:1]
     assert gap_sentence(gap).startswith(f"What the janitor ended could not be read: 2 of 3: {why}")
