@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from logging import StreamHandler
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, Never
 from uuid import uuid4
@@ -216,6 +217,25 @@ def refusal(
     answer: Any = {"Error": {"Code": code, "Message": message}}
     answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": retries}
     return ClientError(answer, operation)
+
+
+class Answers:
+    """A client of AWS that gives *answers* in turn, whatever is asked; *asked* are methods and requests."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers, self.asked, self._lock = list(answers), list[tuple[str, dict[str, Any]]](), Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**request: Any) -> Any:
+            with self._lock:
+                self.asked.append((name, request))
+                answer = self.answers.pop(0)
+            answer = answer(request) if callable(answer) else answer
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
 
 
 def raising(error: BaseException, *, at: str = "") -> Callable[..., Any]:

@@ -30,7 +30,7 @@ from ml_janitor.bill.explaining import (
     facts_from_sweep,
     read_known_resources,
 )
-from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause, ResourceFacts
+from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, Culprit, GapCause, ResourceFacts
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Evidence, Kept, NotRead, Unreadable
 from ml_janitor.core.money import Claim
@@ -190,20 +190,15 @@ def test_of_an_unjudged_resource_the_listing_says_all_it_can(look: Callable[...,
 
     (found,), gaps = seen.resources, seen.gaps
     assert (found.requests, gaps) == (counted, ())
-
-    assert (found.culprit.arn, found.culprit.name, found.culprit.kind) == (
-        one.target.arn,
-        "nightly-20261001",
-        "endpoint",
+    assert found.culprit == Culprit(
+        arn=one.target.arn,
+        name="nightly-20261001",
+        kind="endpoint",
+        owner="mia",
+        since=NOW - 50 * DAY,
+        ended=NOW - DAY,
     )
-    assert (found.culprit.owner, found.culprit.since, found.culprit.ended) == (
-        "mia",
-        NOW - 50 * DAY,
-        NOW - DAY,
-    )
-    assert (found.culprit.detector, found.culprit.finding, found.found) == ("", "", False)
-    assert (found.culprit.acted, found.culprit.used, found.tag) == (False, False, "llm")
-    assert (found.runs, found.family) == (one.runs, "nightly")
+    assert (found.found, found.tag, found.runs, found.family) == (False, "llm", one.runs, "nightly")
 
 
 def test_a_job_began_when_it_ran_first(look: Callable[..., KnownResources]) -> None:

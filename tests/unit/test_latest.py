@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from functools import partial
 
 import pytest
 
 from conftest import ACCOUNT, HOUR, NOW, REGION
 from fakes import UNTELLABLE, result_of, waste
 from memory_table import MemoryTable
-from ml_janitor.core.model import Mode
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Outcome
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
 from narrowing import not_none
+from reports import sweep
 from tables import cases
 
 THERE = "210987654321"
@@ -26,9 +26,7 @@ def latest() -> LatestRecords:
     return LatestRecords(MemoryTable())
 
 
-def swept(*results: Result, **how: Any) -> Sweep:
-    about = {"account": ACCOUNT, "region": REGION, **how}
-    return Sweep(detector="shelf", mode=Mode.DRY_RUN, results=results, **about)
+swept = partial(sweep, "shelf")
 
 
 def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
