@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from logging import StreamHandler
+from types import SimpleNamespace
 from typing import Any, Never
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.core.results import Cause, CauseCode, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, make_cause
 from ml_janitor.engine.detector import Cleanup, Detector, allow
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -180,6 +181,24 @@ class SleepingClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def result_of(name: str, verdict: Verdict | None = None, detector: str = "shelf", **about: Any) -> Result:
+    """The result of a thing that is judged so, waste by default: it waits if it is a finding."""
+    seen = waste() if verdict is None else verdict
+    outcome = Outcome.WAITING if isinstance(seen, Finding) else Outcome.KEPT
+    given: dict[str, Any] = {"target": thing(name, seen).target, "outcome": outcome} | about
+    return Result(detector=detector, verdict=seen, **given)
+
+
+IN_TURN: Any = SimpleNamespace(map=lambda do, over: [do(each) for each in over])
+"""An account as far as the ledger uses it: its reads come one after the other."""
+
+TRUST: dict[str, Any] = {
+    "external_id": "ml-janitor-7f3a",
+    "callers": ["arn:aws:iam::123456789012:role/platform"],
+}
+"""Who may take on the roles of an organization, in its settings."""
 
 
 def refusal(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, USED, logger_to, thing, waste
+from fakes import UNTELLABLE, USED, logger_to, result_of, waste
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import (
     Cause,
@@ -37,8 +37,7 @@ LOST = UnreachableUndos(detector="shelf", region=REGION, count=1, last="2026-10-
 
 def result(verdict: Verdict, outcome: Outcome | None = None, why: Cause | None = None) -> Result:
     usual = Outcome.WAITING if isinstance(verdict, Finding) else Outcome.KEPT
-    target = thing("lamp of maria", USED).target
-    return Result(detector="shelf", target=target, verdict=verdict, outcome=outcome or usual, cause=why)
+    return result_of("lamp of maria", verdict, outcome=outcome or usual, cause=why)
 
 
 ALL = (
