@@ -541,12 +541,11 @@ def idle_endpoints(
 ) -> None:
     """Endpoints that are a month old and have had no request for nine days."""
     sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - timedelta(days=30))
-    configure(sagemaker, hosting("m", VariantName="blue"))
-    tags: Any = [{"Key": "owner", "Value": owner}]
-    for name in names:
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="m", Tags=tags)
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=30)):
+        configure(sagemaker, hosting("m", VariantName="blue"))
+        tags: Any = [{"Key": "owner", "Value": owner}]
+        for name in names:
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="m", Tags=tags)
     unused(box, *names)
 
 
@@ -562,10 +561,9 @@ def idle_notebook(
 ) -> None:
     """A notebook instance that is a month old, in which nobody has worked for so many *hours*, or ever."""
     sagemaker, logs = session.client("sagemaker"), session.client("logs")
-    box.set_clock(NOW - timedelta(days=30))
-    labels = [{"Key": key, "Value": value} for key, value in tags.items()]
-    sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=30)):
+        labels = [{"Key": key, "Value": value} for key, value in tags.items()]
+        sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
     if hours is None:
         return
     where: Any = {"logGroupName": "/aws/sagemaker/NotebookInstances"}

@@ -31,6 +31,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from sagemaker_requests import configure, hosting
 from tables import cases
+from verdicts import by_name, sweep_once
 
 M5, G5 = 0.23, 1.412
 """Dollars an hour of an ml.m5.xlarge and an ml.g5.xlarge in the sandbox."""
@@ -40,21 +41,19 @@ M5, G5 = 0.23, 1.412
 def serving(box: Control, session: boto3.Session) -> str:
     """Two endpoints that run for 40 days; the ARN of the dearer one."""
     sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - 40 * DAY)
-    for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
-        configure(sagemaker, hosting(name, instance), image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a")
-        made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    box.set_clock(NOW)
+    with box.at(NOW - 40 * DAY):
+        for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
+            configure(sagemaker, hosting(name, instance), image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a")
+            made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     return str(made["EndpointArn"])
 
 
 def swept(aws: Aws, *, named: frozenset[str] | None = frozenset(), **tunables: Any) -> Sweep:
-    return run_detectors([Commitments(**tunables)], [aws], now=NOW, policy=RunPolicy(named=named)).sweeps[0]
+    return sweep_once(Commitments(**tunables), aws, policy=RunPolicy(named=named))
 
 
 def verdicts(sweep: Sweep) -> dict[str, Verdict]:
-    assert sweep.error is None
-    return {one.target.name: one.verdict for one in sweep.results}
+    return {name: one.verdict for name, one in by_name(sweep).items()}
 
 
 def committed(verdict: Verdict) -> float:
