@@ -69,11 +69,10 @@ def finding(
     )
 
 
-def sweep(detector: str, *results: Result, error: str | None = None, region: str = "us-east-1") -> Sweep:
+def sweep(detector: str, *results: Result, **about: Any) -> Sweep:
     """One sweep of *detector*."""
-    return Sweep(
-        detector=detector, account=ACCOUNT, region=region, mode=Mode.DRY_RUN, results=results, error=error
-    )
+    given: dict[str, Any] = {"account": ACCOUNT, "region": "us-east-1", "mode": Mode.DRY_RUN} | about
+    return Sweep(detector=detector, results=results, **given)
 
 
 def report_of(*sweeps: Sweep, account: str | None = ACCOUNT) -> Report:

@@ -16,17 +16,17 @@ from fakes import target_at
 from job_seed import AGE, AT_REST, STILL, Floor
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Target, Verdict
+from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region, sweep_resource
+from ml_janitor.engine.run import sweep_resource
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 from studio_seed import spelled
 from tables import cases
-from verdicts import word
+from verdicts import by_name, sweep_once, word
 
 BUSY = {"CPU": [100.0, 900.0] * (STILL // 2)}
 LIMIT: dict[str, Any] = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
@@ -59,8 +59,10 @@ class Account(Floor):
 
     def tuner(self, name: str, *children: str, works: Sequence[str] = (), **tags: str) -> None:
         """A tuning job with these *children*; those in *works* do, and the others hang."""
-        self.box.set_clock(NOW - AGE)
-        made = self.sagemaker.create_hyper_parameter_tuning_job(**tuning_request(name, Tags=spelled(tags)))
+        with self.box.at(NOW - AGE):
+            made = self.sagemaker.create_hyper_parameter_tuning_job(
+                **tuning_request(name, Tags=spelled(tags))
+            )
         arn = made["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, levels=BUSY if child in works else AT_REST, TuningJobArn=arn)
@@ -76,18 +78,13 @@ def target(kind: str, name: str) -> Target:
     return target_at(f"{kind}/{name}", None)
 
 
-def swept(aws: Aws, policy: RunPolicy | None = None, **tunables: Any) -> Sweep:
-    return sweep_region(HungTrainingJobs(**tunables), aws, now=NOW, policy=policy or RunPolicy())
-
-
-def verdicts(report: Sweep) -> dict[str, Verdict]:
-    assert report.error is None
-    return {result.target.name: result.verdict for result in report.results}
+def swept(aws: Aws) -> Sweep:
+    return sweep_once(HungTrainingJobs(), aws)
 
 
 def words(report: Sweep) -> dict[str, str]:
     """Every verdict in one word, by the name of its resource."""
-    return {name: word(one) for name, one in verdicts(report).items()}
+    return {name: word(one) for name, one in by_name(report).items()}
 
 
 # --- processing jobs ---------------------------------------------------------------------------
@@ -170,7 +167,7 @@ def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Ac
     report = swept(aws)
 
     assert words(report) == {"trial-1": "unknown", "sweep": "unknown"}
-    assert verdicts(report)["trial-1"].reason.startswith(
+    assert by_name(report)["trial-1"].verdict.reason.startswith(
         "it belongs to sweep, and its tags could not be read, so a keep tag may be there"
     )
 
@@ -225,7 +222,7 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
     )
     account.box.clear_calls()
 
-    assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
+    assert by_name(swept(aws))["big-VanishingGradient-1a2b"].verdict.reason == (
         "it watches the training job Big (a Debugger or profiler rule), which runs"
     )
     assert ("logs:DescribeLogStreams", 1) in account.box.calls().items()  # of the training job alone
@@ -233,7 +230,7 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
     account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
     assert words(swept(aws)) == {"big-VanishingGradient-1a2b": "likely"}
     account.tag(arn_of("training-job", "Big"), keep="true")
-    assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
+    assert by_name(swept(aws))["big-VanishingGradient-1a2b"].verdict.reason == (
         "it belongs to Big, which is tagged keep=true"
     )
 
@@ -268,9 +265,9 @@ def test_whoever_keeps_what_started_a_job_keeps_the_job(
 
     assert words(swept(aws)) == {"trial": "likely"}
     account.tag(arn, keep="true")
-    assert verdicts(swept(aws))["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+    assert by_name(swept(aws))["trial"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
     again = sweep_resource(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=RunPolicy())
-    assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+    assert by_name(again)["trial"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
 
 
 def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
@@ -288,7 +285,7 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
     again = sweep_resource(
         HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=RunPolicy()
     )
-    assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
+    assert by_name(again)["sweep"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
 
 
 @cases(

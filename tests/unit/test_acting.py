@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, USED, Thing, because, raising, thing, waste
+from fakes import UNTELLABLE, USED, Thing, because, raising, result_of, thing, waste
 from ml_janitor.acting.acting import ActedSweep, Acting, ArmedSweep, due_findings, half_done_cause
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.calls import OutOfTimeError
@@ -830,9 +830,7 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
 
 def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nights) -> None:
     """Else an action that nobody could record would only be called waiting, and no alarm would ring."""
-    result = Result(
-        detector="cellar", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
-    )
+    result = result_of("lamp", detector="cellar")
     armed = nights.armed_sweep()
     nights.aws.ran_out = True
     unwritten = raising(OSError("the table is full"))

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any, cast
 
 import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, raising
+from fakes import UNTELLABLE, logger_to, raising
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
@@ -281,10 +280,11 @@ def test_what_no_function_may_undo_any_more_fails_the_run(nights: Nights) -> Non
     nights.after(4 * DAY)
     nights.arming, nights.undoable = replace(ARMED, mode=Mode.DRY_RUN), False
     written = StringIO()
-    logger = Logger(service="test-unreachable", logger_handler=StreamHandler(written))
 
     with pytest.raises(RunFailedError, match="cellar: 1 thing that it did"):
-        replace(nights.runner(), logger=logger).sweep(nights.detector, [nights.aws], now=nights.clock)
+        replace(nights.runner(), logger=logger_to(written)).sweep(
+            nights.detector, [nights.aws], now=nights.clock
+        )
 
     (line,) = (line for line in map(json.loads, written.getvalue().splitlines()) if line["level"] == "ERROR")
     assert (line["message"], line["detector"], line["why"][:7]) == ("out of reach", "cellar", "1 thing")

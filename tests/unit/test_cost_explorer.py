@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from fakes import refusal
+from fakes import Answers, refusal
 from ml_janitor.aws.cost_explorer import (
     HOURS_KEPT,
     CostExplorer,
@@ -38,24 +38,6 @@ from tables import cases
 FIRST, UNTIL = date(2026, 9, 1), date(2026, 10, 6)
 PERIOD = {"TimePeriod": {"Start": "2026-09-01", "End": "2026-10-06"}}
 AT = datetime(2026, 10, 5, 7, 30, tzinfo=UTC)
-
-
-class Answers:
-    """A client of AWS that gives *pages* one after the other, whatever is asked, and keeps the requests."""
-
-    def __init__(self, *pages: Mapping[str, Any] | Exception) -> None:
-        self.pages = list(pages)
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**asked: Any) -> Any:
-            self.asked.append((name, asked))
-            answer = self.pages.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
 
 
 def asking(*pages: Mapping[str, Any] | Exception, most: int = 9) -> tuple[CostExplorer, Answers]:

@@ -19,7 +19,7 @@ import pytest
 from rich.text import Text
 
 from conftest import ACCOUNT, NOW
-from fakes import raising, refusal
+from fakes import TRUST, raising, refusal
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
@@ -206,12 +206,7 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("used", [False, True])
 def test_an_account_counts_in_an_organization_alone(*, used: bool) -> None:
-    organization: dict[str, Any] = {
-        "accounts": [ACCOUNT],
-        "external_id": "ml-janitor-7f3a",
-        "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-    }
-    settings = Settings.parse({"organization": organization} if used else {})
+    settings = Settings.parse({"organization": {"accounts": [ACCOUNT], **TRUST}} if used else {})
     arn = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/a"
     assert arn_place(arn, settings) == {"region": "eu-west-1", "account": ACCOUNT if used else ""}
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import boto3
 import pytest
 
 from conftest import DAY, NOW
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, raising, thing, waste
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import (
     Change,
     Evidence,
@@ -32,21 +29,16 @@ from ml_janitor.core.results import CauseCode, Outcome, Sweep
 from ml_janitor.engine.policy import Arming, Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
 from narrowing import not_none
+from scripted import Script
 from tables import cases
 
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
 
 
-def region(name: str) -> Aws:
-    """An account that no detector of these tests asks anything."""
-    session = boto3.Session()
-    prices = Prices(lambda: session.client("pricing"))
-    return Aws(session, region=name, account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
-
-
 @pytest.fixture
 def aws() -> Aws:
-    return region("us-east-1")
+    """An account that no detector of these tests asks anything."""
+    return Script({}).aws()
 
 
 def swept(shelf: Shelf, aws: Aws, policy: RunPolicy | None = None) -> Sweep:
@@ -275,7 +267,10 @@ def test_results_stand_by_dollars_then_arn_and_unknown_prices_last(aws: Aws) -> 
 
 def test_sweeps_stand_in_the_order_of_detectors_then_regions() -> None:
     report = run_detectors(
-        [Cupboard(), Shelf()], [region("us-west-2"), region("eu-west-1")], now=NOW, policy=RunPolicy()
+        [Cupboard(), Shelf()],
+        [Script({}).aws("us-west-2"), Script({}).aws("eu-west-1")],
+        now=NOW,
+        policy=RunPolicy(),
     )
 
     assert [(sweep.detector, sweep.region) for sweep in report.sweeps] == [

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from conftest import ACCOUNT, MINUTE, REGION
-from fakes import USED, because, raising, thing, waste
+from fakes import because, raising, result_of, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError
@@ -311,10 +311,7 @@ def followed(
     board: Board, entry: Entry, outcome: Outcome, why: Cause | None = GONE, **verdict: Any
 ) -> Sequence[str]:
     """What a sweep left of the lamp, and what Slack did not take of that."""
-    target = thing("lamp", USED).target
-    result = Result(
-        detector="cellar", target=target, verdict=replace(waste(), **verdict), outcome=outcome, cause=why
-    )
+    result = result_of("lamp", replace(waste(), **verdict), "cellar", outcome=outcome, cause=why)
     recorded = RecordedFindings(new=(), entries={entry.key: entry})
     return board.updates(replace(NOTHING, results=(result,)), recorded)
 

@@ -9,19 +9,19 @@ from typing import Any, cast
 import pytest
 
 from conftest import NOW
-from fakes import UNTELLABLE, target_at, waste
+from fakes import IN_TURN, UNTELLABLE, result_of, target_at, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Change, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.model import Change
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.digest import DetectorRun, Overview, SweepRow
 from ml_janitor.slack.digest import OrganizationReader, day_metrics
 from narrowing import not_none
-from reports import sweep_row
+from reports import sweep, sweep_row
 from tables import cases
 
 HOUR = timedelta(hours=1)
@@ -35,13 +35,6 @@ ALL = (
     RunAccount(TWO, (EAST,)),
     RunAccount(THREE, (EAST,), "idle"),
 )
-
-
-class InTurn:
-    """An `Aws` that maps one after the other."""
-
-    def map(self, work: Any, items: Any) -> list[Any]:
-        return [work(item) for item in items]
 
 
 class Lists:
@@ -88,10 +81,8 @@ class World:
         at: datetime = TIME,
         error: str | None = None,
     ) -> None:
-        sweep = Sweep(
-            detector=detector, account=account, region=region, mode=Mode.DRY_RUN, results=results, error=error
-        )
-        self.ledger.record(cast("Any", InTurn()), sweep, at)
+        swept = sweep(detector, *results, account=account, region=region, error=error)
+        self.ledger.record(IN_TURN, swept, at)
 
     def read(self, since: datetime = NOW - 24 * HOUR) -> tuple[Overview, list[str]]:
         seen, found = self.reader.read(since=since, now=NOW)
@@ -113,9 +104,8 @@ def result(
 ) -> Result:
     target = replace(target_at(f"endpoint/{name}"), account=account)
     target = replace(target, arn=target.arn.replace("123456789012", account))
-    return Result(
-        detector=detector, target=target, verdict=waste(usd), outcome=Outcome.WOULD_ACT, change=change
-    )
+    about: dict[str, Any] = {"target": target, "outcome": Outcome.WOULD_ACT, "change": change}
+    return result_of(name, waste(usd), detector, **about)
 
 
 def place(row: SweepRow) -> tuple[str, str, str, bool]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.model import Shape
@@ -16,7 +14,6 @@ from botocore.model import Shape
 from conftest import ACCOUNT, NOW
 from fakes import refusal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant, allow, implied_grant
 from ml_janitor_cli.probes import (
@@ -40,9 +37,7 @@ IN_A_BUCKET = ProbeAccount(now=NOW, bucket="our-bucket")
 @pytest.fixture
 def aws() -> Aws:
     """An account that nothing is asked of."""
-    session = boto3.Session()
-    prices = Prices(lambda: session.client("pricing"))
-    return Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
+    return Script({}).aws()
 
 
 def prepared(aws: Aws, grant: Grant) -> ProbeCall:

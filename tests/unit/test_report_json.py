@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
-from ml_janitor.core.results import Sweep
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
 from reports import finding, full, report_of, result, schema, schema_problems, standing, sweep
 from tables import cases
@@ -62,9 +61,7 @@ def test_a_full_report_fits_the_schema(every: bool) -> None:  # noqa: FBT001
 
 
 def test_an_empty_report_fits_the_schema() -> None:
-    nothing = Sweep(detector="d", account=None, region="us-east-1", mode=Mode.DRY_RUN, error="no network")
-
-    shown = report_document(report_of(nothing, account=None))
+    shown = report_document(report_of(sweep("d", account=None, error="no network"), account=None))
 
     assert problems(shown) == []
     assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "once_usd": 0, "unpriced": 0}

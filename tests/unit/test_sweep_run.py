@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any, ClassVar, cast
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, Thing, raising, target_at, thing, waste
+from fakes import UNTELLABLE, Thing, logger_to, raising, result_of, target_at, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import GET_RESOURCES
@@ -32,6 +29,7 @@ from ml_janitor.scheduled.event_bus import JanitorEvent
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from narrowing import not_none
+from reports import sweep
 from standin import ARMED, DAY, DENIED, Cleaner, Nights, NoArchive, Sparing, by_name, in_memory
 from tables import cases
 
@@ -91,7 +89,7 @@ class World:
         self.acts = False
 
     def runner(self, **how: Any) -> SweepRunner:
-        logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
+        logger = logger_to(self.log)
         given: dict[str, Any] = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
         made = replace(self.nights.runner(), **given)
         return made if self.acts else replace(made, acting=None, warner=None)
@@ -424,20 +422,9 @@ class Committing(Cleaner):
 
 
 def test_who_commits_is_told_what_open_findings_of_all_detectors_would_change(world: World) -> None:
-    lamp, chair = (
-        Result(
-            detector="idle-endpoints",
-            target=thing(name, waste()).target,
-            verdict=waste(),
-            outcome=Outcome.WAITING,
-        )
-        for name in ("lamp", "chair")
-    )
+    lamp, chair = (result_of(name, detector="idle-endpoints") for name in ("lamp", "chair"))
     for found in ((lamp, chair), (lamp,)):
-        swept = Sweep(
-            detector="idle-endpoints", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=found
-        )
-        world.nights.ledger.record(world.nights.aws, swept, NOW)
+        world.nights.ledger.record(world.nights.aws, sweep("idle-endpoints", *found), NOW)
     world.nights.detector = Committing()
 
     world.sweep()
