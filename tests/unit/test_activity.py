@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -31,30 +30,14 @@ from ml_janitor.aws.activity import (
     read_metrics,
 )
 from ml_janitor.aws.calls import Listing, ReadError
-from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from narrowing import not_none
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
+DATA = "cloudwatch:GetMetricData"
 BLUE = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="blue")
 GREEN = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="green")
-
-
-@dataclass
-class Answers:
-    """A CloudWatch that answers GetMetricData with given pages, and remembers what it was asked."""
-
-    answers: Sequence[Mapping[str, Any]]
-    asked: list[dict[str, Any]] = field(default_factory=list)
-
-    def map(self, function: Any, items: Sequence[Any]) -> list[Any]:
-        return [function(item) for item in items]
-
-    def pages(self, action: str, **query: Any) -> Sequence[Mapping[str, Any]]:
-        assert action == "cloudwatch:GetMetricData"
-        self.asked.append(query)
-        return self.answers
 
 
 def result(number: int, status: str = "Complete", **points: float) -> dict[str, Any]:
@@ -66,12 +49,9 @@ def result(number: int, status: str = "Complete", **points: float) -> dict[str, 
 def answered(
     *pages: Sequence[Mapping[str, Any]], metrics: Sequence[Metric] = (BLUE, GREEN)
 ) -> list[Signal[MetricSeries]]:
-    answers = Answers([{"MetricDataResults": results} for results in pages])
-    data = read_metrics(cast("Aws", answers), metrics, NOW - 7 * DAY, NOW)
+    account = Script({DATA: [Torn({"MetricDataResults": results}) for results in pages]})
+    data = read_metrics(account.aws(), metrics, NOW - 7 * DAY, NOW)
     return [data[metric] for metric in metrics]
-
-
-DATA = "cloudwatch:GetMetricData"
 
 
 def points(**of: float) -> Value[MetricSeries]:
@@ -117,44 +97,41 @@ def test_each_metric_gets_its_own_points(
 
 
 def test_a_page_without_results_is_unreadable() -> None:
-    data = read_metrics(cast("Aws", Answers([{}])), [BLUE], NOW - DAY, NOW)
+    data = read_metrics(Script({DATA: Torn({})}).aws(), [BLUE], NOW - DAY, NOW)
 
     assert isinstance(data[BLUE], Unreadable)
 
 
 def test_every_metric_is_asked_for_once_and_500_to_a_call() -> None:
-    answers = Answers([{"MetricDataResults": []}])
+    account = Script({DATA: {"MetricDataResults": []}})
     many = [Metric.of("N", "M", Name=str(n)) for n in range(1001)]
 
-    data = read_metrics(cast("Aws", answers), [*many, *many], NOW - DAY, NOW)
+    data = read_metrics(account.aws(), [*many, *many], NOW - DAY, NOW)
 
-    assert [len(query["MetricDataQueries"]) for query in answers.asked] == [500, 500, 1]
+    assert [len(query["MetricDataQueries"]) for query in account.asked(DATA)] == [500, 500, 1]
     assert list(data) == many
-    for query in answers.asked:
+    for query in account.asked(DATA):
         ids = [one["Id"] for one in query["MetricDataQueries"]]
         assert len(set(ids)) == len(ids)
 
 
 def test_nothing_is_asked_for_nothing() -> None:
-    answers = Answers([])
-
-    assert read_metrics(cast("Aws", answers), [], NOW - DAY, NOW) == {}
-    assert answers.asked == []
+    assert read_metrics(Script({}).aws(), [], NOW - DAY, NOW) == {}
 
 
 def test_a_window_starts_at_the_beginning_of_a_period() -> None:
     """Else the rest of the first hour, with whatever was in it, would be left out."""
-    answers = Answers([{"MetricDataResults": []}])
+    account = Script({DATA: {"MetricDataResults": []}})
     start = NOW - 7 * DAY + timedelta(minutes=17, seconds=3)
     daily = Metric.of("N", "M", period=86400)
 
-    read_metrics(cast("Aws", answers), [BLUE, daily, GREEN], start, NOW)
+    read_metrics(account.aws(), [BLUE, daily, GREEN], start, NOW)
 
-    assert [(query["StartTime"], len(query["MetricDataQueries"])) for query in answers.asked] == [
+    assert [(query["StartTime"], len(query["MetricDataQueries"])) for query in account.asked(DATA)] == [
         (datetime(2026, 9, 29, 3, tzinfo=UTC), 2),
         (datetime(2026, 9, 29, tzinfo=UTC), 1),
     ]
-    assert {query["EndTime"] for query in answers.asked} == {NOW}
+    assert {query["EndTime"] for query in account.asked(DATA)} == {NOW}
 
 
 @cases(
@@ -207,13 +184,13 @@ def test_what_is_published_is_on_all_pages_and_named_once() -> None:
 
 
 def test_a_query_names_its_statistic_and_period() -> None:
-    account = Script({"cloudwatch:GetMetricData": {"MetricDataResults": []}})
+    account = Script({DATA: {"MetricDataResults": []}})
 
     found = read_metrics(
         account.aws(), [Metric.of("N", "M", stat="Maximum", period=60, b="2", a="1")], NOW - DAY, NOW
     )
 
-    (asked,) = account.asked("cloudwatch:GetMetricData")
+    (asked,) = account.asked(DATA)
     assert asked["MetricDataQueries"] == [
         {
             "Id": "m0",
