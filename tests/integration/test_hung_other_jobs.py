@@ -20,7 +20,7 @@ from ml_janitor.core.model import Finding, Target, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
@@ -161,6 +161,27 @@ def test_a_tuner_whose_running_children_hang_is_found_at_no_cost(account: Accoun
     assert (tuner.verdict.cost, tuner.owner) == (None, "ravi")
     totals = Totals.of(report.findings)
     assert (totals.accrued_usd, totals.unpriced) == (2 * 30 * Decimal("0.93"), 0)
+
+
+def test_who_keeps_a_tuner_or_a_training_job_keeps_what_belongs_to_it(account: Account, aws: Aws) -> None:
+    account.tuner("other", "try-1")
+    account.tuner("sweep", "trial-1")
+    account.patch("hyper_parameter_tuning_jobs", "other", CreationTime=NOW - 2 * AGE)
+    account.training("Big")
+    account.processing("rule")
+    account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", "Big"))
+    found = {result.target.name: result.target.key for result in swept(aws).findings}
+    holds = {
+        key: [Hold(key=key, how=HoldKind.KEPT, by="maria", given=NOW)]
+        for key in (found["sweep"], found["Big"])
+    }
+    account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
+
+    for policy, others in ((RunPolicy(), "likely"), (RunPolicy(holds=holds), "kept")):
+        assert words(swept(aws, policy)) == {
+            **dict.fromkeys(("other", "try-1"), "likely"),
+            **dict.fromkeys(("sweep", "trial-1", "rule"), others),
+        }
 
 
 def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Account, aws: Aws) -> None:
