@@ -194,6 +194,8 @@ def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Ac
     assert verdicts(report)["trial-1"].reason.startswith(
         "it belongs to sweep, and its tags could not be read, so a keep tag may be there"
     )
+    account.box.fault("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", "deny", times=0)
+    assert verdicts(swept(aws))["sweep"].reason == "its running children could not be listed"
 
 
 def test_a_child_that_the_listing_of_jobs_missed_is_judged_too(account: Account, aws: Aws) -> None:
