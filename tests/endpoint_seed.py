@@ -35,13 +35,14 @@ class Seed:
     def __init__(self, box: Control, aws: Aws) -> None:
         self.box = box
         self.sagemaker: Any = aws.armed().sagemaker
-        box.set_clock(NOW - 90 * DAY)
-        self.scaling: Any = aws.armed().client("application-autoscaling")
-        self.sagemaker.create_model(ModelName="model", ExecutionRoleArn=ROLE)
-        self.sagemaker.create_model(
-            ModelName="with-image", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "registry/serving:1"}
-        )
-        box.set_clock(NOW)
+        with box.at(NOW - 90 * DAY):
+            self.scaling: Any = aws.armed().client("application-autoscaling")
+            self.sagemaker.create_model(ModelName="model", ExecutionRoleArn=ROLE)
+            self.sagemaker.create_model(
+                ModelName="with-image",
+                ExecutionRoleArn=ROLE,
+                PrimaryContainer={"Image": "registry/serving:1"},
+            )
 
     def endpoint(
         self,
@@ -51,19 +52,17 @@ class Seed:
         tags: dict[str, str] | None = None,
         **config: Any,
     ) -> None:
-        self.box.set_clock(NOW - age)
-        given = variants or ({"VariantName": "blue"},)
-        self.sagemaker.create_endpoint_config(
-            EndpointConfigName=name, ProductionVariants=[variant(**one) for one in given], **config
-        )
-        listed = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
-        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=listed)
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - age):
+            given = variants or ({"VariantName": "blue"},)
+            self.sagemaker.create_endpoint_config(
+                EndpointConfigName=name, ProductionVariants=[variant(**one) for one in given], **config
+            )
+            listed = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
+            self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=listed)
 
     def component(self, name: str, endpoint: str, *, age: timedelta = 30 * DAY) -> None:
-        self.box.set_clock(NOW - age)
-        self.sagemaker.create_inference_component(**component_request(name, endpoint))
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - age):
+            self.sagemaker.create_inference_component(**component_request(name, endpoint))
 
     def publish(
         self, metric: str, values: Sequence[float] = QUIET, *, namespace: str = SAGEMAKER, **dimensions: str
@@ -86,9 +85,8 @@ class Seed:
         """An execution of *schedule* that began so long *ago* and *took* so long, or goes on."""
         arn = self.sagemaker.describe_monitoring_schedule(MonitoringScheduleName=schedule)
         name = f"model-monitoring-{ago // timedelta(minutes=1)}"
-        self.box.set_clock(NOW - ago)
-        self.sagemaker.create_processing_job(**processing_request(name, CLUSTER))
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - ago):
+            self.sagemaker.create_processing_job(**processing_request(name, CLUSTER))
         members: dict[str, Any] = {"MonitoringScheduleArn": arn["MonitoringScheduleArn"]}
         if took is not None:
             members |= {"ProcessingJobStatus": "Failed", "ProcessingEndTime": NOW - ago + took}
@@ -118,13 +116,12 @@ class Serving(Seed):
         self.endpoint("churn", blue, green, tags={"owner": "maria", "team": "risk"}, KmsKeyId=KEY)
         config = self.sagemaker.describe_endpoint_config(EndpointConfigName="churn")["EndpointConfigArn"]
         self.sagemaker.add_tags(ResourceArn=config, Tags=[{"Key": "made-by", "Value": "ci"}])
-        self.box.set_clock(NOW - 20 * DAY)
-        desired = {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
-        self.sagemaker.update_endpoint_weights_and_capacities(
-            EndpointName="churn", DesiredWeightsAndCapacities=[desired]
-        )
-        self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - 20 * DAY):
+            desired = {"VariantName": "green", "DesiredWeight": 0.25, "DesiredInstanceCount": 3}
+            self.sagemaker.update_endpoint_weights_and_capacities(
+                EndpointName="churn", DesiredWeightsAndCapacities=[desired]
+            )
+            self.scaled("endpoint/churn/variant/blue", "sagemaker:variant:DesiredInstanceCount")
         for name in ("blue", "green"):
             self.requests("churn", name)
             self.control("churn", name)
@@ -143,21 +140,20 @@ class Serving(Seed):
         )
         self.component("base", "gateway", age=29 * DAY)
         self.component("scaled", "gateway", age=29 * DAY)
-        self.box.set_clock(NOW - 28 * DAY)
-        self.sagemaker.create_inference_component(
-            InferenceComponentName="adapter",
-            EndpointName="gateway",
-            Specification={
-                "BaseInferenceComponentName": "base",
-                "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
-            },
-            Tags=[{"Key": "owner", "Value": "ravi"}],
-        )
-        self.sagemaker.update_inference_component_runtime_config(
-            InferenceComponentName="scaled", DesiredRuntimeConfig={"CopyCount": 2}
-        )
-        self.scaled("inference-component/scaled", "sagemaker:inference-component:DesiredCopyCount")
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - 28 * DAY):
+            self.sagemaker.create_inference_component(
+                InferenceComponentName="adapter",
+                EndpointName="gateway",
+                Specification={
+                    "BaseInferenceComponentName": "base",
+                    "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
+                },
+                Tags=[{"Key": "owner", "Value": "ravi"}],
+            )
+            self.sagemaker.update_inference_component_runtime_config(
+                InferenceComponentName="scaled", DesiredRuntimeConfig={"CopyCount": 2}
+            )
+            self.scaled("inference-component/scaled", "sagemaker:inference-component:DesiredCopyCount")
         for name in ("base", "scaled", "adapter"):
             self.publish("Invocations", InferenceComponentName=name)
         self.control("gateway")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Never
+from io import StringIO
+from logging import StreamHandler
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any, Never
+from uuid import uuid4
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
@@ -26,9 +34,11 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.core.results import Cause, CauseCode, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, make_cause
 from ml_janitor.engine.detector import Cleanup, Detector, allow
+from ml_janitor.ledger.actions import Action, Stage
 
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 
 
@@ -174,6 +184,73 @@ class SleepingClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def result_of(name: str, verdict: Verdict | None = None, detector: str = "shelf", **about: Any) -> Result:
+    """The result of a thing that is judged so, waste by default: it waits if it is a finding."""
+    seen = waste() if verdict is None else verdict
+    outcome = Outcome.WAITING if isinstance(seen, Finding) else Outcome.KEPT
+    given: dict[str, Any] = {"target": thing(name, seen).target, "outcome": outcome} | about
+    return Result(detector=detector, verdict=seen, **given)
+
+
+def action_of(detector: str = "shelf", **about: Any) -> Action:
+    """An action on a lamp, which was done in the night of the tests."""
+    given: dict[str, Any] = {"stage": Stage.ACTED, "target": target_at("thing/lamp"), "undo": {}}
+    return replace(Action(sk="sk", detector=detector, warned=NOW, began=NOW, **given), **about)
+
+
+IN_TURN: Any = SimpleNamespace(map=lambda do, over: [do(each) for each in over])
+"""An account as far as the ledger uses it: its reads come one after the other."""
+
+TRUST: dict[str, Any] = {
+    "external_id": "ml-janitor-7f3a",
+    "callers": ["arn:aws:iam::123456789012:role/platform"],
+}
+"""Who may take on the roles of an organization, in its settings."""
+
+
+def refusal(
+    code: str, message: str = "no", *, operation: str = "DeleteEndpoint", status: int = 400, retries: int = 0
+) -> ClientError:
+    """AWS's answer to a call that it refuses."""
+    answer: Any = {"Error": {"Code": code, "Message": message}}
+    answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": retries}
+    return ClientError(answer, operation)
+
+
+class Answers:
+    """A client of AWS that gives *answers* in turn, whatever is asked; *asked* are methods and requests."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers, self.asked, self._lock = list(answers), list[tuple[str, dict[str, Any]]](), Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**request: Any) -> Any:
+            with self._lock:
+                self.asked.append((name, request))
+                answer = self.answers.pop(0)
+            answer = answer(request) if callable(answer) else answer
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+
+def raising(error: BaseException, *, at: str = "") -> Callable[..., Any]:
+    """Return a call that raises *error*; one of a step does so only *at* that step."""
+
+    def call(*given: object, **_: object) -> None:
+        if not at or given == (at,):
+            raise error
+
+    return call
+
+
+def logger_to(stream: StringIO | None = None) -> Logger:
+    """Return a logger of its own, which writes into *stream*."""
+    return Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream or StringIO()))
 
 
 def because(text: str) -> Cause:

@@ -11,20 +11,18 @@ from functools import cached_property, partial
 from importlib import import_module
 from io import StringIO
 from itertools import count
-from logging import StreamHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
 from botocore.exceptions import ClientError
 
 import one_of_each
 from conftest import ACCOUNT, NOW, REGION, once, seed_demo
 from declared import Asked, Declared, Deployed, Function, Use
+from fakes import logger_to
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
@@ -151,7 +149,7 @@ class Host:
         session = self.session(function.role, LAMBDA)
         self._iam.forget()
         written, answer, error = StringIO(), None, None
-        logger = Logger(service=f"hosted-{uuid4()}", logger_handler=StreamHandler(written))
+        logger = logger_to(written)
         with pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, session)
             patch.setattr(handlers, "structured_logger", lambda: logger)

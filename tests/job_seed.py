@@ -44,10 +44,9 @@ class Floor:
         self.box = box
         self.sagemaker: Any = session.client("sagemaker")
         self.s3: Any = session.client("s3")
-        box.set_clock(NOW - 300 * DAY)
-        for bucket in ("out", "ckpt"):
-            self.s3.create_bucket(Bucket=bucket)
-        box.set_clock(NOW)
+        with box.at(NOW - 300 * DAY):
+            for bucket in ("out", "ckpt"):
+                self.s3.create_bucket(Bucket=bucket)
 
     def training(self, name: str, *, keep_alive: int = 0, **request: Any) -> None:
         """In a deadlock, which its GPUs prove."""
@@ -97,10 +96,9 @@ class Floor:
         self.hung("transform-job", name, **made)
 
     def tuner(self, name: str, *children: str) -> None:
-        self.box.set_clock(NOW - AGE)
-        arn = self.sagemaker.create_hyper_parameter_tuning_job(**tuning_request(name))[
-            "HyperParameterTuningJobArn"
-        ]
+        with self.box.at(NOW - AGE):
+            made = self.sagemaker.create_hyper_parameter_tuning_job(**tuning_request(name))
+        arn = made["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child)
             self.box.patch("sagemaker", ["training_jobs", child], TuningJobArn=arn)
@@ -115,9 +113,8 @@ class Floor:
         **request: Any,
     ) -> None:
         """Silent since `SILENT`; the load of each host stands at *levels*."""
-        self.box.set_clock(NOW - AGE)
-        getattr(self.sagemaker, f"create_{kind.replace('-', '_')}")(**request)
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - AGE):
+            getattr(self.sagemaker, f"create_{kind.replace('-', '_')}")(**request)
         for host in hosts or (f"{name}/i-1" if kind == "transform-job" else f"{name}/algo-1",):
             self.log(kind, f"{host}-1790000000")
             series: dict[str, Any] = {"dimensions": {"Host": host}, "step": 300, "start": NOW - 7 * HOUR}
@@ -131,9 +128,8 @@ class Floor:
         self.box.logs(GROUPS[kind], stream, [(at, "step") for at in times])
 
     def checkpoint(self, key: str, ago: timedelta) -> None:
-        self.box.set_clock(NOW - ago)
-        self.s3.put_object(Bucket="ckpt", Key=key, Body=b"weights")
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - ago):
+            self.s3.put_object(Bucket="ckpt", Key=key, Body=b"weights")
 
     def wait(self, span: timedelta = LONG_ENOUGH) -> None:
         self.box.set_clock(self.box.clock() + span)

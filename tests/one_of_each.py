@@ -167,25 +167,23 @@ def warm_pools(session: boto3.Session, box: Control) -> None:
     seconds = 4 * 3600
     for days in range(1, 5):
         created, name = NOW - days * DAY, f"rare-{days}"
-        box.set_clock(created)
         on = rented("ml.g5.12xlarge", gigabytes=10, KeepAlivePeriodInSeconds=seconds)
-        session.client("sagemaker").create_training_job(**training_request(name, on))
+        with box.at(created):
+            session.client("sagemaker").create_training_job(**training_request(name, on))
         pool = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": seconds}
         ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": created + HOUR}
         box.patch("sagemaker", ["training_jobs", name], WarmPoolStatus=pool, **ended)
-    box.set_clock(NOW)
 
 
 def pipeline_run(session: boto3.Session, box: Control) -> None:
     """An execution of the rare pipeline, with a completed training job that names no experiment."""
     sagemaker: Any = session.client("sagemaker")
-    box.set_clock(NOW - DAY)
-    run = sagemaker.start_pipeline_execution(PipelineName="rare", ClientRequestToken=f"{0:032}")
-    name = f"pipelines-{run['PipelineExecutionArn'].rpartition('/')[2]}-Train-a1b2c3d4e5"
-    sagemaker.create_training_job(**training_request(name, rented("ml.g5.12xlarge")))
-    ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - DAY + HOUR}
-    box.patch("sagemaker", ["training_jobs", name], **ended)
-    box.set_clock(NOW)
+    with box.at(NOW - DAY):
+        run = sagemaker.start_pipeline_execution(PipelineName="rare", ClientRequestToken=f"{0:032}")
+        name = f"pipelines-{run['PipelineExecutionArn'].rpartition('/')[2]}-Train-a1b2c3d4e5"
+        sagemaker.create_training_job(**training_request(name, rented("ml.g5.12xlarge")))
+        ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - DAY + HOUR}
+        box.patch("sagemaker", ["training_jobs", name], **ended)
 
 
 def without_configuration(sagemaker: Any, model: str = "rare-locked") -> None:
@@ -204,32 +202,29 @@ def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
     """A schedule that runs over *endpoint*, and one execution of it that has ended."""
     sagemaker: Any = session.client("sagemaker")
     made = sagemaker.create_monitoring_schedule(**monitoring_request(endpoint, endpoint_input(endpoint)))
-    box.set_clock(NOW - DAY)
-    name = f"model-monitoring-{endpoint}"
-    sagemaker.create_processing_job(**processing_request(name))
-    ended: Any = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": NOW - 23 * HOUR}
-    box.patch("sagemaker", ["processing_jobs", name], **{SCHEDULE: made[SCHEDULE]}, **ended)
-    box.set_clock(NOW)
+    with box.at(NOW - DAY):
+        name = f"model-monitoring-{endpoint}"
+        sagemaker.create_processing_job(**processing_request(name))
+        ended: Any = {"ProcessingJobStatus": "Completed", "ProcessingEndTime": NOW - 23 * HOUR}
+        box.patch("sagemaker", ["processing_jobs", name], **{SCHEDULE: made[SCHEDULE]}, **ended)
 
 
 def scaling(session: boto3.Session, box: Control, endpoint: str, variant: str) -> None:
     """Application Auto Scaling gave a *variant* of *endpoint* another instance yesterday."""
-    box.set_clock(NOW - DAY)
-    target = scalable_target(f"endpoint/{endpoint}/variant/{variant}", 2, 2)
-    session.client("application-autoscaling").register_scalable_target(**target)
-    box.set_clock(NOW)
+    with box.at(NOW - DAY):
+        target = scalable_target(f"endpoint/{endpoint}/variant/{variant}", 2, 2)
+        session.client("application-autoscaling").register_scalable_target(**target)
 
 
 def children(session: boto3.Session, box: Control) -> None:
     """Jobs long past their own limits that an AutoML job and a monitoring schedule started."""
     members = {"AutoMLJobArn": automl(session), SCHEDULE: schedule(session)}
-    box.set_clock(NOW - 2 * DAY)
-    limit = {"MaxRuntimeInSeconds": 3600}
-    for number, (member, arn) in enumerate(members.items()):
-        job = processing_request(f"rare-{number}", rented("ml.m5.4xlarge"), StoppingCondition=limit)
-        session.client("sagemaker").create_processing_job(**job)
-        box.patch("sagemaker", ["processing_jobs", f"rare-{number}"], **{member: arn})
-    box.set_clock(NOW)
+    with box.at(NOW - 2 * DAY):
+        limit = {"MaxRuntimeInSeconds": 3600}
+        for number, (member, arn) in enumerate(members.items()):
+            job = processing_request(f"rare-{number}", rented("ml.m5.4xlarge"), StoppingCondition=limit)
+            session.client("sagemaker").create_processing_job(**job)
+            box.patch("sagemaker", ["processing_jobs", f"rare-{number}"], **{member: arn})
 
 
 def copies(session: boto3.Session) -> None:
@@ -484,12 +479,13 @@ class DueResources:
     def scratch(self, name: str) -> None:
         """A bucket full of old experiments that nobody reads, as its request metrics tell."""
         key = "experiments/run-1/weights.bin"
-        self.box.set_clock(NOW - 200 * DAY)
-        self.s3.create_bucket(Bucket=name)
-        self.s3.put_bucket_metrics_configuration(Bucket=name, Id="all", MetricsConfiguration={"Id": "all"})
-        self.s3.put_object(Bucket=name, Key=key, Body=b"weights")
-        self.box.declare([{"bucket": name, "key": key, "size": 10**12}])
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - 200 * DAY):
+            self.s3.create_bucket(Bucket=name)
+            self.s3.put_bucket_metrics_configuration(
+                Bucket=name, Id="all", MetricsConfiguration={"Id": "all"}
+            )
+            self.s3.put_object(Bucket=name, Key=key, Body=b"weights")
+            self.box.declare([{"bucket": name, "key": key, "size": 10**12}])
         for metric, value in (("AllRequests", 1.0), ("BytesDownloaded", 0.0)):
             day: dict[str, Any] = {"metric": metric, "dimensions": {"BucketName": name, "FilterId": "all"}}
             day |= {"start": NOW - 95 * DAY, "step": 86_400, "values": [value] * 95}

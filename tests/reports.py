@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from fakes import target_at
 from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.ledger.latest import LastSweep
+from ml_janitor.report.digest import SweepRow
 from standin import ROOT
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -67,11 +69,33 @@ def finding(
     )
 
 
-def sweep(detector: str, *results: Result, error: str | None = None, region: str = "us-east-1") -> Sweep:
+def sweep(detector: str, *results: Result, **about: Any) -> Sweep:
     """One sweep of *detector*."""
-    return Sweep(
-        detector=detector, account=ACCOUNT, region=region, mode=Mode.DRY_RUN, results=results, error=error
-    )
+    given: dict[str, Any] = {"account": ACCOUNT, "region": "us-east-1", "mode": Mode.DRY_RUN} | about
+    return Sweep(detector=detector, results=results, **given)
+
+
+def report_of(*sweeps: Sweep, account: str | None = ACCOUNT) -> Report:
+    """The report of *sweeps*."""
+    return Report(time=NOW, account=account, sweeps=sweeps)
+
+
+def sweep_row(
+    detector: str = "idle-endpoints",
+    usd: str = "1204.5",
+    *,
+    account: str = ACCOUNT,
+    region: str = "us-east-1",
+    new: int = 0,
+    late: bool = False,
+    **last: Any,
+) -> SweepRow:
+    """What the ledger has of a sweep that found two known endpoints."""
+    numbers: dict[str, Any] = {"looked_at": 9, "found": 2, "kept": 7, "unknown": 0, "unpriced": 0}
+    numbers |= {"monthly_usd": Decimal(usd), "accrued_usd": Decimal(0), "error": None}
+    where: dict[str, Any] = {"detector": detector, "account": account, "region": region}
+    time = NOW - timedelta(hours=30 if late else 2)
+    return SweepRow(**where, last=LastSweep(**where, **{"time": time} | numbers | last), new=new, late=late)
 
 
 def standing(hourly: str | None, source: str = "Price List API") -> Cost:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent import futures
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Never
 
 import boto3
@@ -11,7 +14,8 @@ from botocore.exceptions import ParamValidationError
 from botocore.loaders import create_loader
 from botocore.validate import validate_parameters
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 
@@ -62,7 +66,7 @@ class Script:
     def aws(self, region: str = REGION, **more: Any) -> Aws:
         """The account. Its reads come one after the other."""
         session = self.session(region)
-        given: dict[str, Any] = {"prices": Prices(_no_prices), "pool": _OneByOne(), "attempts": 1} | more
+        given: dict[str, Any] = {"prices": Prices(_no_prices), "pool": AtOnce(), "attempts": 1} | more
         return Aws(session, region=region, account=ACCOUNT, **given)
 
     def asked(self, operation: str) -> list[dict[str, Any]]:
@@ -108,9 +112,62 @@ def _page(service: str, operation: str, asked: Mapping[str, Any], pages: Sequenc
     return type(page)({**page, token: str(number + 1)})
 
 
-class _OneByOne:
-    def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterator[O]:
-        return map(read, items)
+class AtOnce(futures.Executor):
+    """No threads: every call is made when it is asked for."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def submit(self, read: Callable[..., Any], /, *given: Any, **_: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(read(*given))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+class PagedS3:
+    """S3 with *buckets* of keys and sizes, *size* to a page; it *fails* after so many *calls*."""
+
+    account, region = ACCOUNT, REGION
+    regions: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(
+        self,
+        buckets: Mapping[str, Mapping[str, int] | Iterable[str]],
+        scratch: Any = None,
+        calls: float = float("inf"),
+        fails: Exception = OutOfTimeError("the run has no time left"),  # noqa: B008 - it is only raised
+        *,
+        size: int = 2,
+    ) -> None:
+        self.buckets = {
+            name: keys if isinstance(keys, Mapping) else dict.fromkeys(keys, 1)
+            for name, keys in buckets.items()
+        }
+        self.scratch, self.size, self.calls, self.fails = scratch, size, calls, fails
+        self.asked = list[dict[str, Any]]()
+
+    def client(self, service: str, region: str) -> PagedS3:
+        assert service == "s3"
+        self.opened = region
+        return self
+
+    def list_objects_v2(self, **given: Any) -> dict[str, Any]:
+        assert self.opened == self.regions.get(given["Bucket"], REGION)
+        self.asked.append(given)
+        if len(self.asked) > self.calls:
+            raise self.fails
+        objects = self.buckets[given["Bucket"]]
+        after = given.get("ContinuationToken", "token ").removeprefix("token ") or given.get("StartAfter", "")
+        keys = sorted(key for key in objects if key.encode() > after.encode())
+        some = keys[: given.get("MaxKeys", self.size)]
+        page: dict[str, Any] = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some)}
+        contents = [
+            {"Key": key, "Size": objects[key], "ETag": f'"{key[-2:]}"', "LastModified": NOW} for key in some
+        ]
+        page |= {"Contents": contents} if some else {}
+        return page | ({"NextContinuationToken": f"token {some[-1]}"} if page["IsTruncated"] else {})
 
 
 def _no_prices() -> Never:

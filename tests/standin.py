@@ -15,22 +15,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from io import StringIO
 from itertools import count
-from logging import StreamHandler
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
 from boto3.dynamodb.types import TypeDeserializer
-from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION, once
-from fakes import USED, Thing, because, thing, waste
+from fakes import USED, Thing, because, logger_to, refusal, thing, waste
 from memory_table import MemoryTable
 from ml_janitor import handlers
 from ml_janitor.acting.acting import Acting, ArmedSweep
@@ -52,6 +47,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds, undo_request
 from ml_janitor.ledger.signatures import Request, Signatures, SigningKey, kms_signatures, named_keys
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
+from ml_janitor.scheduled.invocation import Environment, Invocation
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from ml_janitor.slack import ingress
 from ml_janitor.slack.client import SenderClock
@@ -68,11 +64,7 @@ TUESDAY = NOW
 # --- a world in memory, and a detector that acts on it ------------------------------------------------
 
 
-_REFUSAL: Any = {
-    "Error": {"Code": "AccessDeniedException", "Message": "no"},
-    "ResponseMetadata": {"HTTPStatusCode": 400},
-}
-DENIED = ClientError(_REFUSAL, "DeleteEndpoint")
+DENIED = refusal("AccessDeniedException")
 """A definite refusal of AWS, after which nothing was done."""
 
 
@@ -198,14 +190,6 @@ class Sparing(Cleaner):
 
 def tagged(name: str, **tags: str) -> Thing:
     return thing(name, waste(), Value(dict(tags)))
-
-
-def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
-    def step(name: str) -> None:
-        if name == at:
-            raise error
-
-    return step
 
 
 KEY = b"the key of this test"
@@ -346,7 +330,7 @@ class Nights:
             leases=Leases(self.table),
             archive=self.archive,
             tell=None,
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
+            logger=logger_to(),
             clock=lambda: self.clock,
             holder=event or f"event-{self.clock}",
             patience=timedelta(minutes=15),
@@ -487,6 +471,30 @@ class Context:
         return self.milliseconds if isinstance(self.milliseconds, int) else next(self.milliseconds)
 
 
+SLACK_TOML = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\n'
+IN_ORGANIZATION = f"""[organization]
+accounts = ["210987654321"]
+external_id = "ml-janitor-7f3a"
+callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+"""
+OWN_VARIABLES = {"JANITOR_TABLE": "ledger", "JANITOR_BUCKET": "reports", "JANITOR_DETECTOR": "idle-endpoints"}
+
+
+def own_invocation(
+    region: str, folder: Path, toml: str = "", *, milliseconds: int = 900_000, **variables: str
+) -> Invocation:
+    """An invocation in *region* with this janitor.toml, environment and time left."""
+    if toml:
+        (folder / "janitor.toml").write_text(toml)
+    environment = Environment.read(
+        {**OWN_VARIABLES, "AWS_REGION": region, "LAMBDA_TASK_ROOT": str(folder), **variables}
+    )
+    arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:janitor"
+    context: Any = Context(invoked_function_arn=arn, milliseconds=milliseconds)
+    seconds = SenderClock(clock=lambda: 1000.0, sleep=lambda _: None)
+    return Invocation(environment, context, clock=lambda: NOW, seconds=seconds)
+
+
 def event(name: str) -> dict[str, Any]:
     """One of the real payloads."""
     loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
@@ -533,12 +541,11 @@ def idle_endpoints(
 ) -> None:
     """Endpoints that are a month old and have had no request for nine days."""
     sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - timedelta(days=30))
-    configure(sagemaker, hosting("m", VariantName="blue"))
-    tags: Any = [{"Key": "owner", "Value": owner}]
-    for name in names:
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="m", Tags=tags)
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=30)):
+        configure(sagemaker, hosting("m", VariantName="blue"))
+        tags: Any = [{"Key": "owner", "Value": owner}]
+        for name in names:
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="m", Tags=tags)
     unused(box, *names)
 
 
@@ -554,10 +561,9 @@ def idle_notebook(
 ) -> None:
     """A notebook instance that is a month old, in which nobody has worked for so many *hours*, or ever."""
     sagemaker, logs = session.client("sagemaker"), session.client("logs")
-    box.set_clock(NOW - timedelta(days=30))
-    labels = [{"Key": key, "Value": value} for key, value in tags.items()]
-    sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=30)):
+        labels = [{"Key": key, "Value": value} for key, value in tags.items()]
+        sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
     if hours is None:
         return
     where: Any = {"logGroupName": "/aws/sagemaker/NotebookInstances"}

@@ -27,12 +27,11 @@ class Studio:
     def __init__(self, box: Control, session: boto3.Session, **settings: Any) -> None:
         self.box = box
         self.sagemaker: Any = session.client("sagemaker")
-        box.set_clock(NOW - 60 * DAY)
-        defaults: Any = {"ExecutionRole": ROLE} | settings
-        self.domain = self.sagemaker.create_domain(
-            **domain_request("research", DefaultUserSettings=defaults)
-        )["DomainId"]
-        box.set_clock(NOW)
+        with box.at(NOW - 60 * DAY):
+            defaults: Any = {"ExecutionRole": ROLE} | settings
+            self.domain = self.sagemaker.create_domain(
+                **domain_request("research", DefaultUserSettings=defaults)
+            )["DomainId"]
 
     def profile(self, name: str, settings: Any = None, **tags: str) -> str:
         asked = {"DomainId": self.domain, "UserProfileName": name, "Tags": spelled(tags)}
@@ -77,10 +76,9 @@ class Studio:
         """An app whose user was *active* so long ago (None: overwritten) and whose log *wrote* then."""
         owner = {"SpaceName": space} if space else {"UserProfileName": profile or ""}
         key = {"DomainId": self.domain, "AppType": kind, "AppName": name} | owner
-        self.box.set_clock(NOW - age)
-        spec = {"ResourceSpec": {"InstanceType": instance}} if instance else {}
-        self.sagemaker.create_app(**key, **spec, Tags=spelled(tags))
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - age):
+            spec = {"ResourceSpec": {"InstanceType": instance}} if instance else {}
+            self.sagemaker.create_app(**key, **spec, Tags=spelled(tags))
         path = f"{self.domain}/{space or profile}/{kind}/{name}"
         checked = NOW - 5 * MINUTE
         self.box.patch(

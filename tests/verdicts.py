@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from conftest import NOW
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.results import Result, Sweep
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
+
+PLAIN = RunPolicy()
 
 
 def word(judged: Result | Verdict) -> str:
@@ -27,3 +35,14 @@ def only(report: Sweep) -> Result:
     assert report.error is None
     (result,) = report.results
     return result
+
+
+def sweep_once(detector: Detector[Any], aws: Aws, now: datetime = NOW, policy: RunPolicy = PLAIN) -> Sweep:
+    """What a run of *detector* alone makes of the account and region of *aws*."""
+    return sweep_region(detector, aws, now=now, policy=policy)
+
+
+def by_name(report: Sweep) -> dict[str, Result]:
+    """The results of a complete sweep, by the names of the resources."""
+    assert report.error is None
+    return {one.target.name: one for one in report.results}

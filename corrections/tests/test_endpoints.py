@@ -176,7 +176,9 @@ def test_the_copies_of_a_component_change_in_their_time(sagemaker: Any, componen
     assert component_of(sagemaker) == ("Creating", 2, 0)
     later(minutes=4)
     assert component_of(sagemaker) == ("InService", 2, 2)
-    sagemaker.update_inference_component(InferenceComponentName="c", RuntimeConfig={"CopyCount": 0})
+    sagemaker.update_inference_component_runtime_config(
+        InferenceComponentName="c", DesiredRuntimeConfig={"CopyCount": 0}
+    )
     assert component_of(sagemaker) == ("Updating", 0, 2)
     later(minutes=3)
     assert component_of(sagemaker) == ("InService", 0, 0)

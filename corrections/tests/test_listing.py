@@ -8,7 +8,7 @@ import pytest
 
 import plain_requests
 from corrected import NOW, Control
-from plain_requests import ROLE, SPECIFICATION, refusal, refused
+from plain_requests import ROLE, refusal, refused
 
 DAY = dt.timedelta(days=1)
 OF_SAGEMAKER = {"MaxResults": 51, "ServiceNamespace": "sagemaker"}
@@ -211,16 +211,3 @@ def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -
     assert [one["ModelPackageArn"] for one in approved["ModelPackageSummaryList"]] == [first]
     (second,) = rest["ModelPackageSummaryList"]
     assert second["ModelPackageArn"].endswith(":model-package/g/2")
-
-
-def test_packages_go_before_their_group(sagemaker: Any) -> None:
-    sagemaker.create_model_package_group(ModelPackageGroupName="g")
-    made = sagemaker.create_model_package(ModelPackageGroupName="g", InferenceSpecification=SPECIFICATION)
-    arn = made["ModelPackageArn"]
-    assert refused(sagemaker.delete_model_package_group, ModelPackageGroupName="g") == "ConflictException"
-    sagemaker.delete_model_package(ModelPackageName=arn)
-    assert sagemaker.list_model_packages(ModelPackageGroupName="g")["ModelPackageSummaryList"] == []
-    sagemaker.delete_model_package_group(ModelPackageGroupName="g")
-    assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
-    assert "does not exist" in refusal(sagemaker.delete_model_package, ModelPackageName=arn)
-    assert "does not exist" in refusal(sagemaker.delete_model_package_group, ModelPackageGroupName="g")

@@ -85,31 +85,16 @@ def test_a_schedule_by_definition_knows_its_endpoint(
     assert "ResourceNotFound" in refusal(schedule, sagemaker, "x", **none)
 
 
-def test_a_schedule_is_pending_on_its_way(sagemaker: Any, endpoint: Any, later: Any) -> None:
+def test_a_schedule_is_pending_first_and_outlives_its_endpoint(
+    sagemaker: Any, endpoint: Any, later: Any
+) -> None:
     endpoint("e")
     schedule(sagemaker)
     assert status(sagemaker) == "Pending"
-    assert "in status Pending" in refusal(sagemaker.delete_monitoring_schedule, MonitoringScheduleName="s")
-    later(minutes=1)
-    assert status(sagemaker) == "Scheduled"
-    sagemaker.stop_monitoring_schedule(MonitoringScheduleName="s")
-    later(minutes=1)
-    assert status(sagemaker) == "Stopped"
-    sagemaker.start_monitoring_schedule(MonitoringScheduleName="s")
-    later(minutes=1)
-    assert status(sagemaker) == "Scheduled"
-    sagemaker.delete_monitoring_schedule(MonitoringScheduleName="s")
-    assert watching(sagemaker, EndpointName="e", StatusEquals="Pending") == ["s"]
-    later(minutes=1)
-    assert watching(sagemaker) == []
-
-
-def test_an_endpoint_goes_without_asking_its_schedules(sagemaker: Any, endpoint: Any, later: Any) -> None:
-    endpoint("e")
-    schedule(sagemaker)
     sagemaker.delete_endpoint(EndpointName="e")
     later(minutes=1)
     assert status(sagemaker) == "Scheduled"
+    assert watching(sagemaker, EndpointName="e", StatusEquals="Scheduled") == ["s"]
 
 
 def test_executions_are_a_schedules_processing_jobs(sagemaker: Any, endpoint: Any, control: Control) -> None:

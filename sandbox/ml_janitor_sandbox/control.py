@@ -33,6 +33,16 @@ class Control:
         """Make it this time, which it stays until set again."""
         self._ask("PUT", "clock", {"now": _text(now)})
 
+    @contextmanager
+    def at(self, moment: dt.datetime) -> Iterator[None]:
+        """Let it be that time meanwhile, as when something is made that is to look old."""
+        now = self.clock()
+        self.set_clock(moment)
+        try:
+            yield
+        finally:
+            self.set_clock(now)
+
     def durations(self) -> dict[str, float]:
         """Return the seconds of its clock for each change, such as endpoint.create or notebook.stop."""
         return dict(self._ask("GET", "durations"))

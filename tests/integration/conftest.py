@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from io import StringIO
-from logging import StreamHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 from commands import janitor, notebooks
 from conftest import REGION, once
+from fakes import logger_to
 from ml_janitor import handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
@@ -56,7 +54,7 @@ def deployed(deployment: Deployment) -> SlackControl:
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     """What the functions write to their log, but for the metrics."""
     stream = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
+    logger = logger_to(stream)
     monkeypatch.setattr(handlers, "structured_logger", lambda: logger)
     return stream
 

@@ -247,11 +247,10 @@ def test_a_plans_discount_is_read_typed_or_unknown(janitor: Janitor, box: Contro
 
 def test_a_bucket_is_priced_as_proposed(janitor: Janitor, box: Control, session: boto3.Session) -> None:
     s3 = session.client("s3")
-    box.set_clock(NOW - timedelta(days=100))
-    s3.create_bucket(Bucket="lab-data")
-    s3.put_object(Bucket="lab-data", Key="experiments/run/x", Body=b"x")
-    box.declare([{"bucket": "lab-data", "key": "experiments/run/x", "size": 500 * GB}])
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=100)):
+        s3.create_bucket(Bucket="lab-data")
+        s3.put_object(Bucket="lab-data", Key="experiments/run/x", Body=b"x")
+        box.declare([{"bucket": "lab-data", "key": "experiments/run/x", "size": 500 * GB}])
 
     ran = janitor("estimate", "storage", "--bucket", "lab-data", "--json")
 

@@ -96,9 +96,8 @@ def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
 
 def test_no_detector_judges_it_is_no_mistake(box: Control, janitor: Janitor, session: boto3.Session) -> None:
     """Spot training judges jobs that completed, and this one runs."""
-    box.set_clock(NOW - timedelta(hours=1))
-    session.client("sagemaker").create_training_job(**training_request("runs", seconds=24 * 3600))
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(hours=1)):
+        session.client("sagemaker").create_training_job(**training_request("runs", seconds=24 * 3600))
 
     ran = janitor("explain", "runs")
     document = janitor("explain", "--json", f"{SAGEMAKER}:training-job/runs").document

@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from io import StringIO
-from logging import StreamHandler
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
 import one_of_each
 from conftest import ACCOUNT, DAY, NOW, REGION
-from fakes import Shelf, candidates, thing, waste
+from fakes import Shelf, candidates, logger_to, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Value, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
@@ -35,6 +31,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from sagemaker_requests import configure, hosting
 from tables import cases
+from verdicts import by_name, sweep_once
 
 M5, G5 = 0.23, 1.412
 """Dollars an hour of an ml.m5.xlarge and an ml.g5.xlarge in the sandbox."""
@@ -44,21 +41,19 @@ M5, G5 = 0.23, 1.412
 def serving(box: Control, session: boto3.Session) -> str:
     """Two endpoints that run for 40 days; the ARN of the dearer one."""
     sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - 40 * DAY)
-    for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
-        configure(sagemaker, hosting(name, instance), image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a")
-        made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    box.set_clock(NOW)
+    with box.at(NOW - 40 * DAY):
+        for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
+            configure(sagemaker, hosting(name, instance), image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a")
+            made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     return str(made["EndpointArn"])
 
 
 def swept(aws: Aws, *, named: frozenset[str] | None = frozenset(), **tunables: Any) -> Sweep:
-    return run_detectors([Commitments(**tunables)], [aws], now=NOW, policy=RunPolicy(named=named)).sweeps[0]
+    return sweep_once(Commitments(**tunables), aws, policy=RunPolicy(named=named))
 
 
 def verdicts(sweep: Sweep) -> dict[str, Verdict]:
-    assert sweep.error is None
-    return {one.target.name: one.verdict for one in sweep.results}
+    return {name: one.verdict for name, one in by_name(sweep).items()}
 
 
 def committed(verdict: Verdict) -> float:
@@ -226,7 +221,7 @@ def test_at_night_it_leaves_to_others_what_is_open_in_the_ledger(
             leases=Leases(table),
             archive=Archive(session.client("s3"), BUCKET),
             tell=None,
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
+            logger=logger_to(),
             clock=lambda: NOW,
             holder=holder,
             patience=timedelta(minutes=15),

@@ -49,9 +49,8 @@ class Copies(Nights):
         self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
     def put(self, key: str, *, age: int = 40, body: bytes = b"m" * MIB, **given: Any) -> None:
-        self.box.set_clock(NOW - age * DAY)
-        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **given)
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - age * DAY):
+            self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, **given)
 
     def keys(self) -> list[str]:
         return [one["Key"] for one in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]

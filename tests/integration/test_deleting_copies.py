@@ -280,12 +280,11 @@ def test_an_earlier_delete_marker_is_no_deletion(box: Control, session: boto3.Se
     """The key was deleted and written again before; then somebody overwrites it while it is deleted."""
     bucket = Bucket(session.client("s3"), aws)
     bucket.versions()
-    box.set_clock(NOW - timedelta(days=50))
-    bucket.put(COPY)
-    bucket.delete(COPY)
-    box.set_clock(NOW - timedelta(days=40))
-    bucket.fill()
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=50)):
+        bucket.put(COPY)
+        bucket.delete(COPY)
+    with box.at(NOW - timedelta(days=40)):
+        bucket.fill()
     undo = bucket.prepared()
     bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
 

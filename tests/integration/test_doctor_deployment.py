@@ -357,18 +357,15 @@ def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, docto
 
 def test_a_run_that_is_not_due_yet_is_not_missed(box: Control, site: Site, doctor: Doctor) -> None:
     site.ran("idle-notebooks", timedelta(hours=3))
-    box.set_clock(NOW - timedelta(days=2))
-    table = site.physical("Ledger")
+    table, scheduler = site.physical("Ledger"), site.client("scheduler")
+    kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
     for pk in (partition_key("sweep", "duplicate-artifacts", ACCOUNT, REGION), f"digest#{ACCOUNT}"):
         site.client("dynamodb").delete_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "latest"}})
-    scheduler = site.client("scheduler")
-    for part in ("DuplicateArtifactsSchedule", "DigestSchedule"):
-        name = site.physical(part)
+    for name in map(site.physical, ("DuplicateArtifactsSchedule", "DigestSchedule")):
         made = scheduler.get_schedule(Name=name)
         scheduler.delete_schedule(Name=name)
-        kept = ("FlexibleTimeWindow", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "Target")
-        scheduler.create_schedule(Name=name, **{key: made[key] for key in kept})
-    box.set_clock(NOW)
+        with box.at(NOW - timedelta(days=2)):
+            scheduler.create_schedule(Name=name, **{key: made[key] for key in kept})
 
     ran = doctor()
 

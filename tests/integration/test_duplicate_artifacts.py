@@ -21,8 +21,6 @@ from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none, of_type
 from sagemaker_requests import (
@@ -34,7 +32,7 @@ from sagemaker_requests import (
     transform_request,
 )
 from tables import cases
-from verdicts import word
+from verdicts import sweep_once, word
 
 MIB = 1024**2
 BUCKET, COPY = "models", "b/model.tar.gz"
@@ -64,10 +62,9 @@ class Account:
         bucket: str = BUCKET,
         **given: Any,
     ) -> None:
-        self.box.set_clock(NOW - age * DAY)
-        body = (content.encode() * size)[:size]
-        self.s3.put_object(Bucket=bucket, Key=key, Body=body, **given)
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - age * DAY):
+            body = (content.encode() * size)[:size]
+            self.s3.put_object(Bucket=bucket, Key=key, Body=body, **given)
 
     def pair(self) -> None:
         """An artifact, and a copy that is younger."""
@@ -101,8 +98,7 @@ class Account:
         self.box.patch("sagemaker", [kind, name], **members)
 
     def swept(self, **tunables: Any) -> Sweep:
-        detector = DuplicateArtifacts(**{"buckets": (BUCKET,), **tunables})
-        return sweep_region(detector, self.aws, now=NOW, policy=RunPolicy())
+        return sweep_once(DuplicateArtifacts(**{"buckets": (BUCKET,), **tunables}), self.aws)
 
     def copies(self) -> list[ArtifactCopy]:
         """What a sweep reads of the copies below b/."""
@@ -169,10 +165,9 @@ def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **
 def test_checksums_tell_under_a_kms_key_too(
     account: Account, session: boto3.Session, algorithm: str, expected: str
 ) -> None:
-    account.box.set_clock(NOW - 40 * DAY)
-    under_a_key(session, "a/model.tar.gz", COPY, ChecksumAlgorithm=algorithm)
-    under_a_key(session, "c/model.tar.gz", body=b"x" * MIB, ChecksumAlgorithm=algorithm)
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - 40 * DAY):
+        under_a_key(session, "a/model.tar.gz", COPY, ChecksumAlgorithm=algorithm)
+        under_a_key(session, "c/model.tar.gz", body=b"x" * MIB, ChecksumAlgorithm=algorithm)
     listed = account.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     account.box.clear_calls()
 
@@ -292,7 +287,7 @@ def test_a_bucket_is_judged_in_its_owners_account_alone(account: Account, *, clo
     if closed:
         account.box.fault("s3", "HeadBucket", "deny", times=0)
     with open_regions(session, account=other, regions=[REGION], attempts=2, pace=None) as accounts:
-        done = sweep_region(READER, accounts[0], now=NOW, policy=RunPolicy())
+        done = sweep_once(READER, accounts[0])
         target = replace(next(iter(own.findings)).target, account=other)
         with pytest.raises(ReadError, match=f"{BUCKET} is owned by another account"):
             READER.look(accounts[0], target, NOW)
@@ -547,10 +542,9 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
     account.model(Image="i")
     serve(account, "churn")
     account.pipeline("{}")
-    account.box.set_clock(NOW - timedelta(hours=1))
-    for job in ("done", "running"):
-        account.training_job(job)
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - timedelta(hours=1)):
+        for job in ("done", "running"):
+            account.training_job(job)
     account.status("training_jobs", "done", TrainingJobStatus="Completed")
     account.box.clear_calls()
     copies = account.copies()
@@ -580,10 +574,9 @@ def test_only_what_search_does_not_know_of_models_is_described(account: Account)
     """Its index lags behind: the model that it does not show keeps its artifact all the same."""
     account.pair()
     account.box.set_durations({"search.index": 600})
-    account.box.set_clock(NOW - timedelta(hours=1))
-    for number in range(5):
-        account.model(f"old-{number}", ModelDataUrl="s3://elsewhere/model.tar.gz")
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - timedelta(hours=1)):
+        for number in range(5):
+            account.model(f"old-{number}", ModelDataUrl="s3://elsewhere/model.tar.gz")
     account.model("new", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
     serve(account, "new")
     account.box.clear_calls()

@@ -13,10 +13,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from seaweed import WEED
 from tables import cases
+from verdicts import sweep_once
 
 MIB = 1024**2
 SIZE = 13 * MIB
@@ -61,9 +60,7 @@ class Shelf:
         return str(self.s3.head_object(Bucket=self.name, Key=key)["ETag"])
 
     def swept(self, aws: Aws, **tunables: Any) -> Sweep:
-        return sweep_region(
-            DuplicateArtifacts(buckets=(self.name,), **tunables), aws, now=NOW, policy=RunPolicy()
-        )
+        return sweep_once(DuplicateArtifacts(buckets=(self.name,), **tunables), aws, NOW)
 
 
 def random_bytes(seed: str, size: int = SIZE) -> bytes:

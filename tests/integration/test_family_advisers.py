@@ -20,11 +20,11 @@ from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.engine.detector import FamilyAdviser
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import heed_owners, run_detectors
+from ml_janitor.engine.run import heed_owners
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import pipeline_request, rented, training_request
 from studio_seed import spelled
-from verdicts import shown, word
+from verdicts import by_name, shown, sweep_once, word
 
 G5 = Decimal("1.412")
 """Dollars an hour of an ml.g5.xlarge."""
@@ -58,15 +58,14 @@ def train(box: Control, session: boto3.Session) -> Train:
         **request: Any,
     ) -> None:
         spot = {"MaxWaitTimeInSeconds": seconds(limit)} if "EnableManagedSpotTraining" in request else {}
-        box.set_clock(NOW - ago)
-        on = rented(
-            "ml.g5.xlarge", instances, **({"KeepAlivePeriodInSeconds": seconds(keeps)} if keeps else {})
-        )
-        stops = {"MaxRuntimeInSeconds": seconds(limit), **spot}
-        sagemaker.create_training_job(
-            **training_request(name, on, StoppingCondition=stops, Tags=spelled(tags or {}), **request)
-        )
-        box.set_clock(NOW)
+        with box.at(NOW - ago):
+            on = rented(
+                "ml.g5.xlarge", instances, **({"KeepAlivePeriodInSeconds": seconds(keeps)} if keeps else {})
+            )
+            stops = {"MaxRuntimeInSeconds": seconds(limit), **spot}
+            sagemaker.create_training_job(
+                **training_request(name, on, StoppingCondition=stops, Tags=spelled(tags or {}), **request)
+            )
         ended: dict[str, Any] = {
             "TrainingJobStatus": status,
             "TrainingStartTime": NOW - ago,
@@ -86,9 +85,7 @@ def train(box: Control, session: boto3.Session) -> Train:
 
 def swept(aws: Aws, adviser: FamilyAdviser) -> dict[str, Result]:
     """By the name of the family."""
-    sweep = run_detectors([adviser], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
-    assert sweep.error is None
-    return {one.target.name: one for one in sweep.results}
+    return by_name(sweep_once(adviser, aws))
 
 
 def monthly(result: Result) -> Decimal | None:
@@ -245,7 +242,7 @@ def test_a_tag_of_its_newest_job_that_search_lacks_keeps_a_family(
         arn = aws.arn("sagemaker", f"training-job/{kept}")
         session.client("sagemaker").add_tags(ResourceArn=arn, Tags=spelled({"janitor:keep": "mine"}))
     policy = RunPolicy()
-    sweep = run_detectors([LIMITS], [aws], now=NOW, policy=policy).sweeps[0]
+    sweep = sweep_once(LIMITS, aws, policy=policy)
     (found,) = sweep.findings
     box.clear_calls()
 
@@ -264,7 +261,7 @@ def test_half_a_search_is_no_history(train: Train, aws: Aws, box: Control, advis
         train(f"churn-{number}", (9 - number) * DAY)
     box.fault("sagemaker", "Search", "break-page", skip=2, times=0)
 
-    sweep = run_detectors([adviser], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
+    sweep = sweep_once(adviser, aws)
 
     assert "sagemaker:Search of TrainingJob broke off" in (sweep.error or "")
     (one,) = sweep.results

@@ -34,12 +34,11 @@ class Account:
         self.box, self.session, self.aws = box, session, aws
         self.sagemaker: Any = session.client("sagemaker")
         self.s3, self.ecr = session.client("s3"), session.client("ecr")
-        box.set_clock(NOW - 30 * DAY)
-        self.make("model", **HAS)
-        self.s3.create_bucket(Bucket="models")
-        self.s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": spelled(HAS)})
-        self.ecr.create_repository(repositoryName="serve", tags=spelled(HAS))
-        box.set_clock(NOW)
+        with box.at(NOW - 30 * DAY):
+            self.make("model", **HAS)
+            self.s3.create_bucket(Bucket="models")
+            self.s3.put_bucket_tagging(Bucket="models", Tagging={"TagSet": spelled(HAS)})
+            self.ecr.create_repository(repositoryName="serve", tags=spelled(HAS))
         self.names = {"model": "churn", "bucket": "models", "repository": "serve"}
         self.arns = {
             "model": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/churn",
@@ -216,9 +215,8 @@ def test_a_bucket_whose_creation_date_moved_is_still_it(account: Account) -> Non
 
 
 def test_the_creator_becomes_the_owner(account: Account, box: Control) -> None:
-    box.set_clock(NOW - DAY)
-    model(account.session, "fresh", **{key: value for key, value in COMPLETE.items() if key != "owner"})
-    box.set_clock(NOW)
+    with box.at(NOW - DAY):
+        model(account.session, "fresh", **{key: value for key, value in COMPLETE.items() if key != "owner"})
 
     rule = UntaggedResources(fill_tags=FILLED, fill_owner=True)
     recorded = prepared(rule, account.aws, found(rule, account.aws, "fresh"))

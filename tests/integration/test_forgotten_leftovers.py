@@ -31,11 +31,10 @@ class Account:
         self.box = box
         self.ecr: Any = session.client("ecr")
         self.sagemaker: Any = session.client("sagemaker")
-        box.set_clock(NOW - 300 * DAY)
-        self.ecr.create_repository(repositoryName="trainer")
-        self.digests = {tag: self.push(tag) for tag in ("used", "unused")}
-        box.log_group("/aws/sagemaker/TrainingJobs", 50 * GB)
-        box.set_clock(NOW)
+        with box.at(NOW - 300 * DAY):
+            self.ecr.create_repository(repositoryName="trainer")
+            self.digests = {tag: self.push(tag) for tag in ("used", "unused")}
+            box.log_group("/aws/sagemaker/TrainingJobs", 50 * GB)
         self.model("serves", f"{URI}:used")
 
     def push(self, tag: str) -> str:
@@ -172,10 +171,9 @@ def test_only_what_is_open_is_read_further(account: Account, aws: Aws, box: Cont
 
 
 def test_more_images_than_a_page_and_a_batch_hold(account: Account, aws: Aws) -> None:
-    account.box.set_clock(NOW - 200 * DAY)
-    for number in range(103):
-        account.push(f"build-{number}")
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - 200 * DAY):
+        for number in range(103):
+            account.push(f"build-{number}")
     account.box.clear_calls()
 
     assert "104 of 105 images" in findings(aws)["trainer"].reason

@@ -367,28 +367,27 @@ def with_secrets(session: boto3.Session, box: Control) -> None:
     """A silent job, one that completed, a model and an endpoint, with secrets in plain text; more."""
     sagemaker: Any = session.client("sagemaker")
     idle_endpoints(session, box, "a")
-    box.set_clock(NOW - timedelta(days=10))
-    role = f"arn:aws:iam::{ACCOUNT}:role/ml"
-    environment = {"API_TOKEN": SECRET_WORD}
-    for job in ("llama-ft", "llama-ft-0"):
-        secret: Any = {"HyperParameters": {"wandb_api_key": SECRET_WORD}, "Environment": environment}
-        sagemaker.create_training_job(
-            **training_request(job, rented("ml.p4d.24xlarge"), seconds=28 * 24 * 3600, **secret)
-        )
-    ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - timedelta(days=9)}
-    box.patch("sagemaker", ["training_jobs", "llama-ft-0"], **ended)
-    container = {"Image": "image", "ModelDataUrl": "s3://models/one.pt", "Environment": environment}
-    sagemaker.create_model(ModelName="with-secrets", ExecutionRoleArn=role, PrimaryContainer=container)
-    sagemaker.create_domain(**domain_request("research"))
-    sagemaker.create_notebook_instance(**notebook_request("eda", "ml.t3.medium"))
-    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
-    s3 = session.client("s3")
-    s3.create_bucket(Bucket="models")
-    for name in ("one", "two"):
-        s3.put_object(Bucket="models", Key=f"{name}.pt", Body=b"weights" * 200_000)
-    started = NOW - timedelta(days=10)
-    box.logs("/aws/sagemaker/TrainingJobs", "llama-ft/algo-1", [(started, f"epoch 1 {SECRET_WORD}")])
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=10)):
+        role = f"arn:aws:iam::{ACCOUNT}:role/ml"
+        environment = {"API_TOKEN": SECRET_WORD}
+        for job in ("llama-ft", "llama-ft-0"):
+            secret: Any = {"HyperParameters": {"wandb_api_key": SECRET_WORD}, "Environment": environment}
+            sagemaker.create_training_job(
+                **training_request(job, rented("ml.p4d.24xlarge"), seconds=28 * 24 * 3600, **secret)
+            )
+        ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - timedelta(days=9)}
+        box.patch("sagemaker", ["training_jobs", "llama-ft-0"], **ended)
+        container = {"Image": "image", "ModelDataUrl": "s3://models/one.pt", "Environment": environment}
+        sagemaker.create_model(ModelName="with-secrets", ExecutionRoleArn=role, PrimaryContainer=container)
+        sagemaker.create_domain(**domain_request("research"))
+        sagemaker.create_notebook_instance(**notebook_request("eda", "ml.t3.medium"))
+        sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
+        s3 = session.client("s3")
+        s3.create_bucket(Bucket="models")
+        for name in ("one", "two"):
+            s3.put_object(Bucket="models", Key=f"{name}.pt", Body=b"weights" * 200_000)
+        started = NOW - timedelta(days=10)
+        box.logs("/aws/sagemaker/TrainingJobs", "llama-ft/algo-1", [(started, f"epoch 1 {SECRET_WORD}")])
 
 
 def test_the_answer_is_small_however_much_was_found() -> None:

@@ -16,17 +16,17 @@ from fakes import target_at
 from job_seed import AGE, AT_REST, STILL, Floor
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Target, Verdict
+from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
-from ml_janitor.engine.run import sweep_region, sweep_resource
+from ml_janitor.engine.run import sweep_resource
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 from studio_seed import spelled
 from tables import cases
-from verdicts import word
+from verdicts import PLAIN, by_name, sweep_once, word
 
 BUSY = {"CPU": [100.0, 900.0] * (STILL // 2)}
 LIMIT: dict[str, Any] = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
@@ -59,8 +59,10 @@ class Account(Floor):
 
     def tuner(self, name: str, *children: str, works: Sequence[str] = (), **tags: str) -> None:
         """A tuning job with these *children*; those in *works* do, and the others hang."""
-        self.box.set_clock(NOW - AGE)
-        made = self.sagemaker.create_hyper_parameter_tuning_job(**tuning_request(name, Tags=spelled(tags)))
+        with self.box.at(NOW - AGE):
+            made = self.sagemaker.create_hyper_parameter_tuning_job(
+                **tuning_request(name, Tags=spelled(tags))
+            )
         arn = made["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, levels=BUSY if child in works else AT_REST, TuningJobArn=arn)
@@ -76,18 +78,13 @@ def target(kind: str, name: str) -> Target:
     return target_at(f"{kind}/{name}", None)
 
 
-def swept(aws: Aws, policy: RunPolicy | None = None, **tunables: Any) -> Sweep:
-    return sweep_region(HungTrainingJobs(**tunables), aws, now=NOW, policy=policy or RunPolicy())
-
-
-def verdicts(report: Sweep) -> dict[str, Verdict]:
-    assert report.error is None
-    return {result.target.name: result.verdict for result in report.results}
+def swept(aws: Aws, policy: RunPolicy = PLAIN) -> Sweep:
+    return sweep_once(HungTrainingJobs(), aws, policy=policy)
 
 
 def words(report: Sweep) -> dict[str, str]:
     """Every verdict in one word, by the name of its resource."""
-    return {name: word(one) for name, one in verdicts(report).items()}
+    return {name: word(one) for name, one in by_name(report).items()}
 
 
 # --- processing jobs ---------------------------------------------------------------------------
@@ -177,7 +174,7 @@ def test_who_keeps_a_tuner_or_a_training_job_keeps_what_belongs_to_it(account: A
     }
     account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
 
-    for policy, others in ((RunPolicy(), "likely"), (RunPolicy(holds=holds), "kept")):
+    for policy, others in ((PLAIN, "likely"), (RunPolicy(holds=holds), "kept")):
         assert words(swept(aws, policy)) == {
             **dict.fromkeys(("other", "try-1"), "likely"),
             **dict.fromkeys(("sweep", "trial-1", "rule"), others),
@@ -191,11 +188,11 @@ def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Ac
     report = swept(aws)
 
     assert words(report) == {"trial-1": "unknown", "sweep": "unknown"}
-    assert verdicts(report)["trial-1"].reason.startswith(
+    assert by_name(report)["trial-1"].verdict.reason.startswith(
         "it belongs to sweep, and its tags could not be read, so a keep tag may be there"
     )
     account.box.fault("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", "deny", times=0)
-    assert verdicts(swept(aws))["sweep"].reason == "its running children could not be listed"
+    assert by_name(swept(aws))["sweep"].verdict.reason == "its running children could not be listed"
 
 
 def test_a_child_that_the_listing_of_jobs_missed_is_judged_too(account: Account, aws: Aws) -> None:
@@ -248,7 +245,7 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
     )
     account.box.clear_calls()
 
-    assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
+    assert by_name(swept(aws))["big-VanishingGradient-1a2b"].verdict.reason == (
         "it watches the training job Big (a Debugger or profiler rule), which runs"
     )
     assert ("logs:DescribeLogStreams", 1) in account.box.calls().items()  # of the training job alone
@@ -256,7 +253,7 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
     account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
     assert words(swept(aws)) == {"big-VanishingGradient-1a2b": "likely"}
     account.tag(arn_of("training-job", "Big"), keep="true")
-    assert verdicts(swept(aws))["big-VanishingGradient-1a2b"].reason == (
+    assert by_name(swept(aws))["big-VanishingGradient-1a2b"].verdict.reason == (
         "it belongs to Big, which is tagged keep=true"
     )
 
@@ -291,9 +288,9 @@ def test_whoever_keeps_what_started_a_job_keeps_the_job(
 
     assert words(swept(aws)) == {"trial": "likely"}
     account.tag(arn, keep="true")
-    assert verdicts(swept(aws))["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+    assert by_name(swept(aws))["trial"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
     again = sweep_resource(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=RunPolicy())
-    assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
+    assert by_name(again)["trial"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
 
 
 def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
@@ -311,7 +308,7 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
     again = sweep_resource(
         HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=RunPolicy()
     )
-    assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
+    assert by_name(again)["sweep"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
 
 
 @cases(

@@ -17,12 +17,10 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import rented, training_request
 from tables import cases
-from verdicts import only
+from verdicts import only, sweep_once
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
 AGE = 264 * HOUR
@@ -42,10 +40,9 @@ SPINNING = [420.0] * SIX_HOURS
 
 @pytest.fixture
 def account(box: Control, session: boto3.Session) -> Account:
-    box.set_clock(NOW - 300 * DAY)
-    for bucket in ("models", "ckpt"):
-        session.client("s3").create_bucket(Bucket=bucket)
-    box.set_clock(NOW)
+    with box.at(NOW - 300 * DAY):
+        for bucket in ("models", "ckpt"):
+            session.client("s3").create_bucket(Bucket=bucket)
     return Account(box, session)
 
 
@@ -69,19 +66,18 @@ class Account:
         **request: Any,
     ) -> None:
         """One that logged every hour until *silent* ago; None for one that never did."""
-        self.box.set_clock(NOW - age)
-        self.session.client("sagemaker").create_training_job(
-            **training_request(
-                name,
-                rented("ml.p3.8xlarge", hosts, 100),
-                out="s3://models/runs",
-                seconds=28 * 86400,
-                CheckpointConfig={"S3Uri": f"s3://ckpt/{name}"},
-                Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
-                **request,
+        with self.box.at(NOW - age):
+            self.session.client("sagemaker").create_training_job(
+                **training_request(
+                    name,
+                    rented("ml.p3.8xlarge", hosts, 100),
+                    out="s3://models/runs",
+                    seconds=28 * 86400,
+                    CheckpointConfig={"S3Uri": f"s3://ckpt/{name}"},
+                    Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+                    **request,
+                )
             )
-        )
-        self.box.set_clock(NOW)
         for host in range(1, hosts + 1):
             if silent is not None:
                 self.log(f"{name}/algo-{host}-1790000000", hourly(NOW - age, NOW - silent))
@@ -105,9 +101,8 @@ class Account:
         self.box.metrics(NAMESPACE, series)
 
     def write(self, bucket: str, key: str, *, ago: timedelta) -> None:
-        self.box.set_clock(NOW - ago)
-        self.session.client("s3").put_object(Bucket=bucket, Key=key, Body=b"weights")
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - ago):
+            self.session.client("s3").put_object(Bucket=bucket, Key=key, Body=b"weights")
 
 
 def hourly(first: datetime, last: datetime) -> list[datetime]:
@@ -119,8 +114,8 @@ def target(name: str) -> Target:
     return target_at(f"training-job/{name}", None)
 
 
-def swept(aws: Aws, **tunables: Any) -> Sweep:
-    return sweep_region(HungTrainingJobs(**tunables), aws, now=NOW, policy=RunPolicy())
+def swept(aws: Aws) -> Sweep:
+    return sweep_once(HungTrainingJobs(), aws)
 
 
 def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
@@ -206,14 +201,12 @@ def test_a_job_past_its_own_limit_is_found_though_it_logs(account: Account, aws:
 
 def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: Aws) -> None:
     account.job("llama", age=8 * HOUR, silent=7 * HOUR)
-    account.box.set_clock(NOW - 20 * HOUR)
-    for n in range(150):
-        account.session.client("sagemaker").create_training_job(
-            **training_request(f"done-{n}", out="s3://models/runs")
-        )
-        account.box.patch("sagemaker", ["training_jobs", f"done-{n}"], training_job_status="Completed")
-
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - 20 * HOUR):
+        for n in range(150):
+            account.session.client("sagemaker").create_training_job(
+                **training_request(f"done-{n}", out="s3://models/runs")
+            )
+            account.box.patch("sagemaker", ["training_jobs", f"done-{n}"], training_job_status="Completed")
 
     assert only(swept(aws)).target.name == "llama"  # behind a first page without any job in progress
 

@@ -11,13 +11,12 @@ import pytest
 from conftest import DAY, NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Value
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.idle_clusters import IdleClusters
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from narrowing import of_type
 from tables import cases
+from verdicts import by_name, sweep_once
 
 
 @pytest.fixture
@@ -51,21 +50,14 @@ def checked(box: Control, identity: str, idle: list[float]) -> None:
 
 def swept(aws: Aws) -> Sweep:
     """Within an hour that does not count yet."""
-    return run_detectors([IdleClusters()], [aws], now=NOW + timedelta(minutes=25), policy=RunPolicy()).sweeps[
-        0
-    ]
-
-
-def by_name(sweep: Sweep) -> dict[str, Result]:
-    return {one.target.name: one for one in sweep.results}
+    return sweep_once(IdleClusters(), aws, NOW + timedelta(minutes=25))
 
 
 def test_only_clusters_that_waited_all_day_are_described(aws: Aws, box: Control, emr: Any) -> None:
-    box.set_clock(NOW - 9 * DAY)
-    idle, busy = made(emr, "idle"), made(emr, "busy")
-    made(emr, "ended", Instances={"KeepJobFlowAliveWhenNoSteps": False})
-    ends = made(emr, "ends", AutoTerminationPolicy={"IdleTimeout": 600})
-    box.set_clock(NOW)
+    with box.at(NOW - 9 * DAY):
+        idle, busy = made(emr, "idle"), made(emr, "busy")
+        made(emr, "ended", Instances={"KeepJobFlowAliveWhenNoSteps": False})
+        ends = made(emr, "ends", AutoTerminationPolicy={"IdleTimeout": 600})
     instances = emr.list_instances(ClusterId=idle)["Instances"]
     fewer = [{"InstanceGroupId": instances[0]["InstanceGroupId"], "InstanceCount": 1}]
     emr.modify_instance_groups(ClusterId=idle, InstanceGroups=fewer)
@@ -98,9 +90,8 @@ def test_more_clusters_than_a_page(aws: Aws, emr: Any) -> None:
     ("GetAutoTerminationPolicy", "whether it ends by itself could not be read"),
 )
 def test_a_denied_read_is_unknown(aws: Aws, box: Control, emr: Any, operation: str, reason: str) -> None:
-    box.set_clock(NOW - 9 * DAY)
-    checked_one = made(emr, "idle")
-    box.set_clock(NOW)
+    with box.at(NOW - 9 * DAY):
+        checked_one = made(emr, "idle")
     checked(box, checked_one, [1.0] * 300)
     box.fault("elasticmapreduce", operation, "deny")
 

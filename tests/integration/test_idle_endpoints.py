@@ -13,13 +13,13 @@ from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding, Kept, Value, Verdict
-from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import scalable_target
 from tables import cases
+from verdicts import by_name, only, sweep_once
+
+RULE = IdleEndpoints()
 
 
 def one_request(ago: timedelta) -> list[float]:
@@ -34,14 +34,8 @@ def seed(box: Control, aws: Aws) -> Seed:
     return Seed(box, aws)
 
 
-def swept(aws: Aws, detector: IdleEndpoints | None = None, now: datetime = NOW) -> Sweep:
-    return sweep_region(detector or IdleEndpoints(), aws, now=now, policy=RunPolicy())
-
-
-def verdicts(aws: Aws, detector: IdleEndpoints | None = None) -> dict[str, Verdict]:
-    done = swept(aws, detector)
-    assert done.error is None
-    return {result.target.name: result.verdict for result in done.results}
+def verdicts(aws: Aws, detector: IdleEndpoints = RULE) -> dict[str, Verdict]:
+    return {name: result.verdict for name, result in by_name(sweep_once(detector, aws)).items()}
 
 
 def verdict(aws: Aws, name: str = "churn") -> Verdict:
@@ -171,9 +165,8 @@ def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> N
 
 def scale(seed: Seed, name: str, least: int, *, ago: timedelta = DAY) -> None:
     """Application Auto Scaling gives variant blue of *name* at *least* so many instances."""
-    seed.box.set_clock(NOW - ago)
-    seed.scaling.register_scalable_target(**scalable_target(f"endpoint/{name}/variant/blue", least, 9))
-    seed.box.set_clock(NOW)
+    with seed.box.at(NOW - ago):
+        seed.scaling.register_scalable_target(**scalable_target(f"endpoint/{name}/variant/blue", least, 9))
 
 
 def modified(seed: Seed, name: str) -> datetime:
@@ -208,12 +201,11 @@ def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: See
     seed.endpoint("churn", IMAGE)
     seed.requests("churn")
     scale(seed, "churn", 2)
-    detector = IdleEndpoints()
-    (first,) = detector.find(aws, NOW)
-    look = detector.look(aws, first.target, NOW)
+    (first,) = RULE.find(aws, NOW)
+    look = RULE.look(aws, first.target, NOW)
     assert look is not None
 
-    record = detector.prepare(aws, look, {})
+    record = RULE.prepare(aws, look, {})
 
     assert record["modified"] == (NOW - 30 * DAY).isoformat()
 
@@ -223,9 +215,8 @@ def test_a_deployment_in_the_minute_of_a_scaling_keeps(seed: Seed, aws: Aws) -> 
     seed.endpoint("churn", IMAGE)
     seed.requests("churn")
     scale(seed, "churn", 2)
-    seed.box.set_clock(NOW - DAY + timedelta(seconds=10))
-    seed.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="old")
-    seed.box.set_clock(NOW)
+    with seed.box.at(NOW - DAY + timedelta(seconds=10)):
+        seed.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="old")
 
     kept(verdict(aws), "last deployed", "endpoints are left alone for 7 days")
 
@@ -235,11 +226,11 @@ def test_the_scaling_of_another_endpoint_or_by_hand_explains_nothing(seed: Seed,
         seed.endpoint(name, IMAGE)
         seed.requests(name)
     scale(seed, "churn-2", 2)
-    seed.box.set_clock(NOW - DAY)
-    seed.sagemaker.update_endpoint_weights_and_capacities(
-        EndpointName="churn", DesiredWeightsAndCapacities=[{"VariantName": "blue", "DesiredInstanceCount": 2}]
-    )
-    seed.box.set_clock(NOW)
+    with seed.box.at(NOW - DAY):
+        seed.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName="churn",
+            DesiredWeightsAndCapacities=[{"VariantName": "blue", "DesiredInstanceCount": 2}],
+        )
     assert modified(seed, "churn") == modified(seed, "churn-2")
     judged = verdicts(aws)
 
@@ -285,15 +276,14 @@ def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> 
 def test_a_description_without_variants_may_be_whole(seed: Seed, aws: Aws, status: str) -> None:
     seed.endpoint("churn")
     seed.requests("churn")
-    detector = IdleEndpoints()
-    (first,) = detector.find(aws, NOW)
+    (first,) = RULE.find(aws, NOW)
     seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
     assert "ProductionVariants" not in seed.sagemaker.describe_endpoint(EndpointName="churn")
 
-    again = detector.look(aws, first.target, NOW)
+    again = RULE.look(aws, first.target, NOW)
 
     assert again is not None
-    kept(detector.decide(again, NOW), f"it is {status}, not InService")
+    kept(RULE.decide(again, NOW), f"it is {status}, not InService")
 
 
 def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Seed, aws: Aws) -> None:
@@ -459,9 +449,7 @@ def test_what_may_not_be_read_is_unknown(
     seed.box.fault("sagemaker", operation, "deny", times=0)
     seed.box.clear_calls()
 
-    (judged,) = swept(aws).results
-
-    unknown(judged.verdict, said, "AccessDenied")
+    unknown(only(sweep_once(RULE, aws)).verdict, said, "AccessDenied")
     assert ("sagemaker:DescribeEndpoint" in seed.box.calls()) is described
 
 
@@ -472,15 +460,14 @@ def test_looking_again_reads_the_same(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", tags={"owner": "maria"})
     seed.requests("churn")
     seed.endpoint("other")
-    detector = IdleEndpoints()
-    first = next(one for one in detector.find(aws, NOW) if one.target.name == "churn")
+    first = next(one for one in RULE.find(aws, NOW) if one.target.name == "churn")
 
-    again = detector.look(aws, first.target, NOW)
+    again = RULE.look(aws, first.target, NOW)
 
     assert again is not None
     assert again.target.tags == Value({"owner": "maria"}, "sagemaker:ListTags")
     assert replace(again, target=first.target) == first
-    verdicts = [detector.decide(one, NOW) for one in (again, first)]
+    verdicts = [RULE.decide(one, NOW) for one in (again, first)]
     assert replace(verdicts[0], evidence=()) == replace(verdicts[1], evidence=())
     assert {*verdicts[1].evidence} < {*verdicts[0].evidence}
 
@@ -490,12 +477,11 @@ def test_looking_again_asks_each_component_for_its_tags_as_they_are_now(seed: Se
     for name in ("a", "b"):
         seed.component(name, "churn")
         seed.publish("Invocations", InferenceComponentName=name)
-    detector = IdleEndpoints()
     seed.box.clear_calls()
-    (first,) = detector.find(aws, NOW)
+    (first,) = RULE.find(aws, NOW)
     in_bulk = seed.box.calls()
 
-    again = detector.look(aws, first.target, NOW)
+    again = RULE.look(aws, first.target, NOW)
 
     assert again is not None
     assert sorted((one.name, one.kind) for one in again.takes_along) == [
@@ -519,14 +505,13 @@ def test_tags_of_components_that_cannot_be_read_keep_their_endpoint_as_unknown(s
 
 def test_looking_again_at_what_is_gone_and_in_vain(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
-    detector = IdleEndpoints()
-    (first,) = detector.find(aws, NOW)
+    (first,) = RULE.find(aws, NOW)
     seed.sagemaker.delete_endpoint(EndpointName="churn")
-    assert detector.look(aws, first.target, NOW) is None
+    assert RULE.look(aws, first.target, NOW) is None
 
     seed.box.fault("sagemaker", "DescribeEndpoint", "deny", times=0)
     with pytest.raises(ReadError, match="AccessDenied"):
-        detector.look(aws, first.target, NOW)
+        RULE.look(aws, first.target, NOW)
 
 
 # --- what it costs ------------------------------------------------------------------------------
@@ -539,7 +524,7 @@ def test_one_call_for_each_idle_endpoint_and_few_for_the_account(seed: Seed, aws
         seed.requests(f"e{number:03}", values=QUIET if number < 15 else one_request(HOUR))
     seed.box.clear_calls()
 
-    done = swept(aws)
+    done = sweep_once(RULE, aws)
 
     assert (done.found, done.kept, done.unknown) == (15, 105, 0)
     calls = seed.box.calls()
@@ -568,7 +553,7 @@ def test_a_late_search_finds_nothing_that_is_gone_and_misses_no_keep_tag(seed: S
     arn = sagemaker.describe_endpoint(EndpointName="kept")["EndpointArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "janitor:keep", "Value": "true"}])
 
-    done = swept(aws)
+    done = sweep_once(RULE, aws)
 
     judged = {one.target.name: isinstance(one.verdict, Finding) for one in done.results}
     assert {name for name, found in judged.items() if found} == {"idle", "missing"}

@@ -16,13 +16,11 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Target, Value
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
 from sagemaker_requests import notebook_request
 from tables import cases
-from verdicts import only, shown
+from verdicts import only, shown, sweep_once
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 OPEN = "CreatePresignedNotebookInstanceUrl"
@@ -43,11 +41,10 @@ class Account:
     def notebook(
         self, name: str, *, wrote: timedelta | None = 9 * HOUR, made: timedelta = 30 * DAY, **tags: str
     ) -> None:
-        self.box.set_clock(NOW - made)
-        self.sagemaker.create_notebook_instance(
-            **notebook_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
-        )
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - made):
+            self.sagemaker.create_notebook_instance(
+                **notebook_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+            )
         if wrote is not None:
             self.box.logs(GROUP, f"{name}/jupyter.log", [(NOW - wrote, "Saving file at /eda.ipynb")])
 
@@ -58,8 +55,8 @@ class Account:
         self.box.metrics(namespace, [series | {"values": list(values)}])
 
 
-def swept(aws: Aws, now: datetime = NOW) -> Sweep:
-    return sweep_region(IdleNotebooks(), aws, now=now, policy=RunPolicy())
+def swept(aws: Aws) -> Sweep:
+    return sweep_once(IdleNotebooks(), aws)
 
 
 def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
@@ -156,9 +153,8 @@ def test_three_calls_cover_an_active_account_and_one_an_idle_notebook(account: A
         account.notebook(f"active-{n}", wrote=20 * MINUTE)
     account.notebook("new", made=HOUR, wrote=None)
     account.notebook("off")
-    account.box.set_clock(NOW - 20 * DAY)
-    account.sagemaker.stop_notebook_instance(NotebookInstanceName="off")
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - 20 * DAY):
+        account.sagemaker.stop_notebook_instance(NotebookInstanceName="off")
     account.box.clear_calls()
     swept(aws)
     assert account.box.calls() == {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -16,13 +15,12 @@ from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target, Unr
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
 from standin import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio
-from verdicts import only, shown, word
+from verdicts import only, shown, sweep_once, word
 
 OWNERS = RunPolicy(owner_tags=("owner",))
 
@@ -34,8 +32,8 @@ def studio(box: Control, session: boto3.Session) -> Studio:
     return made
 
 
-def swept(aws: Aws, now: datetime = NOW, **tunables: Any) -> Sweep:
-    return sweep_region(IdleStudioApps(**tunables), aws, now=now, policy=OWNERS)
+def swept(aws: Aws) -> Sweep:
+    return sweep_once(IdleStudioApps(), aws, policy=OWNERS)
 
 
 def reason(result: Result) -> str:
@@ -80,9 +78,10 @@ def test_a_remote_session_is_use(studio: Studio, aws: Aws, ago: timedelta, named
     studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": "ENABLED"})
     studio.app(space="far", kind="CodeEditor", active=20 * HOUR, wrote=20 * HOUR)
     path = f"{studio.domain}/far" + ("/codeeditor/default" if named == "app" else "")
-    studio.box.set_clock(NOW - ago)
-    studio.sagemaker.start_session(ResourceIdentifier=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{named}/{path}")
-    studio.box.set_clock(NOW)
+    with studio.box.at(NOW - ago):
+        studio.sagemaker.start_session(
+            ResourceIdentifier=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{named}/{path}"
+        )
 
     result = only(swept(aws))
 
@@ -101,11 +100,10 @@ def test_a_session_lasts_until_the_shutdown(studio: Studio, aws: Aws, ago: timed
     studio.sagemaker.update_user_profile(**anna, UserSettings=own)
     studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": "ENABLED"})
     studio.app(space="far", kind="CodeEditor", active=60 * HOUR, wrote=60 * HOUR)
-    studio.box.set_clock(NOW - ago)
-    studio.sagemaker.start_session(
-        ResourceIdentifier=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:space/{studio.domain}/far"
-    )
-    studio.box.set_clock(NOW)
+    with studio.box.at(NOW - ago):
+        studio.sagemaker.start_session(
+            ResourceIdentifier=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:space/{studio.domain}/far"
+        )
 
     assert isinstance(only(swept(aws)).verdict, Kept) is kept
 

@@ -32,13 +32,11 @@ from ml_janitor.detectors.duplicate_artifacts.inventories import (
     read_inventories,
 )
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
 from recorded_acts import IAM_NAMES
 from tables import cases
-from verdicts import word
+from verdicts import sweep_once, word
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -63,9 +61,8 @@ class Account:
         self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=on)
 
     def put(self, key: str, content: str = "model", *, age: int = 40, size: int = MIB, **given: Any) -> None:
-        self.box.set_clock(NOW - age * DAY)
-        self.s3.put_object(Bucket=BUCKET, Key=key, Body=(content.encode() * size)[:size], **given)
-        self.box.set_clock(NOW)
+        with self.box.at(NOW - age * DAY):
+            self.s3.put_object(Bucket=BUCKET, Key=key, Body=(content.encode() * size)[:size], **given)
 
     def table(self) -> None:
         """Make it by the statement that the page shows."""
@@ -86,7 +83,7 @@ def account(box: Control, session: boto3.Session) -> Account:
 
 def swept(aws: Aws, inventory: Mapping[str, str] = SETTING, **tunables: Any) -> Sweep:
     given = {"buckets": (BUCKET,), "inventories": {BUCKET: inventory}, **tunables}
-    return sweep_region(DuplicateArtifacts(**given), aws, now=NOW, policy=RunPolicy())
+    return sweep_once(DuplicateArtifacts(**given), aws)
 
 
 def words(done: Sweep) -> dict[str, str]:
@@ -346,7 +343,7 @@ def test_its_permissions_are_the_calls_it_makes(account: Account, aws: Aws, box:
     rule = DuplicateArtifacts(inventories={BUCKET: SETTING})
     box.clear_calls()
 
-    sweep_region(rule, aws, now=NOW, policy=RunPolicy())
+    sweep_once(rule, aws)
 
     more = {grant.action for grant in rule.reads if not grant.implied} - {
         grant.action for grant in DuplicateArtifacts().reads

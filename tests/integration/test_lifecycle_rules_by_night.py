@@ -126,10 +126,9 @@ class OneFinding(StorageTiering):
 def test_moves_and_deletions_are_warned_of_acted_on_and_undone_each_by_itself(shift: Shift) -> None:
     """In one bucket; a warning that an earlier version gave of both ends, and each is warned of once more."""
     deletions = f"{SCRATCH}/*"
-    shift.box.set_clock(NOW - 200 * DAY)
-    shift.s3.put_object(Bucket=SCRATCH, Key="logs/old.log", Body=b"x")
-    shift.box.declare([{"bucket": SCRATCH, "key": "logs/old.log", "size": 10**12}])
-    shift.box.set_clock(NOW)
+    with shift.box.at(NOW - 200 * DAY):
+        shift.s3.put_object(Bucket=SCRATCH, Key="logs/old.log", Body=b"x")
+        shift.box.declare([{"bucket": SCRATCH, "key": "logs/old.log", "size": 10**12}])
     shift.arming = replace(shift.arming, max_share=100)
     shift.detector = OneFinding(act_on_buckets=(SCRATCH,))
     shift.due()

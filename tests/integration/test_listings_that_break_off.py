@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
+from verdicts import sweep_once
 
 SIGNALS = {
     "application-autoscaling:DescribeScalableTargets",
@@ -41,8 +40,7 @@ JUDGES_THE_ACCOUNT = "commitments"
 
 
 def swept(aws: Aws, detector: type[Detector[Any]]) -> str:
-    named = RunPolicy(named=frozenset())
-    return str(run_detectors([detector()], [aws], now=NOW, policy=named).sweeps[0].error)
+    return str(sweep_once(detector(), aws, policy=RunPolicy(named=frozenset())).error)
 
 
 @pytest.mark.parametrize(

@@ -59,22 +59,21 @@ def seed(session: boto3.Session, box: Control, number: int) -> None:
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for place, age in (("base/model.tar.gz", 60), ("copy/model.tar.gz", 50), ("unused/model.tar.gz", 40)):
-        box.set_clock(NOW - timedelta(days=age))
-        s3.put_object(Bucket=BUCKET, Key=place, Body=b"weights " * 2**18)
-    box.set_clock(NOW - timedelta(days=50))
+        with box.at(NOW - timedelta(days=age)):
+            s3.put_object(Bucket=BUCKET, Key=place, Body=b"weights " * 2**18)
     image: Any = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/base/model.tar.gz"}
-    sagemaker.create_model(ModelName="base", ExecutionRoleArn=ROLE, PrimaryContainer=image)
-    box.set_clock(NOW - timedelta(hours=3))
-    for name in ("running-0", "running-1", "done"):
-        train(sagemaker, name)
-    ended: Any = {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
-    box.patch("sagemaker", ["training_jobs", "done"], **ended, TrainingEndTime=NOW - timedelta(hours=1))
-    jobs = state.at(SageMakerStore, ACCOUNT, REGION).of(TRAINING)
-    pattern = jobs.pop("done")
-    for one in range(number):
-        job = past(pattern, f"job-{one}", NOW - MONTH + one * (MONTH / number))
-        jobs[job.name] = job
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=50)):
+        sagemaker.create_model(ModelName="base", ExecutionRoleArn=ROLE, PrimaryContainer=image)
+    with box.at(NOW - timedelta(hours=3)):
+        for name in ("running-0", "running-1", "done"):
+            train(sagemaker, name)
+        ended: Any = {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
+        box.patch("sagemaker", ["training_jobs", "done"], **ended, TrainingEndTime=NOW - timedelta(hours=1))
+        jobs = state.at(SageMakerStore, ACCOUNT, REGION).of(TRAINING)
+        pattern = jobs.pop("done")
+        for one in range(number):
+            job = past(pattern, f"job-{one}", NOW - MONTH + one * (MONTH / number))
+            jobs[job.name] = job
 
 
 def train(sagemaker: Any, name: str) -> None:

@@ -22,13 +22,12 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
 from sagemaker_requests import notebook_request
 from studio_seed import Studio
 from tables import cases
+from verdicts import only, sweep_once
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebook-activity"
 LONG_AGO = "2001-02-03T04:05:06.123456Z"
@@ -125,15 +124,12 @@ def published(session: boto3.Session) -> list[float]:
 def test_a_notebook_that_says_so_is_proven_idle(
     box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path
 ) -> None:
-    box.set_clock(NOW - timedelta(days=30))
-    session.client("sagemaker").create_notebook_instance(**notebook_request("churn"))
-    box.set_clock(NOW - timedelta(minutes=2))
-
-    ran = run(box, jupyter, machine)
-
+    with box.at(NOW - timedelta(days=30)):
+        session.client("sagemaker").create_notebook_instance(**notebook_request("churn"))
+    with box.at(NOW - timedelta(minutes=2)):
+        ran = run(box, jupyter, machine)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-    box.set_clock(NOW)
-    (result,) = sweep_region(IdleNotebooks(), aws, now=NOW, policy=RunPolicy()).results
+    result = only(sweep_once(IdleNotebooks(), aws))
     assert isinstance(result.verdict, Finding)
     assert result.verdict.confidence is Confidence.PROVEN
     assert "it says itself that it has been idle for" in result.verdict.reason
@@ -147,13 +143,10 @@ def test_a_space_that_says_so_is_proven_idle(
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:app/{studio.domain}/desk/JupyterLab/default"
     metadata = {"ResourceArn": arn, "ResourceName": "default", "DomainId": studio.domain, "SpaceName": "desk"}
     (machine / "metadata.json").write_text(json.dumps(metadata))
-    box.set_clock(NOW - timedelta(minutes=2))
-
-    ran = run(box, jupyter, machine)
-
+    with box.at(NOW - timedelta(minutes=2)):
+        ran = run(box, jupyter, machine)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-    box.set_clock(NOW)
-    (result,) = sweep_region(IdleStudioApps(), aws, now=NOW, policy=RunPolicy()).results
+    result = only(sweep_once(IdleStudioApps(), aws))
     assert isinstance(result.verdict, Finding)
     assert result.verdict.confidence is Confidence.PROVEN
 

@@ -6,14 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 from io import StringIO
-from logging import StreamHandler
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
+from fakes import logger_to
 from ml_janitor import handlers
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.run import RunFailedError
@@ -153,7 +151,7 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     made = Log()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(made.stream))
+    logger = logger_to(made.stream)
     monkeypatch.setattr(handlers, "structured_logger", lambda: logger)
     yield made
 

@@ -79,11 +79,10 @@ def made(box: Control, deployed: SlackControl) -> Organization:  # noqa: ARG001 
     That of research is as old as the account, that of serving four days.
     """
     organization = Organization.made(box.url, ["research", "serving", "archive"])
-    box.set_clock(NOW - 70 * DAY)
-    serve(organization.within(organization.members[0]), "churn")
-    box.set_clock(NOW - 4 * DAY)
-    serve(organization.within(organization.members[1]), "fraud", "ml.m5.12xlarge")
-    box.set_clock(NOW)
+    with box.at(NOW - 70 * DAY):
+        serve(organization.within(organization.members[0]), "churn")
+    with box.at(NOW - 4 * DAY):
+        serve(organization.within(organization.members[1]), "fraud", "ml.m5.12xlarge")
     for account, usd in zip(organization.members, (70, 140, 210), strict=True):
         charge(box, account, days=70, usd=usd)
     charge(box, ACCOUNT, days=70, usd=7000)

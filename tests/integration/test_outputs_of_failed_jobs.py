@@ -43,13 +43,12 @@ class Account:
         self.box = box
         self.sagemaker: Any = session.client("sagemaker")
         self.s3: Any = session.client("s3")
-        box.set_clock(NOW - 200 * DAY)
-        self.s3.create_bucket(Bucket=BUCKET)
-        self.job("churn-1", "Failed")
-        self.job("churn-10", "Completed")
-        for name in ("churn-1", "churn-10"):
-            self.put(f"out/{name}/output/output.tar.gz")
-        box.set_clock(NOW)
+        with box.at(NOW - 200 * DAY):
+            self.s3.create_bucket(Bucket=BUCKET)
+            self.job("churn-1", "Failed")
+            self.job("churn-10", "Completed")
+            for name in ("churn-1", "churn-10"):
+                self.put(f"out/{name}/output/output.tar.gz")
 
     def job(self, name: str, status: str, **members: Any) -> None:
         self.sagemaker.create_training_job(**training_request(name, out=f"s3://{BUCKET}/out/", **members))
@@ -121,31 +120,30 @@ def test_whoever_uses_something_in_it_keeps_it(
     """Near misses: the same job reads elsewhere, or so long ago that nobody needs its input."""
     sagemaker, named = account.sagemaker, {"Image": "i", "ModelDataUrl": uri}
     user, long_ago, _ = user.partition(" long ago")
-    account.box.set_clock(NOW - (121 if long_ago else 100) * DAY)
-    match user:
-        case "model":
-            sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=named)
-        case "package":
-            sagemaker.create_model_package(**package_request(uri, ModelPackageName="m"))
-        case "pipeline":
-            sagemaker.create_pipeline(
-                **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"Uri": uri}}]}))
-            )
-        case "processing":
-            read = {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix", "S3InputMode": "File"}
-            inputs = [{"InputName": "in", "S3Input": read}]
-            sagemaker.create_processing_job(**processing_request("prep", ProcessingInputs=inputs))
-            account.box.patch("sagemaker", ["processing_jobs", "prep"], ProcessingJobStatus="Completed")
-        case "transform":
-            sagemaker.create_model(ModelName="served", ExecutionRoleArn=ROLE)
-            made = f"{FOLDER}/made"
-            sagemaker.create_transform_job(**transform_request("score", "served", source=uri, out=made))
-            account.box.patch("sagemaker", ["transform_jobs", "score"], TransformJobStatus="Completed")
-        case "endpoint":
-            configure(sagemaker, hosting(uri))
-            sagemaker.create_endpoint(EndpointName="e", EndpointConfigName=uri)
-            sagemaker.delete_endpoint_config(EndpointConfigName=uri)
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - (121 if long_ago else 100) * DAY):
+        match user:
+            case "model":
+                sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=named)
+            case "package":
+                sagemaker.create_model_package(**package_request(uri, ModelPackageName="m"))
+            case "pipeline":
+                sagemaker.create_pipeline(
+                    **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"Uri": uri}}]}))
+                )
+            case "processing":
+                read = {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+                inputs = [{"InputName": "in", "S3Input": read}]
+                sagemaker.create_processing_job(**processing_request("prep", ProcessingInputs=inputs))
+                account.box.patch("sagemaker", ["processing_jobs", "prep"], ProcessingJobStatus="Completed")
+            case "transform":
+                sagemaker.create_model(ModelName="served", ExecutionRoleArn=ROLE)
+                made = f"{FOLDER}/made"
+                sagemaker.create_transform_job(**transform_request("score", "served", source=uri, out=made))
+                account.box.patch("sagemaker", ["transform_jobs", "score"], TransformJobStatus="Completed")
+            case "endpoint":
+                configure(sagemaker, hosting(uri))
+                sagemaker.create_endpoint(EndpointName="e", EndpointConfigName=uri)
+                sagemaker.delete_endpoint_config(EndpointConfigName=uri)
 
     (verdict,) = verdicts(aws).values()
 
@@ -168,9 +166,8 @@ def test_whoever_uses_something_in_it_keeps_it(
 )
 def test_what_another_job_may_read_is_kept(account: Account, aws: Aws, members: Any, *, kept: bool) -> None:
     """Near misses: each is what is found but for one member of another job, or that names something else."""
-    account.box.set_clock(NOW - DAY)
-    account.job("churn-2", "Completed", **members)
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - DAY):
+        account.job("churn-2", "Completed", **members)
 
     assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [kept]
 
@@ -190,9 +187,8 @@ def test_of_its_own_only_checkpoints_count(account: Account, aws: Aws, members: 
 
 def test_a_young_job_is_not_looked_at(account: Account, aws: Aws) -> None:
     """An undo may need what it left: a job is restarted within 90 days."""
-    account.box.set_clock(NOW - RULE.patience)
-    account.job("churn-3", "Failed")
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - RULE.patience):
+        account.job("churn-3", "Failed")
 
     assert set(verdicts(aws)) == {"churn-1"}
 
@@ -215,9 +211,8 @@ def test_no_access_means_no_waste(box: Control, aws: Aws, service: str, operatio
 
 def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 1)
-    account.box.set_clock(NOW - 150 * DAY)
-    account.job("churn-2", "Stopped")
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - 150 * DAY):
+        account.job("churn-2", "Stopped")
 
     note, job = outputs(aws)
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 2)

@@ -15,10 +15,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
+from verdicts import by_name, sweep_once
 
 FITS = ("kept", "its size fits its peaks")
 SMALLER = ("found", "blue needs 1 ml.c5.xlarge instead of 1 ml.c5.2xlarge")
@@ -36,9 +35,7 @@ def loads(box: Control, aws: Aws) -> Loads:
 
 def swept(aws: Aws) -> dict[str, Result]:
     """By the name of the endpoint."""
-    sweep = run_detectors([OversizedEndpoints()], [aws], now=LATER, policy=RunPolicy()).sweeps[0]
-    assert sweep.error is None
-    return {one.target.name: one for one in sweep.results}
+    return by_name(sweep_once(OversizedEndpoints(), aws, LATER))
 
 
 def test_the_peak_of_each_metric_in_its_unit_decides(loads: Loads, aws: Aws, box: Control) -> None:

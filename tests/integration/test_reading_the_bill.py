@@ -125,9 +125,8 @@ def test_every_page_is_read_whole(box: Control, explorer: Callable[..., CostExpl
 def test_days_that_nobody_read_for_a_month_and_more_are_read(box: Control, read_bill: Read) -> None:
     charge(box, "USE1-Host:ml.g5.xlarge", "900", days=90, tags={"project": "llm"})
     alone = {"services": ["Amazon SageMaker"]}  # reading costs something, too
-    box.set_clock(NOW - 40 * DAY)
-    kept = read_bill(now=NOW - 40 * DAY, **alone)
-    box.set_clock(NOW)
+    with box.at(NOW - 40 * DAY):
+        kept = read_bill(now=NOW - 40 * DAY, **alone)
 
     bill = read_bill(kept=kept, **alone)
 
@@ -139,9 +138,8 @@ def test_days_that_nobody_read_for_a_month_and_more_are_read(box: Control, read_
 
 def test_days_that_were_estimated_settle_once_they_are_read_again(box: Control, read_bill: Read) -> None:
     charge(box, "USE1-Host:ml.g5.xlarge", "900", days=90)
-    box.set_clock(NOW - 4 * DAY)
-    kept = read_bill(now=NOW - 4 * DAY)
-    box.set_clock(NOW)
+    with box.at(NOW - 4 * DAY):
+        kept = read_bill(now=NOW - 4 * DAY)
     unsettled = kept.first + 30 * DAY
 
     bill = read_bill(kept=replace(kept, estimated=kept.estimated | {unsettled, bill_day(30)}))

@@ -14,10 +14,11 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Verdict
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import heed_owners, run_detectors
+from ml_janitor.engine.run import heed_owners
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
 from sagemaker_requests import ROLE, processing_request, rented, transform_request
+from verdicts import sweep_once
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -28,12 +29,11 @@ def judged(aws: Aws) -> Mapping[str, Verdict]:
 
 
 def stored(session: boto3.Session, box: Control, key: str, ago: timedelta, body: bytes = b"x") -> None:
-    box.set_clock(NOW - ago)
-    s3 = session.client("s3")
-    if not any(one["Name"] == "raw" for one in s3.list_buckets()["Buckets"]):
-        s3.create_bucket(Bucket="raw")
-    s3.put_object(Bucket="raw", Key=key, Body=body)
-    box.set_clock(NOW)
+    with box.at(NOW - ago):
+        s3 = session.client("s3")
+        if not any(one["Name"] == "raw" for one in s3.list_buckets()["Buckets"]):
+            s3.create_bucket(Bucket="raw")
+        s3.put_object(Bucket="raw", Key=key, Body=body)
 
 
 def ran(
@@ -48,20 +48,19 @@ def ran(
 ) -> None:
     """A processing job that took 20 hours, *number* days ago."""
     name, sagemaker = f"prepare-{number}", session.client("sagemaker")
-    box.set_clock(NOW - number * DAY)
-    given: Any = [
-        {"InputName": uri[-6:], "S3Input": {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix"}}
-        for uri in filter(None, (data, *inputs))
-    ]
-    sagemaker.create_processing_job(
-        **processing_request(
-            name,
-            rented("ml.m5.4xlarge", instances, 30),
-            image=f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}",
-            ProcessingInputs=given,
+    with box.at(NOW - number * DAY):
+        given: Any = [
+            {"InputName": uri[-6:], "S3Input": {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix"}}
+            for uri in filter(None, (data, *inputs))
+        ]
+        sagemaker.create_processing_job(
+            **processing_request(
+                name,
+                rented("ml.m5.4xlarge", instances, 30),
+                image=f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}",
+                ProcessingInputs=given,
+            )
         )
-    )
-    box.set_clock(NOW)
     completed(box, "Processing", name, number)
 
 
@@ -79,7 +78,7 @@ def test_each_instance_of_a_run_is_paid_for(box: Control, session: boto3.Session
     for number, instances in ((6, 8), (5, 4), (4, 3)):
         ran(session, box, number, instances=instances)
 
-    sweep = run_detectors([RecomputedDatasets()], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
+    sweep = sweep_once(RecomputedDatasets(), aws)
     (found,) = sweep.findings
     assert "all but the first, 140 hours of ml.m5.4xlarge" in found.verdict.reason
 
@@ -137,12 +136,11 @@ def test_a_tag_of_an_image_counts_since_it_was_pushed(box: Control, session: bot
     ecr.create_repository(repositoryName="features")
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
     for ago, verdict in ((20, "found"), (6, "found"), (5, "kept")):
-        box.set_clock(NOW - ago * DAY)
-        layers = [{"digest": f"sha256:{ago:064}", "size": ago}]
-        config = {"digest": DIGEST, "size": 1}
-        text = json.dumps(manifest | {"layers": layers, "config": config})
-        ecr.put_image(repositoryName="features", imageManifest=text, imageTag="1")
-        box.set_clock(NOW)
+        with box.at(NOW - ago * DAY):
+            layers = [{"digest": f"sha256:{ago:064}", "size": ago}]
+            config = {"digest": DIGEST, "size": 1}
+            text = json.dumps(manifest | {"layers": layers, "config": config})
+            ecr.put_image(repositoryName="features", imageManifest=text, imageTag="1")
         assert word(judged(aws)["prepare-*"]) == verdict, ago
 
     for number in (12, 11, 10, 9, 8):  # the same name in a registry of AWS's own
@@ -159,23 +157,21 @@ def test_a_transform_job_counts_since_its_model(box: Control, session: boto3.Ses
     container = {"Image": image, "ModelDataUrl": "s3://raw/model.tar.gz"}
 
     def made(ago: float) -> None:
-        box.set_clock(NOW - ago * DAY)
-        sagemaker.create_model(ModelName="scorer", ExecutionRoleArn=ROLE, PrimaryContainer=container)
-        box.set_clock(NOW)
+        with box.at(NOW - ago * DAY):
+            sagemaker.create_model(ModelName="scorer", ExecutionRoleArn=ROLE, PrimaryContainer=container)
 
     made(20)
     for number in (6, 5, 4, 3):
-        box.set_clock(NOW - number * DAY)
-        sagemaker.create_transform_job(
-            **transform_request(
-                f"score-{number}",
-                "scorer",
-                "ml.m5.4xlarge",
-                source="s3://raw/in/",
-                out=f"s3://raw/out/{number}",
+        with box.at(NOW - number * DAY):
+            sagemaker.create_transform_job(
+                **transform_request(
+                    f"score-{number}",
+                    "scorer",
+                    "ml.m5.4xlarge",
+                    source="s3://raw/in/",
+                    out=f"s3://raw/out/{number}",
+                )
             )
-        )
-        box.set_clock(NOW)
         completed(box, "Transform", f"score-{number}", number)
     assert word(judged(aws)["score-*"]) == "found"
 

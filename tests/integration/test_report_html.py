@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW, REGION
 from fakes import target_at
-from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
-from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept
+from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.report.charts import add_breaks
 from pages import DESKTOP, PHONE
+from reports import report_of, sweep
 from tables import cases
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
@@ -49,15 +50,7 @@ def unknown(number: int) -> Result:
 
 
 def report(*results: Result, error: str | None = None) -> Report:
-    sweep = Sweep(
-        detector="idle-endpoints",
-        account=ACCOUNT,
-        region=REGION,
-        mode=Mode.DRY_RUN,
-        results=results,
-        error=error,
-    )
-    return Report(time=NOW, account=ACCOUNT, sweeps=(sweep,))
+    return report_of(sweep("idle-endpoints", *results, error=error))
 
 
 def names(page: Page) -> list[str]:

@@ -16,11 +16,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, NotRead, Value
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none, of_type
-from verdicts import shown
+from verdicts import by_name, shown, sweep_once
 
 QUIET = {"CPUUtilization": 5.0, "MemoryUtilization": 10.0, "Invocations": 100.0, "ModelLatency": 0.2e6}
 """Of an ml.m5.xlarge: 1.6 of its 16 GB, and 100 requests an hour of 0.2 seconds, told in microseconds."""
@@ -61,10 +59,8 @@ def quiet(box: Control, aws: Aws) -> Quiet:
     return Quiet(box, aws)
 
 
-def swept(aws: Aws, **tunables: Any) -> dict[str, Result]:
-    sweep = run_detectors([ServerlessCandidates(**tunables)], [aws], now=LATER, policy=RunPolicy()).sweeps[0]
-    assert sweep.error is None
-    return {one.target.name: one for one in sweep.results}
+def swept(aws: Aws) -> dict[str, Result]:
+    return by_name(sweep_once(ServerlessCandidates(), aws, LATER))
 
 
 def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box: Control) -> None:

@@ -26,10 +26,9 @@ class Account:
     def __init__(self, box: Control, session: boto3.Session, aws: Aws) -> None:
         self.box, self.aws = box, aws
         self.logs: Any = session.client("logs")
-        box.set_clock(NOW - 300 * DAY)
-        for name in (f"{NAME}/old", NAME):
-            box.log_group(name, 50 * GB)
-        box.set_clock(NOW)
+        with box.at(NOW - 300 * DAY):
+            for name in (f"{NAME}/old", NAME):
+                box.log_group(name, 50 * GB)
 
     def recorded(self) -> RecordedAct:
         return prepared(RULE, self.aws, found(RULE, self.aws, NAME))

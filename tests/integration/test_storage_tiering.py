@@ -31,11 +31,10 @@ class Account:
         self.box = box
         self.s3: Any = session.client("s3")
         self.sagemaker: Any = session.client("sagemaker")
-        box.set_clock(NOW - 100 * DAY)
-        for bucket in (NAME, "lab-small"):
-            self.s3.create_bucket(Bucket=bucket)
-            self.put("experiments/run/x", 500 * GB if bucket == NAME else GB, bucket)
-        box.set_clock(NOW)
+        with box.at(NOW - 100 * DAY):
+            for bucket in (NAME, "lab-small"):
+                self.s3.create_bucket(Bucket=bucket)
+                self.put("experiments/run/x", 500 * GB if bucket == NAME else GB, bucket)
 
     def put(self, key: str, size: int, bucket: str = NAME) -> None:
         self.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
@@ -122,12 +121,11 @@ def test_a_job_that_read_it_lately_and_an_object_that_is_kept(account: Account, 
 
 def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     account.s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
-    account.box.set_clock(NOW - 95 * DAY)
-    account.put("experiments/run/x", GB)
-    account.put("experiments/run/gone", GB)
-    account.s3.delete_object(Bucket=NAME, Key="experiments/run/gone")
-    account.s3.create_multipart_upload(Bucket=NAME, Key="part")
-    account.box.set_clock(NOW)
+    with account.box.at(NOW - 95 * DAY):
+        account.put("experiments/run/x", GB)
+        account.put("experiments/run/gone", GB)
+        account.s3.delete_object(Bucket=NAME, Key="experiments/run/gone")
+        account.s3.create_multipart_upload(Bucket=NAME, Key="part")
 
     (found,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
     assert list(found.tagged) == ["experiments/run/x"]

@@ -14,11 +14,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Value
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio, spelled
-from verdicts import shown
+from verdicts import shown, sweep_once
 
 OFF = {"LifecycleManagement": "DISABLED"}
 LAB, EDITOR = "JupyterLab", "CodeEditor"
@@ -50,7 +48,7 @@ class Levels(Studio):
 
 def swept(aws: Aws) -> tuple[dict[str, Result], str | None]:
     """By the name of the domain, user profile or space; and why the sweep is not complete."""
-    sweep = run_detectors([StudioWithoutIdleShutdown()], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
+    sweep = sweep_once(StudioWithoutIdleShutdown(), aws)
     return {one.target.name: one for one in sweep.results}, sweep.error
 
 

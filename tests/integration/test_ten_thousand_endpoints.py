@@ -70,9 +70,8 @@ def make_endpoints(box: Control, count: int, patch: pytest.MonkeyPatch) -> None:
     """Endpoints that are a month old, each with a configuration of its own; every tenth is idle."""
     for name, value in {"ENDPOINTS": count, "MODELS": MODELS, "IDLE_EVERY": IDLE_EVERY}.items():
         patch.setattr(large_account, name, value)
-    box.set_clock(NOW - large_account.MONTH)
-    large_account.patterns(boto3.Session(region_name=REGION).client("sagemaker"))
-    box.set_clock(NOW)
+    with box.at(NOW - large_account.MONTH):
+        large_account.patterns(boto3.Session(region_name=REGION).client("sagemaker"))
     large_account._endpoints(state.at(SageMakerStore, ACCOUNT, REGION), box)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +13,8 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, NotRead, Target, Value
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none, of_type
 from sagemaker_requests import (
@@ -30,18 +27,14 @@ from sagemaker_requests import (
 )
 from studio_seed import spelled
 from tag_seed import COMPLETE, REGISTRY, ROLE, model, training, transform_job
-from verdicts import shown
+from verdicts import by_name, shown, sweep_once
 
 ROOT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 SSO = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Lab_0123456789abcdef/anna@example.com"
 
 
-def swept(aws: Aws, **tunables: Any) -> Sweep:
-    return sweep_region(UntaggedResources(**tunables), aws, now=NOW, policy=RunPolicy())
-
-
-def by_name(results: Iterable[Result]) -> dict[str, Result]:
-    return {result.target.name: result for result in results}
+def swept(aws: Aws) -> Sweep:
+    return sweep_once(UntaggedResources(), aws)
 
 
 def look(aws: Aws, arn: str, name: str) -> Any:
@@ -90,8 +83,8 @@ def test_only_buckets_and_repositories_of_sagemaker_are_judged(aws: Aws, session
 
     result = swept(aws)
 
-    found = by_name(result.findings)
-    assert set(found) == {"models", "data", default, "serve"}
+    found = by_name(result)
+    assert {one.target.name for one in result.findings} == {"models", "data", default, "serve"}
     assert result.looked_at == 6
     assert found["data"].verdict.reason.startswith(
         "this bucket lacks 5 of 6 required tags: project, environment"
@@ -115,16 +108,15 @@ def test_tagged_buckets_and_repositories_are_kept(aws: Aws, session: boto3.Sessi
 
 
 def test_its_creator_is_read_once_and_suggested(aws: Aws, box: Control, session: boto3.Session) -> None:
-    box.set_clock(NOW - timedelta(days=2))
-    model(acting_as("bob"), "hers")  # an earlier one of the same name
-    session.client("sagemaker").delete_model(ModelName="hers")
-    box.set_clock(NOW - timedelta(days=1))
-    model(acting_as("anna"), "hers")
-    model(acting_as("ci-bot"), "machine-made")
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=2)):
+        model(acting_as("bob"), "hers")  # an earlier one of the same name
+        session.client("sagemaker").delete_model(ModelName="hers")
+    with box.at(NOW - timedelta(days=1)):
+        model(acting_as("anna"), "hers")
+        model(acting_as("ci-bot"), "machine-made")
     box.clear_calls()
 
-    found = by_name(swept(aws).findings)
+    found = by_name(swept(aws))
 
     assert shown(found["hers"])["created by"] == "anna (IAM user)"
     assert shown(found["hers"])["suggestion"] == "owner = anna?"
@@ -136,7 +128,7 @@ def test_its_creator_is_read_once_and_suggested(aws: Aws, box: Control, session:
 def test_an_automl_job_is_created_by_either_version_of_its_call(aws: Aws) -> None:
     one_of_each.automl(acting_as("anna"))
 
-    assert shown(by_name(swept(aws).findings)["rare"])["created by"] == "anna (IAM user)"
+    assert shown(by_name(swept(aws))["rare"])["created by"] == "anna (IAM user)"
 
 
 def test_a_creator_signed_on_with_sso_is_suggested(aws: Aws, box: Control, session: boto3.Session) -> None:
@@ -160,9 +152,8 @@ def acting_as(user: str) -> boto3.Session:
 
 def test_the_trail_is_not_read_for_old_resources(aws: Aws, box: Control, session: boto3.Session) -> None:
     model(session, "whole", **COMPLETE)
-    box.set_clock(NOW - timedelta(days=91))
-    session.client("sagemaker").create_notebook_instance(**notebook_request("desk", "ml.t3.medium"))
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=91)):
+        session.client("sagemaker").create_notebook_instance(**notebook_request("desk", "ml.t3.medium"))
     box.clear_calls()
 
     (desk,) = swept(aws).findings
@@ -217,10 +208,9 @@ def test_looking_again_at_what_is_gone_sees_nothing(aws: Aws, session: boto3.Ses
 
 
 def test_looking_again_says_why_a_job_is_not_judged(aws: Aws, box: Control, session: boto3.Session) -> None:
-    box.set_clock(NOW - timedelta(days=30))
-    arn = transform_job(session, "old")
-    box.patch("sagemaker", ["transform_jobs", "old"], TransformJobStatus="Completed")
-    box.set_clock(NOW)
+    with box.at(NOW - timedelta(days=30)):
+        arn = transform_job(session, "old")
+        box.patch("sagemaker", ["transform_jobs", "old"], TransformJobStatus="Completed")
 
     verdict = of_type(Kept, UntaggedResources().decide(look(aws, arn, "old"), NOW))
 

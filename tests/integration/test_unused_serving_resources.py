@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -21,7 +21,6 @@ from ml_janitor.detectors.idle_endpoints import act
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.limits import ActionLimits
@@ -32,6 +31,7 @@ from moto_corrections.sagemaker.progress import DEFAULTS
 from sagemaker_requests import ROLE, transform_request
 from standin import own_signatures
 from tables import cases
+from verdicts import PLAIN, sweep_once
 
 M5 = {"InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1, "InitialVariantWeight": 1.0}
 BUCKET = "artifacts"
@@ -46,18 +46,14 @@ class Account:
         self.s3: Any = session.client("s3")
         self.s3.create_bucket(Bucket=BUCKET)
 
-    def at(self, age: timedelta) -> None:
-        self.box.set_clock(NOW - age)
-
     def model(
         self, name: str, *, age: timedelta = 200 * DAY, key: str = "", tags: Any = (), **more: Any
     ) -> None:
-        self.at(age)
         container = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/{key or name}/model.tar.gz", **more}
-        self.sagemaker.create_model(
-            ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container, Tags=list(tags)
-        )
-        self.at(timedelta())
+        with self.box.at(NOW - age):
+            self.sagemaker.create_model(
+                ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container, Tags=list(tags)
+            )
 
     def config(
         self,
@@ -68,21 +64,19 @@ class Account:
         pools: Sequence[Any] = (),
         **more: Any,
     ) -> None:
-        self.at(age)
         size = {"InstancePools": pools} if pools else M5
         variants = [{**size, "VariantName": f"v-{model}", "ModelName": model} for model in models]
-        self.sagemaker.create_endpoint_config(
-            EndpointConfigName=name,
-            ProductionVariants=variants or [{**M5, "VariantName": "host"}],
-            Tags=list(tags),
-            **more,
-        )
-        self.at(timedelta())
+        with self.box.at(NOW - age):
+            self.sagemaker.create_endpoint_config(
+                EndpointConfigName=name,
+                ProductionVariants=variants or [{**M5, "VariantName": "host"}],
+                Tags=list(tags),
+                **more,
+            )
 
     def endpoint(self, name: str, config: str, *, age: timedelta = 150 * DAY) -> None:
-        self.at(age)
-        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-        self.at(timedelta())
+        with self.box.at(NOW - age):
+            self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
 
     def pair(self, name: str, **given: Any) -> None:
         """A model, and a configuration of the same name."""
@@ -95,8 +89,8 @@ def account(box: Control, session: boto3.Session) -> Account:
     return Account(box, session)
 
 
-def swept(aws: Aws, now: datetime = NOW, policy: RunPolicy | None = None) -> Sweep:
-    return sweep_region(UnusedServingResources(), aws, now=now, policy=policy or RunPolicy())
+def swept(aws: Aws, policy: RunPolicy = PLAIN) -> Sweep:
+    return sweep_once(UnusedServingResources(), aws, policy=policy)
 
 
 def verdicts(done: Sweep) -> dict[str, Verdict]:
@@ -176,9 +170,8 @@ def test_a_deployment_uses_its_new_and_old_configurations(account: Account, aws:
 
 
 def transform(account: Account, name: str, *, age: timedelta) -> None:
-    account.at(age)
-    account.sagemaker.create_transform_job(**transform_request(name, "churn"))
-    account.at(timedelta())
+    with account.box.at(NOW - age):
+        account.sagemaker.create_transform_job(**transform_request(name, "churn"))
 
 
 def test_a_transform_job_unknown_to_search_keeps_its_model(account: Account, aws: Aws, box: Control) -> None:
@@ -270,9 +263,8 @@ def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> 
     finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
     result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
     action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)
-    account.at(ago)
-    aws.armed().sagemaker.delete_endpoint(EndpointName="live")
-    account.at(timedelta())
+    with account.box.at(NOW - ago):
+        aws.armed().sagemaker.delete_endpoint(EndpointName="live")
     return actions.acted(action, NOW - ago)
 
 

@@ -15,12 +15,11 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.unused_volumes import UnusedVolumes
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import notebook_request
 from studio_seed import DAY, GROUP, HOUR, Studio, spelled
 from tables import cases
+from verdicts import sweep_once
 
 KEEP: Any = {"janitor:keep": "true"}
 UNUSED = ("found", "no app ran in this space for 30 days")
@@ -38,14 +37,10 @@ class Desks(Studio):
         size: int | None = 100,
         **more: Any,
     ) -> None:
-        self.box.set_clock(NOW - age)
-        storage = (
-            {}
-            if size is None
-            else {"SpaceStorageSettings": {"EbsStorageSettings": {"EbsVolumeSizeInGb": size}}}
-        )
-        self.space(name, owner, {"AppType": "JupyterLab", **storage}, **more)
-        self.box.set_clock(NOW)
+        volume = {} if size is None else {"EbsStorageSettings": {"EbsVolumeSizeInGb": size}}
+        storage = {"SpaceStorageSettings": volume} if volume else {}
+        with self.box.at(NOW - age):
+            self.space(name, owner, {"AppType": "JupyterLab", **storage}, **more)
 
     def wrote(self, stream: str, ago: timedelta) -> None:
         self.box.logs(GROUP, stream, [(NOW - ago, "Saving file")])
@@ -54,14 +49,12 @@ class Desks(Studio):
 def stopped(box: Control, name: str, *, since: timedelta | None, size: int = 50, **tags: str) -> None:
     """A notebook instance that was stopped so long ago; None is one that runs."""
     sagemaker = boto3.client("sagemaker")
-    box.set_clock(NOW - 100 * DAY)
-    sagemaker.create_notebook_instance(
-        **notebook_request(name, "ml.t3.medium", VolumeSizeInGB=size, Tags=spelled(tags))
-    )
+    asked = notebook_request(name, "ml.t3.medium", VolumeSizeInGB=size, Tags=spelled(tags))
+    with box.at(NOW - 100 * DAY):
+        sagemaker.create_notebook_instance(**asked)
     if since is not None:
-        box.set_clock(NOW - since)
-        sagemaker.stop_notebook_instance(NotebookInstanceName=name)
-    box.set_clock(NOW)
+        with box.at(NOW - since):
+            sagemaker.stop_notebook_instance(NotebookInstanceName=name)
 
 
 @pytest.fixture
@@ -73,7 +66,7 @@ def desks(box: Control, session: boto3.Session) -> Desks:
 
 def swept(aws: Aws, theirs: str = "", error: str = "None") -> dict[str, Result]:
     """By name, after "their" where it is in the domain *theirs*."""
-    sweep = run_detectors([UnusedVolumes()], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
+    sweep = sweep_once(UnusedVolumes(), aws)
     assert error in str(sweep.error)
     return {
         f"{'their ' if one.target.arn.split('/')[1] == theirs else ''}{one.target.name}": one

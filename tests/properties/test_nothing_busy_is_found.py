@@ -155,7 +155,7 @@ def test_advice_is_about_nothing_else(advised: Any, box: Control, session: boto3
         box.set_durations({"*": 0})
         account = Account(session=session, control=box, now=NOW)
         for thing in few:
-            thing.build(account)
+            account.add(thing)
         claims = {claim.key: claim for claim in account.claims}
         assert all_wrong(audit(session, advised.LISTINGS), claims, ()) == []
 

@@ -316,22 +316,6 @@ def test_a_management_account_sees_its_members_and_a_member_itself(aws: Clients,
         inside.update_cost_allocation_tags_status(CostAllocationTagsStatus=update)
 
 
-def test_one_monitor_of_all_services_and_its_subscription(aws: Clients) -> None:
-    ce = aws("ce")
-    services = {"MonitorName": "services", "MonitorType": "DIMENSIONAL", "MonitorDimension": "SERVICE"}
-    arn = ce.create_anomaly_monitor(AnomalyMonitor=services)["MonitorArn"]
-    assert "Limit exceeded" in refusal(ce.create_anomaly_monitor, AnomalyMonitor=services)
-    told = {"SubscriptionName": "s", "MonitorArnList": [arn], "Frequency": "IMMEDIATE"}
-    mail, topic = {"Type": "EMAIL", "Address": "a@example.com"}, {"Type": "SNS", "Address": "arn:aws:sns:::t"}
-    with pytest.raises(ClientError, match="SNS"):
-        ce.create_anomaly_subscription(AnomalySubscription=told | {"Subscribers": [mail]})
-    ce.create_anomaly_subscription(AnomalySubscription=told | {"Subscribers": [topic]})
-    (subscription,) = ce.get_anomaly_subscriptions()["AnomalySubscriptions"]
-    assert subscription["MonitorArnList"] == [arn]
-    ce.delete_anomaly_monitor(MonitorArn=arn)
-    assert ce.get_anomaly_monitors()["AnomalyMonitors"] == []
-
-
 def test_hours_for_accounts_that_asked_for_them(account: Any, control: Control) -> None:
     control.set_bill(hourly=True)
     span = {"Start": "2026-10-09T22:00:00Z", "End": "2026-10-10T02:00:00Z"}

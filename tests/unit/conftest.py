@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent import futures
 
 import pytest
 
+from scripted import AtOnce
 from standin import Nights, in_memory
 
 
@@ -13,3 +15,8 @@ from standin import Nights, in_memory
 def nights() -> Iterator[Nights]:
     with in_memory() as nights:
         yield nights
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)

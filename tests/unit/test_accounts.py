@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
-from fakes import thing, waste
+from fakes import TRUST, logger_to, result_of
 from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.scheduled.accounts import _NO_RESULT, AccountsRun, account_list_grants, skip_empty_time
+from reports import sweep
 from tables import cases
 
 HOUR = timedelta(hours=1)
 DAILY, HOURLY = "idle-endpoints", "hung-training-jobs"
 ONE, TWO = "111111111111", "222222222222"
 REGIONS = ("eu-west-1", "us-east-1")
-TABLE: dict[str, Any] = {
-    "id": "o-a1b2c3d4e5",
-    "accounts": [ONE, TWO],
-    "external_id": "ml-janitor-7f3a",
-    "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-    "regions": [*REGIONS],
-}
-FOUND = Result(
-    detector=DAILY, target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WOULD_ACT
-)
+TABLE: dict[str, Any] = {"id": "o-a1b2c3d4e5", "accounts": [ONE, TWO], **TRUST, "regions": [*REGIONS]}
+FOUND = result_of("lamp", detector=DAILY, outcome=Outcome.WOULD_ACT)
 
 
 class Organizations:
@@ -84,7 +73,7 @@ class World:
             latest=self.latest,
             clock=lambda: self.clock,
             sleep=lambda _: None,
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
+            logger=logger_to(self.log),
         )
         return run.run(AccountsEvent(step=step, detectors=(detector, *others), time=time))
 
@@ -98,10 +87,8 @@ class World:
         detector: str = DAILY,
         **how: bool,
     ) -> None:
-        sweep = Sweep(
-            detector=detector, account=account, region=region, mode=Mode.DRY_RUN, results=results, error=error
-        )
-        self.latest.remember(sweep, NOW - ago, **({"settled": not results and error is None} | how))
+        swept = sweep(detector, *results, account=account, region=region, error=error)
+        self.latest.remember(swept, NOW - ago, **({"settled": not results and error is None} | how))
 
     def last(self, account: str, region: str) -> LastSweep | None:
         return self.latest.sweep(DAILY, account, region)

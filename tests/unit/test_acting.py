@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, USED, Thing, because, thing, waste
+from fakes import UNTELLABLE, USED, Thing, because, raising, result_of, thing, waste
 from ml_janitor.acting.acting import ActedSweep, Acting, ArmedSweep, due_findings, half_done_cause
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.calls import OutOfTimeError
@@ -43,7 +45,6 @@ from standin import (
     Nights,
     NoArchive,
     by_name,
-    raising,
     tagged,
     with_request,
 )
@@ -60,12 +61,6 @@ def approve(nights: Nights) -> None:
     """A person approves all that is due."""
     for entry in nights.entries().values():
         nights.ledger.approve(entry, by="maria")
-
-
-def acted(nights: Nights) -> None:
-    """The lamp was warned about and removed."""
-    nights.warned("lamp")
-    nights.after(4 * DAY)
 
 
 # --- the order of things ----------------------------------------------------------------------------
@@ -161,20 +156,6 @@ def test_after_a_snooze_it_is_warned_about_again(nights: Nights) -> None:
     assert nights.world.done == []
 
 
-def test_a_keep_said_between_the_sweep_and_the_act_still_counts(nights: Nights) -> None:
-    nights.warned("lamp", "chair")
-
-    def keep(step: str) -> None:
-        nights.world.before = lambda _: None
-        nights.hold("chair" if "lamp" in step else "lamp", how=HoldKind.KEPT)
-
-    nights.world.before = keep
-    outcomes = sorted(result.outcome for result in nights.after(4 * DAY).values())
-
-    assert outcomes == [Outcome.ACTED, Outcome.CHANGED]
-    assert len(nights.world.things) == 1
-
-
 def test_now_is_pressed_on_a_delivered_warning_only(nights: Nights) -> None:
     nights.warned("lamp")
     now(nights, "lamp")
@@ -196,9 +177,8 @@ def test_a_warning_serves_the_rule_that_it_was_given_under(nights: Nights) -> No
     results = nights.after(2 * HOUR)
     assert (results["chair"].outcome, results["lamp"].outcome) == (Outcome.ACTED, Outcome.WAITING)
     assert outcome_note(results["lamp"]) == "its warning has not stood for as long as this rule gives"
-    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
-
-    assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
+    assert nights.after(3 * DAY - 2 * HOUR - timedelta(seconds=1))["lamp"].outcome is Outcome.WAITING
+    assert nights.after(timedelta(seconds=1))["lamp"].outcome is Outcome.ACTED
     assert sorted(nights.postman.carried) == ["chair", "lamp"]
 
 
@@ -311,38 +291,41 @@ def test_a_tag_that_came_after_the_warning_protects(nights: Nights) -> None:
 # --- law 4: look again --------------------------------------------------------------------------------
 
 
-def test_what_is_in_use_again_when_looked_at_is_changed(nights: Nights) -> None:
+@cases(
+    "happens, outcome, note, warned",
+    (lambda nights, name: nights.world.use(name), Outcome.CHANGED, "it is used", None),
+    (lambda nights, name: nights.hold(name, how=HoldKind.KEPT), Outcome.CHANGED, "kept by maria", None),
+    (
+        lambda nights, name: nights.world.judge(name, UNTELLABLE),
+        Outcome.WAITING,
+        "could not be judged when looked at again: its use could not be read",
+        TUESDAY,
+    ),
+    ids=["used", "kept", "unreadable"],
+)
+def test_what_happens_between_the_sweep_and_the_act_counts(
+    nights: Nights,
+    happens: Callable[[Nights, str], None],
+    outcome: Outcome,
+    note: str,
+    warned: datetime | None,
+) -> None:
     nights.warned("lamp", "chair")
 
-    def use(step: str) -> None:
+    def meanwhile(step: str) -> None:
         nights.world.before = lambda _: None
-        nights.world.use("lamp" if "chair" in step else "chair")
+        happens(nights, "lamp" if "chair" in step else "chair")
 
-    nights.world.before = use
+    nights.world.before = meanwhile
     results = nights.after(4 * DAY)
 
-    assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.CHANGED]
     (left,) = nights.world.things
-    assert outcome_note(results[left]) == "it is used"
-    assert nights.after(4 * DAY)[left].outcome is Outcome.KEPT
-
-
-def test_what_cannot_be_judged_when_looked_at_again_waits(nights: Nights) -> None:
-    nights.warned("lamp", "chair")
-
-    def lose(step: str) -> None:
-        nights.world.before = lambda _: None
-        nights.world.judge("lamp" if "chair" in step else "chair", UNTELLABLE)
-
-    nights.world.before = lose
-    results = nights.after(4 * DAY)
-
-    assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.WAITING]
-    (left,) = nights.world.things
-    (entry,) = (one for one in nights.ledger.entries("cellar", ACCOUNT, REGION) if one.name == left)
-    assert (entry.warned, entry.voided) == (TUESDAY, False)
-    nights.world.judge(left, waste())
-    assert nights.after(HOUR)[left].outcome is Outcome.ACTED
+    assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, outcome]
+    assert (results[left].outcome, outcome_note(results[left])) == (outcome, note)
+    assert (nights.entries()[left].warned, nights.entries()[left].voided) == (warned, False)
+    if warned:
+        nights.world.judge(left, waste())
+    assert nights.after(HOUR)[left].outcome is (Outcome.ACTED if warned else Outcome.KEPT)
 
 
 def test_a_re_created_resource_starts_from_nothing(nights: Nights) -> None:
@@ -460,11 +443,7 @@ def test_without_the_undo_in_the_ledger_nothing_is_done(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.warned("lamp")
-
-    def full(*_: object, **__: object) -> Action:
-        raise OSError("the table is full")
-
-    monkeypatch.setattr(nights.actions, "begin", full)
+    monkeypatch.setattr(nights.actions, "begin", raising(OSError("the table is full")))
     failed = nights.after(4 * DAY)["lamp"]
 
     assert failed.outcome is Outcome.FAILED
@@ -474,7 +453,8 @@ def test_without_the_undo_in_the_ledger_nothing_is_done(
 
 
 def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> None:
-    acted(nights)
+    nights.warned("lamp")
+    nights.after(4 * DAY)
 
     done = nights.undo()
 
@@ -487,13 +467,10 @@ def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> No
 
 
 def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights: Nights) -> None:
-    acted(nights)
-
-    def killed(*_: Any) -> None:
-        raise KilledError
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(type(nights.holds), "put", killed)
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(nights.holds), "put", raising(KilledError()))
         with pytest.raises(KilledError):
             nights.undo()
 
@@ -558,8 +535,9 @@ def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
     """It stays half done, and is asked for again by every sweep until somebody takes it."""
     half_done(nights)
     nights.world.use("lamp")
+    refused = raising(PermissionError("not authorized to perform: lambda:InvokeFunction"))
     with monkeypatch.context() as patch:
-        patch.setattr(nights, "put_back", Refusing())
+        patch.setattr(nights, "put_back", SimpleNamespace(append=refused))
         notes = [nights.after(HOUR)["lamp"] for _ in range(MOST_TRIES + 1)]
 
     assert {failed.outcome for failed in notes} == {Outcome.FAILED}
@@ -573,13 +551,6 @@ def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
     ]
     assert nights.after(HOUR)["lamp"].outcome is Outcome.WAITING
     assert [action.target.name for action in nights.put_back] == ["lamp"]
-
-
-class Refusing:
-    """An undo function that this role may not invoke."""
-
-    def append(self, action: Action) -> None:  # noqa: ARG002
-        raise PermissionError("not authorized to perform: lambda:InvokeFunction")
 
 
 @cases(
@@ -695,32 +666,22 @@ def test_what_an_act_rests_on_is_described_anew(nights: Nights, monkeypatch: pyt
 
 def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Nights) -> None:
     nights.warned("lamp")
-    as_it_was = nights.world.things["lamp"]
-
-    def look(aws: Any, target: Any, now: datetime) -> Any:
-        del aws, target, now
-        return tagged("lamp", environment="production")
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cleaner, "look", lambda _, *given: look(*given))
+    with pytest.MonkeyPatch.context() as patch:
+        looks(patch, lambda _: tagged("lamp", environment="production"))
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
-    nights.world.things["lamp"] = as_it_was
 
     assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
     assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
 
 
-def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:
+def test_a_keep_said_while_it_was_prepared_still_counts(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Comparing what is large takes minutes."""
     nights.warned("lamp")
-
-    def prepare(*_: Any) -> dict[str, str]:
-        nights.hold("lamp", how=HoldKind.KEPT)
-        return {"name": "lamp"}
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cleaner, "prepare", prepare)
-        changed = nights.after(4 * DAY)["lamp"]
+    keep: Any = partial(nights.hold, how=HoldKind.KEPT)
+    monkeypatch.setattr(Cleaner, "prepare", lambda *_: keep("lamp") or {})
+    changed = nights.after(4 * DAY)["lamp"]
 
     assert (changed.outcome, outcome_note(changed)) == (Outcome.CHANGED, "kept by maria")
     assert nights.world.done == []
@@ -824,27 +785,14 @@ def test_what_is_half_done_waits_for_a_persons_word_as_well(nights: Nights) -> N
     assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
 
 
-def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None:
+def test_a_keep_said_while_it_waits_for_aws_still_counts(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its message says that it is kept; the run must not delete it minutes later."""
     nights.warned("lamp")
-    nights.clock += 4 * DAY
-    runner = nights.runner()
-    assert runner.acting is not None
-    tries: list[str] = []
-
-    def act(_: Cleaner, aws: Any, target: Any, undo: Any, steps: Any) -> None:
-        del aws, undo
-        tries.append(target.name)
-        steps.do("unplug", lambda: None)
-        raise NotFinishedError("its plug is still being pulled")
-
-    def keep() -> None:
-        nights.hold("lamp", how=HoldKind.KEPT)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cleaner, "act", act)
-        runner = replace(runner, acting=replace(runner.acting, wait=keep))
-        changed = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
+    tries = stuck(monkeypatch)
+    nights.wait = lambda: nights.hold("lamp", how=HoldKind.KEPT)
+    changed = nights.after(4 * DAY)["lamp"]
 
     assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
     assert outcome_note(changed) == "kept by maria; what had been done is being put back"
@@ -865,21 +813,16 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
         waited.append(nights.clock)
         nights.clock += timedelta(minutes=1)
 
-    def stuck(*_: Any) -> None:
-        raise NotFinishedError("its plug is still being pulled")
-
     nights.warned("lamp")
     nights.clock += 4 * DAY
-    runner = nights.runner()
-    assert runner.acting is not None
-    runner = replace(runner, acting=replace(runner.acting, wait=wait))
+    nights.wait = wait
     monkeypatch.setattr(Acting, "act", act)
-    monkeypatch.setattr(Cleaner, "act", stuck)
+    stuck(monkeypatch)
     others = [nights.aws.armed() for _ in range(2)]
     for number, other in enumerate(others):
         other.region, other.may_write = f"eu-west-{number}", False
 
-    runner.sweep(nights.detector, [nights.aws, *others], now=nights.clock)
+    nights.runner().sweep(nights.detector, [nights.aws, *others], now=nights.clock)
 
     assert len(waited) == 5
     assert until == [timedelta(minutes=5)] * 2 + [timedelta(minutes=10)]
@@ -887,14 +830,10 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
 
 def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nights) -> None:
     """Else an action that nobody could record would only be called waiting, and no alarm would ring."""
-    result = Result(
-        detector="cellar", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
-    )
+    result = result_of("lamp", detector="cellar")
     armed = nights.armed_sweep()
     nights.aws.ran_out = True
-
-    def unwritten() -> Result:
-        raise OSError("the table is full")
+    unwritten = raising(OSError("the table is full"))
 
     def late(why: CauseCode) -> Outcome:
         return armed._attempt(result, unwritten, Cause(why, progress=UnfinishedProgress.HALF_DONE)).outcome
@@ -904,11 +843,7 @@ def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nigh
 
 def test_once_the_ledger_fails_nothing_more_is_begun(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     nights.warned("a", "b", "c")
-
-    def full(*_: object, **__: object) -> Action:
-        raise OSError("the table is full")
-
-    monkeypatch.setattr(nights.actions, "acted", full)
+    monkeypatch.setattr(nights.actions, "acted", raising(OSError("the table is full")))
     results = nights.after(4 * DAY)
 
     assert [results[name].outcome for name in "abc"] == [Outcome.FAILED, Outcome.WAITING, Outcome.WAITING]
@@ -945,28 +880,13 @@ def test_what_a_person_wants_done_now_does_not_count_as_unseen_waste(nights: Nig
     assert [results[name].outcome for name in "bcd"] == [Outcome.ACTED] * 3
 
 
-@pytest.fixture
-def half_back(nights: Nights) -> Nights:
-    """A lamp that was removed, and could not be brought back."""
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    nights.world.before = denied
-    with pytest.raises(CannotUndoError, match="no powers here"):
-        nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
-    return nights
-
-
-def denied(_: str) -> None:
-    raise PermissionError("no powers here")
-
-
 def found(nights: Nights) -> Sweep:
     """What is found now."""
     return sweep_region(nights.detector, nights.aws, now=nights.clock, policy=nights.runner().policy)
 
 
 def entries(nights: Nights) -> dict[str, Entry]:
-    return {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
+    return {one.key: one for one in nights.entries().values()}
 
 
 def act_on_found(nights: Nights) -> ActedSweep:
@@ -991,7 +911,7 @@ def test_what_is_not_armed_does_nothing(nights: Nights) -> None:
 def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_one(nights: Nights) -> None:
     nights.warned("lamp")
     nights.world.add("chair")
-    (due,) = (one.due for one in entries(nights).values())
+    due = nights.entries()["lamp"].due
     nights.clock += 4 * DAY
     nights.world.broken = RuntimeError("the listing broke off")
 
@@ -1019,23 +939,11 @@ def test_disarmed_it_says_what_no_function_may_undo(nights: Nights, *, undoable:
     assert resumed.unreachable == (None if undoable else lost)
 
 
-def test_an_undo_is_not_resumed_from_a_record_that_was_changed(half_back: Nights) -> None:
-    action = half_back.of("lamp")
-    half_back.table.change(action.pk, action.sk, set_to={"undo": '{"name": "prey"}'})
-
-    lamp = half_back.after(HOUR)["lamp"]
-
-    forged = Cause(CauseCode.MAC_INVALID, progress=UnfinishedProgress.HALF_REVERTED, by="maria")
-    assert (lamp.outcome, lamp.cause, half_back.put_back) == (Outcome.FAILED, forged, [])
-
-
 def test_what_is_resumed_long_after_its_warning_is_told_as_done(nights: Nights) -> None:
     nights.warned("chair", "lamp")
     nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
     nights.arming = replace(ARMED, max_actions=1, max_share=100)
-    nights.ledger.make_due(
-        next(one for key, one in entries(nights).items() if "lamp" in key), by="maria", now=nights.clock
-    )
+    now(nights, "lamp")
     nights.after(HOUR)
     nights.world.before = lambda _: None
     nights.clock += 42 * DAY
@@ -1044,24 +952,6 @@ def test_what_is_resumed_long_after_its_warning_is_told_as_done(nights: Nights) 
 
     assert results["lamp"] == (Outcome.ACTED, CauseCode.UNDO_WITH)
     assert results["chair"] == (Outcome.WAITING, CauseCode.WARNING_LAPSED)
-
-
-def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nights.warned("lamp")
-    nights.world.refuses = CannotActError("it is watched")
-    nights.after(4 * DAY)
-    nights.world.refuses = None
-    used = replace(nights.world.things["lamp"], verdict=USED)
-    monkeypatch.setattr(Cleaner, "look", lambda *_: used)
-
-    lamp = nights.after(4 * DAY)["lamp"]
-
-    assert (lamp.outcome, lamp.cause) == (
-        Outcome.ADVISED,
-        make_cause(CauseCode.REFUSED_BY_PREPARE, make_cause(CauseCode.CANNOT_ACT, "it is watched")),
-    )
 
 
 def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(nights: Nights) -> None:
@@ -1097,12 +987,10 @@ def with_lamp(nights: Nights) -> Nights:
 
 
 @pytest.fixture
-def half_done_lamp(with_lamp: Nights) -> Nights:
+def half_done_lamp(nights: Nights) -> Nights:
     """A lamp that was unplugged, and could not be removed."""
-    with_lamp.world.before = raising(RuntimeError("throttled"), at="remove lamp")
-    assert lamp(with_lamp, 4 * DAY).outcome is Outcome.FAILED
-    with_lamp.world.before = lambda _: None
-    return with_lamp
+    half_done(nights)
+    return nights
 
 
 def lamp(nights: Nights, span: timedelta = HOUR) -> Result:
@@ -1181,17 +1069,6 @@ def test_what_is_half_done_waits_for_a_run_with_time(
 
     assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, half_done_cause(CauseCode.OUT_OF_TIME))
     assert (half_done_lamp.of("lamp").stage, half_done_lamp.of("lamp").attempts) == (Stage.FAILED, 1)
-
-
-def test_the_grace_of_the_rule_that_finds_it_is_over_in_the_very_second(with_lamp: Nights) -> None:
-    """Warned about by a rule that gives an hour, and found by one that gives three days."""
-    with_lamp.world.add("sofa")
-    with_lamp.world.judge("sofa", replace(waste(), grace=HOUR))
-    with_lamp.sweep()
-    with_lamp.world.judge("sofa", waste())
-
-    assert with_lamp.after(3 * DAY - timedelta(seconds=1))["sofa"].outcome is Outcome.WAITING
-    assert with_lamp.after(timedelta(seconds=1))["sofa"].outcome is Outcome.ACTED
 
 
 @pytest.mark.parametrize(("effect", "saves"), [(Effect.DELETE, True), (Effect.TAG, False)])
@@ -1299,10 +1176,7 @@ def test_what_ended_by_itself_or_cannot_be_looked_at_is_not_done(
 def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
     with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def act(*_: object) -> None:
-        raise CannotActError("it moved on")
-
-    monkeypatch.setattr(Cleaner, "act", act)
+    monkeypatch.setattr(Cleaner, "act", raising(CannotActError("it moved on")))
     changed = lamp(with_lamp, 4 * DAY)
 
     assert (changed.outcome, changed.cause) == (
@@ -1403,11 +1277,8 @@ def test_what_is_half_done_and_cannot_be_judged_is_left_so(half_done_lamp: Night
 def test_a_revert_that_somebody_else_asks_for_in_that_moment_is_theirs(
     half_done_lamp: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def begun(*_: object) -> Action:
-        raise BegunBeforeError(AT_WORK)
-
     half_done_lamp.world.use("lamp")
-    monkeypatch.setattr(half_done_lamp.actions, "request_undo", begun)
+    monkeypatch.setattr(half_done_lamp.actions, "request_undo", raising(BegunBeforeError(AT_WORK)))
     kept = lamp(half_done_lamp)
 
     busy = Cause(CauseCode.ANOTHER_RUN, (AT_WORK,), progress=UnfinishedProgress.HALF_DONE)
@@ -1457,18 +1328,15 @@ def test_what_somebody_asks_back_while_it_waits_too_long_is_no_failure_any_more(
 ) -> None:
     stuck(monkeypatch)
     lamp(with_lamp, 4 * DAY)
-    with_lamp.wait = lambda: void(
-        with_lamp.actions.request_undo(*with_request(with_lamp.of("lamp"), "maria", with_lamp.clock))
-    )
 
+    def ask() -> None:
+        with_lamp.actions.request_undo(*with_request(with_lamp.of("lamp"), "maria", with_lamp.clock))
+
+    with_lamp.wait = ask
     asked = lamp(with_lamp, 2 * DAY)
 
     assert asked.outcome is Outcome.WAITING
     assert asked.cause == Cause(CauseCode.ANOTHER_RUN, (AT_WORK,), progress=UnfinishedProgress.HALF_DONE)
-
-
-def void(_: object) -> None:
-    """Nothing of it."""
 
 
 def reported(nights: Nights) -> dict[str, str]:
@@ -1479,31 +1347,15 @@ def reported(nights: Nights) -> dict[str, str]:
     return {result.target.name: result.outcome for result in nights.archive.kept[-1].results}
 
 
-def refusing(change: Callable[..., Any], *, after: int = 0) -> Callable[..., Any]:
-    """*change*, which the table refuses *after* so many times."""
-    calls: list[object] = []
-
-    def refused(*args: Any, **how: Any) -> Any:
-        if len(calls) == after:
-            raise DENIED
-        calls.append(args)
-        return change(*args, **how)
-
-    return refused
-
-
-def test_of_what_was_refused_before(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_what_was_refused_before(refused: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last thing that acting does is to ask whether what was refused before still is."""
-    nights.warned("lamp")
-    nights.world.refuses = CannotActError("it is watched")
-    nights.after(4 * DAY)
-    nights.world.refuses = None
-    nights.warned("chair")
-    monkeypatch.setattr(Ledger, "clear_refusal", refusing(Ledger.clear_refusal))
-    nights.clock += 4 * DAY
+    refused.world.refuses = None
+    refused.warned("chair")
+    monkeypatch.setattr(Ledger, "clear_refusal", raising(DENIED))
+    refused.clock += 4 * DAY
 
-    assert reported(nights) == {"chair": "acted", "lamp": "advised"}
-    assert nights.of("chair").stage is Stage.ACTED
+    assert reported(refused) == {"chair": "acted", "lamp": "advised"}
+    assert refused.of("chair").stage is Stage.ACTED
 
 
 def test_of_what_is_only_reported_by_now(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1514,7 +1366,7 @@ def test_of_what_is_only_reported_by_now(nights: Nights, monkeypatch: pytest.Mon
     nights.after(4 * DAY)
     nights.world.before = lambda _: None
     nights.world.things["chair"] = tagged("chair", environment="prod")
-    monkeypatch.setattr(Ledger, "void_warning", refusing(Ledger.void_warning))
+    monkeypatch.setattr(Ledger, "void_warning", raising(DENIED))
     nights.clock += DAY
 
     assert reported(nights) == {"chair": "advised", "lamp": "acted"}
@@ -1523,7 +1375,13 @@ def test_of_what_is_only_reported_by_now(nights: Nights, monkeypatch: pytest.Mon
 def test_of_warnings(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more are sent that nobody could remember."""
     nights.world.add("a", "b", "c")
-    monkeypatch.setattr(Ledger, "warned", refusing(Ledger.warned, after=1))
+    real = Ledger.warned
+
+    def once(*given: Any, **how: Any) -> Any:
+        monkeypatch.setattr(Ledger, "warned", raising(DENIED))
+        return real(*given, **how)
+
+    monkeypatch.setattr(Ledger, "warned", once)
 
     assert reported(nights) == {"a": "warned", "b": "waiting", "c": "waiting"}
     assert nights.postman.carried == ["a", "b"]
@@ -1581,10 +1439,7 @@ def test_once_nothing_stands_against_it_it_is_warned_about_anew(refused: Nights)
 
 
 def test_nor_does_one_whose_acting_broke_off(refused: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    def act(*_: Any, **__: Any) -> None:
-        raise RuntimeError("acting broke off")
-
-    monkeypatch.setattr(Acting, "act", act)
+    monkeypatch.setattr(Acting, "act", raising(RuntimeError("acting broke off")))
     refused.clock += 4 * DAY
 
     with pytest.raises(RunFailedError, match="acting broke off"):
@@ -1621,6 +1476,20 @@ def test_what_was_in_use_meanwhile_starts_from_nothing(refused: Nights) -> None:
     assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
 
 
+def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
+    refused: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused.world.refuses = None
+    looks(monkeypatch, lambda there: replace(there, verdict=USED))
+
+    lamp = refused.after(4 * DAY)["lamp"]
+
+    assert (lamp.outcome, lamp.cause) == (
+        Outcome.ADVISED,
+        make_cause(CauseCode.REFUSED_BY_PREPARE, make_cause(CauseCode.CANNOT_ACT, WATCHED.args[0])),
+    )
+
+
 def test_another_grace_is_the_one_that_is_waited_for(refused: Nights, prepared: list[str]) -> None:
     refused.world.judge("lamp", replace(waste(), grace=HOUR))
 
@@ -1631,7 +1500,7 @@ def test_another_grace_is_the_one_that_is_waited_for(refused: Nights, prepared: 
 
 def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
     nights.warned("lamp")
-    nights.ledger.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
+    now(nights, "lamp")
     nights.world.refuses = WATCHED
 
     nights.after(HOUR)
@@ -1645,11 +1514,9 @@ def test_what_could_not_be_kept_for_an_undo_is_not_done(
 ) -> None:
     """An item of DynamoDB holds 400 KB; the steps of an act and of its undo have to fit in, too."""
     kilobytes = 350
-
-    def prepare(*_: object) -> dict[str, str]:
-        return {"name": "lamp", "environment": "x" * 1024 * kilobytes}
-
-    monkeypatch.setattr(Cleaner, "prepare", prepare)
+    monkeypatch.setattr(
+        Cleaner, "prepare", lambda *_: {"name": "lamp", "environment": "x" * 1024 * kilobytes}
+    )
     nights.warned("lamp")
 
     refused = nights.after(4 * DAY)["lamp"]
@@ -1663,5 +1530,4 @@ def test_what_could_not_be_kept_for_an_undo_is_not_done(
     kilobytes = 299
     for _ in range(5):
         nights.after(2 * DAY)
-    undone = nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
-    assert undone.stage is Stage.UNDONE
+    assert nights.undo().stage is Stage.UNDONE

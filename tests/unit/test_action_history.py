@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, REGION, SECOND
-from fakes import because
+from fakes import because, raising
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.ledger.actions import Action, sign_action
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.slack.digest import ActionHistory
-from standin import DAY, HOUR, TUESDAY, Cleaner, Nights, raising
+from standin import DAY, HOUR, TUESDAY, Cleaner, Nights
 from tables import cases
 
 LAMP = "thing `lamp`"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, HOUR
-from fakes import because, thing, waste
+from fakes import action_of, because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import CauseCode, Outcome, Result, make_cause
 from ml_janitor.engine.detector import CannotActError
@@ -36,9 +36,7 @@ ELSEWHERE = ("210987654321", "eu-west-1")
 
 
 def action(**more: Any) -> Action:
-    about: dict[str, Any] = {"stage": Stage.FAILED, "warned": NOW, "began": NOW, "undo": {}}
-    about["target"] = thing("lamp", waste()).target
-    return Action(sk="sk", detector="shelf", **{**about, **more})
+    return action_of("shelf", **{"stage": Stage.FAILED, "warned": NOW, "began": NOW} | more)
 
 
 @cases(

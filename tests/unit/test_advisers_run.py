@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
+from fakes import raising
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.limits import LeaseTakenError
@@ -59,13 +60,6 @@ class Lambda:
             look_every=timedelta(seconds=0.02),
         )
         return run.run(NAMES, returns_rest=returns_rest)
-
-
-def raising(error: BaseException) -> Callable[[], None]:
-    def raises() -> None:
-        raise error
-
-    return raises
 
 
 @pytest.fixture

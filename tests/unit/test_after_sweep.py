@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any, cast
 
 import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE
+from fakes import UNTELLABLE, logger_to, raising
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
@@ -96,10 +95,6 @@ def after(nights: Nights, cleaning: CleanupRun) -> SweptRegion:
     return cleaning.after(known, policy, nights.clock, until=nights.clock + HOUR)
 
 
-def refuses(*_: object, **__: object) -> None:
-    raise OSError("reset")
-
-
 # --- the policy of the run -----------------------------------------------------------------------------
 
 
@@ -132,7 +127,7 @@ def test_it_knows_what_people_keep_and_may_not_act_where_that_is_unreadable(
     (hold,) = cleaning(nights).judged_by([nights.aws]).holds[nights.world.things["lamp"].target.key]
     assert (hold.how, hold.by) == (HoldKind.KEPT, "maria")
 
-    monkeypatch.setattr(Holds, "all", refuses)
+    monkeypatch.setattr(Holds, "all", raising(OSError("reset")))
     blind = cleaning(nights)
 
     assert not blind.judged_by([nights.aws]).armed("cellar").armed
@@ -161,7 +156,7 @@ def test_it_knows_what_undos_need_or_that_this_is_unreadable(
     assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed == {}
     assert cleaning(nights).judged_by([nights.aws]).needed is None
 
-    monkeypatch.setattr(nights.actions, "all", refuses)
+    monkeypatch.setattr(nights.actions, "all", raising(OSError("reset")))
     blind = cleaning(nights, Sparing(), acting=sparing)
     assert blind.judged_by([nights.aws]).needed_unread == "what undos need could not be read"
     assert failed(blind) == "what undos need could not be read: OSError: reset"
@@ -285,10 +280,11 @@ def test_what_no_function_may_undo_any_more_fails_the_run(nights: Nights) -> Non
     nights.after(4 * DAY)
     nights.arming, nights.undoable = replace(ARMED, mode=Mode.DRY_RUN), False
     written = StringIO()
-    logger = Logger(service="test-unreachable", logger_handler=StreamHandler(written))
 
     with pytest.raises(RunFailedError, match="cellar: 1 thing that it did"):
-        replace(nights.runner(), logger=logger).sweep(nights.detector, [nights.aws], now=nights.clock)
+        replace(nights.runner(), logger=logger_to(written)).sweep(
+            nights.detector, [nights.aws], now=nights.clock
+        )
 
     (line,) = (line for line in map(json.loads, written.getvalue().splitlines()) if line["level"] == "ERROR")
     assert (line["message"], line["detector"], line["why"][:7]) == ("out of reach", "cellar", "1 thing")

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, USED, thing, waste
-from ml_janitor.core.model import Finding, Mode, Verdict
-from ml_janitor.core.results import Outcome, Result, Sweep
+from conftest import NOW
+from fakes import UNTELLABLE, result_of, waste
+from ml_janitor.core.model import Verdict
+from ml_janitor.core.results import Result
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.mrkdwn import Message, Post, section_block
 from ml_janitor.slack.client import SendError, SlackRefusedError
 from ml_janitor.slack.digest import Announcer
+from reports import sweep
 from tables import cases
 
 DEAD = SendError("Slack could not be reached")
@@ -22,11 +23,7 @@ ARCHIVED = SlackRefusedError("Slack refused it: is_archived", "is_archived")
 
 
 def result(name: str, verdict: Verdict | None = None) -> Result:
-    seen = verdict or waste()
-    outcome = Outcome.WAITING if isinstance(seen, Finding) else Outcome.KEPT
-    return Result(
-        detector="shelf", target=thing(name, USED).target, verdict=seen, outcome=outcome, owner=f"{name}@x"
-    )
+    return result_of(name, verdict, owner=f"{name}@x")
 
 
 LAMP, SOFA, RUG = result("lamp", waste("5")), result("sofa", waste("9")), result("rug")
@@ -77,12 +74,9 @@ def announced(
     of, taken = dict(routes or {}), list[list[str]]()
     routed: Any = SimpleNamespace(channel=lambda target: of.get(target.name, ""))
     connect: Any = lambda: slack  # noqa: E731
-    sweep = Sweep(
-        detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=(LAMP, SOFA, RUG, POT)
-    )
     try:
         problems = Announcer(connect, deadline=9, keep_tag="keep", routes=routed, organization=organization)(
-            sweep,
+            sweep("shelf", LAMP, SOFA, RUG, POT),
             RecordedFindings(new=tuple(new), entries={}),
             now=NOW,
             where="s3://bucket/report.html",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fakes import TRUST
 from ml_janitor.config.settings import (
     Settings,
     arming_refusals,
@@ -23,9 +24,16 @@ SLACK = {"slack_channel": "C1", "slack_secret": "s", "ledger_writers": [WRITER]}
 MODE = "detectors.idle-notebooks: mode is act, but it would never act"
 
 
-def settings(*act_in: str, janitor: dict[str, Any] | None = None, **section: Any) -> Settings:
-    tables = {"mode": "act", "act_in": list(act_in), **section}
-    return Settings.parse({"janitor": {**SLACK, **(janitor or {})}, "detectors": {"idle-notebooks": tables}})
+def settings(
+    *act_in: str,
+    detector: str = "idle-notebooks",
+    janitor: dict[str, Any] | None = None,
+    tables: dict[str, Any] | None = None,
+    **section: Any,
+) -> Settings:
+    armed = {"mode": "act", "act_in": list(act_in), **section}
+    given = {"janitor": {**SLACK, **(janitor or {})}, "detectors": {detector: armed}, **(tables or {})}
+    return Settings.parse(given)
 
 
 @cases(
@@ -62,20 +70,11 @@ def test_every_place_without_a_sweep_is_named(act_in: list[str], regions: list[s
     ({"all_accounts": True, "id": "o-a1b2c3d4e5"}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
 )
 def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said: list[str]) -> None:
-    section = {"mode": "act", "act_in": [HERE, ELSEWHERE]}
-    organization = {
-        "external_id": "ml-janitor",
-        "callers": ["arn:aws:iam::333333333333:role/platform"],
-        "regions": ["eu-west-1"],
-        **accounts,
-    }
-    given = {
-        "janitor": {**SLACK, "regions": ["eu-west-3"], "time_zone": "UTC"},
-        "organization": organization,
-        "detectors": {"idle-notebooks": section},
-    }
-    assert arming_warnings(Settings.parse(given)) == said
-    assert arming_refusals(Settings.parse(given)) == []
+    tables = {"organization": {**TRUST, "regions": ["eu-west-1"], **accounts}}
+    janitor = {"regions": ["eu-west-3"], "time_zone": "UTC"}
+    armed = settings(HERE, ELSEWHERE, janitor=janitor, tables=tables)
+    assert arming_warnings(armed) == said
+    assert arming_refusals(armed) == []
 
 
 @cases(
@@ -121,18 +120,13 @@ def test_every_reason_not_to_act_is_named(janitor: dict[str, Any], section: dict
 
 
 def test_a_mail_is_a_warning_too() -> None:
-    janitor = SLACK | {"slack_channel": "", "slack_secret": ""}
-    notify = {"email": "arn:aws:sns:eu-west-1:123456789012:ml-costs"}
-    detectors = {"idle-notebooks": {"mode": "act", "act_in": [HERE]}}
-    armed = Settings.parse({"janitor": janitor, "notify": notify, "detectors": detectors})
+    tables = {"notify": {"email": "arn:aws:sns:eu-west-1:123456789012:ml-costs"}}
+    armed = settings(HERE, janitor={"slack_channel": "", "slack_secret": ""}, tables=tables)
     assert arming_warnings(armed) == []
 
 
 def test_what_its_own_settings_keep_it_from_is_named() -> None:
-    tables = {"mode": "act", "act_in": [HERE]}
-    armed = Settings.parse({"janitor": SLACK, "detectors": {"duplicate-artifacts": tables}})
-
-    (said,) = arming_warnings(armed)
+    (said,) = arming_warnings(settings(HERE, detector="duplicate-artifacts"))
 
     assert said.endswith("it would never act: act_on_prefixes is empty, so no object may be deleted")
 
@@ -153,17 +147,12 @@ def test_a_dry_run_has_no_arming_warnings() -> None:
     ("rate(7 days)", "UTC", False),
 )
 def test_a_weekend_schedule_deletes_nothing_on_business_days(schedule: str, zone: str, *, idle: bool) -> None:
-    section = {"mode": "act", "act_in": [ACCOUNT], "schedule": schedule}
-    janitor = {**SLACK, "time_zone": zone}
-    armed = Settings.parse({"janitor": janitor, "detectors": {"idle-endpoints": section}})
-    every_day = Settings.parse(
-        {"janitor": janitor, "detectors": {"idle-endpoints": {**section, "business_days": False}}}
-    )
+    how: dict[str, Any] = {"detector": "idle-endpoints", "schedule": schedule, "janitor": {"time_zone": zone}}
 
-    said = arming_warnings(armed)
+    said = arming_warnings(settings(ACCOUNT, **how))
 
     assert [f"a weekend in {zone}, and business_days is on" in one for one in said] == [True] * idle
-    assert arming_warnings(every_day) == []
+    assert arming_warnings(settings(ACCOUNT, business_days=False, **how)) == []
 
 
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo", "Pacific/Auckland"])
@@ -206,13 +195,13 @@ def test_nothing_is_armed_for_whoever_iam_lets_write_to_the_ledger() -> None:
 
     assert "so set janitor.ledger_writers" in said
     assert f'ledger_writers = ["{WRITER}"]' in said
-    for change in ({"mode": "dry-run"}, {"mode": "dry-run", "armed_until": "2026-10-01"}):
-        assert arming_refusals(settings(HERE, janitor={"ledger_writers": []}, **change)) == []
+    for until in ({}, {"armed_until": "2026-10-01"}):
+        about: Any = {"mode": "dry-run", **until}
+        assert arming_refusals(settings(HERE, janitor={"ledger_writers": []}, **about)) == []
 
 
 def test_what_acts_on_likely_findings_by_default_needs_a_time_zone_too() -> None:
-    detectors = {"forgotten-leftovers": {"mode": "act", "act_in": [HERE]}}
-    (said,) = arming_refusals(Settings.parse({"janitor": SLACK, "detectors": detectors}))
+    (said,) = arming_refusals(settings(HERE, detector="forgotten-leftovers"))
 
     assert said.startswith("detectors.forgotten-leftovers: acting on what is likely goes by working hours")
 

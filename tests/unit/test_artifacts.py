@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent import futures
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 
 from conftest import DAY
 from ml_janitor.aws import client
-from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws, FileChangedError
 from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
@@ -33,8 +30,10 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     relevant_folders,
     stored_object,
 )
+from scripted import PagedS3
 from tables import cases
 
+pytestmark = pytest.mark.usefixtures("no_threads")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 MIB = 1024**2
 
@@ -224,60 +223,7 @@ class Kept:
         return json.loads(self.files.get(f"{place}/position", b"null"))
 
 
-class Listed:
-    """S3 with *buckets* and pages of two keys, which takes *calls* and then has no time."""
-
-    account, region = "123456789012", "us-east-1"
-
-    def __init__(
-        self,
-        buckets: Mapping[str, Mapping[str, int]],
-        scratch: Kept | None = None,
-        calls: float = float("inf"),
-    ) -> None:
-        self.buckets = buckets
-        self.scratch = scratch
-        self.calls = calls
-
-    def client(self, service: str, region: str) -> Listed:
-        assert (service, region) == ("s3", self.region)
-        return self
-
-    def list_objects_v2(self, **given: Any) -> dict[str, Any]:
-        self.calls -= 1
-        if self.calls < 0:
-            raise OutOfTimeError("the run has no time left")
-        objects = self.buckets[given["Bucket"]]
-        after = given.get("ContinuationToken") or given.get("StartAfter", "")
-        keys = sorted(key for key in objects if key > after)
-        some = [
-            {"Key": key, "Size": objects[key], "ETag": f'"{key[-2:]}"', "LastModified": NOW}
-            for key in keys[:2]
-        ]
-        page = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some), "Contents": some}
-        return page | ({"NextContinuationToken": some[-1]["Key"]} if page["IsTruncated"] else {})
-
-
-class AtOnce(futures.Executor):
-    """No threads: every call is made when it is asked for."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def submit(self, read: Callable[..., Any], /, *given: Any, **_: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(read(*given))
-        except OutOfTimeError as error:
-            done.set_exception(error)
-        return done
-
-
-@pytest.fixture(autouse=True)
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)
-
-
-def read(s3: Listed, *, now: datetime = NOW, names: ArtifactNames = NAMES, **given: Any) -> BucketListing:
+def read(s3: PagedS3, *, now: datetime = NOW, names: ArtifactNames = NAMES, **given: Any) -> BucketListing:
     places = dict.fromkeys(s3.buckets, s3.region)
     return list_buckets(cast("Aws", s3), places, names, now, **given)
 
@@ -304,27 +250,27 @@ def test_files_and_breaks_change_nothing(buckets: dict[str, dict[str, int]], bre
     expected = verdicts(_in_memory(buckets))
     scratch = Kept()
     for calls in breaks:
-        part = read(Listed(buckets, scratch, calls))
+        part = read(PagedS3(buckets, scratch, calls))
         unread = {name for name, shelf in part.shelves.items() if shelf.error is not None}
         assert not unread or list(part.artifacts()) == [] or not scratch.files
         assert all(
             shelf.objects == len(buckets[name]) for name, shelf in part.shelves.items() if not shelf.error
         )
 
-    whole = read(Listed(buckets, scratch))
+    whole = read(PagedS3(buckets, scratch))
 
     assert verdicts(whole) == expected
     assert all(shelf.error is None for shelf in whole.shelves.values())
     assert {name: shelf.objects for name, shelf in whole.shelves.items()} == {
         name: len(keys) for name, keys in buckets.items()
     }
-    assert verdicts(read(Listed(buckets))) == expected  # by files that do not last
+    assert verdicts(read(PagedS3(buckets))) == expected  # by files that do not last
 
 
 def _in_memory(buckets: dict[str, dict[str, int]]) -> BucketListing:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(artifacts, "_MOST_HELD", 10**9)
-        return read(Listed(buckets))
+        return read(PagedS3(buckets))
 
 
 MANY = {"b": {f"{n}.pt": 1 for n in range(9)}}
@@ -336,7 +282,7 @@ POSITION = "123456789012/us-east-1/position"
 def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> None:
     scratch = Kept()
 
-    part = read(Listed(MANY, scratch, 2))
+    part = read(PagedS3(MANY, scratch, 2))
 
     error = "b could not be read in time: 4 objects were listed, and the next try goes on there"
     assert part.shelves["b"].error == error
@@ -347,14 +293,14 @@ def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> N
 def test_a_run_without_time_for_one_page_keeps_nothing() -> None:
     scratch = Kept()
 
-    assert read(Listed(MANY, scratch, 0)).shelves["b"].error is not None
+    assert read(PagedS3(MANY, scratch, 0)).shelves["b"].error is not None
     assert scratch.files == {}
 
 
 def test_a_small_bucket_leaves_no_file() -> None:
     scratch = Kept()
 
-    whole = read(Listed(MANY, scratch))
+    whole = read(PagedS3(MANY, scratch))
     whole.done()
 
     assert len(list(whole.artifacts())) == 9
@@ -374,23 +320,23 @@ def test_a_small_bucket_leaves_no_file() -> None:
 )
 def test_only_the_same_listing_of_the_same_day_goes_on(again: dict[str, Any], calls: int) -> None:
     scratch = Kept()
-    read(Listed(MANY, scratch, 2))
-    s3 = Listed(MANY, scratch, 100)
+    read(PagedS3(MANY, scratch, 2))
+    s3 = PagedS3(MANY, scratch)
 
     read(s3, **again)
 
-    assert 100 - s3.calls == calls
+    assert len(s3.asked) == calls
 
 
 @pytest.mark.usefixtures("small")
 def test_what_was_judged_is_listed_anew() -> None:
     scratch = Kept()
-    read(Listed(MANY, scratch)).done()
-    s3 = Listed(MANY, scratch, 100)
+    read(PagedS3(MANY, scratch)).done()
+    s3 = PagedS3(MANY, scratch)
 
     whole = read(s3)
 
-    assert 100 - s3.calls == 5
+    assert len(s3.asked) == 5
     assert len(list(whole.artifacts())) == 9
     assert sum(name.endswith("artifacts") for name in scratch.files) > 2
 
@@ -399,37 +345,37 @@ def test_what_was_judged_is_listed_anew() -> None:
 @pytest.mark.parametrize("killed", ["artifacts", "folders", "position"])
 def test_a_run_that_is_killed_while_it_writes_costs_only_what_it_wrote(killed: str) -> None:
     scratch = Kept()
-    read(Listed(MANY, scratch, 2))
+    read(PagedS3(MANY, scratch, 2))
     scratch.refused = killed
     with pytest.raises(OSError, match=killed):
-        read(Listed(MANY, scratch))
+        read(PagedS3(MANY, scratch))
     scratch.refused = "nothing"
 
-    assert sorted(one.key for one in read(Listed(MANY, scratch)).artifacts()) == sorted(MANY["b"])
+    assert sorted(one.key for one in read(PagedS3(MANY, scratch)).artifacts()) == sorted(MANY["b"])
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("kind", ["artifacts", "folders"])
 def test_after_a_changed_file_the_next_run_lists_anew(kind: str) -> None:
     scratch = Kept()
-    read(Listed(MANY, scratch, 2))
+    read(PagedS3(MANY, scratch, 2))
     scratch.changed = FIRST.replace("0000-artifacts", f"000{int(kind == 'folders')}-{kind}")
-    spoiled = read(Listed(MANY, scratch))
+    spoiled = read(PagedS3(MANY, scratch))
     with pytest.raises(FileChangedError):
         verdicts(spoiled)
     scratch.changed = "nothing"
-    s3 = Listed(MANY, scratch, 100)
+    s3 = PagedS3(MANY, scratch)
 
     assert len(list(read(s3).artifacts())) == 9
-    assert 100 - s3.calls == 5
+    assert len(s3.asked) == 5
 
 
 @pytest.mark.usefixtures("small")
 def test_a_bucket_that_is_searched_no_more_is_left_out_and_a_new_one_is_read() -> None:
     scratch = Kept()
-    read(Listed(MANY, scratch, 2))
+    read(PagedS3(MANY, scratch, 2))
 
-    whole = read(Listed({"c": {"x.pt": 1, "y.pt": 1}}, scratch))
+    whole = read(PagedS3({"c": {"x.pt": 1, "y.pt": 1}}, scratch))
 
     assert [(one.bucket, one.key) for one in whole.artifacts()] == [("c", "x.pt"), ("c", "y.pt")]
 
@@ -438,7 +384,7 @@ def test_a_bucket_that_is_searched_no_more_is_left_out_and_a_new_one_is_read() -
 def test_one_look_keeps_only_its_sizes_and_no_position() -> None:
     scratch = Kept()
 
-    look = read(Listed({"b": {"x.pt": 1, "y.pt": 2, "z.pt": 1, "x.csv": 1}}, scratch), only={2})
+    look = read(PagedS3({"b": {"x.pt": 1, "y.pt": 2, "z.pt": 1, "x.csv": 1}}, scratch), only={2})
 
     assert [one.key for one in look.artifacts()] == ["y.pt"]
     look.done()

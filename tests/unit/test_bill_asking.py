@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from bills import HOST, bill, charges
+from fakes import TRUST
 from ml_janitor.bill.explaining import RESOURCE_READS
 from ml_janitor.bill.model import Bill, DaySpan, SpanComparison
 from ml_janitor.bill.reading import (
@@ -26,11 +27,7 @@ from ml_janitor.config.sections import BillSection, OrganizationSection, bill_ta
 from ml_janitor.config.settings import Settings
 from tables import cases
 
-ONE_ACCOUNT = {
-    "accounts": ["111111111111"],
-    "external_id": "janitor-8f2c",
-    "callers": ["arn:aws:iam::123456789012:role/janitor"],
-}
+ONE_ACCOUNT = {"accounts": ["111111111111"], **TRUST}
 
 
 def section(**settings: Any) -> BillSection:

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
+from fakes import raising, refusal
 from ml_janitor.aws.calls import (
     Listing,
     OutOfTimeError,
@@ -29,19 +30,8 @@ from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
 from tables import cases
 
 
-def refused(code: str, message: str = "so") -> None:
-    raise ClientError({"Error": {"Code": code, "Message": message}}, "DeleteEndpoint")
-
-
-def broken() -> None:
-    raise ConnectionError
-
-
 def test_a_call_that_is_taken_is_not_looked_into() -> None:
-    def looked() -> bool:
-        raise AssertionError("there is nothing to look into")
-
-    ensure(lambda: None, looked)
+    ensure(lambda: None, raising(AssertionError("there is nothing to look into")))
 
 
 @cases(
@@ -58,7 +48,7 @@ def test_a_refusal_is_success_only_if_it_is_already_so(
     raises: bool,  # noqa: FBT001
 ) -> None:
     def tried() -> None:
-        ensure(lambda: refused("ValidationException"), lambda: already, codes=codes)
+        ensure(raising(refusal("ValidationException")), lambda: already, codes=codes)
 
     if raises:
         with pytest.raises(ClientError):
@@ -69,33 +59,29 @@ def test_a_refusal_is_success_only_if_it_is_already_so(
 
 def test_what_is_no_answer_of_aws_is_never_success() -> None:
     with pytest.raises(ConnectionError):
-        ensure(broken, lambda: True)
+        ensure(raising(ConnectionError()), lambda: True)
     with pytest.raises(ConnectionError):
-        unless_gone(broken, ("ValidationException",))
+        unless_gone(raising(ConnectionError()), ("ValidationException",))
 
 
 def test_only_the_named_refusals_say_that_there_is_none() -> None:
     assert unless_gone(lambda: 1, ("ResourceNotFound",)) == 1
-    assert unless_gone(lambda: refused("ResourceNotFound"), ("ResourceNotFound",)) is None
+    assert unless_gone(raising(refusal("ResourceNotFound")), ("ResourceNotFound",)) is None
     with pytest.raises(ClientError):
-        unless_gone(lambda: refused("AccessDenied"), ("ResourceNotFound",))
+        unless_gone(raising(refusal("AccessDenied")), ("ResourceNotFound",))
 
 
 def test_a_refusal_of_many_meanings_counts_only_with_its_message() -> None:
     codes, message = ("ValidationException",), "could not find"
-    assert unless_gone(lambda: refused(codes[0], 'Could not find endpoint "e".'), codes, message) is None
+    assert unless_gone(raising(refusal(codes[0], 'Could not find endpoint "e".')), codes, message) is None
     with pytest.raises(ClientError):
-        unless_gone(lambda: refused(codes[0], "1 validation error detected"), codes, message)
-
-
-def refusal(code: str, message: str = "") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "ListApps")
+        unless_gone(raising(refusal(codes[0], "1 validation error detected")), codes, message)
 
 
 @cases(
     "error, words",
-    (refusal("AccessDenied", " no "), "ListApps: AccessDenied: no"),
-    (refusal("AccessDenied"), "ListApps: AccessDenied"),
+    (refusal("AccessDenied", " no "), "DeleteEndpoint: AccessDenied: no"),
+    (refusal("AccessDenied", ""), "DeleteEndpoint: AccessDenied"),
     (ClientError({}, "ListApps"), "ListApps: Unknown"),
     (KeyError("Apps"), "the answer lacks Apps: it was cut off"),
     (KeyError(), "the answer lacks a member: it was cut off"),
@@ -131,7 +117,7 @@ def test_a_listing_keeps_what_was_read_before_it_broke_off() -> None:
     whole = collect_pages(pages(), iter, int, source="sagemaker:ListApps")
     broken = collect_pages(pages(refusal("Throttling", "slow")), iter, int, source="sagemaker:ListApps")
 
-    error = "sagemaker:ListApps broke off after 3: ListApps: Throttling: slow"
+    error = "sagemaker:ListApps broke off after 3: DeleteEndpoint: Throttling: slow"
     assert (whole, broken) == (Listing((1, 2, 3)), Listing((1, 2, 3), error))
     whole.check()
     with pytest.raises(ReadError, match="broke off after 3"):
@@ -188,12 +174,14 @@ def test_an_attempt_is_a_signal() -> None:
 
     assert read_signal(answer, source="call") == Value(1, "call")
     assert read_signal(lambda: answer(refusal("Gone")), source="call", absent=("Gone",)) == Absent("call")
-    assert read_signal(lambda: answer(refusal("Gone")), source="call") == Unreadable("ListApps: Gone", "call")
+    assert read_signal(lambda: answer(refusal("Gone")), source="call") == Unreadable(
+        "DeleteEndpoint: Gone: no", "call"
+    )
     with pytest.raises(ZeroDivisionError):
         read_signal(lambda: answer(ZeroDivisionError()), source="call")
     around = as_signal("call", absent=("Gone",))(answer)
     assert [around(None), around(refusal("Gone")), around(error=refusal("No"))] == [
-        Value(1, "call"), Absent("call"), Unreadable("ListApps: No", "call"),
+        Value(1, "call"), Absent("call"), Unreadable("DeleteEndpoint: No: no", "call"),
     ]  # fmt: skip
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ConnectTimeoutError
 
+from fakes import Answers, refusal
 from ml_janitor.aws.cost_explorer import (
     HOURS_KEPT,
     CostExplorer,
@@ -39,31 +40,9 @@ PERIOD = {"TimePeriod": {"Start": "2026-09-01", "End": "2026-10-06"}}
 AT = datetime(2026, 10, 5, 7, 30, tzinfo=UTC)
 
 
-class Answers:
-    """A client of AWS that gives *pages* one after the other, whatever is asked, and keeps the requests."""
-
-    def __init__(self, *pages: Mapping[str, Any] | Exception) -> None:
-        self.pages = list(pages)
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**asked: Any) -> Any:
-            self.asked.append((name, asked))
-            answer = self.pages.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
-
-
 def asking(*pages: Mapping[str, Any] | Exception, most: int = 9) -> tuple[CostExplorer, Answers]:
     client = Answers(*pages)
     return CostExplorer(client, max_requests=most), client
-
-
-def refused(code: str, message: str = "") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "GetCostAndUsage")
 
 
 # --- refusals and pages -----------------------------------------------------------------------
@@ -71,20 +50,20 @@ def refused(code: str, message: str = "") -> ClientError:
 
 @cases(
     "error, cause, said",
-    (refused("AccessDeniedException", "no"), RefusalCause.DENIED, "AccessDeniedException: no"),
+    (refusal("AccessDeniedException", "no"), RefusalCause.DENIED, "AccessDeniedException: no"),
     (
-        refused("AccessDeniedException", "User Not Enabled for cost explorer access"),
+        refusal("AccessDeniedException", "User Not Enabled for cost explorer access"),
         RefusalCause.NOT_ENABLED,
         "Not Enabled",
     ),
     (
-        refused("AccessDeniedException", "Linked account doesn't have access"),
+        refusal("AccessDeniedException", "Linked account doesn't have access"),
         RefusalCause.MEMBER_ACCOUNT,
         "Linked account",
     ),
-    (refused("DataUnavailableException"), RefusalCause.NO_DATA, "DataUnavailableException"),
-    (refused("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
-    (refused("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
+    (refusal("DataUnavailableException"), RefusalCause.NO_DATA, "DataUnavailableException"),
+    (refusal("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
+    (refusal("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
     (ConnectTimeoutError(endpoint_url="https://ce"), RefusalCause.FAILED, "https://ce"),
     (KeyError("Groups"), RefusalCause.FAILED, "lacks Groups"),
 )
@@ -270,8 +249,8 @@ def test_coverage_and_utilization_are_shares_of_one() -> None:
 
 @cases(
     "answer, found",
-    (refused("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
-    (refused("AccessDeniedException", "no"), "AccessDeniedException: no"),
+    (refusal("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
+    (refusal("AccessDeniedException", "no"), "AccessDeniedException: no"),
     ({"Total": {}}, "the answer lacks Utilization: it was cut off"),
 )
 def test_why_a_plan_is_not_known(answer: Any, found: Any) -> None:

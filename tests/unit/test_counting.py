@@ -29,7 +29,7 @@ from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
 from narrowing import not_none
-from reports import ACCOUNT, NOW, accruing, finding, result, sweep
+from reports import accruing, finding, report_of, result, sweep
 from tables import cases
 
 
@@ -192,9 +192,7 @@ def test_what_a_job_has_cost_and_what_its_family_would_save_are_different_money(
     family = replace(
         result("spot-training", "bert-1", finding("on demand", Cost.saving(Decimal(7)))), change=Change.SPOT
     )
-    report = count_once(
-        Report(time=NOW, account=ACCOUNT, sweeps=(sweep("a", hung), sweep("b", again), sweep("c", family)))
-    )
+    report = count_once(report_of(sweep("a", hung), sweep("b", again), sweep("c", family)))
 
     assert [one.overlap is None for one in report.results] == [True, False, True]
     sums = Totals.of(report.results)
@@ -211,8 +209,7 @@ def twice() -> Report:
     other = replace(
         result("oversized-endpoints", "b", finding("too big", Cost.saving(Decimal(7)))), change=Change.RESIZE
     )
-    sweeps = (sweep("idle-endpoints", ended), sweep("oversized-endpoints", smaller, other))
-    return count_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+    return count_once(report_of(sweep("idle-endpoints", ended), sweep("oversized-endpoints", smaller, other)))
 
 
 def test_every_report_counts_it_once_and_says_instead_of_what() -> None:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any, cast
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, target_at, waste
+from fakes import IN_TURN, UNTELLABLE, logger_to, raising, result_of, target_at, waste
 from memory_table import MemoryTable
-from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Change, Cost, Mode, Signal, Unreadable, Value
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.model import Change, Cost, Signal, Unreadable, Value
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.engine.run import RunFailedError
@@ -34,6 +30,7 @@ from ml_janitor.slack.client import SendError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
 from ml_janitor_sandbox.slack.blocks import problems
 from narrowing import not_none
+from reports import sweep
 from standin import own_signatures
 from tables import cases
 
@@ -44,13 +41,6 @@ OFF = {one.name: {"enabled": False} for one in DETECTORS if one.name not in ON}
 BILL = LastBill(
     time=NOW, text="t", paragraphs=("*Bill:* $9",), picture="bills/1.png", picture_words="the bill"
 )
-
-
-class InTurn:
-    """An `Aws` that maps one after the other; nothing else of it is used."""
-
-    def map(self, work: Any, items: Sequence[Any]) -> list[Any]:
-        return [work(item) for item in items]
 
 
 class Channel:
@@ -87,10 +77,7 @@ class World:
         error: str | None = None,
     ) -> None:
         """A sweep so long ago."""
-        sweep = Sweep(
-            detector=detector, account=ACCOUNT, region=region, mode=Mode.DRY_RUN, results=results, error=error
-        )
-        self.ledger.record(cast("Aws", InTurn()), sweep, NOW - ago)
+        self.ledger.record(IN_TURN, sweep(detector, *results, region=region, error=error), NOW - ago)
 
     def all_swept(self, *but: str) -> None:
         for name in set(ON) - {*but}:
@@ -108,7 +95,7 @@ class World:
                 time_zone="UTC",
             ),
             announcers=[] if silent else [cast("Announcer", self.channel)],
-            logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
+            logger=logger_to(self.log),
             account=ACCOUNT,
             regions=self.regions,
             picture=lambda key: self.picture if key == "bills/1.png" else Unreadable("no such key"),
@@ -120,15 +107,8 @@ class World:
 
 
 def result(detector: str, name: str, usd: str = "10", change: Change = Change.END, **more: Any) -> Result:
-    return Result(
-        detector=detector,
-        target=target_at(f"endpoint/{name}"),
-        verdict=waste(usd),
-        outcome=Outcome.WOULD_ACT,
-        owner="maria",
-        change=change,
-        **more,
-    )
+    about: dict[str, Any] = {"target": target_at(f"endpoint/{name}"), "outcome": Outcome.WOULD_ACT} | more
+    return result_of(name, waste(usd), detector, owner="maria", change=change, **about)
 
 
 def unjudged(detector: str) -> Result:
@@ -478,11 +458,8 @@ def test_a_held_piece_makes_room_for_the_next() -> None:
 
 
 def test_unreadable_holds_cost_the_advice_and_not_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
-        raise ConnectionError("throttled")
-
     world = advised(detectors=ARMED)
-    monkeypatch.setattr(Holds, "all", refused)
+    monkeypatch.setattr(Holds, "all", raising(ConnectionError("throttled")))
 
     with pytest.raises(RunFailedError, match="the weekly advice could not be read"):
         world.digest().post(NOW)

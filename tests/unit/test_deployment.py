@@ -7,18 +7,18 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
-from logging import StreamHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
+from fakes import logger_to, raising
 from memory_table import MemoryTable
 from ml_janitor import handlers
 from ml_janitor.acting.warning import Warner
@@ -42,12 +42,12 @@ from ml_janitor.deployment import (
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.idempotency import InProgressError
-from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
+from ml_janitor.scheduled.invocation import EnteredPlace, Invocation, SweepPlace
 from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SendError
 from ml_janitor.slack.digest import OrganizationReader
 from ml_janitor.slack.warnings import MessageUpdates, WarningSender
 from narrowing import not_none
-from standin import Context, in_memory
+from standin import IN_ORGANIZATION, SLACK_TOML, Context, in_memory, own_invocation
 
 
 def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
@@ -76,12 +76,7 @@ def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
 
 MEMBER = "210987654321"
 MAIL = '[notify]\nemail = "arn:aws:sns:eu-west-1:123456789012:ml"\n'
-SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\nundo_days = 7\n'
-ORGANIZATION = f"""[organization]
-accounts = ["{MEMBER}"]
-external_id = "ml-janitor-7f3a"
-callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
-"""
+SLACK = f"{SLACK_TOML}undo_days = 7\n"
 ARMED = f'[detectors.idle-endpoints]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'
 
 
@@ -89,20 +84,7 @@ ARMED = f'[detectors.idle-endpoints]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'
 def own(tmp_path: Path) -> Callable[[str], Invocation]:
     """Invocations of a function with a janitor.toml."""
 
-    def made(toml: str) -> Invocation:
-        (tmp_path / "janitor.toml").write_text(toml)
-        environment = Environment(
-            table="ledger",
-            bucket="reports",
-            region="us-gov-west-1",
-            detector="idle-endpoints",
-            slack_url="",
-            root=tmp_path,
-        )
-        seconds = SenderClock(clock=lambda: 1000.0, sleep=lambda _: None)
-        return Invocation(environment, Context(), clock=lambda: NOW, seconds=seconds)
-
-    return made
+    return partial(own_invocation, "us-gov-west-1", tmp_path)
 
 
 def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +114,7 @@ def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pyte
 
 def test_only_in_an_organization_the_digest_reads_all_accounts(own: Callable[[str], Invocation]) -> None:
     logger = Logger(service="test")
-    alone, together = own(SLACK + ARMED), own(SLACK + ARMED + ORGANIZATION)
+    alone, together = own(SLACK + ARMED), own(SLACK + ARMED + IN_ORGANIZATION)
 
     assert make_organization_reader(alone) is None
     assert isinstance(make_organization_reader(together), OrganizationReader)
@@ -157,7 +139,7 @@ def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pyt
         nights.after(timedelta(days=4))
     undo, lamp = own(SLACK), nights.of("lamp")
     undo.table = nights.table
-    run = make_undo_run(undo, Logger(service=f"{uuid4()}", logger_handler=StreamHandler(log)))
+    run = make_undo_run(undo, logger_to(log))
 
     def enter(place: SweepPlace, role: str) -> EnteredPlace:
         entered.append((place, role))
@@ -173,11 +155,7 @@ def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pyt
     assert updated == []
     run.tell(lamp)
     assert updated == ["lamp"]
-
-    def refuse(*_: object) -> None:
-        raise SendError("channel_not_found")
-
-    monkeypatch.setattr(MessageUpdates, "action", refuse)
+    monkeypatch.setattr(MessageUpdates, "action", raising(SendError("channel_not_found")))
     run.tell(lamp)
     assert "channel_not_found" in log.getvalue()
 
@@ -198,7 +176,7 @@ def test_an_undo_is_one_event(own: Callable[[str], Invocation], monkeypatch: pyt
             undo.table = nights.table
             monkeypatch.setattr(undo, "client", lambda _: SimpleNamespace(put_events=put))
             monkeypatch.setattr(type(undo.settings), "detector_called", lambda *_: nights.detector)
-            run = make_undo_run(undo, Logger(service=f"{uuid4()}", logger_handler=StreamHandler(StringIO())))
+            run = make_undo_run(undo, logger_to())
             run.tell(acted)
             assert entries == [], "it is not back yet"
         undone = nights.undo()
@@ -243,11 +221,7 @@ def test_a_presser_hears_of_a_failure_but_not_of_an_action(monkeypatch: pytest.M
     with pytest.raises(InvalidInputError, match="a webhook has no buttons"):
         handlers.pressed({}, Context())
     assert heard == [("https://slack/1", UNFINISHED_REPLY)]
-
-    def busy(*_: object) -> None:
-        raise InProgressError("another invocation is at work")
-
-    monkeypatch.setattr(handlers, "make_press_worker", busy)
+    monkeypatch.setattr(handlers, "make_press_worker", raising(InProgressError("another is at work")))
     with pytest.raises(InProgressError):
         handlers.pressed({}, Context())
     assert len(heard) == 1

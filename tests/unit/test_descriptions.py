@@ -16,6 +16,7 @@ from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import raising
 from ml_janitor.aws import endpoints
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -349,11 +350,7 @@ def test_a_bucket_that_fails_costs_calls_alone(world: World) -> None:
     files.broken = True
 
     assert world.read(files) == world.truth()
-
-    def fault(*_: str) -> bytes:
-        raise ZeroDivisionError
-
-    files.read = fault  # type: ignore[assignment, method-assign]
+    files.read = raising(ZeroDivisionError())  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         world.read(files)
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from rich.text import Text
 
 from conftest import ACCOUNT, NOW
+from fakes import TRUST, raising, refusal
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
@@ -206,12 +206,7 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("used", [False, True])
 def test_an_account_counts_in_an_organization_alone(*, used: bool) -> None:
-    organization: dict[str, Any] = {
-        "accounts": [ACCOUNT],
-        "external_id": "ml-janitor-7f3a",
-        "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-    }
-    settings = Settings.parse({"organization": organization} if used else {})
+    settings = Settings.parse({"organization": {"accounts": [ACCOUNT], **TRUST}} if used else {})
     arn = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/a"
     assert arn_place(arn, settings) == {"region": "eu-west-1", "account": ACCOUNT if used else ""}
 
@@ -268,18 +263,17 @@ def test_silence_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 # --- ends ---------------------------------------------------------------------------------------------
 
 
-def denied(code: str, operation: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
-
-
 @cases(
     "error, said",
-    (denied("AccessDenied", "Query"), "the ledger: Query: AccessDenied"),
+    (refusal("AccessDenied", operation="Query"), "the ledger: Query: AccessDenied"),
     *(
-        (denied("ResourceNotFoundException", name), f"the ledger: {NO_TABLE_ADVICE}")
+        (refusal("ResourceNotFoundException", operation=name), f"the ledger: {NO_TABLE_ADVICE}")
         for name in ("Query", "GetItem", "UpdateItem")
     ),
-    (denied("ResourceNotFoundException", "DescribeEndpoint"), "the ledger: DescribeEndpoint: Resource"),
+    (
+        refusal("ResourceNotFoundException", operation="DescribeEndpoint"),
+        "the ledger: DescribeEndpoint: Resource",
+    ),
 )
 def test_a_call_that_failed_is_one_line(error: Exception, said: str) -> None:
     with pytest.raises(FailedError) as raised, one_line_errors("the ledger"):
@@ -342,10 +336,7 @@ def test_a_program_ends_with_the_status_that_a_shell_expects(
 
 
 def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def run() -> int:
-        raise PermissionError(errno.EACCES, "no")
-
-    monkeypatch.setattr(entry, "run_command", run)
+    monkeypatch.setattr(entry, "run_command", raising(PermissionError(errno.EACCES, "no")))
     with pytest.raises(PermissionError):
         entry.main()
     monkeypatch.setattr(sys, "stdout", None)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import boto3
 import pytest
 
 from conftest import DAY, NOW
-from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
+from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, raising, thing, waste
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import (
     Change,
     Evidence,
@@ -32,21 +29,16 @@ from ml_janitor.core.results import CauseCode, Outcome, Sweep
 from ml_janitor.engine.policy import Arming, Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
 from narrowing import not_none
+from scripted import Script
 from tables import cases
 
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
 
 
-def region(name: str) -> Aws:
-    """An account that no detector of these tests asks anything."""
-    session = boto3.Session()
-    prices = Prices(lambda: session.client("pricing"))
-    return Aws(session, region=name, account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
-
-
 @pytest.fixture
 def aws() -> Aws:
-    return region("us-east-1")
+    """An account that no detector of these tests asks anything."""
+    return Script({}).aws()
 
 
 def swept(shelf: Shelf, aws: Aws, policy: RunPolicy | None = None) -> Sweep:
@@ -68,12 +60,12 @@ def test_one_detector_that_fails_hides_nobody_elses_findings(aws: Aws) -> None:
     assert [result.target.name for result in report.findings] == ["a"]
 
 
-def test_a_detector_that_fails_before_its_first_candidate_is_an_error_too(aws: Aws) -> None:
-    class Blind(Shelf):
-        def find(self, *_: object) -> None:  # type: ignore[override]
-            raise RuntimeError("not even an iterator")
+def test_a_detector_that_fails_before_its_first_candidate_is_an_error_too(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shelf, "find", raising(RuntimeError("not even an iterator")))
 
-    assert swept(Blind(), aws).error == "RuntimeError: not even an iterator"
+    assert swept(Shelf(), aws).error == "RuntimeError: not even an iterator"
 
 
 def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
@@ -275,7 +267,10 @@ def test_results_stand_by_dollars_then_arn_and_unknown_prices_last(aws: Aws) -> 
 
 def test_sweeps_stand_in_the_order_of_detectors_then_regions() -> None:
     report = run_detectors(
-        [Cupboard(), Shelf()], [region("us-west-2"), region("eu-west-1")], now=NOW, policy=RunPolicy()
+        [Cupboard(), Shelf()],
+        [Script({}).aws("us-west-2"), Script({}).aws("eu-west-1")],
+        now=NOW,
+        policy=RunPolicy(),
     )
 
     assert [(sweep.detector, sweep.region) for sweep in report.sweeps] == [
@@ -407,12 +402,9 @@ def test_one_resource_that_is_gone_is_no_result_and_no_error(aws: Aws) -> None:
     assert (done.results, done.error) == ((), None)
 
 
-def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws) -> None:
-    class Blind(Shelf):
-        def look(self, *_: object) -> None:
-            raise BROKEN_OFF
-
-    done = sweep_resource(Blind(), aws, ARN, now=NOW, policy=RunPolicy())
+def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shelf, "look", raising(BROKEN_OFF))
+    done = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
 
     assert (done.results, done.error) == ((), str(BROKEN_OFF))
 
@@ -437,12 +429,11 @@ NOT_HERE = "is not in account 123456789012 and region us-east-1"
     ("arn:aws:sagemaker:us-east-1:999999999999:thing/a", NOT_HERE),
     ("arn:aws:sagemaker:eu-west-1:123456789012:thing/a", NOT_HERE),
 )
-def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: str) -> None:
-    class Unasked(Shelf):
-        def look(self, *_: object) -> None:
-            raise AssertionError("it was looked at")
-
-    done = sweep_resource(Unasked(), aws, arn, now=NOW, policy=RunPolicy())
+def test_a_namesake_from_elsewhere_is_not_looked_at(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, arn: str, error: str
+) -> None:
+    monkeypatch.setattr(Shelf, "look", raising(AssertionError("it was looked at")))
+    done = sweep_resource(Shelf(), aws, arn, now=NOW, policy=RunPolicy())
 
     assert done.results == ()
     assert not_none(done.error).endswith(error.format(arn=arn))

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import logger_to
 from memory_table import MemoryTable
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
@@ -36,7 +34,7 @@ class Bus:
     def __init__(self, *codes: str, fails: Exception | None = None, name: str = "ml") -> None:
         self.codes, self.fails, self.requests = list(codes), fails, list[list[dict[str, Any]]]()
         self.log = StringIO()
-        logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
+        logger = logger_to(self.log)
         self.emit = EventBus(name=name, connect=lambda: self, logger=logger)
 
     def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's
@@ -188,7 +186,7 @@ def test_a_missed_run_is_one_event_however_often_it_is_looked_for() -> None:
         runs=LatestRuns(table),
         account=ACCOUNT,
         regions=(REGION,),
-        logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
+        logger=logger_to(),
         emit=bus.emit,
     )
     swept = Sweep(detector="idle-notebooks", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN)

@@ -6,10 +6,12 @@ import io
 import json
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+import reports
 from conftest import NOW
 from fakes import thing, waste
 from ml_janitor.core.model import (
@@ -18,14 +20,13 @@ from ml_janitor.core.model import (
     Evidence,
     Finding,
     Kept,
-    Mode,
     NotRead,
     Unreadable,
     Value,
     Verdict,
     as_evidence,
 )
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
 from ml_janitor_cli.screen import make_console, print_blocks
 from reports import schema_problems
@@ -44,15 +45,7 @@ def explained(
     return Explanation(arn=target.arn, sweep=sweep(result, error=error))
 
 
-def sweep(*results: Result, error: str | None = None) -> Sweep:
-    return Sweep(
-        detector="shelf",
-        account="123456789012",
-        region="us-east-1",
-        mode=Mode.DRY_RUN,
-        results=results,
-        error=error,
-    )
+sweep = partial(reports.sweep, "shelf")
 
 
 def drawn(*all_of_it: Explanation, width: int = 100) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
-from fakes import UNTELLABLE, USED, because, thing, waste
+from fakes import IN_TURN, UNTELLABLE, USED, because, result_of, waste
 from memory_table import MemoryTable
-from ml_janitor.core.model import Cost, Finding, Kept, Mode, Verdict, finding_id
+from ml_janitor.core.model import Cost, Kept, Mode, finding_id
 from ml_janitor.core.money import claim_of
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Result, Sweep, make_cause
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
@@ -25,14 +25,8 @@ from narrowing import not_none
 from standin import own_signatures
 from tables import cases
 
-POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
+NOTHING = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT)
 CHANNEL, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
-
-
-def found(name: str, verdict: Verdict | None = None) -> Result:
-    seen = verdict or waste()
-    outcome = Outcome.WAITING if isinstance(seen, Finding) else Outcome.KEPT
-    return Result(detector="shelf", target=thing(name, USED).target, verdict=seen, outcome=outcome)
 
 
 class Desk:
@@ -45,10 +39,7 @@ class Desk:
     def swept(
         self, *results: Result, at: datetime = NOW, error: str | None = None, **how: Any
     ) -> RecordedFindings:
-        sweep = Sweep(
-            detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=results, error=error
-        )
-        return self.ledger.record(POOL, sweep, at, **how)
+        return self.ledger.record(IN_TURN, replace(NOTHING, results=results, error=error), at, **how)
 
     def entry(self, name: str = "lamp") -> Entry:
         (entry,) = (one for one in self.ledger.entries("shelf", ACCOUNT, REGION) if one.name == name)
@@ -60,7 +51,7 @@ class Desk:
 
     def warned(self, *, messaged: bool = True) -> Entry:
         """A lamp that was warned about."""
-        self.swept(found("lamp"))
+        self.swept(result_of("lamp"))
         about: dict[str, Any] = {"message": CHANNEL, "said": "lasts", "unmessaged": because("not yet")}
         self.ledger.warned(self.entry(), now=NOW, due=NOW + 6 * DAY, **about)
         if messaged:
@@ -85,15 +76,15 @@ def desk() -> Desk:
     ([], NOW, None, GONE),
     ([], NOW - SECOND, None, None),
     ([], NOW + DAY, "broke off", None),
-    ([found("lamp", USED)], NOW + DAY, None, because("it is used")),
-    ([found("lamp", UNTELLABLE)], NOW + DAY, None, None),
-    ([found("lamp")], NOW + DAY, None, None),
+    ([result_of("lamp", USED)], NOW + DAY, None, because("it is used")),
+    ([result_of("lamp", UNTELLABLE)], NOW + DAY, None, None),
+    ([result_of("lamp")], NOW + DAY, None, None),
     ids=["gone", "at once", "late event", "broke off", "kept", "unknown", "found"],
 )
 def test_what_a_complete_sweep_no_longer_finds_is_closed(
     desk: Desk, later: list[Result], at: datetime, error: str | None, why: Cause | None
 ) -> None:
-    desk.swept(found("lamp"))
+    desk.swept(result_of("lamp"))
     before = desk.entry()
 
     recorded = desk.swept(*later, at=at, error=error)
@@ -106,10 +97,10 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
 
 
 def test_what_is_found_again_begins_anew_and_what_stays_keeps_its_time(desk: Desk) -> None:
-    desk.swept(found("lamp"), found("chair"))
-    desk.swept(found("chair"), at=NOW + DAY)
+    desk.swept(result_of("lamp"), result_of("chair"))
+    desk.swept(result_of("chair"), at=NOW + DAY)
 
-    desk.swept(found("lamp"), found("chair"), at=NOW + 2 * DAY)
+    desk.swept(result_of("lamp"), result_of("chair"), at=NOW + 2 * DAY)
 
     assert (desk.entry("lamp").first_seen, desk.entry("chair").first_seen) == (NOW + 2 * DAY, NOW)
     assert "expires" not in desk.item()
@@ -120,7 +111,7 @@ def test_a_place_is_settled_once_nothing_is_open_nor_left_to_be_told(desk: Desk)
         recorded = desk.swept(at=NOW + days * DAY, settled=settled)
         return not_none(desk.ledger.latest.sweep("shelf", ACCOUNT, REGION)).settled, recorded.warned
 
-    assert [desk.swept(found("lamp"), found("chair")).warned for _ in range(2)] == [False, False]
+    assert [desk.swept(result_of("lamp"), result_of("chair")).warned for _ in range(2)] == [False, False]
     desk.warned()
     assert [swept(days=days) for days in (1, 2)] == [(False, True), (False, False)]
     desk.ledger.void_shown(desk.entry(), desk.entry().untold)
@@ -130,20 +121,19 @@ def test_a_place_is_settled_once_nothing_is_open_nor_left_to_be_told(desk: Desk)
 
 
 def test_a_sweep_says_what_is_new(desk: Desk) -> None:
-    first = desk.swept(found("lamp"), found("chair"), found("sofa", USED))
-    sweep = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT)
-    desk.ledger.announced(POOL, sweep, [found("lamp")], NOW)
+    first = desk.swept(result_of("lamp"), result_of("chair"), result_of("sofa", USED))
+    desk.ledger.announced(IN_TURN, NOTHING, [result_of("lamp")], NOW)
 
-    second = desk.swept(found("lamp"), found("chair"), at=NOW + DAY)
+    second = desk.swept(result_of("lamp"), result_of("chair"), at=NOW + DAY)
 
     assert [[one.target.name for one in run.new] for run in (first, second)] == [["lamp", "chair"], ["chair"]]
     assert (first.first_seen(NOW), second.first_seen(NOW + DAY)) == (2, 0)
-    desk.ledger.announced(POOL, sweep, [found("lamp")], NOW + DAY)
+    desk.ledger.announced(IN_TURN, NOTHING, [result_of("lamp")], NOW + DAY)
     assert desk.entry().announced == NOW
 
 
 def test_a_finding_is_found_by_its_id_and_what_is_no_whole_item_is_passed_over(desk: Desk) -> None:
-    desk.swept(found("lamp"), found("chair"))
+    desk.swept(result_of("lamp"), result_of("chair"))
     chair = desk.entry("chair")
     desk.table.change(f"finding#shelf#{ACCOUNT}#{REGION}", "remains", set_to={"memo": "{}"})
 
@@ -158,7 +148,7 @@ def test_a_finding_is_found_by_its_id_and_what_is_no_whole_item_is_passed_over(d
     None,
 )
 def test_what_is_remembered_claims_what_the_finding_does(desk: Desk, cost: Cost | None) -> None:
-    lamp = found("lamp", replace(waste(), cost=cost))
+    lamp = result_of("lamp", replace(waste(), cost=cost))
 
     desk.swept(lamp)
 
@@ -168,7 +158,7 @@ def test_what_is_remembered_claims_what_the_finding_does(desk: Desk, cost: Cost 
 def test_what_it_would_save_is_remembered_of_the_thousand_dearest(desk: Desk) -> None:
     shares = {f"arn:{number:04}": Decimal(number // 2) for number in range(1002)}
     cost = Cost(monthly_usd=Decimal("10.006"), once_usd=Decimal("0.001"), shares=shares)
-    desk.swept(found("lamp", replace(waste(), cost=cost, since=NOW - DAY)))
+    desk.swept(result_of("lamp", replace(waste(), cost=cost, since=NOW - DAY)))
 
     entry = desk.entry()
 
@@ -180,17 +170,17 @@ def test_what_it_would_save_is_remembered_of_the_thousand_dearest(desk: Desk) ->
 
 def test_of_equal_shares_the_first_by_name_are_remembered(desk: Desk) -> None:
     shares = {f"arn:{number:04}": Decimal(1) for number in reversed(range(1001))}
-    desk.swept(found("lamp", replace(waste(), cost=Cost(shares=shares))))
+    desk.swept(result_of("lamp", replace(waste(), cost=Cost(shares=shares))))
 
     assert set(shares) - set(desk.entry().claim.shares) == {"arn:1000"}
 
 
 def test_what_has_no_price_and_what_an_undo_lacks(desk: Desk) -> None:
-    desk.swept(found("lamp", replace(waste(), cost=None, missing_for_undo="a role")))
+    desk.swept(result_of("lamp", replace(waste(), cost=None, missing_for_undo="a role")))
     assert (desk.entry().once_usd, desk.entry().claim.shares) == (None, {})
     assert desk.entry().missing_for_undo == "a role"
 
-    desk.swept(found("lamp"), at=NOW + DAY)
+    desk.swept(result_of("lamp"), at=NOW + DAY)
 
     assert "missing_for_undo" not in desk.item()
 
@@ -223,12 +213,12 @@ def test_a_direct_message_brings_the_date_forward_once(desk: Desk) -> None:
 
 def test_a_warning_that_nothing_confirmed_for_too_long_is_void(desk: Desk) -> None:
     desk.warned()
-    desk.swept(found("lamp"), found("chair"), at=NOW)
-    in_time = desk.swept(found("lamp"), found("chair"), at=NOW + 5 * DAY, lasts=5 * DAY)
+    desk.swept(result_of("lamp"), result_of("chair"), at=NOW)
+    in_time = desk.swept(result_of("lamp"), result_of("chair"), at=NOW + 5 * DAY, lasts=5 * DAY)
     assert (in_time.closed, desk.entry().warned, desk.entry().voided) == ((), NOW, False)
     before = desk.entry()
 
-    late = desk.swept(found("lamp"), found("chair"), at=NOW + 10 * DAY + SECOND, lasts=5 * DAY)
+    late = desk.swept(result_of("lamp"), result_of("chair"), at=NOW + 10 * DAY + SECOND, lasts=5 * DAY)
 
     why = make_cause(CauseCode.NOT_CONFIRMED, "5 days")
     assert late.closed == ((before, why),)
@@ -236,7 +226,7 @@ def test_a_warning_that_nothing_confirmed_for_too_long_is_void(desk: Desk) -> No
     assert (entry.voided, entry.warned, entry.due, entry.messages) == (True, None, None, [])
     assert (entry.untold, entry.untold_why, entry.closed) == ("C1 1.0 D1 2.0", why, None)
     assert (desk.entry("chair").voided, desk.entry("chair").untold) == (False, "")
-    untold = desk.swept(found("lamp"), found("chair"), at=NOW + 11 * DAY).untold
+    untold = desk.swept(result_of("lamp"), result_of("chair"), at=NOW + 11 * DAY).untold
     assert [one.name for one in untold] == ["lamp"]
 
 
@@ -338,7 +328,7 @@ def test_a_void_warning_leaves_nothing_but_what_its_message_has_to_say(desk: Des
 def found_entry(entry: Entry) -> Entry:
     """What is known of a lamp from its sweep alone."""
     desk = Desk()
-    desk.swept(found(entry.name))
+    desk.swept(result_of(entry.name))
     return desk.entry(entry.name)
 
 
@@ -363,35 +353,26 @@ def test_what_was_refused_is_void_until_it_can_be_prepared(desk: Desk) -> None:
     desk.ledger.record_refusal(desk.entry(), because("it is watched"), NOW + DAY)
 
     refused = desk.entry()
-    assert (refused.refused, refused.refused_at, refused.voided) == (
-        because("it is watched"),
-        NOW + DAY,
-        True,
-    )
-    assert (refused.warned, refused.untold_why, refused.memo) == (None, because("it is watched"), {})
+    why = because("it is watched")
+    assert (refused.refused, refused.refused_at, refused.voided) == (why, NOW + DAY, True)
+    assert (refused.warned, refused.untold_why, refused.memo) == (None, why, {})
     desk.ledger.save_memo(refused, {"read": 2})
     desk.ledger.clear_refusal(refused)
     assert (desk.entry().refused, desk.entry().refused_at, desk.entry().memo) == (None, None, {})
 
 
 def test_kept_is_no_finding_and_is_not_remembered(desk: Desk) -> None:
-    recorded = desk.swept(found("lamp", Kept(reason="tagged")))
+    recorded = desk.swept(result_of("lamp", Kept(reason="tagged")))
 
     assert (recorded.new, recorded.entries, list(desk.table.scan("finding#"))) == ((), {}, [])
 
 
 def test_accounts_with_equal_names_stay_apart(desk: Desk) -> None:
-    lamp, there = found("lamp"), "210987654321"
+    lamp, there = result_of("lamp"), "210987654321"
     moved = replace(lamp.target, account=there, arn=lamp.target.arn.replace(ACCOUNT, there))
     for account, target in ((ACCOUNT, lamp.target), (there, moved)):
-        sweep = Sweep(
-            detector="shelf",
-            account=account,
-            region=REGION,
-            mode=Mode.ACT,
-            results=(replace(lamp, target=target),),
-        )
-        assert len(desk.ledger.record(POOL, sweep, NOW).new) == 1
+        sweep = replace(NOTHING, account=account, results=(replace(lamp, target=target),))
+        assert len(desk.ledger.record(IN_TURN, sweep, NOW).new) == 1
         (entry,) = desk.ledger.entries("shelf", account, REGION)
         desk.ledger.warned(entry, now=NOW, due=NOW + DAY)
     hold = Hold(key=lamp.target.key, how=HoldKind.KEPT, by="maria", given=NOW)

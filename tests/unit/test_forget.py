@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from fakes import thing, waste
+from fakes import result_of
 from memory_table import MemoryTable
-from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions, Stage, verify_record
 from ml_janitor.ledger.requests import Holds
@@ -51,10 +50,7 @@ def test_the_findings_that_a_page_packs_are_replaced_too() -> None:
 
 def owned(actions: Actions) -> None:
     """An action that would bring anna's tag back."""
-    result = Result(
-        detector="shelf", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
-    )
-    actions.begin(result, {"tags": {"owner": "anna"}}, warned=NOW, now=NOW)
+    actions.begin(result_of("lamp"), {"tags": {"owner": "anna"}}, warned=NOW, now=NOW)
 
 
 def test_what_was_signed_verifies_afterwards_and_what_was_forged_stays_as_it_is() -> None:

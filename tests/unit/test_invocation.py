@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,42 +21,17 @@ from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
 from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
-from ml_janitor.slack.client import SLACK_API, SenderClock, SendError, SlackBot, Webhook
-from standin import Context
+from ml_janitor.slack.client import SLACK_API, SendError, SlackBot, Webhook
+from standin import IN_ORGANIZATION, OWN_VARIABLES, SLACK_TOML, own_invocation
 from tables import cases
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
-VARIABLES = {
-    "JANITOR_TABLE": "ledger",
-    "JANITOR_BUCKET": "reports",
-    "AWS_REGION": REGION,
-    "JANITOR_DETECTOR": "idle-endpoints",
-}
-ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
-ORGANIZATION = f"""[organization]
-accounts = ["{MEMBER}"]
-external_id = "ml-janitor-7f3a"
-callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
-"""
-SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\n'
-
-
-def own(folder: Path, toml: str = "", *, milliseconds: int = 900_000, **variables: str) -> Invocation:
-    """An invocation with this janitor.toml, environment and time left."""
-    if toml:
-        (folder / "janitor.toml").write_text(toml)
-    environment = Environment.read({**VARIABLES, "LAMBDA_TASK_ROOT": str(folder), **variables})
-    context: Any = Context(invoked_function_arn=ARN, milliseconds=milliseconds)
-    return Invocation(
-        environment,
-        context,
-        clock=lambda: NOW,
-        seconds=SenderClock(clock=lambda: 1000.0, sleep=lambda _: None),
-    )
+VARIABLES = {**OWN_VARIABLES, "AWS_REGION": REGION}
+own = partial(own_invocation, REGION)
 
 
 def test_parameters_of_the_plain_template_win_over_the_file(tmp_path: Path) -> None:
-    changed = own(tmp_path, SLACK, JANITOR_SETTINGS='{"janitor": {"slack_channel": "C9876543210"}}')
+    changed = own(tmp_path, SLACK_TOML, JANITOR_SETTINGS='{"janitor": {"slack_channel": "C9876543210"}}')
 
     section = changed.settings.janitor
     assert (section.slack_channel, section.slack_secret) == ("C9876543210", "ml-janitor/slack")
@@ -172,7 +148,7 @@ def test_actions_are_signed_where_the_function_has_the_key(tmp_path: Path) -> No
 
 def test_without_a_slack_nobody_is_told(tmp_path: Path) -> None:
     assert own(tmp_path).announcer is None
-    assert own(tmp_path, SLACK).announcer is not None
+    assert own(tmp_path, SLACK_TOML).announcer is not None
     assert own(tmp_path).slack_url == SLACK_API
     assert own(tmp_path, JANITOR_SLACK_URL="http://127.0.0.1/").slack_url == "http://127.0.0.1/"
 
@@ -185,11 +161,11 @@ def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.Mo
         return secrets.pop(0)
 
     monkeypatch.setattr("ml_janitor.slack.client.read_slack_secret", read_secret)
-    bot = own(tmp_path, SLACK)
+    bot = own(tmp_path, SLACK_TOML)
     assert isinstance(bot.connect(), SlackBot)
     assert bot.connect() is bot.connect()
-    assert isinstance(own(tmp_path, SLACK).connect(), Webhook)
-    routed = own(tmp_path, f'{SLACK}[slack.routes]\n"team:ml" = "C9876543210"\n')
+    assert isinstance(own(tmp_path, SLACK_TOML).connect(), Webhook)
+    routed = own(tmp_path, f'{SLACK_TOML}[slack.routes]\n"team:ml" = "C9876543210"\n')
     with pytest.raises(SendError, match="posts to one channel only"):
         routed.connect()
     assert read == ["ml-janitor/slack"] * 3
@@ -222,7 +198,7 @@ def test_an_event_is_for_its_own_or_a_listed_account(tmp_path: Path, monkeypatch
     table = MemoryTable()
     monkeypatch.setattr(Invocation, "run_lists", Lists())
     monkeypatch.setattr(Invocation, "runs", LatestRuns(table))
-    member = own(tmp_path, ORGANIZATION)
+    member = own(tmp_path, IN_ORGANIZATION)
 
     assert member.place(asked(account=MEMBER, time=NOW)) == SweepPlace(MEMBER, (ABROAD,))
     with pytest.raises(ReadError):
@@ -247,7 +223,7 @@ def test_a_member_is_entered_through_its_role(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(invocation, "open_member_session", session)
     monkeypatch.setattr(invocation, "enabled_regions", lambda client: [client.meta.region_name, "us-east-1"])
     here = own(tmp_path).entered(SweepPlace(ACCOUNT, ()), "role")
-    member = own(tmp_path, ORGANIZATION)
+    member = own(tmp_path, IN_ORGANIZATION)
 
     inside = member.entered(SweepPlace(MEMBER, (ABROAD, REGION)), "ml-janitor-read")
     member.for_adviser("spot-training").entered(
@@ -273,7 +249,7 @@ def test_a_role_that_is_refused_is_not_asked_for_by_each_detector_of_a_run(
         raise ClientError({"Error": {"Code": code}}, "AssumeRole")
 
     monkeypatch.setattr(invocation, "open_member_session", session)
-    member = own(tmp_path, ORGANIZATION)
+    member = own(tmp_path, IN_ORGANIZATION)
     for name in ("spot-training", "commitments"):
         with pytest.raises(ClientError, match=code):
             member.for_adviser(name).entered(SweepPlace(MEMBER, (REGION,)), "ml-janitor-read")

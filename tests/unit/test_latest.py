@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from functools import partial
 
 import pytest
 
 from conftest import ACCOUNT, HOUR, NOW, REGION
-from fakes import UNTELLABLE, USED, thing, waste
+from fakes import UNTELLABLE, result_of, waste
 from memory_table import MemoryTable
-from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Outcome
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
 from narrowing import not_none
+from reports import sweep
 from tables import cases
 
 THERE = "210987654321"
@@ -26,16 +26,7 @@ def latest() -> LatestRecords:
     return LatestRecords(MemoryTable())
 
 
-def result(name: str, verdict: Verdict, outcome: Outcome | None = None) -> Result:
-    usual = Outcome.WAITING if isinstance(verdict, Finding) else Outcome.KEPT
-    return Result(
-        detector="shelf", target=thing(name, USED).target, verdict=verdict, outcome=outcome or usual
-    )
-
-
-def swept(*results: Result, **how: Any) -> Sweep:
-    about = {"account": ACCOUNT, "region": REGION, **how}
-    return Sweep(detector="shelf", mode=Mode.DRY_RUN, results=results, **about)
+swept = partial(sweep, "shelf")
 
 
 def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
@@ -43,10 +34,10 @@ def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
 
 
 ALL = (
-    result("lamp", waste("10")),
-    result("clock", waste(None)),
-    result("tap", waste(accrued="7.5")),
-    result("bed", UNTELLABLE),
+    result_of("lamp", waste("10")),
+    result_of("clock", waste(None)),
+    result_of("tap", waste(accrued="7.5")),
+    result_of("bed", UNTELLABLE),
 )
 
 
@@ -73,7 +64,7 @@ def test_a_sweep_is_remembered_in_numbers(latest: LatestRecords) -> None:
 
 
 def test_what_was_cleaned_up_is_waste_no_more_but_was_looked_at(latest: LatestRecords) -> None:
-    latest.left(swept(result("lamp", waste("10"), Outcome.ACTED), *ALL[1:]), NOW)
+    latest.left(swept(result_of("lamp", waste("10"), outcome=Outcome.ACTED), *ALL[1:]), NOW)
 
     last = remembered(latest)
     assert (last.looked_at, last.found, last.monthly_usd) == (4, 2, Decimal(0))

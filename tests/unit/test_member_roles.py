@@ -6,17 +6,13 @@ from typing import Any
 
 import pytest
 
+from fakes import TRUST
 from ml_janitor.config.member_roles import RoleKind, member_boundary, member_role, named_accounts, role_policy
 from ml_janitor.config.settings import Settings
 
 HOME, THERE = "123456789012", "210987654321"
 BUCKET = {"mode": "act", "act_in": [THERE], "act_on_prefixes": ["s3://models/old/"]}
-ORGANIZATION = {
-    "id": "o-a1b2c3d4e5",
-    "external_id": "ml-janitor-7f3a",
-    "callers": [f"arn:aws:iam::{HOME}:role/platform"],
-    "all_accounts": True,
-}
+ORGANIZATION = {"id": "o-a1b2c3d4e5", "all_accounts": True, **TRUST}
 
 
 def settings(**janitor: Any) -> Settings:

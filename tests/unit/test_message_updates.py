@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from conftest import ACCOUNT, MINUTE, REGION
-from fakes import USED, because, thing, waste
+from fakes import because, raising, result_of, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError
@@ -29,15 +29,31 @@ from standin import DAY, DENIED, HOUR, Cleaner, KilledError, Nights, by_name, wi
 from tables import cases
 
 
-class Blackboard:
-    """Takes every change of a message, unless it is *ill*."""
+class Board:
+    """Keeps the messages of *nights* true, and takes every change of one, unless it is *ill*."""
 
-    def __init__(self) -> None:
+    def __init__(self, nights: Nights) -> None:
+        self.nights = nights
         self.messages: list[Message] = []
         self.places: list[MessageRef] = []
         self.direct: list[Message] = []
         self.ill = False
         self.refuses = ""
+        terms = WarningTerms(
+            wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"),
+            lost="the dust on it",
+            offers=frozenset(Button),
+        )
+        self.updates = MessageUpdates(
+            connect=lambda: cast("Sender", self),
+            deadline=0,
+            terms={"cellar": terms},
+            ledger=nights.ledger,
+            actions=nights.actions,
+            holds=nights.holds,
+            clock=lambda: nights.clock,
+            within=timedelta(days=30),
+        )
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         del deadline
@@ -57,255 +73,186 @@ class Blackboard:
         said, self.messages = [str(message.blocks) for message in self.messages], []
         return said
 
+    def said(self) -> str:
+        """What the only changed message says."""
+        (said,) = self.news()
+        return said
 
-@pytest.fixture
-def board() -> Blackboard:
-    return Blackboard()
-
-
-@pytest.fixture
-def updates(nights: Nights, board: Blackboard) -> MessageUpdates:
-    terms = WarningTerms(
-        wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"),
-        lost="the dust on it",
-        offers=frozenset(Button),
-    )
-    return MessageUpdates(
-        connect=lambda: cast("Sender", board),
-        deadline=0,
-        terms={"cellar": terms},
-        ledger=nights.ledger,
-        actions=nights.actions,
-        holds=nights.holds,
-        clock=lambda: nights.clock,
-        within=timedelta(days=30),
-    )
-
-
-@pytest.fixture
-def sweep(nights: Nights, updates: MessageUpdates) -> Callable[[timedelta], SweepRunResult]:
-    """A run some time later, after which the messages are kept true."""
-
-    def swept(span: timedelta) -> SweepRunResult:
+    def sweep(self, span: timedelta = HOUR, *, dry: bool = False) -> SweepRunResult:
+        """A run some time later, after which the messages are kept true."""
+        nights = self.nights
         nights.clock += span
-        return replace(nights.runner(), follow=updates).sweep(nights.detector, [nights.aws], now=nights.clock)
+        runner = replace(nights.runner(dry=dry), follow=self.updates)
+        return runner.sweep(nights.detector, [nights.aws], now=nights.clock)
 
-    return swept
+    def action(self) -> str:
+        """What the lamp's message says of the action on it now."""
+        self.updates.action(self.nights.of("lamp"))
+        return self.said()
 
 
-type Swept = Callable[[timedelta], SweepRunResult]
+@pytest.fixture
+def board(nights: Nights) -> Board:
+    return Board(nights)
+
+
+@pytest.fixture
+def deleted(nights: Nights, board: Board) -> Board:
+    """A lamp that was deleted, which its message says."""
+    nights.warned("lamp")
+    board.sweep(4 * DAY)
+    assert "*Deleted on Sat 10 Oct 03:00*" in board.said()
+    return board
 
 
 def test_what_was_withdrawn_is_not_half_done(
-    nights: Nights, updates: MessageUpdates, board: Blackboard, monkeypatch: pytest.MonkeyPatch
+    nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.warned("lamp")
-
-    def act(*_: object) -> None:
-        raise CannotActError("it was overwritten in the last moment")
-
-    monkeypatch.setattr(Cleaner, "act", act)
+    monkeypatch.setattr(Cleaner, "act", raising(CannotActError("it was overwritten in the last moment")))
     nights.after(4 * DAY)
-    action = nights.of("lamp")
-    assert action.stage is Stage.WITHDRAWN
-    updates.action(action)
+    assert nights.of("lamp").stage is Stage.WITHDRAWN
 
-    (said,) = board.news()
+    said = board.action()
     assert "It was overwritten in the last moment" in said
     assert "half done" not in said
 
 
-def test_what_aws_refused_is_not_half_done_either(
-    nights: Nights, updates: MessageUpdates, board: Blackboard
-) -> None:
+def test_what_aws_refused_is_not_half_done_either(nights: Nights, board: Board) -> None:
     nights.warned("lamp")
-
-    def denied(step: str) -> None:
-        if step == "unplug lamp":
-            raise DENIED
-
-    nights.world.before = denied
+    nights.world.before = raising(DENIED, at="unplug lamp")
     nights.after(4 * DAY)
     for _ in range(2):
-        updates.action(nights.of("lamp"))
-        (said,) = board.news()
+        said = board.action()
         assert "half done" not in said
         assert "Nothing was done to it; the next sweep tries again." in said
         nights.after(HOUR)
-    updates.action(nights.of("lamp"))
 
-    (said,) = board.news()
-    assert "Nothing was done to it, and a person has to look." in said
+    assert "Nothing was done to it, and a person has to look." in board.action()
 
 
-def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(
-    nights: Nights, board: Blackboard, sweep: Swept
-) -> None:
-    nights.warned("lamp")
-    sweep(4 * DAY)
-    (said,) = board.news()
-    assert "*Deleted on Sat 10 Oct 03:00*" in said
+def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(deleted: Board) -> None:
+    deleted.sweep()
+    assert deleted.news() == []
 
-    sweep(HOUR)
-    assert board.news() == []
-
-    nights.undo()  # by hand: nobody told the message
-    sweep(HOUR)
-    (said,) = board.news()
-    assert "*Brought back on Sat 10 Oct 04:00* for maria." in said
-    sweep(HOUR)
-    assert board.news() == []
+    deleted.nights.undo()  # by hand: nobody told the message
+    deleted.sweep()
+    assert "*Brought back on Sat 10 Oct 04:00* for maria." in deleted.said()
+    deleted.sweep()
+    assert deleted.news() == []
 
 
-def test_what_slack_did_not_take_is_told_by_the_next_sweep(
-    nights: Nights, board: Blackboard, sweep: Swept
-) -> None:
+def test_what_slack_did_not_take_is_told_by_the_next_sweep(nights: Nights, board: Board) -> None:
     nights.warned("lamp")
     board.ill = True
     with pytest.raises(RunFailedError, match="a warning's message does not say what became of it"):
-        sweep(4 * DAY)
+        board.sweep(4 * DAY)
     board.ill = False
 
-    sweep(HOUR)
+    board.sweep()
 
-    (said,) = board.news()
-    assert "*Deleted on Sat 10 Oct 03:00*" in said
+    assert "*Deleted on Sat 10 Oct 03:00*" in board.said()
 
 
 def test_what_could_not_be_verified_is_told_by_the_next_sweep(
-    nights: Nights, board: Blackboard, sweep: Swept, monkeypatch: pytest.MonkeyPatch
+    deleted: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nights.warned("lamp")
-    sweep(4 * DAY)
-    nights.undo()
-    board.news()
+    deleted.nights.undo()
     with monkeypatch.context() as patch:
         patch.setattr(Actions, "doubt", lambda *_: make_cause(CauseCode.RECORD_UNREAD, "throttled"))
         with pytest.raises(RunFailedError, match=r"lamp does not say what became of it.*throttled"):
-            sweep(HOUR)
-    assert board.news() == []
+            deleted.sweep()
+    assert deleted.news() == []
 
-    sweep(HOUR)
+    deleted.sweep()
 
-    (said,) = board.news()
-    assert "*Brought back" in said
+    assert "*Brought back" in deleted.said()
 
 
-def test_every_try_of_an_undo_is_told(nights: Nights, board: Blackboard, sweep: Swept) -> None:
+def test_every_try_of_an_undo_is_told(nights: Nights, deleted: Board) -> None:
     """The same stage each time, and another reason."""
-    nights.warned("lamp")
-    sweep(4 * DAY)
-    board.news()
-
-    for number, why in enumerate(["throttled", "no capacity"]):
-        nights.world.before = raising(why)
+    for number, why in enumerate(["throttled", "no capacity", "no capacity"]):
+        nights.world.before = raising(RuntimeError(why))
         with pytest.raises(CannotUndoError):
             nights.undo(again=number > 0)
-        sweep(HOUR)
-        (said,) = board.news()
-        assert f"RuntimeError: {why}. The next sweep goes on with it." in said
-    with pytest.raises(CannotUndoError):
-        nights.undo(again=True)
-    sweep(HOUR)
-    (said,) = board.news()
-    assert "A person has to look; *Undo* tries again." in said
+        deleted.sweep()
+        goes_on = f"RuntimeError: {why}. The next sweep goes on with it."
+        assert (goes_on if number < 2 else "A person has to look; *Undo* tries again.") in deleted.said()
 
 
-def test_an_undo_that_was_refused_before_it_began_is_told(
-    nights: Nights, board: Blackboard, sweep: Swept
-) -> None:
-    nights.warned("lamp")
-    sweep(4 * DAY)
-    board.news()
-
-    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
-    nights.undoing.actions.refused(action, make_cause(CauseCode.RECORD_UNREAD, "VerifyMac: AccessDenied"))
-    sweep(HOUR)
-    (said,) = board.news()
+def test_an_undo_that_was_refused_before_it_began_is_told(nights: Nights, deleted: Board) -> None:
+    nights.actions.refused(nights.of("lamp"), make_cause(CauseCode.RECORD_UNREAD, "VerifyMac: AccessDenied"))
+    deleted.sweep()
+    said = deleted.said()
     assert "*Could not be brought back:* Its record could not be verified: VerifyMac: AccessDenied." in said
     assert "It can be undone until" in said
 
 
-def raising(why: str) -> Callable[[str], None]:
-    def step(_: str) -> None:
-        raise RuntimeError(why)
-
-    return step
-
-
 def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
-    nights: Nights, board: Blackboard, sweep: Callable[[timedelta], SweepRunResult]
+    nights: Nights, board: Board
 ) -> None:
     """Killed after its first step: its message has to say that it is half done, and to offer the undo."""
     nights.warned("lamp", "sofa")
     nights.arming = replace(nights.arming, max_actions=1)
-
-    def killed(step: str) -> None:
-        if step == "remove lamp":
-            raise KilledError
-
-    nights.world.before = killed
+    nights.world.before = raising(KilledError(), at="remove lamp")
     with pytest.raises(KilledError):
-        sweep(4 * DAY)
+        board.sweep(4 * DAY)
     nights.world.before = lambda _: None
     nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
     board.news()
 
-    sweep(HOUR)
+    board.sweep()
 
     lamp, sofa = sorted(board.news(), key=lambda said: "sofa" in said)
     assert "*Half done*" in lamp
     assert "nobody goes on with it, because cellar is not armed any more" in lamp
     assert "Cellar is not armed any more. Nothing is done to it." in sofa
-    sweep(HOUR)
+    board.sweep()
     assert board.news() == []
 
 
 def test_a_message_that_tells_of_an_action_is_left_to_it(
-    nights: Nights,
-    board: Blackboard,
-    sweep: Callable[[timedelta], SweepRunResult],
-    monkeypatch: pytest.MonkeyPatch,
+    nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before the ledger closed the finding, and found again: it does not say "waiting"."""
     nights.warned("lamp")
     monkeypatch.setattr(Ledger, "close", lambda *_: None)
-    sweep(4 * DAY)
+    board.sweep(4 * DAY)
     nights.world.add("lamp")
     board.news()
 
-    waits = by_name(sweep(HOUR))["lamp"]
+    waits = by_name(board.sweep())["lamp"]
 
     assert (
         outcome_note(waits)
         == "lamp was acted on before under this warning; the next sweep warns about it anew"
     )
     assert board.news() == []
-    assert by_name(sweep(HOUR))["lamp"].outcome is Outcome.WARNED
+    assert by_name(board.sweep())["lamp"].outcome is Outcome.WARNED
 
 
 @pytest.mark.parametrize("how", ["dry by event", "disarmed"])
-def test_what_a_dry_run_finds_no_more_is_told_as_well(
-    nights: Nights, board: Blackboard, updates: MessageUpdates, how: str
-) -> None:
+def test_what_a_dry_run_finds_no_more_is_told_as_well(nights: Nights, board: Board, how: str) -> None:
     """It closes the finding, and no later sweep would remember that there was a warning."""
     nights.warned("lamp")
     nights.world.use("lamp")
-    nights.clock += HOUR
     if how == "disarmed":
         nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
-    runner = replace(nights.runner(dry=how != "disarmed"), follow=updates)
 
-    runner.sweep(nights.detector, [nights.aws], now=nights.clock)
+    board.sweep(dry=how != "disarmed")
 
-    (said,) = board.news()
-    assert "*Nothing was done* on Tue 6 Oct 04:00 (UTC): It is used." in said
+    assert "*Nothing was done* on Tue 6 Oct 04:00 (UTC): It is used." in board.said()
 
 
-@pytest.mark.parametrize("how", ["used", "disarmed", "only reported"])
+@cases(
+    "how, why",
+    ("used", "It is used."),
+    ("disarmed", "Cellar is not armed any more."),
+    ("only reported", f"act_in does not name account {ACCOUNT} and region {REGION}."),
+)
 @pytest.mark.parametrize("cut_off", ["by Slack", "by Lambda"])
 def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_could_not(
-    nights: Nights, board: Blackboard, sweep: Swept, how: str, cut_off: str
+    nights: Nights, board: Board, how: str, why: str, cut_off: str
 ) -> None:
     nights.warned("lamp")
     nights.clock += HOUR
@@ -318,36 +265,29 @@ def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_cou
     if cut_off == "by Slack":
         board.ill = True
         with pytest.raises(RunFailedError):
-            sweep(HOUR)
+            board.sweep()
         board.ill = False
     else:  # before any message was changed
         nights.sweep()
     assert board.news() == []
 
-    sweep(HOUR)
+    board.sweep()
 
-    (said,) = board.news()
-    why = {
-        "used": "It is used.",
-        "disarmed": "Cellar is not armed any more.",
-        "only reported": f"act_in does not name account {ACCOUNT} and region {REGION}.",
-    }
-    assert f"*This warning counts no more:* {why[how]}" in said
+    assert f"*This warning counts no more:* {why}" in board.said()
     assert len(board.direct) == 1
-    sweep(HOUR)
+    board.sweep()
     assert board.news() == []
 
 
-def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept, board: Blackboard) -> None:
+def test_an_old_message_is_told_beside_the_new_one(nights: Nights, board: Board) -> None:
     """Found again before it was told: each says what is true of its own warning."""
     nights.warned("lamp")
     nights.world.use("lamp")
-    nights.clock += HOUR
-    nights.sweep()
+    nights.after(HOUR)
     nights.world.add("lamp")
     nights.postman.thread = "second"
 
-    sweep(HOUR)
+    board.sweep()
 
     assert [place.ts for place in board.places] == ["ts-lamp"]
     (entry,) = nights.entries().values()
@@ -360,28 +300,28 @@ def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept,
 def warned(nights: Nights, **about: Any) -> Entry:
     """The lamp, warned about."""
     nights.warned("lamp")
-    (entry,) = nights.entries().values()
-    return replace(entry, said="What lasts of it.", **about)
+    return replace(nights.entries()["lamp"], said="What lasts of it.", **about)
+
+
+GONE = make_cause(CauseCode.GONE)
+NOTHING = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
 
 
 def followed(
-    updates: MessageUpdates, entry: Entry, outcome: Outcome, why: Cause | None = None, **verdict: Any
+    board: Board, entry: Entry, outcome: Outcome, why: Cause | None = GONE, **verdict: Any
 ) -> Sequence[str]:
     """What a sweep left of the lamp, and what Slack did not take of that."""
-    target = thing("lamp", USED).target
-    result = Result(
-        detector="cellar", target=target, verdict=replace(waste(), **verdict), outcome=outcome, cause=why
-    )
-    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=(result,))
-    return updates(sweep, RecordedFindings(new=(), entries={entry.key: entry}))
+    result = result_of("lamp", replace(waste(), **verdict), "cellar", outcome=outcome, cause=why)
+    recorded = RecordedFindings(new=(), entries={entry.key: entry})
+    return board.updates(replace(NOTHING, results=(result,)), recorded)
 
 
 @cases(
     "outcome, why, due, said",
-    (Outcome.ADVISED, make_cause(CauseCode.GONE), DAY, "*Only reported since Tue 6 Oct 03:00 (UTC):* It "),
-    (Outcome.FAILED, make_cause(CauseCode.GONE), DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
+    (Outcome.ADVISED, GONE, DAY, "*Only reported since Tue 6 Oct 03:00 (UTC):* It "),
+    (Outcome.FAILED, GONE, DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
     (Outcome.FAILED, None, DAY, "tried on Tue 6 Oct 03:00"),
-    (Outcome.CHANGED, make_cause(CauseCode.GONE), DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
+    (Outcome.CHANGED, GONE, DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
     (
         Outcome.WAITING,
         make_cause(CauseCode.REST_DAY),
@@ -394,8 +334,7 @@ def followed(
 )
 def test_what_became_of_a_warned_finding_is_told(
     nights: Nights,
-    board: Blackboard,
-    updates: MessageUpdates,
+    board: Board,
     *,
     outcome: Outcome,
     why: Cause | None,
@@ -404,7 +343,7 @@ def test_what_became_of_a_warned_finding_is_told(
 ) -> None:
     entry = warned(nights, due=None if due is None else nights.clock + due)
 
-    assert followed(updates, entry, outcome, why) == ()
+    assert followed(board, entry, outcome, why) == ()
 
     news = board.news()
     assert [said in one and "What lasts of it." in one for one in news if said] == [True] * (said is not None)
@@ -415,140 +354,112 @@ def test_what_became_of_a_warned_finding_is_told(
     "outcome, left", (Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")
 )
 def test_that_a_warning_is_void_is_told_once(
-    nights: Nights, board: Blackboard, updates: MessageUpdates, outcome: Outcome, left: str
+    nights: Nights, board: Board, outcome: Outcome, left: str
 ) -> None:
     entry = warned(nights)
     nights.ledger.void_warning(entry, because("it is only reported now"))
 
-    followed(updates, entry, outcome, make_cause(CauseCode.GONE))
+    followed(board, entry, outcome)
 
-    (known,) = nights.entries().values()
-    assert (known.untold, len(board.news())) == (left, 1)
+    assert (nights.entries()["lamp"].untold, len(board.news())) == (left, 1)
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_what_waits_for_its_hour_can_be_kept_for_tonight(
-    nights: Nights, board: Blackboard, updates: MessageUpdates, *, scheduled: bool
+    nights: Nights, board: Board, *, scheduled: bool
 ) -> None:
     at = nights.clock
     plan = ActionSchedule(closing=at, due=at, next_closing=at) if scheduled else None
 
-    followed(updates, warned(nights, due=at), Outcome.WAITING, make_cause(CauseCode.NOT_QUIET), schedule=plan)
+    followed(board, warned(nights, due=at), Outcome.WAITING, make_cause(CauseCode.NOT_QUIET), schedule=plan)
 
-    assert ("Keep tonight" in board.news()[0]) is scheduled
+    assert ("Keep tonight" in board.said()) is scheduled
 
 
-def test_without_a_message_nothing_is_changed(
-    nights: Nights, board: Blackboard, updates: MessageUpdates
-) -> None:
+def test_without_a_message_nothing_is_changed(nights: Nights, board: Board) -> None:
     """A webhook's warning cannot be found again."""
     entry = warned(nights, message="", direct_message="")
-    followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE))
-    assert updates.disarmed({entry.key: entry}, because("cellar is not armed any more")) == ()
+    followed(board, entry, Outcome.ADVISED)
+    assert board.updates.disarmed({entry.key: entry}, because("cellar is not armed any more")) == ()
     assert (board.news(), board.direct) == ([], [])
 
 
-def test_what_is_over_because_somebody_keeps_it_says_who(
-    nights: Nights, board: Blackboard, updates: MessageUpdates
-) -> None:
+def test_what_is_over_because_somebody_keeps_it_says_who(nights: Nights, board: Board) -> None:
     entry = warned(nights)
     nights.hold("lamp", how=HoldKind.KEPT)
-    followed(updates, entry, Outcome.CHANGED, make_cause(CauseCode.GONE))
-    assert "*Kept for good* by maria" in board.news()[0]
+    followed(board, entry, Outcome.CHANGED)
+    assert "*Kept for good* by maria" in board.said()
 
 
-def test_an_old_warning_without_a_direct_message_is_told(
-    nights: Nights, board: Blackboard, updates: MessageUpdates
-) -> None:
-    entry = warned(nights)
-    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
-    untold = replace(entry, untold="C9 9.0", untold_why=because("it is used"))
+def test_an_old_warning_without_a_direct_message_is_told(nights: Nights, board: Board) -> None:
+    untold = replace(warned(nights), untold="C9 9.0", untold_why=because("it is used"))
 
-    assert updates(sweep, RecordedFindings(new=(), entries={}, untold=(untold,))) == ()
+    assert board.updates(NOTHING, RecordedFindings(new=(), entries={}, untold=(untold,))) == ()
 
     assert (board.places, board.direct) == ([MessageRef("C9", "9.0")], [])
-    assert "*This warning counts no more:* It is used." in board.news()[0]
+    assert "*This warning counts no more:* It is used." in board.said()
 
 
 def test_what_slack_refuses_ends_the_updates_unless_it_is_the_direct_message(
-    nights: Nights, board: Blackboard, updates: MessageUpdates
+    nights: Nights, board: Board
 ) -> None:
     entry = warned(nights)
-    board.refuses = "D1"
-    assert followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE)) == ()
-    assert updates.disarmed({entry.key: entry}, because("cellar is not armed any more")) == ()
-
-    board.refuses = "C1"
-
-    (problem,) = followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE))
-    assert problem == "a warning's message does not say what became of it: cant_do_that"
-    (problem,) = updates.disarmed({entry.key: entry}, because("cellar is not armed any more"))
-    assert problem == "a warning's message does not say that it is void: cant_do_that"
+    for board.refuses, told, void in (
+        ("D1", (), ()),
+        (
+            "C1",
+            ("a warning's message does not say what became of it: cant_do_that",),
+            ("a warning's message does not say that it is void: cant_do_that",),
+        ),
+    ):
+        assert (*followed(board, entry, Outcome.ADVISED),) == told
+        assert (*board.updates.disarmed({entry.key: entry}, because("it is not armed")),) == void
 
 
 # --- an action -----------------------------------------------------------------------------------------
 
 
-def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(
-    nights: Nights, board: Blackboard, updates: MessageUpdates
-) -> None:
+def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(nights: Nights, board: Board) -> None:
     """Who hears a press may not write actions."""
     nights.warned("lamp")
     nights.after(4 * DAY)
-    asked_at = nights.clock
-    asked = nights.actions.request_undo(*with_request(nights.of("lamp"), "maria", asked_at))
+    asked = nights.actions.request_undo(*with_request(nights.of("lamp"), "maria", nights.clock))
     nights.clock += HOUR
 
-    updates.asked_back(asked)
-
-    assert "*Undo*, said maria on Sat 10 Oct 03:00" in board.news()[0]
+    for at, hour in ((asked.asked_at, "03:00"), (None, "04:00")):
+        board.updates.asked_back(replace(asked, asked_at=at))
+        assert f"*Undo*, said maria on Sat 10 Oct {hour}" in board.said()
     assert nights.of("lamp").told == ""
-    updates.asked_back(replace(asked, asked_at=None))
-    assert "*Undo*, said maria on Sat 10 Oct 04:00" in board.news()[0]
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_what_lasts_of_its_warning_is_shown_if_it_is_known(
-    nights: Nights, board: Blackboard, updates: MessageUpdates, *, known: bool
+    nights: Nights, board: Board, *, known: bool
 ) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
-    (entry,) = nights.entries().values()
-    where = f"finding#cellar#{ACCOUNT}#{REGION}", entry.key
+    where = f"finding#cellar#{ACCOUNT}#{REGION}", nights.entries()["lamp"].key
     if known:
         nights.table.change(*where, set_to={"said": "What lasts of it."})
     else:
         nights.table.delete(*where)
 
-    updates.action(nights.of("lamp"))
-
-    assert ("What lasts of it." in board.news()[0]) is known
+    assert ("What lasts of it." in board.action()) is known
 
 
-def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(
-    nights: Nights, board: Blackboard, updates: MessageUpdates
-) -> None:
+def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(nights: Nights, board: Board) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
     began = nights.clock
     for nights.clock, said in ((began + 30 * DAY - MINUTE, True), (began + 30 * DAY, False)):
-        updates.action(nights.of("lamp"))
-        assert ("It can be undone until Mon 9 Nov 03:00" in board.news()[0]) is said
+        assert ("It can be undone until Mon 9 Nov 03:00" in board.action()) is said
     nights.clock = began
     nights.undo()
-    updates.action(nights.of("lamp"))
-    assert "It is left alone until Sat 17 Oct 03:00" in board.news()[0]
+    assert "It is left alone until Sat 17 Oct 03:00" in board.action()
 
 
-def test_what_waits_for_aws_says_so(
-    nights: Nights, board: Blackboard, sweep: Swept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_waits_for_aws_says_so(nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     nights.warned("lamp")
-
-    def act(*_: object) -> None:
-        raise NotFinishedError("its plug is still being pulled")
-
-    monkeypatch.setattr(Cleaner, "act", act)
-    sweep(4 * DAY)
-    (said,) = board.news()
-    assert "It goes on by itself: its plug is still being pulled." in said
+    monkeypatch.setattr(Cleaner, "act", raising(NotFinishedError("its plug is still being pulled")))
+    board.sweep(4 * DAY)
+    assert "It goes on by itself: its plug is still being pulled." in board.said()

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from ml_janitor.core.model import Cost
 from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd, round_keeping_small
-from ml_janitor.core.results import Overlap, Report, Result
+from ml_janitor.core.results import Overlap, Result
 from ml_janitor.core.text import format_usd
 from ml_janitor.report.announcement import announcement_headline
 from ml_janitor.report.html import render_html
@@ -18,7 +18,7 @@ from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
 from narrowing import not_none
-from reports import ACCOUNT, NOW, accruing, finding, result, standing, sweep
+from reports import NOW, accruing, finding, report_of, result, standing, sweep
 from tables import cases
 
 
@@ -56,7 +56,7 @@ def test_a_sum_is_of_what_is_shown_and_little_things_add_up_by_themselves() -> N
 
 
 def test_every_report_says_it_the_same_way_and_json_gives_cents() -> None:
-    page = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("duplicate-artifacts", tiny("a")),))
+    page = report_of(sweep("duplicate-artifacts", tiny("a")))
     stream = io.StringIO()
     print_report(make_console(stream), page)
     assert (
@@ -76,11 +76,7 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
     saving = Cost.saving(Decimal(120), once_usd=Decimal(60))
     spot = result("spot-training", "bert-*", finding("on demand", saving))
     limit = result("generous-runtime-limits", "bert-*", finding("28 days", Cost.exposed(Decimal(45))))
-    page = Report(
-        time=NOW,
-        account=ACCOUNT,
-        sweeps=(sweep("spot-training", spot), sweep("generous-runtime-limits", limit)),
-    )
+    page = report_of(sweep("spot-training", spot), sweep("generous-runtime-limits", limit))
     stream = io.StringIO()
     print_report(make_console(stream), page)
     shown = " ".join(stream.getvalue().split())

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from fakes import thing, waste
+from fakes import action_of, raising, refusal
 from ml_janitor.ledger.actions import Action, RecordedSteps, Stage, proves_refusal
 from tables import cases
 
 
-def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries: int = 0) -> ClientError:
-    about = {"HTTPStatusCode": status, "RetryAttempts": retries}
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": about}, operation)  # type: ignore[typeddict-item]
-
-
 @cases(
     "error",
-    answer("AccessDeniedException", 400),
-    answer("AccessDenied", 403),
-    answer("ValidationException", 400),
-    answer("ResourceLimitExceeded", 400),
-    answer("PreconditionFailed", 412),
+    refusal("AccessDeniedException"),
+    refusal("AccessDenied", status=403),
+    refusal("ValidationException"),
+    refusal("ResourceLimitExceeded"),
+    refusal("PreconditionFailed", status=412),
     ids=str,
 )
 def test_a_definite_refusal(error: Exception) -> None:
@@ -32,14 +25,14 @@ def test_a_definite_refusal(error: Exception) -> None:
 
 @cases(
     "error",
-    answer("ThrottlingException", 400),
-    answer("SlowDown", 503),
-    answer("InternalFailure", 500),
-    answer("RequestTimeout", 400),
-    answer("TooManyRequests", 429),
-    answer("Timeout", 408),
-    answer("AccessDeniedException", 400, retries=1),
-    answer("AccessDeniedException", 400, operation="DescribeEndpoint"),
+    refusal("ThrottlingException"),
+    refusal("SlowDown", status=503),
+    refusal("InternalFailure", status=500),
+    refusal("RequestTimeout"),
+    refusal("TooManyRequests", status=429),
+    refusal("Timeout", status=408),
+    refusal("AccessDeniedException", retries=1),
+    refusal("AccessDeniedException", operation="DescribeEndpoint"),
     ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteEndpoint"),
     ReadTimeoutError(endpoint_url="https://api.sagemaker.example"),
     RuntimeError("anything else"),
@@ -61,17 +54,8 @@ class Log:
 
 def recorded(**steps: str) -> tuple[RecordedSteps, Log]:
     """The steps of an act in which *steps* were recorded before, and what is written down of them."""
-    log, target, now = Log(), thing("lamp", waste()).target, datetime(2026, 10, 6, tzinfo=UTC)
-    action = Action(
-        sk="sk",
-        detector="shelf",
-        target=target,
-        stage=Stage.ACTING,
-        warned=now,
-        began=now,
-        undo={},
-        steps={f"act: {name}": how for name, how in steps.items()},
-    )
+    log = Log()
+    action = action_of(stage=Stage.ACTING, steps={f"act: {name}": how for name, how in steps.items()})
     return RecordedSteps(log, action, "act"), log  # type: ignore[arg-type]
 
 
@@ -79,12 +63,8 @@ def recorded(**steps: str) -> tuple[RecordedSteps, Log]:
 def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after: str) -> None:
     """A try that was begun may have done its work, and lost its answer."""
     steps, log = recorded(**before)
-
-    def denied() -> None:
-        raise answer("AccessDeniedException", 400)
-
     with pytest.raises(ClientError):
-        steps.do("stop", denied)
+        steps.do("stop", raising(refusal("AccessDeniedException")))
 
     assert log.steps[-1] == ("act: stop", after)
 

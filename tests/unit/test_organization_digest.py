@@ -13,7 +13,7 @@ import pytest
 
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.latest import LastRun, LastSweep, RunAccount
+from ml_janitor.ledger.latest import LastRun, RunAccount
 from ml_janitor.report.digest import (
     NO_ACTIONS,
     DetectorRun,
@@ -36,6 +36,7 @@ from ml_janitor.report.mrkdwn import (
     section_block,
 )
 from ml_janitor.slack.digest import OrganizationReader
+from reports import sweep_row
 from tables import cases
 
 NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)
@@ -61,30 +62,17 @@ def row(
     usd: str = "0",
     *,
     detector: str = "idle-endpoints",
-    region: str = "us-east-1",
     found: int = 1,
-    new: int = 0,
     **how: Any,
 ) -> SweepRow:
     """What a sweep of the account of this *number* left."""
-    last = LastSweep(
-        detector=detector,
-        account=account(number),
-        region=region,
-        time=TIME,
-        **{
-            "looked_at": 9,
-            "found": found,
-            "kept": 9 - found,
-            "unknown": 0,
-            "monthly_usd": Decimal(usd),
-            "accrued_usd": Decimal(0),
-            "unpriced": 0,
-            "error": None,
-            **how,
-        },
-    )
-    return SweepRow(detector=detector, account=account(number), region=region, last=last, new=new)
+    about: dict[str, Any] = {
+        "account": account(number),
+        "time": TIME,
+        "found": found,
+        "kept": 9 - found,
+    } | how
+    return sweep_row(detector, usd, **about)
 
 
 def broken(number: int, error: str = NOT_THERE, **how: Any) -> SweepRow:
@@ -317,14 +305,11 @@ def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> 
     """Elsewhere nothing was ever done, and nobody has to ask a thousand accounts for it."""
     listed = tuple(RunAccount(account(number), ("eu-west-1", "us-east-1")) for number in range(1, 4))
     last = LastRun(detector="idle-endpoints", time=TIME, key="", accounts=3, begun=TIME)
-    lists: Any = SimpleNamespace(accounts=lambda *_: listed)
-    runs: Any = SimpleNamespace(last=lambda _: last)
+    lists, runs = SimpleNamespace(accounts=lambda *_: listed), SimpleNamespace(last=lambda _: last)
     places = [account(1), f"{account(3)}/eu-west-1", account(9)]
     settings = Settings.parse({"detectors": {"idle-endpoints": {"mode": "dry-run", "act_in": places}}})
-    no_ledger: Any = None
-    reader = OrganizationReader(
-        settings=settings, ledger=no_ledger, runs=runs, lists=lists, sleep=lambda _: None
-    )
+    parts: dict[str, Any] = {"ledger": None, "runs": runs, "lists": lists, "sleep": None}
+    reader = OrganizationReader(settings=settings, **parts)
 
     assert reader.acted_in("idle-notebooks") == []
     assert reader.acted_in("idle-endpoints") == [
@@ -349,11 +334,9 @@ def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands
     run_at: datetime, *, at_work: bool, rows: list[tuple[int, bool]], waiting: int
 ) -> None:
     left = {(account(number), "us-east-1"): row(number).last for number in (1, 3)}
-    ledger: Any = SimpleNamespace(latest=SimpleNamespace(sweeps=lambda *_, **__: left))
-    nothing: Any = None
-    reader = OrganizationReader(
-        settings=Settings.parse({}), ledger=ledger, runs=nothing, lists=nothing, sleep=lambda _: None
-    )
+    ledger = SimpleNamespace(latest=SimpleNamespace(sweeps=lambda *_, **__: left))
+    parts: dict[str, Any] = {"ledger": ledger, "runs": None, "lists": None, "sleep": None}
+    reader = OrganizationReader(settings=Settings.parse({}), **parts)
     listed = [RunAccount(account(number), ("us-east-1",)) for number in (1, 2, 3)]
     asked: Any = SimpleNamespace(name="idle-endpoints")
 

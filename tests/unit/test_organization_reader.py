@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
 from conftest import NOW
-from fakes import UNTELLABLE, target_at, waste
+from fakes import IN_TURN, UNTELLABLE, result_of, target_at, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Change, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.model import Change
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.digest import DetectorRun, Overview, SweepRow
 from ml_janitor.slack.digest import OrganizationReader, day_metrics
+from narrowing import not_none
+from reports import sweep, sweep_row
 from tables import cases
 
 HOUR = timedelta(hours=1)
@@ -34,13 +35,6 @@ ALL = (
     RunAccount(TWO, (EAST,)),
     RunAccount(THREE, (EAST,), "idle"),
 )
-
-
-class InTurn:
-    """An `Aws` that maps one after the other."""
-
-    def map(self, work: Any, items: Any) -> list[Any]:
-        return [work(item) for item in items]
 
 
 class Lists:
@@ -87,10 +81,8 @@ class World:
         at: datetime = TIME,
         error: str | None = None,
     ) -> None:
-        sweep = Sweep(
-            detector=detector, account=account, region=region, mode=Mode.DRY_RUN, results=results, error=error
-        )
-        self.ledger.record(cast("Any", InTurn()), sweep, at)
+        swept = sweep(detector, *results, account=account, region=region, error=error)
+        self.ledger.record(IN_TURN, swept, at)
 
     def read(self, since: datetime = NOW - 24 * HOUR) -> tuple[Overview, list[str]]:
         seen, found = self.reader.read(since=since, now=NOW)
@@ -112,9 +104,8 @@ def result(
 ) -> Result:
     target = replace(target_at(f"endpoint/{name}"), account=account)
     target = replace(target, arn=target.arn.replace("123456789012", account))
-    return Result(
-        detector=detector, target=target, verdict=waste(usd), outcome=Outcome.WOULD_ACT, change=change
-    )
+    about: dict[str, Any] = {"target": target, "outcome": Outcome.WOULD_ACT, "change": change}
+    return result_of(name, waste(usd), detector, **about)
 
 
 def place(row: SweepRow) -> tuple[str, str, str, bool]:
@@ -230,11 +221,7 @@ def test_a_resource_counts_once_in_its_account_and_an_equal_one_of_another_accou
 
 
 def last(found: int = 0, error: str | None = None, looked_at: int = 9) -> LastSweep:
-    zero = Decimal(0)
-    return LastSweep(
-        detector=ENDPOINTS, account=ONE, region=EAST, time=TIME, looked_at=looked_at, found=found, kept=0,
-        unknown=0, monthly_usd=zero, accrued_usd=zero, unpriced=0, error=error,
-    )  # fmt: skip
+    return not_none(sweep_row(usd="0", looked_at=looked_at, found=found, kept=0, error=error).last)
 
 
 @cases(

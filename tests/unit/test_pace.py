@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bench import many_accounts
 from bench.monthly import counted
 from bench.virtual_time import Bucket
+from fakes import TRUST
 from ml_janitor.aws.calls import READ_THREADS
 from ml_janitor.aws.pace import AWS_RATES, FIRST_DELAY, MOST_DELAY, UNKNOWN_RATE, Pace, RateSlot, allowed_rate
 from ml_janitor.config.functions import schedule_groups
@@ -191,16 +192,9 @@ def every_minute(schedule: str) -> set[int]:
 
 
 def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> None:
-    organization = {
-        "id": "o-a1b2c3d4e5",
-        "accounts": ["210987654321"],
-        "callers": ["arn:aws:iam::123456789012:role/x"],
-    }
+    organization = {"id": "o-a1b2c3d4e5", "accounts": ["210987654321"], **TRUST}
     of_one = rate_slots(Settings.parse({}), "duplicate-artifacts")
-    of_many = rate_slots(
-        Settings.parse({"organization": organization | {"external_id": "ml-janitor-7f3a"}}),
-        "duplicate-artifacts",
-    )
+    of_many = rate_slots(Settings.parse({"organization": organization}), "duplicate-artifacts")
     assert DESCRIBE not in of_one
     assert of_many[DESCRIBE].of > 1
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW
 from fakes import target_at
-from ml_janitor.core.model import Confidence, Cost, Finding, Kept, Mode
-from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.core.model import Confidence, Cost, Finding, Kept
+from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import escape_markdown
 from ml_janitor.report.json import report_json, report_json_lines
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.pipeline import FailOn, make_gate, report_csv, report_markdown
+from reports import report_of, sweep
 from tables import cases
 
 HOSTILE = "=cmd|' /C calc'!A0 [x](http://evil) <img src=x> @team `a` | b\n# c"
@@ -42,15 +43,7 @@ def finding(
 
 
 def report(*results: Result, error: str | None = None) -> Report:
-    sweep = Sweep(
-        detector="idle-endpoints",
-        account=ACCOUNT,
-        region=REGION,
-        mode=Mode.DRY_RUN,
-        results=results,
-        error=error,
-    )
-    return Report(time=NOW, account=ACCOUNT, sweeps=(sweep,))
+    return report_of(sweep("idle-endpoints", *results, error=error))
 
 
 FOUND = (finding("a", 10), finding("b", 300, Confidence.LIKELY))

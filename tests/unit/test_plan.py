@@ -21,7 +21,7 @@ from ml_janitor.report.plan import (
 )
 from ml_janitor_cli.screen import make_console, print_blocks
 from ml_janitor_cli.terminal import draw_plan
-from reports import ACCOUNT, NOW, finding, result, sweep
+from reports import ACCOUNT, finding, report_of, result, sweep
 
 
 def change(name: str, usd: str, kind: Change, *, hours: float = 1.0, once: str | None = None) -> Result:
@@ -37,7 +37,7 @@ RIVAL = change("one-end", "9", Change.RESIZE)
 def report(*results: Result) -> Report:
     """A report with *results*, each counted once."""
     sweeps = tuple(sweep(one.detector, one) for one in results)
-    return count_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+    return count_once(report_of(*sweeps))
 
 
 def test_every_kind_of_change_has_its_week() -> None:
@@ -104,7 +104,7 @@ def test_a_part_that_is_counted_is_a_change_and_one_that_is_not_is_none() -> Non
         replace(change(name, "10", Change.END), overlap=overlap)
         for name, overlap in (("part", part), ("none", replace(part, accrued_usd=Decimal(0))))
     ]
-    week = plan_weeks(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("x", *results),)))[0]
+    week = plan_weeks(report_of(sweep("x", *results)))[0]
     assert ([one.target.name for one in week.changes], week.instead) == (["part"], 1)
 
 

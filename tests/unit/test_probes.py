@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError
 from botocore.model import Shape
 
 from conftest import ACCOUNT, NOW
+from fakes import refusal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant, allow, implied_grant
 from ml_janitor_cli.probes import (
@@ -39,9 +37,7 @@ IN_A_BUCKET = ProbeAccount(now=NOW, bucket="our-bucket")
 @pytest.fixture
 def aws() -> Aws:
     """An account that nothing is asked of."""
-    session = boto3.Session()
-    prices = Prices(lambda: session.client("pricing"))
-    return Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
+    return Script({}).aws()
 
 
 def prepared(aws: Aws, grant: Grant) -> ProbeCall:
@@ -165,28 +161,21 @@ def test_listing_the_buckets_needs_none(aws: Aws) -> None:
 # --- what an answer says ---------------------------------------------------------------------------
 
 
-def answered(code: str, status: int = 400) -> ClientError:
-    return ClientError(
-        {"Error": {"Code": code, "Message": "so"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        "DescribeEndpoint",
-    )
-
-
 @cases(
     "error, answer",
     (None, ProbeAnswer.ALLOWED),
-    (answered("ValidationException"), ProbeAnswer.ALLOWED),
-    (answered("ResourceNotFound"), ProbeAnswer.ALLOWED),
-    (answered("404", 404), ProbeAnswer.ALLOWED),
-    (answered("NoSuchTagSet", 404), ProbeAnswer.ALLOWED),
-    (answered("AccessDenied", 403), ProbeAnswer.REFUSED),
-    (answered("AccessDeniedException"), ProbeAnswer.REFUSED),
-    (answered("403", 403), ProbeAnswer.REFUSED),
-    (answered("ThrottlingException"), ProbeAnswer.FAILED),
-    (answered("SlowDown", 503), ProbeAnswer.FAILED),
-    (answered("ExpiredToken", 403), ProbeAnswer.FAILED),
-    (answered("UnrecognizedClientException"), ProbeAnswer.FAILED),
-    (answered("InternalFailure", 500), ProbeAnswer.FAILED),
+    (refusal("ValidationException"), ProbeAnswer.ALLOWED),
+    (refusal("ResourceNotFound"), ProbeAnswer.ALLOWED),
+    (refusal("404", status=404), ProbeAnswer.ALLOWED),
+    (refusal("NoSuchTagSet", status=404), ProbeAnswer.ALLOWED),
+    (refusal("AccessDenied", status=403), ProbeAnswer.REFUSED),
+    (refusal("AccessDeniedException"), ProbeAnswer.REFUSED),
+    (refusal("403", status=403), ProbeAnswer.REFUSED),
+    (refusal("ThrottlingException"), ProbeAnswer.FAILED),
+    (refusal("SlowDown", status=503), ProbeAnswer.FAILED),
+    (refusal("ExpiredToken", status=403), ProbeAnswer.FAILED),
+    (refusal("UnrecognizedClientException"), ProbeAnswer.FAILED),
+    (refusal("InternalFailure", status=500), ProbeAnswer.FAILED),
     (EndpointConnectionError(endpoint_url="https://nowhere"), ProbeAnswer.FAILED),
     ids=str,
 )
@@ -195,9 +184,9 @@ def test_only_a_denial_is_a_refusal(error: Exception | None, answer: ProbeAnswer
 
 
 def test_awss_own_words_are_kept() -> None:
-    said = judge_answer(allow("sagemaker:DescribeEndpoint"), answered("AccessDeniedException")).why
+    said = judge_answer(allow("sagemaker:DescribeEndpoint"), refusal("AccessDeniedException")).why
 
-    assert said == "DescribeEndpoint: AccessDeniedException: so"
+    assert said == "DeleteEndpoint: AccessDeniedException: no"
 
 
 def test_a_bug_is_no_answer() -> None:

@@ -19,7 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, REGION
-from fakes import USED
+from fakes import USED, raising
 from memory_table import MemoryTable
 from ml_janitor.core.results import CauseCode
 from ml_janitor.engine.run import RunFailedError
@@ -117,13 +117,6 @@ def check(nights: Nights, *, again: int = 0) -> None:
     assert ({*nights.world.things}, nights.world.unplugged) == ({*NAMES, "victim"}, set())
 
 
-def before(error: BaseException) -> Callable[[Nights, Write], Any]:
-    def refused(_: Nights, __: Write) -> Any:
-        raise error
-
-    return refused
-
-
 def after(error: BaseException) -> Callable[[Nights, Write], Any]:
     def lost(_: Nights, write: Write) -> Any:
         write()
@@ -133,7 +126,7 @@ def after(error: BaseException) -> Callable[[Nights, Write], Any]:
 
 
 @pytest.mark.parametrize("on", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("fault", [before(THROTTLED), after(LostError("reset"))], ids=["throttled", "lost"])
+@pytest.mark.parametrize("fault", [raising(THROTTLED), after(LostError("reset"))], ids=["throttled", "lost"])
 def test_a_ledger_that_fails_in_the_middle_of_an_act(
     fault: Callable[[Nights, Write], Any], *, on: bool
 ) -> None:
@@ -141,7 +134,7 @@ def test_a_ledger_that_fails_in_the_middle_of_an_act(
         check(nights, again=1)
 
 
-@pytest.mark.parametrize("fault", [before(KilledError()), after(KilledError())], ids=["before", "after"])
+@pytest.mark.parametrize("fault", [raising(KilledError()), after(KilledError())], ids=["before", "after"])
 def test_a_night_that_is_killed_with_records_forged_in_between(
     fault: Callable[[Nights, Write], Any],
 ) -> None:

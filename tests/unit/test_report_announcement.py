@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from slack_sdk.models.blocks import Block
 from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Mode, Value
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Overlap, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import RecordedFindings
-from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.digest import SweepRow, make_digest
 from ml_janitor.report.finding_words import cost_text, instead_sentence
@@ -38,7 +36,7 @@ from ml_janitor.report.mrkdwn import (
 )
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
-from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
+from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep, sweep_row
 from slack_types import compiled
 from tables import cases
 
@@ -465,7 +463,7 @@ def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
 @settings(max_examples=60)
 @given(st.lists(st.tuples(HOSTILE, st.booleans(), st.integers(0, 9)), min_size=1, max_size=400))
 def test_slack_takes_any_digest(days: list[tuple[str, bool, int]]) -> None:
-    rows = [row(account=said, error=said or None, late=late, new=new) for said, late, new in days]
+    rows = [sweep_row(account=said, error=said or None, late=late, new=new) for said, late, new in days]
     post = make_digest(rows, now=NOW)
     accepted(post)
     assert not any(mentions(message.text, list(message.blocks)) for message in messages(post))
@@ -474,45 +472,18 @@ def test_slack_takes_any_digest(days: list[tuple[str, bool, int]]) -> None:
 # --- the digest -----------------------------------------------------------------------------------
 
 
-def row(
-    detector: str = "idle-endpoints",
-    *,
-    account: str = ACCOUNT,
-    error: str | None = None,
-    late: bool = False,
-    new: int = 0,
-    **more: Any,
-) -> SweepRow:
-    """A sweep that found two known endpoints."""
-    numbers: dict[str, Any] = {
-        "looked_at": 9,
-        "found": 2,
-        "kept": 7,
-        "unknown": 0,
-        "monthly_usd": Decimal("1204.5"),
-        "accrued_usd": Decimal(0),
-        "unpriced": 0,
-    }
-    last = LastSweep(
-        detector=detector,
-        account=account,
-        region="us-east-1",
-        time=NOW - timedelta(hours=30 if late else 2),
-        error=error,
-        **numbers | more,
-    )
-    return SweepRow(detector=detector, account=account, region="us-east-1", last=last, new=new, late=late)
-
-
 NEVER = SweepRow(detector="idle-notebooks", account=ACCOUNT, region="us-east-1", last=None)
 
 
 @cases(
     "rows, text",
-    ([row(), row()], "Nothing new today. 4 known findings cost $2,409 a month. All 2 sweeps ran."),
-    ([row(found=0, monthly_usd=Decimal(0))], "Nothing new today. The sweep ran."),
     (
-        [row(found=1, unknown=3)],
+        [sweep_row(), sweep_row()],
+        "Nothing new today. 4 known findings cost $2,409 a month. All 2 sweeps ran.",
+    ),
+    ([sweep_row(usd="0", found=0)], "Nothing new today. The sweep ran."),
+    (
+        [sweep_row(found=1, unknown=3)],
         (
             "Nothing new today. 1 known finding costs $1,204 a month. The sweep ran. "
             "3 resources could not be judged."
@@ -526,10 +497,10 @@ def test_a_quiet_day_is_one_paragraph(rows: list[SweepRow], text: str) -> None:
 
 def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
     rows = [
-        row(unpriced=1),
-        row("hung-training-jobs", new=3, monthly_usd=Decimal(0), accrued_usd=Decimal(12925), unknown=2),
-        row("duplicate-artifacts", error="s3:ListBuckets: AccessDenied", found=0, monthly_usd=Decimal(0)),
-        row("untagged-resources", late=True, found=0, monthly_usd=Decimal(0)),
+        sweep_row(unpriced=1),
+        sweep_row("hung-training-jobs", "0", new=3, accrued_usd=Decimal(12925), unknown=2),
+        sweep_row("duplicate-artifacts", "0", error="s3:ListBuckets: AccessDenied", found=0),
+        sweep_row("untagged-resources", "0", late=True, found=0),
         NEVER,
     ]
     message = make_digest(rows, now=NOW, time_zone="Europe/Berlin").main
@@ -555,9 +526,9 @@ def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
     assert "2 idle endpoints in 123456789012, eu-west-1" in several[4]
 
 
-@pytest.mark.parametrize("loud", [row(new=1), row(error="x"), row(late=True), NEVER])
+@pytest.mark.parametrize("loud", [sweep_row(new=1), sweep_row(error="x"), sweep_row(late=True), NEVER])
 def test_what_is_not_quiet_is_told(loud: SweepRow) -> None:
-    assert len(make_digest([row(), loud], now=NOW).main.blocks) > 1
+    assert len(make_digest([sweep_row(), loud], now=NOW).main.blocks) > 1
 
 
 # --- what Slack's own types say -------------------------------------------------------------------
@@ -568,8 +539,8 @@ def samples() -> list[Message]:
     posts = [posted(sweep, report="s3://r", keep_tag="keep") for sweep in full().sweeps]
     posts += [
         posted(many(57, "a", None)),
-        make_digest([row()], now=NOW),
-        make_digest([row(new=1), NEVER], now=NOW),
+        make_digest([sweep_row()], now=NOW),
+        make_digest([sweep_row(new=1), NEVER], now=NOW),
     ]
     return [message for post in posts for message in messages(post)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ml_janitor.core.model import Kept
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Report
+from ml_janitor.core.results import Cause, CauseCode, Outcome
 from ml_janitor.report.html import render_html
-from reports import ACCOUNT, NOW, result, sweep
+from reports import report_of, result, sweep
 from tables import cases
 
 WHY = Cause(
@@ -19,7 +19,7 @@ def page(outcome: Outcome) -> str:
     """The report of a sweep that came upon an action, begun before, on what is kept by now."""
     kept = result("idle-endpoints", "half-done", Kept(reason="kept by maria"))
     begun = replace(kept, outcome=outcome, cause=WHY if outcome is not Outcome.KEPT else None)
-    return render_html(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", begun),)))
+    return render_html(report_of(sweep("idle-endpoints", begun)))
 
 
 @cases(

@@ -23,7 +23,6 @@ from ml_janitor.core.results import (
     LimitHit,
     Outcome,
     Overlap,
-    Report,
     Result,
     Sweep,
     UnreachableUndos,
@@ -54,7 +53,7 @@ from ml_janitor.report.html import (
     sum_charts,
     why_nothing_read,
 )
-from reports import ACCOUNT, DELETE, NOW, accruing, finding, result, standing, sweep
+from reports import ACCOUNT, DELETE, NOW, accruing, finding, report_of, result, standing, sweep
 from scripted import Script
 from tables import cases
 
@@ -241,7 +240,7 @@ class Text(HTMLParser):
 
 def said(*sweeps: Sweep, **how: Any) -> list[str]:
     account = sweeps[0].account if len({one.account for one in sweeps}) == 1 else None
-    return Text(render_html(Report(time=NOW, account=account, sweeps=sweeps), **how)).words
+    return Text(render_html(report_of(*sweeps, account=account), **how)).words
 
 
 def unknown(number: int) -> Result:
@@ -307,7 +306,7 @@ def test_links_to_a_resource_lead_to_the_first_of_its_rows() -> None:
         sweep("oversized-endpoints", twice[1]),
     )
 
-    page = render_html(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+    page = render_html(report_of(*sweeps))
 
     assert [page.count(f'id="{one.target.arn}"') for one in (*twice, sweeps[0].results[1])] == [1, 1, 1]
 
@@ -393,18 +392,14 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
     other = replace(sweep("idle-endpoints", error="denied", region="eu-west-1"), account="210987654321")
     ok = sweep("idle-notebooks", named(1, monthly("9")))
 
-    assert [
-        str(one) for one in incomplete_lines(Report(time=NOW, account=None, sweeps=(*places[:3], ok)))
-    ] == ["idle-endpoints in eu-west-1, eu-west-2, eu-west-3 is not complete: denied"]
-    assert [
-        str(one) for one in incomplete_lines(Report(time=NOW, account=None, sweeps=(*places, other)))
-    ] == [
-        (
-            f"idle-endpoints in {ACCOUNT} eu-west-1, {ACCOUNT} eu-west-2, {ACCOUNT} eu-west-3 and 3 more "
-            "places is not complete: denied"
-        )
+    assert [*map(str, incomplete_lines(report_of(*places[:3], ok, account=None)))] == [
+        "idle-endpoints in eu-west-1, eu-west-2, eu-west-3 is not complete: denied"
     ]
-    assert incomplete_lines(Report(time=NOW, account=ACCOUNT, sweeps=(ok,))) == []
+    three = ", ".join(f"{ACCOUNT} eu-west-{number}" for number in (1, 2, 3))
+    assert [*map(str, incomplete_lines(report_of(*places, other, account=None)))] == [
+        f"idle-endpoints in {three} and 3 more places is not complete: denied"
+    ]
+    assert incomplete_lines(report_of(ok)) == []
 
 
 def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
@@ -438,7 +433,7 @@ def test_of_two_accounts_each_is_named() -> None:
 
 def test_a_plan_draws_what_is_saved_by_each_week() -> None:
     ends, spot = named(1, monthly("30"), change=Change.END), named(2, monthly("90"), change=Change.SPOT)
-    planned = plan_section(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", ends, spot),)))
+    planned = plan_section(report_of(sweep("idle-endpoints", ends, spot)))
 
     assert [(one["number"], one["by_then"], one["percent"]) for one in planned["weeks"]] == [
         (1, "$30.00", 25.0),
@@ -447,13 +442,10 @@ def test_a_plan_draws_what_is_saved_by_each_week() -> None:
     ]
     assert planned["headline"] == "2 changes, 2 hours of work: $120 a month."
     third = round(100 / 3, 2)
-    unequal = Report(
-        time=NOW,
-        account=ACCOUNT,
-        sweeps=(sweep("idle-endpoints", ends, replace(spot, verdict=named(3, monthly("60")).verdict)),),
-    )
+    cheaper = replace(spot, verdict=named(3, monthly("60")).verdict)
+    unequal = report_of(sweep("idle-endpoints", ends, cheaper))
     assert plan_section(unequal)["weeks"][0]["percent"] == third
-    empty = plan_section(Report(time=NOW, account=ACCOUNT, sweeps=()))
+    empty = plan_section(report_of())
     assert {one["percent"] for one in empty["weeks"]} == {0.0}
     for plan in (False, True):
         words = said(sweep("idle-endpoints", ends, spot), plan=plan)
@@ -467,13 +459,8 @@ def test_markup_from_the_account_stays_text() -> None:
         named(1, monthly("9"), owner=hostile), verdict=bad, target=target_at(f"endpoint/{hostile}")
     )
     gone = replace(unknown(2), verdict=Kept(reason=hostile, unknown=True))
-    page = render_html(
-        Report(
-            time=NOW,
-            account=hostile,
-            sweeps=(replace(sweep("idle-endpoints", found, gone, error=hostile), notices=(hostile,)),),
-        )
-    )
+    swept = replace(sweep("idle-endpoints", found, gone, error=hostile), notices=(hostile,))
+    page = render_html(report_of(swept, account=hostile))
     assert hostile not in page
     assert page.count("&lt;img src=x") > 5
 
@@ -483,17 +470,14 @@ def test_nothing_read_is_not_nothing_found() -> None:
     assert said(denied, sweep("idle-notebooks", error="denied"))[2:4] == ["Nothing could be read.", "denied"]
     assert "Nothing was found." in said(sweep("idle-endpoints"))
     for read in (sweep("idle-notebooks"), replace(denied, results=(unknown(1),))):
-        assert why_nothing_read(Report(time=NOW, account=ACCOUNT, sweeps=(denied, read))) == []
+        assert why_nothing_read(report_of(denied, read)) == []
 
 
 def test_notices_of_several_accounts_say_where() -> None:
     one = replace(sweep("idle-endpoints"), notices=("a", "b"))
     other = replace(one, account="210987654321", notices=("c",))
-    assert [str(each) for each in notice_lines(Report(time=NOW, account=ACCOUNT, sweeps=(one,)))] == [
-        "idle-endpoints: a",
-        "idle-endpoints: b",
-    ]
-    assert [str(each) for each in notice_lines(Report(time=NOW, account=None, sweeps=(one, other)))] == [
+    assert [*map(str, notice_lines(report_of(one)))] == ["idle-endpoints: a", "idle-endpoints: b"]
+    assert [*map(str, notice_lines(report_of(one, other, account=None)))] == [
         f"idle-endpoints in {ACCOUNT} us-east-1: a",
         f"idle-endpoints in {ACCOUNT} us-east-1: b",
         "idle-endpoints in 210987654321 us-east-1: c",
@@ -501,18 +485,8 @@ def test_notices_of_several_accounts_say_where() -> None:
 
 
 def test_what_is_not_drawn_at_once_is_packed() -> None:
-    page = render_html(
-        Report(
-            time=NOW,
-            account=ACCOUNT,
-            sweeps=(
-                sweep(
-                    "idle-endpoints",
-                    *(named(number, monthly(str(400 - number))) for number in range(FINDINGS_PRINTED + 2)),
-                ),
-            ),
-        )
-    )
+    found = (named(number, monthly(str(400 - number))) for number in range(FINDINGS_PRINTED + 2))
+    page = render_html(report_of(sweep("idle-endpoints", *found)))
     (data,) = re.findall(r'id="more">([A-Za-z0-9+/=]+)<', page)
     assert "2 more are in the report as JSON" in page
 
@@ -537,7 +511,7 @@ def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
 def test_a_sweep_leaves_a_document_with_all_that_was_kept_and_a_page() -> None:
     script = Script({"s3:PutObject": {}})
     kept = replace(unknown(1), verdict=Kept(reason="it is used"))
-    report = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", kept),))
+    report = report_of(sweep("idle-endpoints", kept))
 
     where = Archive(script.aws().armed().s3, "reports").keep(report, folder="runs/idle-endpoints")
 

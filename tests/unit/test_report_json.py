@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from conftest import NOW
-from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
-from ml_janitor.core.results import Report, Sweep
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
-from reports import finding, full, result, schema, schema_problems, standing, sweep
+from reports import finding, full, report_of, result, schema, schema_problems, standing, sweep
 from tables import cases
 
 RESULT_KEYS = [
@@ -33,7 +31,7 @@ def problems(shown: dict[str, Any]) -> list[str]:
 
 def one(verdict: Finding | Kept, *, owner: str | None = None) -> dict[str, Any]:
     """The document's one result for *verdict*."""
-    report = Report(time=NOW, account="1", sweeps=(sweep("d", result("d", "a", verdict, owner=owner)),))
+    report = report_of(sweep("d", result("d", "a", verdict, owner=owner)))
     (shown,) = report_document(report, every=True)["results"]
     return dict(shown)
 
@@ -63,9 +61,7 @@ def test_a_full_report_fits_the_schema(every: bool) -> None:  # noqa: FBT001
 
 
 def test_an_empty_report_fits_the_schema() -> None:
-    nothing = Sweep(detector="d", account=None, region="us-east-1", mode=Mode.DRY_RUN, error="no network")
-
-    shown = report_document(Report(time=NOW, account=None, sweeps=(nothing,)))
+    shown = report_document(report_of(sweep("d", account=None, error="no network"), account=None))
 
     assert problems(shown) == []
     assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "once_usd": 0, "unpriced": 0}
@@ -130,9 +126,8 @@ def test_findings_and_unknowns_always_and_the_others_when_asked() -> None:
 
 def test_a_report_is_of_the_accounts_whose_names_are_known() -> None:
     one = sweep("d")
-    report = Report(time=NOW, account=None, sweeps=(one, replace(one, account=None), one))
 
-    assert report.accounts == (one.account,)
+    assert report_of(one, replace(one, account=None), one, account=None).accounts == (one.account,)
 
 
 def test_a_finding_says_what_applies_to_it() -> None:
@@ -181,20 +176,10 @@ def test_a_job_has_accrued_dollars_and_no_monthly_ones() -> None:
 
 
 def test_an_unknown_price_is_null_and_counted() -> None:
-    report = Report(
-        time=NOW,
-        account="1",
-        sweeps=(
-            sweep(
-                "d",
-                result("d", "a", finding("x", standing(None))),
-                result("d", "b", finding("x", None)),
-                result("d", "c", finding("x", standing("1"))),
-            ),
-        ),
-    )
+    costs = {"a": standing(None), "b": None, "c": standing("1")}
+    results = (result("d", name, finding("x", cost)) for name, cost in costs.items())
 
-    shown = report_document(report)
+    shown = report_document(report_of(sweep("d", *results)))
 
     assert shown["totals"] == {"monthly_usd": 730.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 1}
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
@@ -208,7 +193,7 @@ def test_money_is_rounded_to_cents_half_up(usd: str | None, rounded: float | Non
 def test_totals_are_the_sum_of_what_is_shown() -> None:
     results = [result("d", name, finding("x", Cost(monthly_usd=Decimal("0.005")))) for name in "abc"]
 
-    shown = report_document(Report(time=NOW, account="1", sweeps=(sweep("d", *results),)))
+    shown = report_document(report_of(sweep("d", *results)))
 
     assert shown["totals"]["monthly_usd"] == sum(each["monthly_usd"] for each in shown["results"]) == 0.03
 
@@ -220,15 +205,11 @@ def test_order_is_findings_then_dollars_for_an_hour_of_work_over_all_detectors_a
 
     east, west = "us-east-1", "eu-west-1"
     free = priced("z", "free", "0", east)
-    report = Report(
-        time=NOW,
-        account="1",
-        sweeps=(
-            sweep("z", priced("z", "a", None, east), priced("z", "b", "5", east), free, region=east),
-            sweep("z", priced("z", "c", "9", west), priced("z", "d", "5.001", west), region=west),
-            sweep("a", replace(priced("a", "e", "9", east), hours=2.0), region=east),
-            sweep("a", result("a", "u", Kept(reason="?", unknown=True)), region=west),
-        ),
+    report = report_of(
+        sweep("z", priced("z", "a", None, east), priced("z", "b", "5", east), free, region=east),
+        sweep("z", priced("z", "c", "9", west), priced("z", "d", "5.001", west), region=west),
+        sweep("a", replace(priced("a", "e", "9", east), hours=2.0), region=east),
+        sweep("a", result("a", "u", Kept(reason="?", unknown=True)), region=west),
     )
 
     shown = report_document(report)["results"]
@@ -244,7 +225,7 @@ def test_order_is_findings_then_dollars_for_an_hour_of_work_over_all_detectors_a
     (datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC), "2026-10-06T03:00:00.250000Z"),
 )
 def test_times_are_utc_with_a_z(at: datetime, shown: str) -> None:
-    made = report_document(Report(time=at, account=None, sweeps=()))
+    made = report_document(replace(report_of(), time=at))
 
     assert made["time"] == shown
     assert problems(made) == []
@@ -252,9 +233,7 @@ def test_times_are_utc_with_a_z(at: datetime, shown: str) -> None:
 
 def test_text_is_one_ascii_document_whatever_resources_are_called() -> None:
     name = "\x1b[31m\u202e\x9b\n\ud800é"
-    report = Report(
-        time=NOW, account="1", sweeps=(sweep("d", result("d", name, finding(name, None), owner=name)),)
-    )
+    report = report_of(sweep("d", result("d", name, finding(name, None), owner=name)))
 
     made = report_json(report)
 

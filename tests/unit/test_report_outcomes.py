@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from fakes import USED, thing, waste
+from fakes import USED, result_of, waste
 from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
 from ml_janitor.report.causes import is_only_reported, needs_attention, outcome_text, status_word
@@ -23,14 +23,7 @@ def result(
     outcome: Outcome, why: Cause | None = None, due: datetime | None = None, verdict: Verdict | None = None
 ) -> Result:
     found = verdict or replace(waste(), action="delete the lamp")
-    return Result(
-        detector="shelf",
-        target=thing("lamp", found).target,
-        verdict=found,
-        outcome=outcome,
-        cause=why,
-        due=due,
-    )
+    return result_of("lamp", found, outcome=outcome, cause=why, due=due)
 
 
 @cases(

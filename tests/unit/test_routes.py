@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import Tunable, thing, waste
+from fakes import TRUST, Tunable, thing, waste
 from ml_janitor.config.sections import Routes, unmatched_routes
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
@@ -15,11 +15,7 @@ from ml_janitor.core.model import Unreadable
 from tables import cases
 
 BOT = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
-ORGANIZATION = {
-    "external_id": "ml-janitor-7f3a",
-    "callers": ["arn:aws:iam::123456789012:role/platform"],
-}
-ACCOUNTS = {**ORGANIZATION, "accounts": ["111111111111", "222222222222"]}
+ACCOUNTS = {**TRUST, "accounts": ["111111111111", "222222222222"]}
 
 
 def parsed(routes: Any, **tables: Any) -> Settings:
@@ -58,7 +54,7 @@ def test_a_resource_whose_tags_cannot_be_read_has_no_team() -> None:
     assert routes.channel(thing("a", waste(), Unreadable("denied")).target) == ""
 
 
-ALL_BUT_ONE = {**ORGANIZATION, "id": "o-a1b2c3d4e5", "all_accounts": True, "without": ["333333333333"]}
+ALL_BUT_ONE = {**TRUST, "id": "o-a1b2c3d4e5", "all_accounts": True, "without": ["333333333333"]}
 
 
 @cases(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, cast
@@ -14,11 +13,9 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
-from botocore.stub import Stubber
 
 from ml_janitor.aws.calls import OutOfTimeError, ReadError, make_client, parse_utc
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.s3 import (
     FIRST_PROBES,
     LAST_CHARACTER,
@@ -43,9 +40,11 @@ from ml_janitor.aws.s3 import (
     stored_size,
 )
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from scripted import DENIED, Refusal, Script, Torn
+from scripted import DENIED, PagedS3, Refusal, Script, Torn
 from scripted import Answer as Scripted
 from tables import cases
+
+pytestmark = pytest.mark.usefixtures("no_threads")
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FRESH = NOW - timedelta(hours=6)
@@ -53,123 +52,70 @@ MINUTE = timedelta(minutes=1)
 LIST = "s3:ListObjectsV2"
 
 
-@pytest.fixture
-def account() -> Iterator[Aws]:
-    session = boto3.Session(region_name="us-east-1")
-    with ThreadPoolExecutor(1) as pool:
-        prices = Prices(lambda: session.client("pricing"))
-        yield Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=pool, attempts=1)
+A, B = "s3://bucket/a/", "s3://bucket/b/"
+OLD, LATE = FRESH - MINUTE, FRESH + MINUTE
 
 
-@pytest.fixture
-def s3(account: Aws) -> Iterator[Stubber]:
-    with Stubber(account.s3) as stub:
-        yield stub
-        stub.assert_no_pending_responses()
-
-
-def listed(stub: Stubber, more: str = "", /, prefix: str = "a/", **keys: datetime) -> None:
+def listed(more: str = "", /, prefix: str = "a/", **keys: datetime) -> dict[str, Any]:
     contents = [{"Key": f"{prefix}{key}", "LastModified": at} for key, at in keys.items()]
-    answer: dict[str, Any] = {"KeyCount": len(contents), "IsTruncated": bool(more)}
-    stub.add_response(
-        "list_objects_v2",
-        answer
-        | ({"Contents": contents} if contents else {})
-        | ({"NextContinuationToken": more} if more else {}),
-    )
+    page: dict[str, Any] = {"KeyCount": len(contents), "IsTruncated": bool(more)}
+    page |= {"Contents": contents} if contents else {}
+    return page | ({"NextContinuationToken": more} if more else {})
 
 
-def found(account: Aws, *folders: str) -> Signal[NewestObject | None]:
-    return find_newest_object(
-        account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore=("/profile_", "/rules/")
-    )
+def newest(key: str, at: datetime = FRESH) -> Value[NewestObject]:
+    return Value(NewestObject(f"s3://bucket/{key}", at), LIST, at)
 
 
-def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
-    old, newer = FRESH - 9 * MINUTE, FRESH
-    listed(s3, "more", z=old)
-    listed(s3, b=newer, c=newer)
-    listed(s3, prefix="b/", c=newer)
-
-    expected = NewestObject("s3://bucket/a/b", newer)  # the first of those that are equally new
-    assert found(account, "s3://bucket/a/", "s3://bucket/b/") == Value(expected, LIST, newer)
+def unread(error: str, uri: str = A) -> Unreadable:
+    return Unreadable(f"{uri}: {error}", LIST)
 
 
-def test_a_fresh_one_ends_the_search(account: Aws, s3: Stubber) -> None:
-    listed(s3, "more", a=FRESH + MINUTE)
-
-    answer = found(account, "s3://bucket/a/", "s3://bucket/b/")
-
-    assert answer == Value(NewestObject("s3://bucket/a/a", FRESH + MINUTE), LIST, FRESH + MINUTE)
-
-
-def test_an_empty_folder_was_read(account: Aws, s3: Stubber) -> None:
-    listed(s3)
-
-    assert found(account) == Value(None, LIST)
-
-
-def test_no_folder_has_nothing(account: Aws) -> None:
-    assert find_newest_object(account, (), fresh=FRESH) == Value(None, LIST)
-
-
-def test_what_is_ignored_does_not_count(account: Aws, s3: Stubber) -> None:
-    listed(s3, profile_1=NOW, model=FRESH)
-
-    assert found(account) == Value(NewestObject("s3://bucket/a/model", FRESH), LIST, FRESH)
-
-
-@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket"])
-def test_one_folder_that_cannot_be_read_may_hold_a_newer_one(account: Aws, s3: Stubber, code: str) -> None:
-    s3.add_client_error("list_objects_v2", code, "no")
-    listed(s3, prefix="b/", b=FRESH)
-
-    answer = found(account, "s3://bucket/a/", "s3://bucket/b/")
-
-    assert answer == Unreadable(f"s3://bucket/a/: ListObjectsV2: {code}: no", LIST)
-
-
-def test_a_fresh_one_outweighs_an_unreadable_folder(account: Aws, s3: Stubber) -> None:
-    s3.add_client_error("list_objects_v2", "AccessDenied", "no")
-    listed(s3, prefix="b/", b=NOW)
-
-    assert isinstance(found(account, "s3://bucket/a/", "s3://bucket/b/"), Value)
-
-
-def test_a_listing_that_breaks_off_is_unreadable(account: Aws, s3: Stubber) -> None:
-    listed(s3, "more", a=FRESH)
-    s3.add_client_error("list_objects_v2", "SlowDown", "later")
-
-    assert isinstance(found(account), Unreadable)
-
-
-@pytest.mark.parametrize("answer", [{}, {"KeyCount": 1, "IsTruncated": False}])
-def test_an_incomplete_answer_is_unreadable(account: Aws, s3: Stubber, answer: dict[str, Any]) -> None:
-    s3.add_response("list_objects_v2", answer)
-
-    assert isinstance(found(account), Unreadable)
-
-
-def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+@cases(
+    "answers, folders, expected",
+    # on all pages and in all folders, the first of those that are equally new
+    ([listed("m", z=OLD), listed(b=FRESH, c=FRESH), listed(prefix="b/", c=FRESH)], [A, B], newest("a/b")),
+    ([listed("more", a=LATE)], [A, B], newest("a/a", LATE)),  # a fresh one ends the search
+    ([listed()], [A], Value(None, LIST)),
+    ([], [], Value(None, LIST)),
+    ([listed(profile_1=NOW, model=FRESH)], [A], newest("a/model")),  # another is ignored
+    # a folder that cannot be read may hold a newer one, which a fresh one outweighs
+    (
+        [Refusal("AccessDenied"), listed(prefix="b/", b=FRESH)],
+        [A, B],
+        unread("ListObjectsV2: AccessDenied: no"),
+    ),
+    (
+        [Refusal("NoSuchBucket"), listed(prefix="b/", b=FRESH)],
+        [A, B],
+        unread("ListObjectsV2: NoSuchBucket: no"),
+    ),
+    ([Refusal("AccessDenied"), listed(prefix="b/", b=NOW)], [A, B], newest("b/b", NOW)),
+    # a listing that breaks off, is cut off, or is too long
+    ([listed("more", a=FRESH), Refusal("SlowDown")], [A], unread("ListObjectsV2: SlowDown: no")),
+    ([Torn({})], [A], unread("the answer lacks KeyCount: it was cut off")),
+    ([{"KeyCount": 1, "IsTruncated": False}], [A], unread("the answer lacks Contents: it was cut off")),
+    (
+        [listed("m", a=FRESH), listed("m", b=FRESH)],
+        [A],
+        unread("ListObjectsV2: more than 2 pages, not read to the end"),
+    ),
+    ([listed("m", a=FRESH), listed(b=FRESH)], [A], newest("a/a")),
+    *(
+        ([], [uri], unread(f"{uri!r} is not an s3:// address", uri))
+        for uri in ("https://s3.amazonaws.com/bucket/a/", "s3:///a/", "bucket/a/")
+    ),
+)
+def test_the_newest_object(
+    answers: list[Any], folders: list[str], expected: Signal[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ml_janitor.aws.s3.MOST_KEY_PAGES", 2)
-    listed(s3, "more", a=FRESH)
-    listed(s3, "more", b=FRESH)
+    coming = iter(answers)
+    aws = Script({LIST: lambda _: next(coming)}).aws()
 
-    error = "s3://bucket/a/: ListObjectsV2: more than 2 pages, not read to the end"
-    assert found(account) == Unreadable(error, LIST)
+    found = find_newest_object(aws, folders, fresh=FRESH, ignore=("/profile_", "/rules/"))
 
-
-def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml_janitor.aws.s3.MOST_KEY_PAGES", 2)
-    listed(s3, "more", a=FRESH)
-    listed(s3, b=FRESH)
-
-    assert isinstance(found(account), Value)
-
-
-@pytest.mark.parametrize("uri", ["https://s3.amazonaws.com/bucket/a/", "s3:///a/", "bucket/a/"])
-def test_another_address_is_unreadable(account: Aws, uri: str) -> None:
-    assert found(account, uri) == Unreadable(f"{uri}: {uri!r} is not an s3:// address", LIST)
+    assert (found, list(coming)) == (expected, [])
 
 
 class Body(BytesIO):
@@ -352,56 +298,8 @@ def test_the_tags_of_an_object() -> None:
 REGIONS = {"b": "eu-west-1", "c": "us-east-1"}
 
 
-class AtOnce(futures.Executor):
-    """No threads: every call is made when it is asked for."""
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    def submit(self, read: Callable[..., Any], /, *given: Any, **_: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(read(*given))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-class S3:
-    """S3 with the keys of *buckets*, *size* to a page; *fails* is raised after so many *calls*."""
-
-    def __init__(
-        self,
-        buckets: Mapping[str, Sequence[str]],
-        *,
-        size: int = 2,
-        calls: float = float("inf"),
-        fails: Exception | None = None,
-    ) -> None:
-        self.buckets = {name: sorted(keys) for name, keys in buckets.items()}
-        self.size, self.calls, self.fails = size, calls, fails
-        self.asked = list[dict[str, Any]]()
-
-    def client(self, service: str, region: str) -> S3:
-        assert service == "s3"
-        self.region = region
-        return self
-
-    def list_objects_v2(self, **given: Any) -> dict[str, Any]:
-        assert self.region == REGIONS[given["Bucket"]]
-        self.asked.append(given)
-        if len(self.asked) > self.calls and self.fails is not None:
-            raise self.fails
-        after = given.get("ContinuationToken", "token ").removeprefix("token ") or given.get("StartAfter", "")
-        keys = [key for key in self.buckets[given["Bucket"]] if key.encode() > after.encode()]
-        some = keys[: given.get("MaxKeys", self.size)]
-        page: dict[str, Any] = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some)}
-        page |= {"Contents": [{"Key": key} for key in some]} if some else {}
-        return page | ({"NextContinuationToken": f"token {some[-1]}"} if page["IsTruncated"] else {})
-
-
-@pytest.fixture(autouse=True)
-def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)
+class S3(PagedS3):
+    regions = REGIONS
 
 
 def listing(s3: S3, *ranges: KeyRange) -> RangedListing:

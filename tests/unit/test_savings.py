@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, HOUR
+from fakes import action_of, raising
 from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
@@ -21,13 +22,8 @@ NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
 
 def action(**more: Any) -> Action:
     target = result("idle-endpoints", "a", finding("idle", standing("1"))).target
-    told: dict[str, Any] = {
-        "stage": Stage.ACTED,
-        "began": NOW - DAY,
-        "ended": NOW - DAY,
-        "hourly_usd": Decimal(2),
-    } | more
-    return Action(sk="sk", detector="idle-endpoints", target=target, warned=NOW, undo={}, **told)
+    told = {"target": target, "began": NOW - DAY, "ended": NOW - DAY, "hourly_usd": Decimal(2)} | more
+    return action_of("idle-endpoints", **told)
 
 
 def usd(*actions: Action, time_zone: str = "UTC") -> Decimal:
@@ -147,11 +143,8 @@ def test_only_what_still_saves_is_ended(
 def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(*_: object) -> bool:
-        raise PermissionError("no")
-
     nights.world.add("lamp")
-    monkeypatch.setattr(Cleaner, "is_done", denied)
+    monkeypatch.setattr(Cleaner, "is_done", raising(PermissionError("no")))
 
     assert over(nights) is None
 

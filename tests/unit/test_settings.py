@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from fakes import Shelf, Tunable
+from fakes import TRUST, Shelf, Tunable
 from ml_janitor.bill.reading import request_warnings
 from ml_janitor.config.sections import SECTIONS, DetectorSection, tunable_fields
 from ml_janitor.config.settings import Settings, ignored_warnings, tag_warnings
@@ -406,11 +406,7 @@ def test_no_other_time_is_one_for_keep(value: str) -> None:
     assert 'a number of days from 1 to 3650, or "forever"' in refusal(f"janitor.hold_days={value}")
 
 
-ACCOUNTS = {
-    "external_id": "ml-janitor-7f3a",
-    "callers": ["arn:aws:iam::123456789012:role/platform"],
-    "accounts": ["210987654321"],
-}
+ACCOUNTS = {**TRUST, "accounts": ["210987654321"]}
 
 
 @cases(
@@ -523,10 +519,6 @@ def test_an_armed_act_is_undone_for_undo_days(section: dict[str, object], undone
     assert settings.undoes_elsewhere("idle-endpoints") is (armed and "armed_until" in section)
 
 
-ORGANIZATION = {
-    "external_id": "ml-janitor",
-    "callers": ["arn:aws:iam::333333333333:role/platform"],
-}
 EVERYWHERE = {"all_accounts": True, "id": "o-a1b2c3d4e5"}
 DISARMED = {"armed_until": "2026-09-06"}
 
@@ -552,7 +544,7 @@ def test_settings_of_today_allow_acts_and_undos(
 ) -> None:
     settings = Settings.parse(
         {
-            "organization": ORGANIZATION | organization if organization else {},
+            "organization": TRUST | organization if organization else {},
             "detectors": {"idle-endpoints": {"mode": "act", "act_in": [HERE]} | section},
         }
     )

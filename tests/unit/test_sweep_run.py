@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import StringIO
-from logging import StreamHandler
 from typing import Any, ClassVar, cast
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, Thing, target_at, thing, waste
+from fakes import UNTELLABLE, Thing, logger_to, raising, result_of, target_at, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import GET_RESOURCES
@@ -32,6 +29,7 @@ from ml_janitor.scheduled.event_bus import JanitorEvent
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from narrowing import not_none
+from reports import sweep
 from standin import ARMED, DAY, DENIED, Cleaner, Nights, NoArchive, Sparing, by_name, in_memory
 from tables import cases
 
@@ -91,7 +89,7 @@ class World:
         self.acts = False
 
     def runner(self, **how: Any) -> SweepRunner:
-        logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
+        logger = logger_to(self.log)
         given: dict[str, Any] = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
         made = replace(self.nights.runner(), **given)
         return made if self.acts else replace(made, acting=None, warner=None)
@@ -264,15 +262,12 @@ def test_nobody_hears_of_what_somebody_keeps_while_it_is_read(
     if told != "a warning":
         nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
 
-    def throttled(*_: object) -> None:
-        raise DENIED
-
     class Pressed(Cleaner):
         def find(self, aws: Aws, now: datetime) -> Iterator[Any]:
             yield from super().find(aws, now)
             tagging.tags = {lamp.target.arn: {"keep": "mine"}}
             if kept == "unreadable":
-                monkeypatch.setattr(type(nights.holds), "all", throttled)
+                monkeypatch.setattr(type(nights.holds), "all", raising(DENIED))
             elif kept not in {"", "a tag"}:
                 snooze = Hold(
                     key=key.get(kept, lamp.target.key),
@@ -335,10 +330,7 @@ def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World]
 
 
 def test_an_unwritable_ledger_is_a_failed_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(*_: object, **__: object) -> None:
-        raise RuntimeError("throttled")
-
-    monkeypatch.setattr(type(world.nights.ledger), "record", record)
+    monkeypatch.setattr(type(world.nights.ledger), "record", raising(RuntimeError("throttled")))
     assert world.failed().startswith("the ledger could not be written: RuntimeError: throttled; the report")
     assert world.listener.heard == []
 
@@ -347,11 +339,7 @@ def test_where_earlier_sweeps_are_unreadable_no_night_is_the_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first night of an organization is folded, so that a failure to read would silence any other."""
-
-    def sweeps(*_: object, **__: object) -> None:
-        raise RuntimeError("throttled")
-
-    monkeypatch.setattr(LatestRecords, "sweeps", sweeps)
+    monkeypatch.setattr(LatestRecords, "sweeps", raising(RuntimeError("throttled")))
     assert world.failed().startswith(
         "the latest sweeps could not be read: RuntimeError: throttled; the report"
     )
@@ -434,20 +422,9 @@ class Committing(Cleaner):
 
 
 def test_who_commits_is_told_what_open_findings_of_all_detectors_would_change(world: World) -> None:
-    lamp, chair = (
-        Result(
-            detector="idle-endpoints",
-            target=thing(name, waste()).target,
-            verdict=waste(),
-            outcome=Outcome.WAITING,
-        )
-        for name in ("lamp", "chair")
-    )
+    lamp, chair = (result_of(name, detector="idle-endpoints") for name in ("lamp", "chair"))
     for found in ((lamp, chair), (lamp,)):
-        swept = Sweep(
-            detector="idle-endpoints", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=found
-        )
-        world.nights.ledger.record(world.nights.aws, swept, NOW)
+        world.nights.ledger.record(world.nights.aws, sweep("idle-endpoints", *found), NOW)
     world.nights.detector = Committing()
 
     world.sweep()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, USED, thing, waste
+from fakes import UNTELLABLE, USED, logger_to, result_of, waste
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import (
     Cause,
@@ -40,8 +37,7 @@ LOST = UnreachableUndos(detector="shelf", region=REGION, count=1, last="2026-10-
 
 def result(verdict: Verdict, outcome: Outcome | None = None, why: Cause | None = None) -> Result:
     usual = Outcome.WAITING if isinstance(verdict, Finding) else Outcome.KEPT
-    target = thing("lamp of maria", USED).target
-    return Result(detector="shelf", target=target, verdict=verdict, outcome=outcome or usual, cause=why)
+    return result_of("lamp of maria", verdict, outcome=outcome or usual, cause=why)
 
 
 ALL = (
@@ -62,7 +58,7 @@ def swept(*results: Result, mode: Mode = Mode.ACT, **more: Any) -> Sweep:
 @pytest.mark.parametrize(("error", "level"), [(None, "INFO"), ("RuntimeError: broke", "ERROR")])
 def test_the_log_has_one_line_of_counts_for_a_sweep(error: str | None, level: str) -> None:
     written = StringIO()
-    logger = Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(written))
+    logger = logger_to(written)
     sweep = swept(*ALL, error=error, held_back=HELD, unreachable=LOST)
     log_sweep(logger, sweep, seconds=1.23456, new=2, note="a dry run")
 

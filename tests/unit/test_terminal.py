@@ -18,7 +18,7 @@ from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.report.html import render_html
 from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console, print_blocks
 from ml_janitor_cli.terminal import draw_plan, print_report, reason_pattern
-from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
+from reports import ACCOUNT, NOW, finding, full, report_of, result, standing, sweep
 from tables import cases
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
@@ -33,7 +33,7 @@ def drawn(report: Report, *, every: bool = False, problems: tuple[str, ...] = ()
 
 def of(*results: Result) -> Report:
     """A report of one sweep."""
-    return Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf", *results),))
+    return report_of(sweep("shelf", *results))
 
 
 def flat(text: str) -> str:
@@ -119,16 +119,14 @@ def test_many_unknowns_with_one_reason_take_one_place() -> None:
 def test_an_error_of_every_sweep_is_said_once() -> None:
     sweeps = tuple(sweep(name, error="no network") for name in ("a", "b"))
 
-    shown = drawn(Report(time=NOW, account=None, sweeps=sweeps))
+    shown = drawn(report_of(*sweeps, account=None))
 
     assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
     assert shown.endswith("dry run, nothing changed\n\nno network\n")
 
 
 def test_what_the_reading_came_across_besides_is_listed_here_and_on_the_page() -> None:
-    report = Report(
-        time=NOW, account=ACCOUNT, sweeps=(replace(sweep("copies"), notices=("model m names <x>",)),)
-    )
+    report = report_of(replace(sweep("copies"), notices=("model m names <x>",)))
 
     assert "Also noticed\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
     assert "<li>copies: model m names &lt;x&gt;</li>" in render_html(report)
@@ -138,15 +136,11 @@ def test_nothing_found_is_only_said_of_what_was_read() -> None:
     used = result("shelf", "a", Kept(reason="used"))
 
     assert "Nothing wasteful found." in drawn(of(used))
-    nowhere = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf"),))
-    assert "Nothing was looked at: the detectors judge nothing that is here." in " ".join(
-        drawn(nowhere).split()
-    )
-    broken = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf", used, error="broke off"),))
-    assert "Nothing wasteful in what could be read." in drawn(broken)
-    empty = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf"), sweep("cellar", error="denied")))
-    assert "Nothing wasteful in what could be read." in drawn(empty)
-    assert "No detector ran." in drawn(Report(time=NOW, account=ACCOUNT, sweeps=()))
+    assert "Nothing was looked at: the detectors judge nothing that is here." in flat(drawn(of()))
+    broken = report_of(sweep("shelf", used, error="broke off"))
+    for read in (broken, report_of(sweep("shelf"), sweep("cellar", error="denied"))):
+        assert "Nothing wasteful in what could be read." in drawn(read)
+    assert "No detector ran." in drawn(report_of())
 
 
 def test_kept_ones_are_summed_up_by_their_commonest_reasons() -> None:
@@ -268,7 +262,7 @@ def test_what_is_not_complete_in_several_accounts_is_said_account_by_account() -
 
     closed = [at(name, "1", region, "no role") for name in ("lamps", "shelf") for region in ("east", "west")]
     partly = [at("lamps", "2", "east", "no role"), at("shelf", "2", "east", None)]
-    shown = " ".join(drawn(Report(time=NOW, account=None, sweeps=(*closed, *partly))).split())
+    shown = flat(drawn(report_of(*closed, *partly, account=None)))
 
     assert "2 accounts east, west" in shown
     assert "Not complete: 5 of 6 sweeps every detector in 1 east, west; lamps in 2 east no role" in shown
@@ -282,7 +276,7 @@ def test_hostile_text_is_written_out_everywhere() -> None:
         replace(result("shelf", "x", verdict, owner=HOSTILE), target=replace(target, arn=f"arn:{number}"))
         for number, verdict in enumerate(verdicts)
     ]
-    report = Report(time=NOW, account=HOSTILE, sweeps=(sweep("shelf", *results, error=HOSTILE),))
+    report = report_of(sweep("shelf", *results, error=HOSTILE), account=HOSTILE)
 
     for every in (True, False):
         shown = drawn(report, every=every, problems=(HOSTILE,))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
 
 from conftest import NOW, REGION
+from fakes import raising, refusal
 from ml_janitor_cli.stack import (
     ALARM_PUBLISHER,
     BUDGET_PUBLISHER,
@@ -57,13 +57,6 @@ def here(**clients: Any) -> RegionServices:
     return services
 
 
-def raising(code: str) -> Callable[..., Any]:
-    def call(**_: object) -> None:
-        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "Call")
-
-    return call
-
-
 def stack(*resources: tuple[str, str]) -> DeployedStack:
     return DeployedStack(
         name="ml-janitor", region=REGION, resources={(name, kind): f"the-{name}" for name, kind in resources}
@@ -104,7 +97,7 @@ def test_a_key_that_lets_nobody_publish_is_told(
     ("InternalFailure", CheckOutcome.FAILED),
 )
 def test_a_key_without_an_answer_is_told(code: str, outcome: CheckOutcome) -> None:
-    kms = SimpleNamespace(get_key_policy=raising(code))
+    kms = SimpleNamespace(get_key_policy=raising(refusal(code, operation="Call")))
     assert check_topic_key(here(kms=kms), "the-key", budgets=False).outcome is outcome
 
 
@@ -117,8 +110,18 @@ QUEUE, UNDELIVERED = (
 @cases(
     "resources, answer, outcome, seen",
     ((), None, CheckOutcome.WRONG, "the queue for runs that failed was deleted"),
-    ((QUEUE,), raising("AWS.SimpleQueueService.NonExistentQueue"), CheckOutcome.WRONG, "the queue for runs"),
-    ((QUEUE,), raising("AccessDenied"), CheckOutcome.REFUSED, "Call: AccessDenied"),
+    (
+        (QUEUE,),
+        raising(refusal("AWS.SimpleQueueService.NonExistentQueue", operation="Call")),
+        CheckOutcome.WRONG,
+        "the queue for runs",
+    ),
+    (
+        (QUEUE,),
+        raising(refusal("AccessDenied", operation="Call")),
+        CheckOutcome.REFUSED,
+        "Call: AccessDenied",
+    ),
     ((QUEUE, UNDELIVERED), ("0", "0"), CheckOutcome.FINE, "empty"),
     ((QUEUE, UNDELIVERED), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
 )
@@ -130,7 +133,10 @@ def test_a_queue_is_empty_or_it_is_told(
         return {"Attributes": dict(zip(asked["AttributeNames"], answer, strict=True))}
 
     sqs = SimpleNamespace(get_queue_attributes=answer if callable(answer) else counted)
-    services = here(sqs=sqs, cloudwatch=SimpleNamespace(get_metric_data=raising("AccessDenied")))
+    services = here(
+        sqs=sqs,
+        cloudwatch=SimpleNamespace(get_metric_data=raising(refusal("AccessDenied", operation="Call"))),
+    )
     (check,) = check_queues(services, stack(*resources), NOW)
     assert (check.outcome, check.seen[: len(seen)]) == (outcome, seen)
 
@@ -159,7 +165,7 @@ CONFIRMED, PENDING = "arn:aws:sns:us-east-1:1:x:1", "PendingConfirmation"
 @cases(
     "resources, arns, seen",
     ((), None, "the stack has no topic for alarms"),
-    ((TOPIC,), raising("NotFound"), "the topic for alarms was deleted"),
+    ((TOPIC,), raising(refusal("NotFound", operation="Call")), "the topic for alarms was deleted"),
     ((TOPIC,), (), "nobody is subscribed, so no alarm wakes anybody"),
     ((TOPIC,), (PENDING,), "nobody has confirmed a subscription"),
     ((TOPIC,), (PENDING, CONFIRMED, CONFIRMED), "2 subscribed"),
@@ -178,7 +184,7 @@ def test_an_alarm_wakes_whoever_confirmed_a_subscription(
 
 @cases(
     "subscriptions, seen",
-    (raising("NotFound"), "there is no topic arn:t"),
+    (raising(refusal("NotFound", operation="Call")), "there is no topic arn:t"),
     ((("sqs", CONFIRMED),), "no address is subscribed, so nobody gets the mails, and none is a warning"),
     ((("email", PENDING), ("sqs", CONFIRMED)), "nobody has confirmed a subscription"),
     ((("email", PENDING), ("email", CONFIRMED)), "1 subscribed"),

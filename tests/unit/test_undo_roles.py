@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from botocore.exceptions import ClientError
 
+from fakes import raising, refusal
 from ml_janitor.config.settings import Settings, undo_role_warnings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Target
@@ -123,22 +122,15 @@ def test_a_key_is_used_for_aws_only() -> None:
     assert key.when == (Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),)
 
 
-def refusal(action: str) -> ClientError:
+def denied(action: str) -> ClientError:
     said = f"User: x is not authorized to perform: {action} on resource: {ROLE}"
-    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, "CreateEndpointConfig")
-
-
-def raising(error: Exception) -> Any:
-    def call() -> None:
-        raise error
-
-    return call
+    return refusal("AccessDeniedException", said)
 
 
 def test_a_role_that_aws_does_not_let_be_handed_over_is_named_with_what_to_do() -> None:
     with pytest.raises(
         CannotActError, match=r"not authorized to perform iam:PassRole on its role .*ml-training.* undo_roles"
     ):
-        call_passing_role(raising(refusal("iam:PassRole")), ROLE)
+        call_passing_role(raising(denied("iam:PassRole")), ROLE)
     with pytest.raises(ClientError):
-        call_passing_role(raising(refusal("sagemaker:CreateEndpointConfig")), ROLE)
+        call_passing_role(raising(denied("sagemaker:CreateEndpointConfig")), ROLE)

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import because, thing, waste
+from fakes import action_of, because, raising, thing, waste
 from ml_janitor.acting.undoing import (
     RESTART_WORDING,
     UNCHANGE_WORDING,
     UNDO_SNOOZE,
     UNDO_WORDING,
     CannotUndoError,
+    Undoing,
     UndoRun,
     UndoWording,
     UnfinishedAction,
@@ -47,14 +48,14 @@ from ml_janitor.core.results import (
     make_cause,
 )
 from ml_janitor.deployment import request_revert, undo_answer
-from ml_janitor.engine.detector import CannotActError, Cleanup, NotFinishedError, Steps
+from ml_janitor.engine.detector import CannotActError, Cleanup, NotFinishedError
 from ml_janitor.engine.policy import Hold, HoldKind, hold_reason, recreated_hold_key
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.signatures import Request, SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
-from standin import ARMED, DAY, HOUR, Cleaner, KilledError, Nights, own_signatures, raising, with_request
+from standin import ARMED, DAY, HOUR, Cleaner, KilledError, Nights, own_signatures, with_request
 from tables import cases
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -66,15 +67,6 @@ def removed(nights: Nights) -> Nights:
     nights.warned("lamp")
     nights.after(4 * DAY)
     return nights
-
-
-def cannot(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: BaseException) -> None:
-    """From now on, calling *name* of *owner* raises *error*."""
-
-    def fails(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(owner, name, fails)
 
 
 def tampered(nights: Nights, **changes: str) -> None:
@@ -229,7 +221,7 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
     removed.actions.signatures = own_signatures()  # of a new run, which has verified nothing yet
     with monkeypatch.context() as patch:
         key = removed.actions.signatures.provider(SigningKey.RECORDS)
-        cannot(patch, key, "verify", ConnectionError("reset"))
+        patch.setattr(key, "verify", raising(ConnectionError("reset")))
         with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
             removed.undo()
     assert removed.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
@@ -420,12 +412,12 @@ def _by_hand(_: Nights, office: Office, __: pytest.MonkeyPatch) -> None:
     office.by_hand = make_cause(CauseCode.NO_UNDO, "only a person does")
 
 
-def _nothing_done(removed: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    cannot(monkeypatch, removed.undoing.__class__, "undo", CannotUndoError("nothing was done", final=True))
+def _nothing_done(_: Nights, __: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Undoing, "undo", raising(CannotUndoError("nothing was done", final=True)))
 
 
 def _at_work(removed: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    cannot(monkeypatch, removed.actions, "begin_undo", BegunBeforeError("another run"))
+    monkeypatch.setattr(removed.actions, "begin_undo", raising(BegunBeforeError("another run")))
 
 
 @cases("prepare, counted", (_refused_record, ["cellar"]), (_by_hand, []), (_nothing_done, []), (_at_work, []))
@@ -601,8 +593,7 @@ class ByHand(Cleaner):
 
 
 def action(target: Target = LAMP, **about: Any) -> Action:
-    given: dict[str, Any] = {"stage": Stage.ACTED, "began": NOW, "steps": {"act: unplug": "done"}} | about
-    return Action(sk="sk", detector="cellar", target=target, warned=NOW, undo={}, **given)
+    return action_of("cellar", **{"target": target, "steps": {"act: unplug": "done"}} | about)
 
 
 BY_HAND = f"janitor undo {action().id}"
@@ -807,25 +798,22 @@ def test_an_armed_function_asks_for_each_attempt_of_an_undo_once_and_not_by_hand
     assert len(asked) == 1
 
 
-def no_powers(step: str) -> None:
-    if step == "bring back lamp":
-        raise PermissionError("no powers here")
-
-
 @pytest.fixture
-def half_back(nights: Nights) -> Nights:
+def half_back(removed: Nights) -> Nights:
     """A lamp that was removed, and could not be brought back when maria asked for it."""
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    nights.world.before = no_powers
+    removed.world.before = raising(PermissionError("no powers here"), at="bring back lamp")
     with pytest.raises(CannotUndoError, match="no powers here"):
-        nights.undo()
-    return nights
+        removed.undo()
+    return removed
 
 
-def lamp_of(nights: Nights, **how: Any) -> Result | None:
-    """What the next sweep says of the lamp."""
-    return nights.after(HOUR, **how).get("lamp")
+def test_an_undo_is_not_resumed_from_a_record_that_was_changed(half_back: Nights) -> None:
+    tampered(half_back, undo='{"name": "prey"}')
+
+    lamp = half_back.after(HOUR)["lamp"]
+
+    forged = Cause(CauseCode.MAC_INVALID, progress=BACK, by="maria")
+    assert (lamp.outcome, lamp.cause, half_back.put_back) == (Outcome.FAILED, forged, [])
 
 
 def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_on(nights: Nights) -> None:
@@ -851,9 +839,8 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
 
 
 def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(half_back: Nights) -> None:
-    result = lamp_of(half_back)
+    result = half_back.after(HOUR)["lamp"]
 
-    assert result is not None
     assert result.outcome is Outcome.WAITING
     assert outcome_note(result) == (
         "half brought back, and gone on with now; the last try: PermissionError: no powers here"
@@ -881,10 +868,7 @@ def test_it_is_gone_on_with_after_a_sweep_that_broke_off(half_back: Nights) -> N
 def test_it_is_gone_on_with_after_its_detector_was_disarmed(half_back: Nights) -> None:
     half_back.arming = replace(ARMED, mode=Mode.DRY_RUN)
 
-    result = lamp_of(half_back)
-
-    assert result is not None
-    assert result.outcome is Outcome.WAITING
+    assert half_back.after(HOUR)["lamp"].outcome is Outcome.WAITING
     assert [action.target.name for action in half_back.put_back] == ["lamp"]
 
 
@@ -898,15 +882,12 @@ def test_that_it_failed_then_is_measured_for_the_alarm(
     half_back.arming = replace(ARMED, mode=Mode.DRY_RUN)
     capsys.readouterr()
 
-    failed = lamp_of(half_back)
-
-    assert failed is not None
-    assert failed.outcome is Outcome.FAILED
+    assert half_back.after(HOUR)["lamp"].outcome is Outcome.FAILED
     assert json.loads(capsys.readouterr().out)["ActionsFailed"] == [1.0]
 
 
 def test_a_dry_run_leaves_it_alone(half_back: Nights) -> None:
-    assert lamp_of(half_back, dry=True) is None
+    assert "lamp" not in half_back.after(HOUR, dry=True)
     assert half_back.put_back == []
 
 
@@ -918,10 +899,6 @@ def test_what_is_half_back_is_no_part_of_what_was_looked_at(half_back: Nights) -
     results = half_back.after(4 * DAY)
 
     assert {results[name].outcome for name in "abcd"} == {Outcome.WAITING}
-
-
-def found_action(nights: Nights) -> Action:
-    return nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
 
 
 def stages(nights: Nights) -> list[Stage]:
@@ -940,59 +917,40 @@ def back_again(nights: Nights) -> Nights:
 
 
 def test_what_was_withdrawn_does_not_hide_what_was_done(back_again: Nights) -> None:
-    def act(_: Cleaner, aws: object, target: object, undo: object, steps: Steps) -> None:
-        del aws, target, undo
-        steps.do("unplug", overwritten)  # begun, and refused by AWS
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cleaner, "act", act)
+    overwritten = raising(CannotActError("it was overwritten in the last moment"))
+    with pytest.MonkeyPatch.context() as patch:  # begun, and refused by AWS
+        patch.setattr(Cleaner, "act", lambda *given: given[-1].do("unplug", overwritten))
         back_again.after(4 * DAY)
     assert stages(back_again) == [Stage.ACTED, Stage.WITHDRAWN]
     del back_again.world.things["lamp"]
 
-    done = back_again.undoing.undo(Cleaner(), back_again.aws, found_action(back_again), by="maria")
-
-    assert done.stage is Stage.UNDONE
+    assert back_again.undo().stage is Stage.UNDONE
     assert list(back_again.world.things) == ["lamp"]
-
-
-def overwritten() -> None:
-    raise CannotActError("it was overwritten in the last moment")
 
 
 def test_nor_does_one_that_came_to_nothing(back_again: Nights) -> None:
     back_again.clock += 4 * DAY
-    back_again.world.before = lambda _: None
-
-    def killed(*_: object, **__: object) -> None:
-        raise KilledError
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cleaner, "act", killed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cleaner, "act", raising(KilledError()))
         with pytest.raises(KilledError):
             back_again.sweep()
     assert stages(back_again) == [Stage.ACTED, Stage.ACTING]
 
-    assert found_action(back_again).stage is Stage.ACTED
+    found = back_again.undoing.find("cellar", ACCOUNT, REGION, back_again.of("lamp").id)
+    assert found.stage is Stage.ACTED
 
 
 def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nights: Nights) -> None:
     nights.warned("lamp")
-
-    def refused(step: object) -> None:
-        raise PermissionError(f"no powers to {step}")
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(nights.actions, "step", lambda *_: refused("remember"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nights.actions, "step", raising(PermissionError("no powers to remember")))
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
     assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
 
-    with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
-        nights.undoing.undo(Cleaner(), nights.aws, found_action(nights), by="maria")
-
-    assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
-    with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
-        found_action(nights)
+    for _ in range(2):
+        with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
+            nights.undo()
+        assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
     holds = nights.holds.all(ACCOUNT, REGION)[nights.of("lamp").target.key]
     assert "it was brought back" not in str(hold_reason(holds, nights.clock))
     assert nights.after(HOUR)["lamp"].outcome is Outcome.KEPT
@@ -1001,35 +959,27 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nig
 
 def test_a_step_that_was_begun_may_have_been_done(nights: Nights) -> None:
     nights.warned("lamp")
-
-    def killed(_: str) -> None:
-        raise KilledError
-
-    nights.world.after = killed
+    nights.world.after = raising(KilledError())
     nights.clock += 4 * DAY
     with pytest.raises(KilledError):
         nights.sweep()
     assert nights.of("lamp").steps == {"act: unplug": "begun"}
     nights.world.after = lambda _: None
 
-    assert nights.undoing.undo(Cleaner(), nights.aws, found_action(nights), by="maria").stage is Stage.UNDONE
+    assert nights.undo().stage is Stage.UNDONE
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
-def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
-    until = nights.clock + 30 * DAY
-    key = action.target.key
-    word = Hold(key=key, how=HoldKind.SNOOZED, by="tomas", given=nights.clock, until=until)
-    nights.holds.put(ACCOUNT, REGION, word)
+def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(removed: Nights) -> None:
+    target, until = removed.of("lamp").target, removed.clock + 30 * DAY
+    word = Hold(key=target.key, how=HoldKind.SNOOZED, by="tomas", given=removed.clock, until=until)
+    removed.holds.put(ACCOUNT, REGION, word)
 
-    nights.undoing.undo(Cleaner(), nights.aws, action, by="maria")
+    removed.undo()
 
-    held = nights.holds.all(ACCOUNT, REGION)
-    assert held[key] == (word,)
-    (anew,) = held[f"{action.target.arn}@anew"]
-    assert anew.until == nights.clock + UNDO_SNOOZE
-    kept = nights.after(8 * DAY)["lamp"]
+    held = removed.holds.all(ACCOUNT, REGION)
+    assert held[target.key] == (word,)
+    (anew,) = held[f"{target.arn}@anew"]
+    assert anew.until == removed.clock + UNDO_SNOOZE
+    kept = removed.after(8 * DAY)["lamp"]
     assert kept.verdict.reason == f"snoozed by tomas until {until:%Y-%m-%d %H:%M} UTC"

@@ -247,17 +247,16 @@ def test_the_trail_is_read_once_for_all_servers(box: Control, aws: Aws, session:
     sagemaker: Any = session.client("sagemaker")
     session.client("s3").create_bucket(Bucket="artifacts")
     box.set_durations({"*": 0})
-    box.set_clock(NOW - 30 * DAY)
     for name in ("a", "b", "c"):
-        sagemaker.create_mlflow_tracking_server(
-            TrackingServerName=name,
-            ArtifactStoreUri=f"s3://artifacts/{name}",
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml",
-        )
-    box.set_clock(NOW - DAY)
-    sagemaker.create_presigned_mlflow_tracking_server_url(TrackingServerName="b")
-    session.client("s3").put_object(Bucket="artifacts", Key="c/1/a/model.pkl", Body=b"weights")
-    box.set_clock(NOW)
+        with box.at(NOW - 30 * DAY):
+            sagemaker.create_mlflow_tracking_server(
+                TrackingServerName=name,
+                ArtifactStoreUri=f"s3://artifacts/{name}",
+                RoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml",
+            )
+    with box.at(NOW - DAY):
+        sagemaker.create_presigned_mlflow_tracking_server_url(TrackingServerName="b")
+        session.client("s3").put_object(Bucket="artifacts", Key="c/1/a/model.pkl", Body=b"weights")
     box.set_pages(1)
     box.clear_calls()
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import USED, because, thing, waste
+from fakes import IN_TURN, USED, because, result_of, waste
 from memory_table import MemoryTable
 from ml_janitor.acting.warning import WarnedSweep, Warner, WarningDeliveries, finding_of, round_due_date
-from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
+from ml_janitor.core.model import ActionSchedule, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from standin import ARMED, DAY, own_signatures
@@ -27,11 +28,7 @@ SLACK, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
 UNWARNED = make_cause(CauseCode.UNWARNED)
 
 
-def result(name: str, verdict: Finding | Kept | None = None, **about: Any) -> Result:
-    """Waste that nobody was warned about yet."""
-    seen = waste() if verdict is None else verdict
-    base = Result(detector="cellar", target=thing(name, USED).target, verdict=seen, outcome=Outcome.WAITING)
-    return replace(base, **{"cause": UNWARNED, **about})
+result = partial(result_of, detector="cellar", cause=UNWARNED)
 
 
 @dataclass
@@ -70,8 +67,7 @@ class Desk:
         self.slack = slack or Slack()
         self.ledger = Ledger(MemoryTable(), own_signatures())
         self.sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=results)
-        pool: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
-        self.ledger.record(pool, self.sweep, NOW)
+        self.ledger.record(IN_TURN, self.sweep, NOW)
 
     def entries(self) -> dict[str, Entry]:
         return {entry.key: entry for entry in self.ledger.entries("cellar", ACCOUNT, REGION)}

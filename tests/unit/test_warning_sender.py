@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import thing, waste
+from fakes import raising, result_of
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
@@ -27,6 +27,7 @@ from tables import cases
 SOON, LATE = NOW + 3 * DAY, NOW + 6 * DAY
 ANNA, OLAF = "anna@example.com", "olaf@example.com"
 PEOPLE = {ANNA: "U1", OLAF: "U2"}
+NOTHING = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
 DEAD = SendError("Slack could not be reached")
 TERMS = WarningTerms(wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
 
@@ -36,10 +37,7 @@ def refusal(code: str) -> SlackRefusedError:
 
 
 def result(name: str, owner: str | None = None) -> Result:
-    target = thing(name, waste()).target
-    return Result(
-        detector="cellar", target=target, verdict=waste(), outcome=Outcome.WAITING, owner=owner, cause=None
-    )
+    return result_of(name, detector="cellar", owner=owner)
 
 
 @dataclass
@@ -128,8 +126,7 @@ def sent(slack: Slack, *warnings: Result, routes: Mapping[str, str] | None = Non
     deliveries, of = Deliveries(), dict(routes or {})
     routed: Any = SimpleNamespace(channel=lambda target: of.get(target.name, ""))
     sender = WarningSender(lambda: slack, deadline=100, terms={"cellar": TERMS}, routes=routed)  # type: ignore[arg-type, return-value]
-    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
-    return list(sender(sweep, warnings, now=NOW, deliveries=deliveries)), deliveries  # type: ignore[arg-type]
+    return list(sender(NOTHING, warnings, now=NOW, deliveries=deliveries)), deliveries  # type: ignore[arg-type]
 
 
 def test_one_warning_is_one_message_to_the_channel_and_one_to_its_owner() -> None:
@@ -291,11 +288,10 @@ def test_a_copy_has_what_was_delivered_and_its_failure_delivers_nothing_less() -
 
     copy.deliver = deliver
     sender = WarningSender(lambda: slack, deadline=100, terms={"cellar": TERMS}, copy=copy)  # type: ignore[arg-type, return-value]
-    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
     for refuses, missing in ((False, []), (True, ["the copy of the warnings was not sent: SNS is away"])):
         copy.refuses, deliveries = refuses, Deliveries()
         warnings = [result("lamp"), result("sofa")]
-        problems = sender(sweep, warnings, now=NOW, deliveries=deliveries)  # type: ignore[arg-type]
+        problems = sender(NOTHING, warnings, now=NOW, deliveries=deliveries)  # type: ignore[arg-type]
         assert [name for name, *_ in deliveries.taken] == ["lamp"]
         assert list(problems)[1:] == missing
     (post,) = copy.posts
@@ -304,12 +300,9 @@ def test_a_copy_has_what_was_delivered_and_its_failure_delivers_nothing_less() -
 
 
 def test_without_a_slack_nothing_is_due() -> None:
-    def unreadable(*_: object, **__: object) -> Any:
-        raise SendError("the secret cannot be read")
-
+    unreadable = raising(SendError("the secret cannot be read"))
     sender = WarningSender(unreadable, deadline=100, terms={"cellar": TERMS})
-    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
 
-    assert list(sender(sweep, [result("lamp")], now=NOW, deliveries=Deliveries())) == [  # type: ignore[arg-type]
+    assert list(sender(NOTHING, [result("lamp")], now=NOW, deliveries=Deliveries())) == [  # type: ignore[arg-type]
         "1 warning was not sent, so nothing is due: the secret cannot be read"
     ]

@@ -18,9 +18,10 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from fakes import raising
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from standin import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory, raising
+from standin import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
 
 EVERYTHING = replace(ARMED, max_share=100, max_actions=2)
 RECORDED = Path(__file__).parent / "evenings-f11e1957.json"

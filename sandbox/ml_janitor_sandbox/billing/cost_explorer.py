@@ -12,7 +12,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from ml_janitor_sandbox.billing import anomalies, cost_tags, expressions, meters, savings_plans
+from ml_janitor_sandbox.billing import cost_tags, expressions, meters, savings_plans
 from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, opened, paid_for, whole
 from moto_corrections import clock, paging
 from moto_corrections.patches import AwsError, Call, rejected
@@ -307,4 +307,4 @@ CHARGED: dict[str, Callable[[Call], dict[str, Any]]] = {
     "GetTags": get_tags,
     **cost_tags.OPERATIONS,
 }
-OPERATIONS = {name: _charged(answer) for name, answer in CHARGED.items()} | anomalies.OPERATIONS
+OPERATIONS = {name: _charged(answer) for name, answer in CHARGED.items()}

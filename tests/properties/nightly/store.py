@@ -141,30 +141,16 @@ class ItemStore:
             self.watch.done(step, target)
         self.after(step, target.name)
 
-    def unplug(self, target: Target) -> bool:
+    def switch(self, target: Target, part: str, *, on: bool) -> bool:
+        """Change whether it is plugged in or lit: *part* is the name of that field."""
         item = self.items.get(target.name)
-        if item is None or not item.plugged:
+        if item is None or getattr(item, part) is on:
             return False
-        item.plugged = False
+        setattr(item, part, on)
         return True
 
     def remove(self, target: Target) -> bool:
         return self.items.pop(target.name, None) is not None
-
-    def douse(self, target: Target) -> bool:
-        """It stays, and is out."""
-        item = self.items.get(target.name)
-        if item is None or not item.lit:
-            return False
-        item.lit = False
-        return True
-
-    def light(self, target: Target) -> bool:
-        item = self.items.get(target.name)
-        if item is None or item.lit:
-            return False
-        item.lit = True
-        return True
 
     def bring_back(self, target: Target, undo: Mapping[str, Any], now: datetime) -> bool:
         """As AWS does, it gets a creation time of its own."""
@@ -174,13 +160,6 @@ class ItemStore:
         self.items[target.name] = Item(
             name=target.name, created=now, label=label, plugged=False, origin=str(undo["created"])
         )
-        return True
-
-    def plug_in(self, target: Target) -> bool:
-        item = self.items.get(target.name)
-        if item is None or item.plugged:
-            return False
-        item.plugged = True
         return True
 
 
@@ -226,15 +205,31 @@ class Watching(Detector[Thing]):
             raise NotFinishedError("half of it is read", {"read": 1})
         return {"created": item.identity[1], "tags": dict(item.label.tags)}
 
-    def ended(self, item: Item | None) -> bool:
-        """Whether nothing is left to be done to *item*, or there is none."""
-        raise NotImplementedError
-
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
         item = self.store.items.get(target.name)
-        if over := self.ended(item) or (item is not None and item.identity[1] != record["created"]):
+        if over := item is None or not item.lit or item.identity[1] != record["created"]:
             self.store.watch.over((target.name, record["created"]))
         return over
+
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        if not aws.may_write:
+            raise CannotActError("this only reads")
+        self.step(steps, "unplug", target, lambda: self.store.switch(target, "plugged", on=False))
+        self.end(target, steps)
+
+    def end(self, target: Target, steps: Steps) -> None:
+        """Make the last step of the act."""
+        raise NotImplementedError
+
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+        if not aws.may_write:
+            raise CannotActError("this only reads")
+        self.begin_again(target, record, steps)
+        self.step(steps, "plug in", target, lambda: self.store.switch(target, "plugged", on=True))
+
+    def begin_again(self, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+        """Make the first step of the undo."""
+        raise NotImplementedError
 
     def step(self, steps: Steps, name: str, target: Target, change: Callable[[], bool]) -> None:
         """One step of one call."""
@@ -250,18 +245,10 @@ class Clearing(Watching):
     undoes = (allow("sagemaker:CreateEndpoint", on="endpoint/*"),)
     cleanup = Cleanup(effect=Effect.DELETE, grace=timedelta(days=3), act_on=Confidence.PROVEN, lost="dust")
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        if not aws.may_write:
-            raise CannotActError("this only reads")
-        self.step(steps, "unplug", target, lambda: self.store.unplug(target))
+    def end(self, target: Target, steps: Steps) -> None:
         self.step(steps, "remove", target, lambda: self.store.remove(target))
 
-    def ended(self, item: Item | None) -> bool:
-        return item is None
-
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        if not aws.may_write:
-            raise CannotActError("this only reads")
+    def begin_again(self, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         there = self.store.items.get(target.name)
         if there is not None and record["created"] not in {there.identity[1], there.origin}:
             raise CannotActError("another has its name")
@@ -269,7 +256,6 @@ class Clearing(Watching):
             now = self.clock()
             steps.forget("bring back")  # a try before may have brought it back, and somebody deleted it
             self.step(steps, "bring back", target, lambda: self.store.bring_back(target, record, now))
-        self.step(steps, "plug in", target, lambda: self.store.plug_in(target))
 
 
 @dataclass(frozen=True)
@@ -281,23 +267,14 @@ class Dousing(Watching):
     undoes = (allow("sagemaker:StartNotebookInstance", on="notebook-instance/*"),)
     cleanup = Cleanup(effect=Effect.STOP, grace=timedelta(days=1), act_on=Confidence.PROVEN, lost="warmth")
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
-        if not aws.may_write:
-            raise CannotActError("this only reads")
-        self.step(steps, "unplug", target, lambda: self.store.unplug(target))
-        self.step(steps, "douse", target, lambda: self.store.douse(target))
+    def end(self, target: Target, steps: Steps) -> None:
+        self.step(steps, "douse", target, lambda: self.store.switch(target, "lit", on=False))
 
-    def ended(self, item: Item | None) -> bool:
-        return item is None or not item.lit
-
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        if not aws.may_write:
-            raise CannotActError("this only reads")
+    def begin_again(self, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         there = self.store.items.get(target.name)
         if there is None or there.identity[1] != record["created"]:
             raise CannotActError("it is gone, or another has its name")
-        self.step(steps, "light", target, lambda: self.store.light(target))
-        self.step(steps, "plug in", target, lambda: self.store.plug_in(target))
+        self.step(steps, "light", target, lambda: self.store.switch(target, "lit", on=True))
 
 
 # --- wire -----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -93,8 +93,7 @@ def build_rare(session: boto3.Session, control: Control, now: datetime) -> None:
     """Make the plain waste of each world that is RARE."""
     account = Account(session=session, control=control, now=now)
     for kind in (kind for world in RARE for kind in world.KINDS):
-        next(kind.near_misses()).build(account)
-    account.be(timedelta())
+        account.add(next(kind.near_misses()))
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class World:
         account.bucket(BUCKET, self.bucket, judged=used or perhaps, certainly=used)
         build_model(account)
         for thing in sorted(self.things, key=lambda thing: isinstance(thing, Artifacts)):
-            thing.build(account)  # artifacts last: what else there is may refer to them
-        account.be(timedelta())
+            account.add(thing)  # artifacts last: what else there is may refer to them
         return account.claims
 
 

@@ -254,6 +254,11 @@ class Account:
         """Make it so long ago."""
         self.control.set_clock(self.now - ago)
 
+    def add(self, thing: Thing) -> None:
+        """Build *thing*, and go on in the present."""
+        thing.build(self)
+        self.be(timedelta())
+
     def bucket(self, name: str, labels: Labels, *, judged: bool = True, certainly: bool = True) -> None:
         """Make a bucket, whose labels count for what is in it, too."""
         self.s3.create_bucket(Bucket=name)

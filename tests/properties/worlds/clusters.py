@@ -55,7 +55,6 @@ class Cluster(Thing):
         if self.ends is not None:
             asked["AutoTerminationPolicy"] = {"IdleTimeout": int(self.ends.total_seconds())}
         made = emr.run_job_flow(**asked)
-        account.be(timedelta())
         for start, values in self.checks():
             where, since = {"JobFlowId": made["JobFlowId"]}, account.now - start
             account.measure(("AWS/ElasticMapReduce", "IsIdle"), where, values, since=since, step=300)
@@ -109,7 +108,6 @@ class Pod(Thing):
         made = sagemaker.create_cluster(
             ClusterName=account.name("pod"), InstanceGroups=[group], Tags=self.labels.listed
         )
-        account.be(timedelta())
         account.claim(DETECTOR, made["ClusterArn"], waste=False)
 
 

@@ -48,7 +48,6 @@ class Family(Thing):
         name = f"family-{chr(ord('a') + many // 26)}{chr(ord('a') + many % 26)}"
         for number in range(self.jobs):
             self.job(account, f"{name}-{number}", self.newest + number * DAY, first=number == 0)
-        account.be(timedelta())
         judged = self.jobs >= 3 and self.newest < WINDOW and not self.labels.exempt
         needed = max(timedelta(hours=-(-2 * self.ran // HOUR)), HOUR)
         longest_wait = self.reused or timedelta()
@@ -90,7 +89,6 @@ class Family(Thing):
         sagemaker.create_training_job(
             **training_request(name, on, out="s3://families/output", StoppingCondition=stops, **spot)
         )
-        account.be(timedelta())
         seconds, ended = int(self.ran.total_seconds()), account.now - ago
         changed: dict[str, Any] = {
             "TrainingJobStatus": "Completed",

@@ -96,7 +96,6 @@ class Quiet(Thing):
         variants: Any = [{"VariantName": one, **hosts} for one in names]
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants, **config)
         made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self.labels.listed)
-        account.be(timedelta())
         self._publish(account, name, names)
         account.claim(
             DETECTOR,

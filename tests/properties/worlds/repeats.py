@@ -58,7 +58,6 @@ class Processed(Thing):
             account.be(FIRST - 2 * number * DAY)
             name = f"{family}-{number}" if self.names == "alike" else f"{ascii_lowercase[number]}-{family}"
             arns.append(self.run(account, bucket, name, number))
-        account.be(timedelta())
         waste = (
             not self.labels.exempt
             and self.ran >= 3

@@ -47,7 +47,6 @@ class Resource(Thing):
     def build(self, account: Account) -> None:
         account.be(self.age)
         arn = MAKERS[self.kind](account, account.name(self.kind), self.labels.listed)
-        account.be(timedelta())
         if self.kind in JOBS and not self.running:
             plural, name = f"{self.kind.replace('-', '_')}s", arn.rpartition("/")[2]
             status = f"{self.kind.title().replace('-', '')}Status"

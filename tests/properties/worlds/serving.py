@@ -62,7 +62,6 @@ class Serving(Thing):
             Tags=self.labels.listed,
         )
         self._use(account, name, file)
-        account.be(timedelta())
         for arn, users in ((config["EndpointConfigArn"], BOTH), (model["ModelArn"], BOTH | MODEL_ALONE)):
             unused = not self.labels.exempt and self.age >= 90 * DAY and self.user not in users
             account.claim(DETECTOR, arn, waste=unused, needs=NEEDED)

@@ -101,7 +101,6 @@ class Studio(Thing):
         )
         if self.status != "InService":
             account.control.patch("sagemaker", ["domains", where["DomainId"]], Status=self.status)
-        account.be(timedelta())
         self._claim(account, domain["DomainArn"], profile["UserProfileArn"], space["SpaceArn"])
 
     def _claim(self, account: Account, domain: str, profile: str, space: str) -> None:

@@ -140,7 +140,6 @@ class Sized(Thing):
             account.scaling.register_scalable_target(
                 **scalable_target(f"endpoint/{name}/variant/v", self.scaling[0], self.scaling[1])
             )
-        account.be(timedelta())
         self._publish(account, name)
         calls = {*self.calls} - LISTINGS[DETECTOR]
         calls -= set() if self.way == "host" else {"sagemaker:ListInferenceComponents"}

@@ -183,7 +183,6 @@ class App(Thing):
         if self.status == "Deleted":
             account.be(HOUR)
             account.sagemaker.delete_app(**{key: app[key] for key in app if key != "ResourceSpec"})
-        account.be(timedelta())
         account.claims.append(self.claim(arn))
 
     def _domain(self, account: Account) -> str:

@@ -67,7 +67,6 @@ class Plan(Thing):
         account.control.patch("sagemaker", ["training_plans", name], **members)
         if self.used:
             self.use(account, name, arn if self.used == "it" else f"{arn}-2")
-        account.be(timedelta())
         waste = self.status == "Active" and self.began >= DAY and self.in_use == 0 and self.used != "it"
         needs = {"sagemaker:ListTrainingPlans", "tag:GetResources", LISTS.get(self.target, "")}
         if self.target == "endpoint" and self.used:

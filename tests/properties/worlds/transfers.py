@@ -80,7 +80,6 @@ class Read(Thing):
         address = self.address.format(bucket)
         account.be(self.ago)
         self.program(client(account, "sagemaker", place), account.name("reader"), address)
-        account.be(timedelta())
         found = (
             self.operation in {"GetObject", "ReadACL", "CopyObject"}
             and self.gb * 0.02 >= 10
@@ -175,7 +174,6 @@ class Replication(Thing):
             told = {"channel": "channel", "environment": "environment"}[self.uses]
             reads = Read(operation="", gb=0, told=told, address="", where="", ago=DAY, data=0)
             reads.program(client(account, "sagemaker", place), account.name("user"), f"s3://{copies}/images/")
-        account.be(timedelta())
         found = (
             self.operation == "GetObjectForRepl"
             and self.status == "Enabled"

@@ -40,7 +40,6 @@ class Stopped(Thing):
         if self.stopped is not None:
             account.be(self.stopped)
             sagemaker.stop_notebook_instance(NotebookInstanceName=name)
-        account.be(timedelta())
         waste = self.stopped is not None and self.stopped >= 30 * DAY and not self.labels.exempt
         needs = {"sagemaker:ListNotebookInstances", "sagemaker:DescribeNotebookInstance", "tag:GetResources"}
         account.claim(

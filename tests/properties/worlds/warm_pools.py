@@ -35,7 +35,6 @@ class WarmPool(Thing):
                 Tags=self.labels.listed,
             )
         )["TrainingJobArn"]
-        account.be(timedelta())
         account.control.patch(
             "sagemaker",
             ["training_jobs", name],

@@ -321,31 +321,12 @@ def _arrived(component: Resource, at: dt.datetime) -> None:
     )
 
 
-@serves("sagemaker", "UpdateInferenceComponent")
-def update_component(call: Call) -> dict[str, Any]:
-    """Set another specification or another number of copies."""
-    changed = {
-        member: call.params[member]
-        for member in ("Specification", "Specifications")
-        if call.params.get(member)
-    }
-    return _update(call, call.params.get("RuntimeConfig"), changed)
-
-
 @serves("sagemaker", "UpdateInferenceComponentRuntimeConfig")
 def update_runtime(call: Call) -> dict[str, Any]:
-    """Set another number of copies; zero is allowed."""
-    return _update(call, call.params["DesiredRuntimeConfig"], {})
-
-
-def _update(call: Call, runtime: dict[str, Any] | None, changed: dict[str, Any]) -> dict[str, Any]:
-    """Update what is desired at once, and what is there after Updating for a while."""
-    component = _changeable_component(call)
-    if runtime:
-        changed["RuntimeConfig"] = component.members["RuntimeConfig"] | {
-            "DesiredCopyCount": runtime["CopyCount"]
-        }
-    component.touch(InferenceComponentStatus="Updating", **changed)
+    """Set another number of copies; zero is allowed. It is desired at once, and there after Updating."""
+    component, asked = _changeable_component(call), call.params["DesiredRuntimeConfig"]
+    runtime = component.members["RuntimeConfig"] | {"DesiredCopyCount": asked["CopyCount"]}
+    component.touch(InferenceComponentStatus="Updating", RuntimeConfig=runtime)
     progress.later(call, component, progress.takes("component.update"), _arrived)
     return {"InferenceComponentArn": component.arn}
 

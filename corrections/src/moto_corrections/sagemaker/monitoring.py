@@ -6,12 +6,12 @@ from typing import Any
 
 from moto.core.utils import camelcase_to_underscores
 
-from moto_corrections.patches import AwsError, Call, backend, rejected, serves
+from moto_corrections.patches import AwsError, Call, backend, serves
 from moto_corrections.sagemaker import progress
 from moto_corrections.sagemaker.endpoints import ENDPOINT
 from moto_corrections.sagemaker.jobs import PROCESSING
 from moto_corrections.sagemaker.listing import Row, answer, equals, serve
-from moto_corrections.sagemaker.store import Resource, create, get, kind, resources
+from moto_corrections.sagemaker.store import create, get, kind, resources
 
 SCHEDULE = kind("MonitoringSchedule")
 serve(SCHEDULE, "Describe", "List", by=("EndpointName", "MonitoringJobDefinitionName", "MonitoringType"))
@@ -50,38 +50,6 @@ def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None
             given = getattr(definition, f"{stem}_input")
             return str(given["EndpointInput"]["EndpointName"]) if "EndpointInput" in given else None
     raise AwsError("ResourceNotFound", f"Monitoring job definition {name} does not exist.")
-
-
-@serves("sagemaker", "StartMonitoringSchedule")
-def start_schedule(call: Call) -> None:
-    """Start a schedule, which is Pending for a while, then Scheduled."""
-    _move(call, "Stopped", "monitoring.start", "Scheduled")
-
-
-@serves("sagemaker", "StopMonitoringSchedule")
-def stop_schedule(call: Call) -> None:
-    """Stop a schedule, which is Pending for a while, then Stopped."""
-    _move(call, "Scheduled", "monitoring.stop", "Stopped")
-
-
-def _move(call: Call, only_from: str, what: str, then: str) -> None:
-    schedule = _schedule(call)
-    if schedule.status == only_from:
-        progress.becomes(call, schedule, what, then, now="Pending")
-
-
-@serves("sagemaker", "DeleteMonitoringSchedule")
-def delete_schedule(call: Call) -> None:
-    """Delete a schedule, which is Pending until it is gone; stopped on the way if it was not."""
-    progress.vanishes(call, _schedule(call), "monitoring.delete", now="Pending")
-
-
-def _schedule(call: Call) -> Resource:
-    """Return a schedule, but not a Pending one (aws/amazon-sagemaker-examples #2342 has AWS's words)."""
-    schedule = get(call, SCHEDULE)
-    if schedule.status == "Pending":
-        raise rejected("Monitoring schedule in status Pending cannot be changed.")
-    return schedule
 
 
 # --- executions ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Lists and deletions of what moto still keeps itself: pipelines, clusters, the model registry, some jobs."""
+"""Lists of what moto still keeps itself: pipelines, clusters, the model registry, some jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from moto.core.utils import camelcase_to_underscores
 
 from moto_corrections import clock, model
-from moto_corrections.patches import AwsError, Call, backend, rejected, replaces, serves
+from moto_corrections.patches import Call, backend, rejected, replaces, serves
 from moto_corrections.sagemaker.jobs import TRAINING
 from moto_corrections.sagemaker.listing import Row, answer, list_member
 from moto_corrections.sagemaker.store import check_instance_type, resources
@@ -122,32 +122,6 @@ def update_package(call: Call) -> dict[str, Any]:
         package.additional_inference_specifications = [*held, *more]
     package.modifications_done()
     return {"ModelPackageArn": arn}
-
-
-@serves("sagemaker", "DeleteModelPackage")
-def delete_package(call: Call) -> None:
-    """Delete a package by ARN, or by name for one that has no version."""
-    kept = backend("sagemaker", call.account, call.region)
-    name = call.params["ModelPackageName"]
-    arn = kept.model_package_name_mapping.get(name)
-    if arn not in kept.model_packages:
-        raise rejected(f"Model package {name} does not exist.")
-    del kept.model_packages[arn]
-    for other in [key for key, value in kept.model_package_name_mapping.items() if value == arn]:
-        del kept.model_package_name_mapping[other]
-
-
-@serves("sagemaker", "DeleteModelPackageGroup")
-def delete_group(call: Call) -> None:
-    """Delete only an empty group: its model's one error is a ConflictException."""
-    kept = backend("sagemaker", call.account, call.region)
-    name = call.params["ModelPackageGroupName"]
-    if name not in kept.model_package_groups:
-        raise rejected(f"Model Package Group {name} does not exist.")
-    if any(package.model_package_group_name == name for package in kept.model_packages.values()):
-        message = f"Model Package Group {name} cannot be deleted because it still contains Model Packages."
-        raise AwsError("ConflictException", message)
-    del kept.model_package_groups[name]
 
 
 # --- HyperPod clusters: what AWS accepts is neither refused nor left half made -------------------
