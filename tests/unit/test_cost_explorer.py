@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from fakes import Answers, refusal
+from fakes import Answers, refusal, target_at
 from ml_janitor.aws.cost_explorer import (
     HOURS_KEPT,
     CostExplorer,
@@ -32,7 +32,7 @@ from ml_janitor.aws.pace import REUSED_MARK
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.model import Absent, Target, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from tables import cases
 
 FIRST, UNTIL = date(2026, 9, 1), date(2026, 10, 6)
@@ -403,11 +403,7 @@ class Priced:
 
 
 def used(kind: str, name: str, *runs: ResourceRun) -> UsedResource:
-    arn = f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}"
-    target = Target(
-        arn=arn, name=name, kind=kind, account="123456789012", region="us-east-1", created=AT - 9 * HOUR
-    )
-    return UsedResource(target=target, runs=runs)
+    return UsedResource(target=target_at(f"{kind}/{name}", AT - 9 * HOUR), runs=runs)
 
 
 def test_what_resources_used_has_the_bill_s_price_else_the_list_s() -> None:
