@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from logging import StreamHandler
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, Never
 from uuid import uuid4
@@ -15,6 +16,7 @@ from uuid import uuid4
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import (
@@ -35,6 +37,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, make_cause
 from ml_janitor.engine.detector import Cleanup, Detector, allow
+from ml_janitor.ledger.actions import Action, Stage
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -191,6 +194,12 @@ def result_of(name: str, verdict: Verdict | None = None, detector: str = "shelf"
     return Result(detector=detector, verdict=seen, **given)
 
 
+def action_of(detector: str = "shelf", **about: Any) -> Action:
+    """An action on a lamp, which was done in the night of the tests."""
+    given: dict[str, Any] = {"stage": Stage.ACTED, "target": target_at("thing/lamp"), "undo": {}}
+    return replace(Action(sk="sk", detector=detector, warned=NOW, began=NOW, **given), **about)
+
+
 IN_TURN: Any = SimpleNamespace(map=lambda do, over: [do(each) for each in over])
 """An account as far as the ledger uses it: its reads come one after the other."""
 
@@ -208,6 +217,25 @@ def refusal(
     answer: Any = {"Error": {"Code": code, "Message": message}}
     answer["ResponseMetadata"] = {"HTTPStatusCode": status, "RetryAttempts": retries}
     return ClientError(answer, operation)
+
+
+class Answers:
+    """A client of AWS that gives *answers* in turn, whatever is asked; *asked* are methods and requests."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers, self.asked, self._lock = list(answers), list[tuple[str, dict[str, Any]]](), Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(**request: Any) -> Any:
+            with self._lock:
+                self.asked.append((name, request))
+                answer = self.answers.pop(0)
+            answer = answer(request) if callable(answer) else answer
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
 
 
 def raising(error: BaseException, *, at: str = "") -> Callable[..., Any]:

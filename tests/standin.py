@@ -472,7 +472,7 @@ class Context:
 
 
 SLACK_TOML = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\n'
-IN_ORGANIZATION = f"""[organization]
+ORGANIZATION_TOML = f"""[organization]
 accounts = ["210987654321"]
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, cast
+from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 
 from conftest import DAY, HOUR, NOW
 from ml_janitor.aws.activity import (
@@ -34,31 +30,14 @@ from ml_janitor.aws.activity import (
     read_metrics,
 )
 from ml_janitor.aws.calls import Listing, ReadError
-from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from narrowing import not_none
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
+DATA = "cloudwatch:GetMetricData"
 BLUE = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="blue")
 GREEN = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="green")
-
-
-@dataclass
-class Answers:
-    """A CloudWatch that answers GetMetricData with given pages, and remembers what it was asked."""
-
-    answers: Sequence[Mapping[str, Any]]
-    asked: list[dict[str, Any]] = field(default_factory=list)
-
-    def map(self, function: Any, items: Sequence[Any]) -> list[Any]:
-        return [function(item) for item in items]
-
-    def pages(self, action: str, **query: Any) -> Sequence[Mapping[str, Any]]:
-        assert action == "cloudwatch:GetMetricData"
-        self.asked.append(query)
-        return self.answers
 
 
 def result(number: int, status: str = "Complete", **points: float) -> dict[str, Any]:
@@ -70,107 +49,89 @@ def result(number: int, status: str = "Complete", **points: float) -> dict[str, 
 def answered(
     *pages: Sequence[Mapping[str, Any]], metrics: Sequence[Metric] = (BLUE, GREEN)
 ) -> list[Signal[MetricSeries]]:
-    answers = Answers([{"MetricDataResults": results} for results in pages])
-    data = read_metrics(cast("Aws", answers), metrics, NOW - 7 * DAY, NOW)
+    account = Script({DATA: [Torn({"MetricDataResults": results}) for results in pages]})
+    data = read_metrics(account.aws(), metrics, NOW - 7 * DAY, NOW)
     return [data[metric] for metric in metrics]
 
 
-def test_each_metric_gets_its_own_points() -> None:
-    blue, green = answered([result(0, h3=1.0, h2=2.0), result(1, h1=7.0)])
-
-    assert blue == Value(
-        MetricSeries(((NOW - 3 * HOUR, 1.0), (NOW - 2 * HOUR, 2.0))), "cloudwatch:GetMetricData"
-    )
-    assert green == Value(MetricSeries(((NOW - HOUR, 7.0),)), "cloudwatch:GetMetricData")
-
-
-def test_a_series_is_put_together_from_its_pages_in_order() -> None:
-    blue, green = answered(
-        [result(0, "PartialData", h5=1.0, h4=2.0), result(1, "PartialData")],
-        [result(0, "PartialData", h3=3.0), result(1, h9=1.0)],
-        [result(0, h2=4.0)],
-    )
-
-    assert isinstance(blue, Value)
-    assert blue.value.values == (1.0, 2.0, 3.0, 4.0)
-    assert isinstance(green, Value)
-
-
-def test_no_datapoint_is_absent() -> None:
-    assert answered([result(0), result(1, h1=0.0)])[0] == Absent("cloudwatch:GetMetricData")
+def points(**of: float) -> Value[MetricSeries]:
+    return Value(MetricSeries(tuple((NOW - int(name[1:]) * HOUR, value) for name, value in of.items())), DATA)
 
 
 @cases(
-    "pages",
-    pytest.param([[result(1)]], id="no answer for it"),
-    pytest.param([[result(0, "PartialData", h1=0.0), result(1)]], id="never completed"),
-    pytest.param([[result(0, "InternalError", h1=0.0), result(1)]], id="failed"),
-    pytest.param([[result(0, "Forbidden"), result(1)]], id="forbidden"),
-    pytest.param([[result(0, "InternalError"), result(1)], [result(0, h1=0.0)]], id="failed on one page"),
+    "pages, blue, green",
+    ([[result(0, h3=1.0, h2=2.0), result(1, h1=7.0)]], points(h3=1.0, h2=2.0), points(h1=7.0)),
+    # a series is put together from its pages in order
+    (
+        [
+            [result(0, "PartialData", h5=1.0, h4=2.0), result(1, "PartialData")],
+            [result(0, "PartialData", h3=3.0), result(1, h9=1.0)],
+            [result(0, h2=4.0)],
+        ],
+        points(h5=1.0, h4=2.0, h3=3.0, h2=4.0),
+        points(h9=1.0),
+    ),
+    ([[result(0), result(1, h1=0.0)]], Absent(DATA), points(h1=0.0)),  # no datapoint
+    # an incomplete answer is unreadable for its metric only
+    ([[result(1)]], "Invocations: no answer", Absent(DATA)),
+    ([[result(0, "PartialData", h1=0.0), result(1)]], "Invocations: PartialData", Absent(DATA)),
+    ([[result(0, "InternalError", h1=0.0), result(1)]], "Invocations: InternalError", Absent(DATA)),
+    ([[result(0, "Forbidden"), result(1)]], "Invocations: Forbidden", Absent(DATA)),
+    ([[result(0, "InternalError"), result(1)], [result(0, h1=0.0)]], "Invocations", Absent(DATA)),
+    ([[{**result(0, h2=0.0, h1=0.0), "Values": [0.0]}, result(1)]], *["1 values for 2 times"] * 2),
+    # a result without a member was cut off
+    *(
+        ([[{key: value for key, value in result(0, h1=0.0).items() if key != cut}, result(1)]], cut, cut)
+        for cut in ("Id", "Timestamps", "Values", "StatusCode")
+    ),
 )
-def test_an_incomplete_answer_is_unreadable_for_that_metric_only(pages: list[list[dict[str, Any]]]) -> None:
-    blue, green = answered(*pages)
-
-    assert isinstance(blue, Unreadable)
-    assert "Invocations" in blue.error
-    assert green == Absent("cloudwatch:GetMetricData")
-
-
-@pytest.mark.parametrize("missing", ["Id", "Timestamps", "Values", "StatusCode"])
-def test_a_result_without_a_member_was_cut_off(missing: str) -> None:
-    cut = {key: value for key, value in result(0, h1=0.0).items() if key != missing}
-
-    assert all(isinstance(signal, Unreadable) for signal in answered([cut, result(1)]))
-
-
-def test_values_without_times_are_unreadable() -> None:
-    torn = {**result(0, h2=0.0, h1=0.0), "Values": [0.0]}
-
-    blue, _ = answered([torn, result(1)])
-
-    assert isinstance(blue, Unreadable)
-    assert "1 values for 2 times" in blue.error
+def test_each_metric_gets_its_own_points(
+    pages: list[list[dict[str, Any]]], blue: Signal[MetricSeries] | str, green: Signal[MetricSeries] | str
+) -> None:
+    for found, expected in zip(answered(*pages), (blue, green), strict=True):
+        if isinstance(expected, str):
+            assert isinstance(found, Unreadable)
+            assert expected in found.error
+        else:
+            assert found == expected
 
 
 def test_a_page_without_results_is_unreadable() -> None:
-    data = read_metrics(cast("Aws", Answers([{}])), [BLUE], NOW - DAY, NOW)
+    data = read_metrics(Script({DATA: Torn({})}).aws(), [BLUE], NOW - DAY, NOW)
 
     assert isinstance(data[BLUE], Unreadable)
 
 
 def test_every_metric_is_asked_for_once_and_500_to_a_call() -> None:
-    answers = Answers([{"MetricDataResults": []}])
+    account = Script({DATA: {"MetricDataResults": []}})
     many = [Metric.of("N", "M", Name=str(n)) for n in range(1001)]
 
-    data = read_metrics(cast("Aws", answers), [*many, *many], NOW - DAY, NOW)
+    data = read_metrics(account.aws(), [*many, *many], NOW - DAY, NOW)
 
-    assert [len(query["MetricDataQueries"]) for query in answers.asked] == [500, 500, 1]
+    assert [len(query["MetricDataQueries"]) for query in account.asked(DATA)] == [500, 500, 1]
     assert list(data) == many
-    for query in answers.asked:
+    for query in account.asked(DATA):
         ids = [one["Id"] for one in query["MetricDataQueries"]]
         assert len(set(ids)) == len(ids)
 
 
 def test_nothing_is_asked_for_nothing() -> None:
-    answers = Answers([])
-
-    assert read_metrics(cast("Aws", answers), [], NOW - DAY, NOW) == {}
-    assert answers.asked == []
+    assert read_metrics(Script({}).aws(), [], NOW - DAY, NOW) == {}
 
 
 def test_a_window_starts_at_the_beginning_of_a_period() -> None:
     """Else the rest of the first hour, with whatever was in it, would be left out."""
-    answers = Answers([{"MetricDataResults": []}])
+    account = Script({DATA: {"MetricDataResults": []}})
     start = NOW - 7 * DAY + timedelta(minutes=17, seconds=3)
     daily = Metric.of("N", "M", period=86400)
 
-    read_metrics(cast("Aws", answers), [BLUE, daily, GREEN], start, NOW)
+    read_metrics(account.aws(), [BLUE, daily, GREEN], start, NOW)
 
-    assert [(query["StartTime"], len(query["MetricDataQueries"])) for query in answers.asked] == [
+    assert [(query["StartTime"], len(query["MetricDataQueries"])) for query in account.asked(DATA)] == [
         (datetime(2026, 9, 29, 3, tzinfo=UTC), 2),
         (datetime(2026, 9, 29, tzinfo=UTC), 1),
     ]
-    assert {query["EndTime"] for query in answers.asked} == {NOW}
+    assert {query["EndTime"] for query in account.asked(DATA)} == {NOW}
 
 
 @cases(
@@ -223,13 +184,13 @@ def test_what_is_published_is_on_all_pages_and_named_once() -> None:
 
 
 def test_a_query_names_its_statistic_and_period() -> None:
-    account = Script({"cloudwatch:GetMetricData": {"MetricDataResults": []}})
+    account = Script({DATA: {"MetricDataResults": []}})
 
     found = read_metrics(
         account.aws(), [Metric.of("N", "M", stat="Maximum", period=60, b="2", a="1")], NOW - DAY, NOW
     )
 
-    (asked,) = account.asked("cloudwatch:GetMetricData")
+    (asked,) = account.asked(DATA)
     assert asked["MetricDataQueries"] == [
         {
             "Id": "m0",
@@ -248,58 +209,49 @@ def test_a_query_names_its_statistic_and_period() -> None:
     assert signal == Unreadable("GetMetricData: M: no answer", "cloudwatch:GetMetricData")
 
 
-ASKED = {"logGroupName": "group", "logStreamName": "a/jupyter.log", "limit": 1, "startFromHead": False}
 AT = datetime(2026, 10, 5, 18, tzinfo=UTC)
 
 
-@pytest.fixture
-def account() -> Iterator[Aws]:
-    session = boto3.Session(region_name="us-east-1")
-    with ThreadPoolExecutor(1) as pool:
-        prices = Prices(lambda: session.client("pricing"))
-        yield Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=pool, attempts=1)
+LATE = AT + timedelta(1)
+EVENTS = "logs:GetLogEvents"
+
+
+def milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def page(token: str, *times: datetime) -> dict[str, Any]:
-    events = [{"timestamp": int(at.timestamp() * 1000), "message": "saved"} for at in times]
+    events = [{"timestamp": milliseconds(at), "message": "saved"} for at in times]
     return {"events": events, "nextBackwardToken": token, "nextForwardToken": "f"}
 
 
-def test_an_empty_page_is_no_end(account: Aws) -> None:
-    with Stubber(account.logs) as logs:
-        logs.add_response("get_log_events", page("b1"), ASKED)
-        logs.add_response("get_log_events", page("b2"), ASKED | {"nextToken": "b1"})
-        logs.add_response("get_log_events", page("b3", AT), ASKED | {"nextToken": "b2"})
+@cases(
+    "answers, expected",
+    ([page("b1"), page("b2"), page("b3", AT)], Value(AT, EVENTS, AT)),  # an empty page is no end
+    ([page("b1"), page("b1")], Absent(EVENTS)),  # a token that comes back is one
+    ([page("b1", AT, LATE, AT)], Value(LATE, EVENTS, LATE)),  # the newest of a page is the last event
+    ([Refusal("ResourceNotFoundException")], Absent(EVENTS)),
+    ([page(f"b{n}") for n in range(MOST_EMPTY_PAGES)], "more to read"),
+    ([Torn({})], "it was cut off"),
+)
+def test_the_last_event_of_a_log(answers: list[Any], expected: Signal[datetime] | str) -> None:
+    asked = {"logGroupName": "group", "logStreamName": "a/jupyter.log", "limit": 1, "startFromHead": False}
+    coming, token = iter(answers), dict[str, str]()
 
-        assert last_log_event(account, "group", "a/jupyter.log") == Value(AT, "logs:GetLogEvents", AT)
+    def answer(request: Mapping[str, Any]) -> Any:
+        assert request == asked | token
+        found = next(coming)
+        token["nextToken"] = found.get("nextBackwardToken", "") if isinstance(found, Mapping) else ""
+        return found
 
+    found = last_log_event(Script({EVENTS: answer}).aws(), "group", "a/jupyter.log")
 
-def test_a_token_that_comes_back_is_the_end(account: Aws) -> None:
-    with Stubber(account.logs) as logs:
-        logs.add_response("get_log_events", page("b1"), ASKED)
-        logs.add_response("get_log_events", page("b1"), ASKED | {"nextToken": "b1"})
-
-        assert last_log_event(account, "group", "a/jupyter.log") == Absent("logs:GetLogEvents")
-
-
-def test_a_stream_that_never_ends_is_unreadable(account: Aws) -> None:
-    with Stubber(account.logs) as logs:
-        logs.add_response("get_log_events", page("b0"), ASKED)
-        for n in range(MOST_EMPTY_PAGES - 1):
-            logs.add_response("get_log_events", page(f"b{n + 1}"), ASKED | {"nextToken": f"b{n}"})
-
-        answer = last_log_event(account, "group", "a/jupyter.log")
-        logs.assert_no_pending_responses()
-
-    assert isinstance(answer, Unreadable)
-    assert "more to read" in answer.error
-
-
-def test_an_answer_that_was_cut_off_is_unreadable_not_empty(account: Aws) -> None:
-    with Stubber(account.logs) as logs:
-        logs.add_response("get_log_events", {}, ASKED)
-
-        assert isinstance(last_log_event(account, "group", "a/jupyter.log"), Unreadable)
+    assert list(coming) == []
+    if isinstance(expected, str):
+        assert isinstance(found, Unreadable)
+        assert expected in found.error
+    else:
+        assert found == expected
 
 
 @cases(
@@ -313,10 +265,6 @@ def test_an_answer_that_was_cut_off_is_unreadable_not_empty(account: Aws) -> Non
 )
 def test_no_timestamp_is_too_late(milliseconds: int, time: datetime) -> None:
     assert log_time(milliseconds) == time
-
-
-def milliseconds(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
 
 
 def listed(name: str, **more: Any) -> dict[str, Any]:
@@ -417,16 +365,6 @@ def test_events_since_then_come_from_the_head_in_order() -> None:
     pages = log_event_pages(Script({"logs:GetLogEvents": answer}).aws(), "group", "stream", since=AT)
 
     assert list(pages) == [(), (AT,), (), ()]
-
-
-def test_the_newest_of_a_page_is_the_last_event(account: Aws) -> None:
-    with Stubber(account.logs) as logs:
-        logs.add_response("get_log_events", page("b1", AT, AT + timedelta(1), AT), ASKED)
-        assert last_log_event(account, "group", "a/jupyter.log") == Value(
-            AT + timedelta(1), "logs:GetLogEvents", AT + timedelta(1)
-        )
-    gone = Script({"logs:GetLogEvents": Refusal("ResourceNotFoundException")})
-    assert last_log_event(gone.aws(), "group", "s") == Absent("logs:GetLogEvents")
 
 
 CALLED = "cloudtrail:LookupEvents"

@@ -78,12 +78,9 @@ def test_days_before_those_that_were_read_count_as_they_were_kept() -> None:
 
 
 def test_what_is_left_of_a_line_is_that_of_all_others() -> None:
-    def charge(
-        usd: int, quantity: int, tag: str | None = None, usage: str = HOST, unit: str = "Hrs"
-    ) -> Charge:
-        return Charge(
-            day=LAST.first, usage_type=usage, tag=tag, usd=Decimal(usd), quantity=Decimal(quantity), unit=unit
-        )
+    def charge(usd: int, quantity: int, tag: str | None = None, usage: str = HOST) -> Charge:
+        line = Charge(day=LAST.first, usage_type=usage, tag=tag, usd=Decimal(usd), unit="Hrs")
+        return replace(line, quantity=Decimal(quantity))
 
     everything = [
         charge(5, 2),

@@ -25,6 +25,7 @@ from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
 from ml_janitor.report.blocks import FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
+from narrowing import not_none
 from tables import cases
 
 HUNG = "training job llm-pretrain-7b-0924, hung since 09-25 ($15,511 until now), omar.haddad"
@@ -98,16 +99,14 @@ def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
 
 def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> None:
     report = full_report()
-    main = report.main
-    assert main is not None
+    main = not_none(report.main)
     hung, new, price, unknown, *_ = main.movers
-    assert hung.culprit is not None
     fell = replace(new, usd=Decimal(-20_000), cause=MoverCause.ENDED)
 
     def told(*movers: Mover, **more: Any) -> list[str]:
         return lead(replace(report, main=replace(main, movers=movers, **more), month=None, yesterday=None))
 
-    quoted = replace(hung, owner=None, culprit=replace(hung.culprit, arn="arn:a b"))
+    quoted = replace(hung, owner=None, culprit=replace(not_none(hung.culprit), arn="arn:a b"))
     assert told(quoted)[1] == (
         "Next step: find its owner, or end it. For the evidence: janitor explain 'arn:a b'"
     )
@@ -139,8 +138,7 @@ def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> 
 
 def test_other_movements_have_the_news_that_is_not_named_before() -> None:
     report = full_report()
-    main = report.main
-    assert main is not None
+    main = not_none(report.main)
     hung, new, price, *_ = main.movers
     month = replace(main, movers=(hung, new))
     day = replace(report.yesterday or main, movers=(new, hung, price))
@@ -201,8 +199,8 @@ def test_days_are_compared_in_words() -> None:
     assert march(read, date(2026, 3, 29)) == "$280, as on 02-01 to 02-28"
     assert march(dearer, date(2026, 4, 1)) == ("$620 (03-01 to 03-28: +$280 (+100 %) against 02-01 to 02-28)")
     report = full_report()
-    assert report.yesterday is not None
-    same = replace(report.yesterday, usd_after=report.yesterday.usd_before + Decimal("0.004"))
+    day = not_none(report.yesterday)
+    same = replace(day, usd_after=day.usd_before + Decimal("0.004"))
     assert figures(replace(report, yesterday=same))["Sunday 10-04"] == "$1,900, as on 09-27"
     first = replace(report, bill=replace(report.bill, until=date(2026, 10, 1)), month=None)
     assert "Budget of September" in figures(first)
@@ -266,7 +264,6 @@ def test_what_lasts_is_said_with_the_table_only_and_what_is_sudden_every_day() -
 
 def test_names_from_aws_format_nothing_and_every_paragraph_fits() -> None:
     report = full_report()
-    assert report.month is not None
     rows = tuple(replace(one, tag="<!here> *x*" * 20) for one in report.bill.by_tag["project"])
     report = replace(report, bill=replace(report.bill, by_tag={"project": rows}))
 

@@ -13,7 +13,7 @@ import pytest
 
 from bills import ACCOUNT, HOST, NOW, bill, charges
 from conftest import DAY
-from fakes import target_at
+from fakes import action_of, target_at
 from ml_janitor.aws import runs
 from ml_janitor.aws.activity import GET_METRIC_DATA
 from ml_janitor.aws.calls import Listing
@@ -30,7 +30,7 @@ from ml_janitor.bill.explaining import (
     facts_from_sweep,
     read_known_resources,
 )
-from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause, ResourceFacts
+from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, Culprit, GapCause, ResourceFacts
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Evidence, Kept, NotRead, Unreadable
 from ml_janitor.core.money import Claim
@@ -48,17 +48,8 @@ TARGET = target_at("endpoint/Ranker", NOW - 90 * DAY)
 
 
 def action(**more: Any) -> Action:
-    made = Action(
-        sk="s",
-        detector="idle-endpoints",
-        target=TARGET,
-        stage=Stage.ACTED,
-        began=NOW - 9 * DAY,
-        warned=NOW - 12 * DAY,
-        ended=NOW - 2 * DAY,
-        undo={},
-        hourly_usd=Decimal(2),
-    )
+    times = {"began": NOW - 9 * DAY, "warned": NOW - 12 * DAY, "ended": NOW - 2 * DAY}
+    made = action_of("idle-endpoints", target=TARGET, hourly_usd=Decimal(2), **times)
     return replace(made, **more)
 
 
@@ -92,7 +83,7 @@ def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *,
 def test_what_it_ended_and_cannot_be_verified_is_left_out_and_said(cause: Cause, why: str) -> None:
     actions = [action(), action(sk="doubtful"), action(sk="too")]
 
-    known, (gap,) = verified_actions(actions, lambda one: None if one.sk == "s" else cause)
+    known, (gap,) = verified_actions(actions, lambda one: None if one.sk == "sk" else cause)
 
     assert known == actions[:1]
     assert gap_sentence(gap).startswith(f"What the janitor ended could not be read: 2 of 3: {why}")
@@ -199,20 +190,15 @@ def test_of_an_unjudged_resource_the_listing_says_all_it_can(look: Callable[...,
 
     (found,), gaps = seen.resources, seen.gaps
     assert (found.requests, gaps) == (counted, ())
-
-    assert (found.culprit.arn, found.culprit.name, found.culprit.kind) == (
-        one.target.arn,
-        "nightly-20261001",
-        "endpoint",
+    assert found.culprit == Culprit(
+        arn=one.target.arn,
+        name="nightly-20261001",
+        kind="endpoint",
+        owner="mia",
+        since=NOW - 50 * DAY,
+        ended=NOW - DAY,
     )
-    assert (found.culprit.owner, found.culprit.since, found.culprit.ended) == (
-        "mia",
-        NOW - 50 * DAY,
-        NOW - DAY,
-    )
-    assert (found.culprit.detector, found.culprit.finding, found.found) == ("", "", False)
-    assert (found.culprit.acted, found.culprit.used, found.tag) == (False, False, "llm")
-    assert (found.runs, found.family) == (one.runs, "nightly")
+    assert (found.found, found.tag, found.runs, found.family) == (False, "llm", one.runs, "nightly")
 
 
 def test_a_job_began_when_it_ran_first(look: Callable[..., KnownResources]) -> None:

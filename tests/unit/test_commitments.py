@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import PlanRate, SavingsPlanLine, covered_totals, covered_usage
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.core.commitment import UsageHours
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreadable, Value
+from ml_janitor.core.model import Absent, Change, Finding, Kept, Unreadable, Value
 from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
 from narrowing import not_none, of_type
@@ -38,9 +39,7 @@ RULE = Commitments(min_saving=0.01)
 
 
 def used(name: str, *runs: ResourceRun, kind: str = "endpoint") -> UsedResource:
-    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
-    target = Target(arn=arn, name=name, kind=kind, account=ACCOUNT, region=REGION, created=SINCE)
-    return UsedResource(target=target, runs=runs)
+    return UsedResource(target=target_at(f"{kind}/{name}", SINCE), runs=runs)
 
 
 def run(

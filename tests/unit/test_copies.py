@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +14,11 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, Sto
 from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import (
     CopyRole,
-    CopyStanding,
     GroupMember,
     settle_standings,
 )
 from narrowing import not_none
+from tables import cases
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERRED = Value(("model churn",))
@@ -52,88 +52,68 @@ def always(likeness: Likeness) -> ContentMatch:
     return ContentMatch(likeness, "said so")
 
 
-def settled(*members: GroupMember, likeness: Likeness = Likeness.PROVEN) -> dict[str, CopyStanding]:
+def roles(members: Sequence[GroupMember], likeness: Likeness) -> dict[str, tuple[str, str | None]]:
     found = settle_standings(members, lambda _a, _b: always(likeness))
-    return {one.unit.files[0].key: standing for one, standing in found.items()}
-
-
-def roles(*members: GroupMember, likeness: Likeness = Likeness.PROVEN) -> dict[str, tuple[str, str | None]]:
     return {
-        key: (str(standing.role), standing.keeper.files[0].key if standing.keeper else None)
-        for key, standing in settled(*members, likeness=likeness).items()
+        one.unit.files[0].key: (str(standing.role), standing.keeper.files[0].key if standing.keeper else None)
+        for one, standing in found.items()
     }
 
 
-SURE = pytest.mark.parametrize("likeness", [Likeness.PROVEN, Likeness.LIKELY])
+STAYS = ("stays", None)
+SURE = (Likeness.PROVEN, Likeness.LIKELY)
 
 
-@SURE
-def test_the_oldest_stays(likeness: Likeness) -> None:
-    assert roles(member("a", 3), member("b", 1), member("c", 2), likeness=likeness) == {
-        "a": ("surplus", "b"),
-        "b": ("stays", None),
-        "c": ("surplus", "b"),
-    }
-
-
-@SURE
-def test_of_equally_old_ones_the_first_by_name_stays(likeness: Likeness) -> None:
-    assert roles(member("z"), member("a"), likeness=likeness)["z"] == ("surplus", "a")
-
-
-@SURE
-def test_the_needed_one_stays_however_young(likeness: Likeness) -> None:
-    assert roles(member("old"), member("young", 9, needed=True), likeness=likeness) == {
-        "old": ("surplus", "young"),
-        "young": ("stays", None),
-    }
-
-
-@SURE
-def test_every_needed_one_stays(likeness: Likeness) -> None:
-    found = roles(member("a", needed=True), member("b", 1, needed=True), member("c", 2), likeness=likeness)
-
-    assert (found["a"][0], found["b"][0], found["c"]) == ("stays", "stays", ("surplus", "a"))
-
-
-@SURE
-def test_a_copy_in_another_bucket_is_reported_apart(likeness: Likeness) -> None:
-    assert roles(member("a"), member("b", 1, bucket="second"), likeness=likeness) == {
-        "a": ("stays", None),
-        "b": ("elsewhere", "a"),
-    }
-
-
-def test_every_bucket_has_a_keeper_of_its_own() -> None:
-    found = roles(
-        member("a", 9, needed=True), member("b1", 1, bucket="second"), member("b2", 2, bucket="second")
-    )
-
-    assert found == {"a": ("stays", None), "b1": ("elsewhere", "a"), "b2": ("surplus", "b1")}
-
-
-def test_what_expires_is_nobodys_keeper() -> None:
-    assert roles(member("expiring", lasting=False), member("b", 1)) == {
-        "expiring": ("surplus", "b"),
-        "b": ("stays", None),
-    }
-    assert [
-        role for role, _ in roles(member("a", lasting=False), member("b", 1, lasting=False)).values()
-    ] == ["stays", "stays"]
-
-
-def test_unknown_is_not_a_copy() -> None:
-    assert roles(member("a"), member("b"), likeness=Likeness.UNKNOWN) == {
-        "a": ("unsure", "b"),
-        "b": ("unsure", "a"),
-    }
-
-
-def test_different_ones_are_alone() -> None:
-    assert roles(member("a"), member("b"), likeness=Likeness.DIFFERENT) == {
-        "a": ("alone", None),
-        "b": ("alone", None),
-    }
+@cases(
+    "likenesses, members, expected",
+    # the oldest stays, of equally old ones the first by name
+    (
+        SURE,
+        [member("a", 3), member("b", 1), member("c", 2)],
+        {"a": ("surplus", "b"), "b": STAYS, "c": ("surplus", "b")},
+    ),
+    (SURE, [member("z"), member("a")], {"z": ("surplus", "a"), "a": STAYS}),
+    # every needed one stays, however young
+    (SURE, [member("old"), member("young", 9, needed=True)], {"old": ("surplus", "young"), "young": STAYS}),
+    (
+        SURE,
+        [member("a", needed=True), member("b", 1, needed=True), member("c", 2)],
+        {"a": STAYS, "b": ("stays", "a"), "c": ("surplus", "a")},
+    ),
+    # a copy in another bucket is reported apart, and every bucket has a keeper of its own
+    (SURE, [member("a"), member("b", 1, bucket="second")], {"a": STAYS, "b": ("elsewhere", "a")}),
+    (
+        SURE[:1],
+        [member("a", 9, needed=True), member("b1", 1, bucket="second"), member("b2", 2, bucket="second")],
+        {"a": STAYS, "b1": ("elsewhere", "a"), "b2": ("surplus", "b1")},
+    ),
+    # what expires is nobody's keeper
+    (SURE[:1], [member("x", lasting=False), member("b", 1)], {"x": ("surplus", "b"), "b": STAYS}),
+    (
+        SURE[:1],
+        [member("a", lasting=False), member("b", 1, lasting=False)],
+        {"a": ("stays", "b"), "b": ("stays", "a")},
+    ),
+    # unknown is not a copy, and different ones are alone
+    ([Likeness.UNKNOWN], [member("a"), member("b")], {"a": ("unsure", "b"), "b": ("unsure", "a")}),
+    ([Likeness.DIFFERENT], [member("a"), member("b")], {"a": ("alone", None), "b": ("alone", None)}),
+    # what an ended job refers to stays only if nothing in use refers to a copy
+    (SURE[:1], [member("old"), member("end", 1, ended=True)], {"old": ("surplus", "end"), "end": STAYS}),
+    (
+        SURE[:1],
+        [member("a", ended=True), member("b", 1, ended=True), member("c", 2, needed=True)],
+        {"a": ("surplus", "c"), "b": ("surplus", "c"), "c": STAYS},
+    ),
+    (
+        SURE[:1],
+        [member("a", ended=True), member("b", 1, ended=True)],
+        {"a": STAYS, "b": ("surplus", "a")},
+    ),
+)
+def test_which_of_equal_artifacts_stay(
+    likenesses: Sequence[Likeness], members: list[GroupMember], expected: dict[str, tuple[str, str | None]]
+) -> None:
+    assert [roles(members, likeness) for likeness in likenesses] == [expected] * len(likenesses)
 
 
 def test_the_keeper_of_a_proven_copy_is_never_a_likely_one() -> None:
@@ -205,19 +185,3 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
         assert found[keeper].role is not CopyRole.SURPLUS
         if not same_bucket:
             assert found[keeper].role is not CopyRole.ELSEWHERE
-
-
-def test_what_an_ended_job_refers_to_stays_only_if_nothing_in_use_refers_to_a_copy() -> None:
-    assert roles(member("old"), member("ended", 1, ended=True)) == {
-        "old": ("surplus", "ended"),
-        "ended": ("stays", None),
-    }
-    assert roles(member("a", ended=True), member("b", 1, ended=True), member("c", 2, needed=True)) == {
-        "a": ("surplus", "c"),
-        "b": ("surplus", "c"),
-        "c": ("stays", None),
-    }
-    assert roles(member("a", ended=True), member("b", 1, ended=True)) == {
-        "a": ("stays", None),
-        "b": ("surplus", "a"),
-    }

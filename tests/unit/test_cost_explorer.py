@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from fakes import refusal
+from fakes import Answers, refusal, target_at
 from ml_janitor.aws.cost_explorer import (
     HOURS_KEPT,
     CostExplorer,
@@ -32,30 +32,12 @@ from ml_janitor.aws.pace import REUSED_MARK
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.model import Absent, Target, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from tables import cases
 
 FIRST, UNTIL = date(2026, 9, 1), date(2026, 10, 6)
 PERIOD = {"TimePeriod": {"Start": "2026-09-01", "End": "2026-10-06"}}
 AT = datetime(2026, 10, 5, 7, 30, tzinfo=UTC)
-
-
-class Answers:
-    """A client of AWS that gives *pages* one after the other, whatever is asked, and keeps the requests."""
-
-    def __init__(self, *pages: Mapping[str, Any] | Exception) -> None:
-        self.pages = list(pages)
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(**asked: Any) -> Any:
-            self.asked.append((name, asked))
-            answer = self.pages.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
 
 
 def asking(*pages: Mapping[str, Any] | Exception, most: int = 9) -> tuple[CostExplorer, Answers]:
@@ -421,11 +403,7 @@ class Priced:
 
 
 def used(kind: str, name: str, *runs: ResourceRun) -> UsedResource:
-    arn = f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}"
-    target = Target(
-        arn=arn, name=name, kind=kind, account="123456789012", region="us-east-1", created=AT - 9 * HOUR
-    )
-    return UsedResource(target=target, runs=runs)
+    return UsedResource(target=target_at(f"{kind}/{name}", AT - 9 * HOUR), runs=runs)
 
 
 def test_what_resources_used_has_the_bill_s_price_else_the_list_s() -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 
-from conftest import ACCOUNT, MINUTE, REGION
+from conftest import MINUTE
 from fakes import target_at
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import fit_request
 from ml_janitor.detectors.idle_endpoints import act, reading
 from ml_janitor.detectors.idle_endpoints.act import (
@@ -31,21 +28,10 @@ CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 TARGET = target_at("endpoint/churn", CREATED)
 
 
-def no_prices() -> Any:
-    raise AssertionError("nothing is priced here")
-
-
 @pytest.fixture
-def offline() -> Iterator[Aws]:
+def offline() -> Aws:
     """An account whose service models are read, and that is never asked."""
-    with ThreadPoolExecutor(1) as pool:
-        yield Aws(
-            boto3.Session(region_name=REGION),
-            region=REGION,
-            account=ACCOUNT,
-            prices=Prices(no_prices),
-            pool=pool,
-        )
+    return Script({}).aws()
 
 
 # --- components ----------------------------------------------------------------------------------

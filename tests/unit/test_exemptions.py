@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import NotRead, Target, Unreadable, Value
+from fakes import target_at
+from ml_janitor.core.model import NotRead, Target, Unreadable
 from ml_janitor.core.ownership import Exemptions
 from tables import cases
 
@@ -16,15 +17,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:notebook-instance/churn"
 
 
 def target(tags: Any = None, arn: str = ARN) -> Target:
-    return Target(
-        arn=arn,
-        name="churn",
-        kind="notebook-instance",
-        account="123456789012",
-        region="us-east-1",
-        created=NOW,
-        tags=Value(tags or {}) if isinstance(tags, dict | None) else tags,
-    )
+    return target_at(arn.partition("123456789012:")[2], NOW, tags)
 
 
 @cases(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, HOUR, NOW, SECOND
+from fakes import target_at
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
 from ml_janitor.core.model import (
@@ -21,7 +22,6 @@ from ml_janitor.core.model import (
     Kept,
     NotRead,
     Signal,
-    Target,
     Unreadable,
     Value,
     Verdict,
@@ -128,16 +128,7 @@ def endpoint(**given: Any) -> EndpointCandidate:
     if isinstance(whole["config"], dict):
         whole["config"] = configured(whole["description"], **whole["config"])
     seen: EndpointSummary = whole["summary"]
-    target = Target(
-        arn=seen.arn,
-        name=seen.name,
-        kind="endpoint",
-        account="123456789012",
-        region="us-east-1",
-        created=seen.created,
-        tags=Value({}),
-    )
-    return EndpointCandidate(target=target, **whole)
+    return EndpointCandidate(target=target_at("endpoint/churn", seen.created), **whole)
 
 
 def decided(**given: Any) -> Verdict:

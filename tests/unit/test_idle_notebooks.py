@@ -37,6 +37,14 @@ NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
 SATURDAY = datetime(2026, 10, 10, 12, tzinfo=UTC)
 
 DENIED = Unreadable("GetLogEvents: AccessDeniedException")
+
+
+def ago(idle: timedelta, age: timedelta) -> Value[timedelta]:
+    """An idle time that was published so long ago."""
+    return Value(idle, "cloudwatch:GetMetricData", NIGHT - age)
+
+
+UNREAD_IDLE = Unreadable("GetMetricData: Throttling")
 PUBLISHED = {"log": Absent()}  # only the notebook's own metric speaks
 
 
@@ -75,21 +83,41 @@ def judged(candidate: Notebook, now: datetime, **tunables: Any) -> Verdict:
 
 
 @cases(
-    "now, quiet, expected",
-    (NOON, 12 * HOUR, "likely"),
-    (NOON, 12 * HOUR - SECOND, "kept"),
-    (NOON, 12 * HOUR + SECOND, "likely"),
-    (NOON, 2 * HOUR, "kept"),
-    (NIGHT, 2 * HOUR, "likely"),
-    (NIGHT, 2 * HOUR - SECOND, "kept"),
-    (SATURDAY, 2 * HOUR, "likely"),
-    (SATURDAY, 2 * HOUR - SECOND, "kept"),
-    (NOON, timedelta(), "kept"),
-    (NOON, -3 * MINUTE, "kept"),
-    (NIGHT, -400 * DAY, "kept"),
+    "now, signals, expected",
+    # the last line of the log decides exactly
+    (NOON, {"quiet": 12 * HOUR}, "likely"),
+    (NOON, {"quiet": 12 * HOUR - SECOND}, "kept"),
+    (NOON, {"quiet": 12 * HOUR + SECOND}, "likely"),
+    (NOON, {"quiet": 2 * HOUR}, "kept"),
+    (NIGHT, {"quiet": 2 * HOUR}, "likely"),
+    (NIGHT, {"quiet": 2 * HOUR - SECOND}, "kept"),
+    (SATURDAY, {"quiet": 2 * HOUR}, "likely"),
+    (SATURDAY, {"quiet": 2 * HOUR - SECOND}, "kept"),
+    (NOON, {"quiet": timedelta()}, "kept"),
+    (NOON, {"quiet": -3 * MINUTE}, "kept"),
+    (NIGHT, {"quiet": -400 * DAY}, "kept"),
+    # an idle time from inside proves or keeps
+    (NIGHT, {"idle": ago(2 * HOUR, 5 * MINUTE)}, "proven"),
+    (NIGHT, {"idle": ago(2 * HOUR - SECOND, 5 * MINUTE)}, "kept"),
+    (NIGHT, {"idle": ago(2 * HOUR, 30 * MINUTE)}, "proven"),
+    (NIGHT, {"idle": ago(2 * HOUR, 30 * MINUTE + SECOND)}, "likely"),
+    (NIGHT, {"idle": ago(timedelta(), 30 * MINUTE + SECOND)}, "likely"),
+    (NIGHT, {"idle": ago(2 * HOUR, 5 * MINUTE), **PUBLISHED}, "proven"),
+    (NIGHT, {"idle": ago(2 * HOUR - SECOND, 5 * MINUTE), **PUBLISHED}, "kept"),
+    (NIGHT, {"idle": ago(HOUR, 31 * MINUTE), **PUBLISHED}, "unknown"),
+    (NIGHT, {"idle": ago(9 * HOUR, 31 * MINUTE), **PUBLISHED}, "unknown"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "log": LogNotRead()}, "proven"),
+    (NIGHT, {"idle": ago(9 * HOUR, 31 * MINUTE), "log": LogNotRead()}, "unknown"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "log": DENIED}, "unknown"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "log": NotRead()}, "unknown"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "log": Value(NIGHT - HOUR)}, "kept"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "opened": opening(NIGHT - HOUR)}, "kept"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "opened": Unreadable("denied")}, "likely"),
+    (NIGHT, {"idle": ago(9 * HOUR, 5 * MINUTE), "busy": Unreadable("denied")}, "likely"),
+    (NIGHT, {"idle": ago(9 * HOUR, -5 * MINUTE)}, "proven"),  # the clocks differ
 )
-def test_the_last_line_of_the_log_decides_exactly(now: datetime, quiet: timedelta, expected: str) -> None:
-    assert word(judged(notebook(now, quiet=quiet), now)) == expected
+def test_what_each_sign_decides(now: datetime, signals: dict[str, Any], expected: str) -> None:
+    assert word(judged(notebook(now, **signals), now)) == expected
 
 
 @cases(
@@ -170,13 +198,16 @@ def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, An
 
 
 @cases(
-    "log, words",
-    (DENIED, "could not be read (GetLogEvents: AccessDeniedException)"),
-    (NotRead(), "was not read"),
-    (Absent(), "it has no Jupyter log"),
+    "signals, words",
+    ({"log": DENIED}, "could not be read (GetLogEvents: AccessDeniedException)"),
+    ({"log": NotRead()}, "was not read"),
+    ({"log": Absent()}, "it has no Jupyter log"),
+    # whoever publishes an idle time is not stopped while it cannot be read
+    ({"log": Value(NIGHT - 9 * HOUR), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
+    ({"log": Absent(), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
 )
-def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
-    verdict = judged(notebook(NIGHT, log=log), NIGHT)
+def test_without_a_log_or_a_published_time_nobody_knows(signals: dict[str, Any], words: str) -> None:
+    verdict = judged(notebook(NIGHT, **signals), NIGHT)
     assert word(verdict) == "unknown"
     assert words in verdict.reason
 
@@ -192,41 +223,6 @@ def test_a_log_that_ends_before_its_start_does_not_arrive(log: datetime, idle: A
     verdict = judged(notebook(NIGHT, modified=NIGHT - 2 * DAY, log=Value(log), idle=idle), NIGHT)
     assert word(verdict) == expected
     assert ("nothing was written to its Jupyter log since" in verdict.reason) == (expected == "unknown")
-
-
-@pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent()])
-def test_whoever_publishes_an_idle_time_is_not_stopped_while_it_cannot_be_read(log: Any) -> None:
-    verdict = judged(notebook(NIGHT, log=log, idle=Unreadable("GetMetricData: Throttling")), NIGHT)
-    assert word(verdict) == "unknown"
-    assert "could not be read (GetMetricData: Throttling)" in verdict.reason
-
-
-@cases(
-    "idle, age, signals, expected",
-    (2 * HOUR, 5 * MINUTE, {}, "proven"),
-    (2 * HOUR - SECOND, 5 * MINUTE, {}, "kept"),
-    (2 * HOUR, 30 * MINUTE, {}, "proven"),
-    (2 * HOUR, 30 * MINUTE + SECOND, {}, "likely"),
-    (timedelta(), 30 * MINUTE + SECOND, {}, "likely"),
-    (2 * HOUR, 5 * MINUTE, PUBLISHED, "proven"),
-    (2 * HOUR - SECOND, 5 * MINUTE, PUBLISHED, "kept"),
-    (HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
-    (9 * HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
-    (9 * HOUR, 5 * MINUTE, {"log": LogNotRead()}, "proven"),
-    (9 * HOUR, 31 * MINUTE, {"log": LogNotRead()}, "unknown"),
-    (9 * HOUR, 5 * MINUTE, {"log": DENIED}, "unknown"),
-    (9 * HOUR, 5 * MINUTE, {"log": NotRead()}, "unknown"),
-    (9 * HOUR, 5 * MINUTE, {"log": Value(NIGHT - HOUR)}, "kept"),
-    (9 * HOUR, 5 * MINUTE, {"opened": opening(NIGHT - HOUR)}, "kept"),
-    (9 * HOUR, 5 * MINUTE, {"opened": Unreadable("denied")}, "likely"),
-    (9 * HOUR, 5 * MINUTE, {"busy": Unreadable("denied")}, "likely"),
-    (9 * HOUR, -5 * MINUTE, {}, "proven"),  # the clocks differ
-)
-def test_an_idle_time_from_inside_proves_or_keeps(
-    idle: timedelta, age: timedelta, signals: dict[str, Any], expected: str
-) -> None:
-    published = Value(idle, "cloudwatch:GetMetricData", NIGHT - age)
-    assert word(judged(notebook(NIGHT, idle=published, **signals), NIGHT)) == expected
 
 
 @cases(

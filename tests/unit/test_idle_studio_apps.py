@@ -104,6 +104,25 @@ def judged(candidate: StudioApp, **tunables: Any) -> Verdict:
     ({"log": Absent("read_logs = false"), "activity": Value(NOW - 9 * HOUR)}, "likely"),
     ({"log": LogNotRead(), "activity": Value(NOW - 9 * HOUR)}, "unknown"),
     ({"log": NotRead()}, "unknown"),
+    ({"instance_type": None}, "unknown"),  # it may be the free one
+    # only an idle time that its space publishes proves
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Absent(), "activity": Absent()}, "proven"),
+    ({"idle": Value(8 * HOUR, "", NOW - 31 * MINUTE)}, "likely"),
+    ({"idle": Value(timedelta(), "", NOW - 5 * MINUTE)}, "kept"),  # a silent kernel computes
+    ({"idle": Value(4 * HOUR - MINUTE, "", NOW - 5 * MINUTE)}, "kept"),
+    ({"idle": Value(4 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Value(NOW - HOUR)}, "kept"),
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": DENIED}, "unknown"),
+    ({"idle": DENIED}, "unknown"),
+    ({"remote": True}, "unknown"),  # an editor on another machine need not write to its log
+    ({"remote": True, "idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "unknown"),
+    ({"remote": True, "session": DENIED}, "unknown"),
+    ({"remote": True, "session": Absent()}, "likely"),
+    ({"remote": True, "session": Absent(), "idle": Value(8 * HOUR, "", NOW - MINUTE)}, "likely"),
+    ({"remote": True, "session": Value(NOW - 3 * HOUR)}, "kept"),
+    ({"remote": True, "session": Value(NOW - 16 * HOUR + SECOND)}, "kept"),  # it may last twelve hours
+    ({"remote": True, "session": Value(NOW - 16 * HOUR)}, "likely"),
 )
 def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], expected: str) -> None:
     assert word(judged(app(**signals))) == expected
@@ -136,10 +155,6 @@ def test_a_log_from_before_does_not_arrive(log: datetime, activity: Signal[datet
 
     assert word(verdict) == expected
     assert ("nothing was written to its log since it started" in verdict.reason) == (expected == "unknown")
-
-
-def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:
-    assert word(judged(app(instance_type=None))) == "unknown"
 
 
 @cases(
@@ -280,30 +295,6 @@ def idle(kind: str = "JupyterLab", **settings: Any) -> dict[str, Any]:
 def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
     assert app().stream == "d-1/desk/JupyterLab/default"
     assert replace(app(), space=None).stream == "d-1/anna/JupyterLab/default"
-
-
-@cases(
-    "signals, expected",
-    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
-    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Absent(), "activity": Absent()}, "proven"),
-    ({"idle": Value(8 * HOUR, "", NOW - 31 * MINUTE)}, "likely"),
-    ({"idle": Value(timedelta(), "", NOW - 5 * MINUTE)}, "kept"),  # a silent kernel computes
-    ({"idle": Value(4 * HOUR - MINUTE, "", NOW - 5 * MINUTE)}, "kept"),
-    ({"idle": Value(4 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
-    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Value(NOW - HOUR)}, "kept"),
-    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": DENIED}, "unknown"),
-    ({"idle": DENIED}, "unknown"),
-    ({"remote": True}, "unknown"),  # an editor on another machine need not write to its log
-    ({"remote": True, "idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "unknown"),
-    ({"remote": True, "session": DENIED}, "unknown"),
-    ({"remote": True, "session": Absent()}, "likely"),
-    ({"remote": True, "session": Absent(), "idle": Value(8 * HOUR, "", NOW - MINUTE)}, "likely"),
-    ({"remote": True, "session": Value(NOW - 3 * HOUR)}, "kept"),
-    ({"remote": True, "session": Value(NOW - 16 * HOUR + SECOND)}, "kept"),  # it may last twelve hours
-    ({"remote": True, "session": Value(NOW - 16 * HOUR)}, "likely"),
-)
-def test_only_an_idle_time_that_its_space_publishes_proves(signals: dict[str, Any], expected: str) -> None:
-    assert word(IdleStudioApps().decide(app(**signals), NOW)) == expected
 
 
 SPACE = "arn:aws:sagemaker:us-east-1:123456789012:space/d-1"

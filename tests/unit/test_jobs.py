@@ -56,30 +56,10 @@ def test_the_least_that_is_answered() -> None:
     assert (least.spot, least.reserved, least.checkpoints) == (False, False, False)
 
 
-@pytest.mark.parametrize("member", sorted(LEAST))
-def test_a_cut_off_answer_is_no_answer(member: str) -> None:
-    with pytest.raises(KeyError):
-        _job(cast("Any", {key: value for key, value in LEAST.items() if key != member}))
-
-
 MIXED = [
     {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
     {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
 ]
-
-
-@cases(
-    "resources, groups",
-    ({"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4}, (("ml.p3.8xlarge", 4),)),
-    (
-        {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 1}
-        | {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 2},
-        (("ml.g5.xlarge", 2),),
-    ),
-    ({"InstanceGroups": MIXED}, (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1))),
-)
-def test_instances(resources: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
-    assert job(ResourceConfig=resources).groups == groups
 
 
 def test_hosts_of_all_groups_are_counted_through() -> None:
@@ -127,27 +107,6 @@ TUNER = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/swe
 
 
 @cases(
-    "members, read",
-    (
-        {"StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}},
-        {"max_runtime": HOUR, "max_wait": 2 * HOUR},
-    ),
-    ({"EnableManagedSpotTraining": True}, {"spot": True}),
-    ({"ResourceConfig": {"TrainingPlanArn": PLAN}}, {"reserved": True}),
-    ({"ResourceConfig": {"InstanceType": "ml.p3.8xlarge"}}, {"groups": ()}),  # half of a cluster
-    ({"CheckpointConfig": {"S3Uri": "s3://ckpt"}}, {"checkpoints": True}),
-    ({"TuningJobArn": TUNER}, {"tuner": TUNER}),
-    ({"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}, {"keep_alive": HOUR}),
-    (
-        {"TrainingEndTime": START, "WarmPoolStatus": {"Status": "Available"}},
-        {"ended": START, "pool": "Available"},
-    ),
-)
-def test_what_a_member_says_is_read(members: dict[str, Any], read: dict[str, Any]) -> None:
-    assert {name: getattr(job(**members), name) for name in read} == read
-
-
-@cases(
     "status, resources, keeps",
     ("Available", {"KeepAlivePeriodInSeconds": 1}, True),
     ("InUse", {}, True),
@@ -160,11 +119,6 @@ def test_kept_instances_of_jobs(status: str | None, resources: dict[str, int], *
 
     assert keeps_pool({**warm, "ResourceConfig": resources}) is keeps
     assert pool_status(warm) == status
-
-
-def test_a_cut_off_warm_pool_is_no_answer() -> None:
-    with pytest.raises(KeyError):
-        job(WarmPoolStatus={})
 
 
 GONE = Absent("cloudwatch:GetMetricData")
@@ -191,16 +145,16 @@ def transform_job(**members: Any) -> RunningJob:
     return jobs._transform_job(cast("Any", TRANSFORM | members))
 
 
-@pytest.mark.parametrize("member", sorted(PROCESSING))
-def test_a_cut_off_processing_job_is_no_answer(member: str) -> None:
+@cases(
+    "read_job, whole, member",
+    *((_job, LEAST, member) for member in LEAST),
+    *((jobs._processing_job, PROCESSING, member) for member in PROCESSING),
+    *((jobs._transform_job, TRANSFORM, member) for member in TRANSFORM),
+    (_job, LEAST | {"WarmPoolStatus": {}, "cut": None}, "cut"),
+)
+def test_a_cut_off_answer_is_no_answer(read_job: Any, whole: dict[str, Any], member: str) -> None:
     with pytest.raises(KeyError):
-        jobs._processing_job(cast("Any", {key: value for key, value in PROCESSING.items() if key != member}))
-
-
-@pytest.mark.parametrize("member", sorted(TRANSFORM))
-def test_a_cut_off_transform_job_is_no_answer(member: str) -> None:
-    with pytest.raises(KeyError):
-        jobs._transform_job(cast("Any", {key: value for key, value in TRANSFORM.items() if key != member}))
+        read_job({key: value for key, value in whole.items() if key != member})
 
 
 OUTPUTS = [
@@ -210,8 +164,48 @@ OUTPUTS = [
 ]
 
 
+OUT = ("s3://out/a/", "s3://out/b/")
+LIMIT = {"MaxRuntimeInSeconds": 3600}
+PREFERRED = [{"InstanceType": "ml.m5.xlarge"}]
+SELECTED = {"SelectedInstanceType": "ml.c5.xlarge", "SelectedInstanceCount": 3}
+
+
+S3_INPUT = {"S3Uri": "s3://in", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/in"}
+
+
+def takes(**given: Any) -> dict[str, Any]:
+    return {"ProcessingInputs": [{"InputName": "i", **given}]}
+
+
+def on(**cluster: Any) -> dict[str, Any]:
+    return {"ProcessingResources": {"ClusterConfig": cluster}}
+
+
 @cases(
     "read_job, members, read",
+    (
+        job,
+        {"StoppingCondition": LIMIT | {"MaxWaitTimeInSeconds": 7200}},
+        {"max_runtime": HOUR, "max_wait": 2 * HOUR},
+    ),
+    (job, {"EnableManagedSpotTraining": True}, {"spot": True}),
+    (job, {"ResourceConfig": {"TrainingPlanArn": PLAN}}, {"reserved": True}),
+    (job, {"ResourceConfig": {"InstanceType": "ml.p3.8xlarge"}}, {"groups": ()}),  # half of a cluster
+    (job, {"ResourceConfig": MIXED[0]}, {"groups": (("ml.p3.8xlarge", 2),)}),
+    (job, {"ResourceConfig": MIXED[0] | SELECTED}, {"groups": (("ml.c5.xlarge", 3),)}),
+    (
+        job,
+        {"ResourceConfig": {"InstanceGroups": MIXED}},
+        {"groups": (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1))},
+    ),
+    (job, {"CheckpointConfig": {"S3Uri": "s3://ckpt"}}, {"checkpoints": True}),
+    (job, {"TuningJobArn": TUNER}, {"tuner": TUNER}),
+    (job, {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}, {"keep_alive": HOUR}),
+    (
+        job,
+        {"TrainingEndTime": START, "WarmPoolStatus": {"Status": "Available"}},
+        {"ended": START, "pool": "Available"},
+    ),
     (
         processing_job,
         {},
@@ -228,62 +222,28 @@ OUTPUTS = [
         {"TransformStartTime": START},
         {"phase": "Transforming", "started": START, "counted_from": None},
     ),
-    (processing_job, {"StoppingCondition": {"MaxRuntimeInSeconds": 3600}}, {"max_runtime": HOUR}),
-    (
-        processing_job,
-        {"ProcessingOutputConfig": {"Outputs": OUTPUTS}},
-        {"writes_to": ("s3://out/a/", "s3://out/b/")},
-    ),
-    (
-        transform_job,
-        {"TransformOutput": {"S3OutputPath": "s3://out/x"}},
-        {"writes_to": ("s3://out/x/",)},
-    ),
+    (processing_job, {"StoppingCondition": LIMIT}, {"max_runtime": HOUR}),
+    (processing_job, {"ProcessingOutputConfig": {"Outputs": OUTPUTS}}, {"writes_to": OUT}),
+    (transform_job, {"TransformOutput": {"S3OutputPath": "s3://out/x"}}, {"writes_to": ("s3://out/x/",)}),
+    (processing_job, on(InstanceType="ml.m5.xlarge", InstanceCount=2), {"groups": (("ml.m5.xlarge", 2),)}),
+    (processing_job, on(InstanceType="ml.m5.xlarge"), {"groups": (("ml.m5.xlarge", 1),)}),
+    (processing_job, on(InstancePreferences=PREFERRED, **SELECTED), {"groups": (("ml.c5.xlarge", 3),)}),
+    (processing_job, on(InstancePreferences=PREFERRED), {"groups": ()}),
+    # whether inputs are there before its program begins
+    (processing_job, {}, {"downloads": False}),
+    (processing_job, takes(S3Input=S3_INPUT), {"downloads": True}),
+    (processing_job, takes(S3Input=S3_INPUT | {"S3InputMode": "File"}), {"downloads": True}),
+    (processing_job, takes(S3Input=S3_INPUT | {"S3InputMode": "Pipe"}), {"downloads": False}),
+    (processing_job, takes(S3Input=S3_INPUT, AppManaged=True), {"downloads": False}),
+    (processing_job, takes(DatasetDefinition={"LocalPath": "/opt/ml/processing/in"}), {"downloads": True}),
 )
 def test_what_a_description_says_is_read(
     read_job: Callable[..., RunningJob], members: dict[str, Any], read: dict[str, Any]
 ) -> None:
     """Outputs at its end show progress too: in the upload the container is over, logs nothing and rests."""
-    job = read_job(**members)
+    found = read_job(**members)
 
-    assert {name: getattr(job, name) for name in read} == read
-
-
-S3_INPUT = {"S3Uri": "s3://in", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/in"}
-
-
-@cases(
-    "given, downloads",
-    ({"S3Input": S3_INPUT}, True),
-    ({"S3Input": S3_INPUT | {"S3InputMode": "File"}}, True),
-    ({"S3Input": S3_INPUT | {"S3InputMode": "Pipe"}}, False),
-    ({"S3Input": S3_INPUT, "AppManaged": True}, False),
-    ({"DatasetDefinition": {"LocalPath": "/opt/ml/processing/in"}}, True),
-)
-def test_inputs_are_there_before_its_program_begins(
-    given: dict[str, Any],
-    downloads: bool,  # noqa: FBT001 - expected value
-) -> None:
-    assert processing_job(ProcessingInputs=[{"InputName": "i", **given}]).downloads == downloads
-    assert not processing_job().downloads
-
-
-@cases(
-    "cluster, groups",
-    ({"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}, (("ml.m5.xlarge", 2),)),
-    ({"InstanceType": "ml.m5.xlarge"}, (("ml.m5.xlarge", 1),)),
-    (
-        {
-            "InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}],
-            "SelectedInstanceType": "ml.c5.xlarge",
-            "SelectedInstanceCount": 3,
-        },
-        (("ml.c5.xlarge", 3),),
-    ),
-    ({"InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}]}, ()),
-)
-def test_processing_instances(cluster: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
-    assert processing_job(ProcessingResources={"ClusterConfig": cluster}).groups == groups
+    assert {name: getattr(found, name) for name in read} == read
 
 
 def test_hosts_of_processing_jobs_are_numbered() -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from functools import partial
 
 import pytest
 
 from conftest import ACCOUNT, HOUR, NOW, REGION
 from fakes import UNTELLABLE, result_of, waste
 from memory_table import MemoryTable
-from ml_janitor.core.model import Mode
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Outcome
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
 from narrowing import not_none
+from reports import sweep
 from tables import cases
 
 THERE = "210987654321"
@@ -26,9 +26,7 @@ def latest() -> LatestRecords:
     return LatestRecords(MemoryTable())
 
 
-def swept(*results: Result, **how: Any) -> Sweep:
-    about = {"account": ACCOUNT, "region": REGION, **how}
-    return Sweep(detector="shelf", mode=Mode.DRY_RUN, results=results, **about)
+swept = partial(sweep, "shelf")
 
 
 def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
@@ -134,3 +132,11 @@ def test_the_last_digest_and_bill_are_each_accounts_own(latest: LatestRecords) -
     latest.billed(ACCOUNT, LastBill(time=NOW))
     assert latest.bill(ACCOUNT) == LastBill(time=NOW, posted=False)
     assert (latest.digest(THERE), latest.bill(THERE)) == (None, None)
+
+
+def test_schedules_are_watched_since_the_first_look(latest: LatestRecords) -> None:
+    looks = [
+        latest.watched_since(account, NOW + hours * HOUR) for account in (ACCOUNT, THERE) for hours in (0, 1)
+    ]
+    assert looks == [NOW] * 4
+    assert latest.watched_since("333333333333", NOW + HOUR) == NOW + HOUR

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import because, thing, waste
+from fakes import action_of, because, result_of, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change
 from ml_janitor.core.money import Claim
-from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
-from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.ledger_commands import (
@@ -48,9 +47,7 @@ ENTRY = Entry(
     first_seen=NOW - DAY,
     last_seen=NOW,
 )
-ACTION = Action(
-    sk="sk", detector="cellar", target=LAMP, stage=Stage.ACTED, warned=NOW, began=NOW, undo={"name": "lamp"}
-)
+ACTION = action_of("cellar", undo={"name": "lamp"})
 
 
 def session(nights: Nights, *registry: type[Cleaner]) -> LedgerSession:
@@ -282,8 +279,7 @@ def test_an_action_is_found_by_its_id_or_by_a_name_that_is_of_no_other(nights: N
     with pytest.raises(CommandRefusedError, match="brought back before"):
         found(lamp.id)
     twin = replace(sofa.target, arn=f"{sofa.target.arn}-2")
-    result = Result(detector="cellar", target=twin, verdict=waste(), outcome=Outcome.WAITING)
-    nights.actions.begin(result, {"name": "sofa"}, warned=NOW, now=NOW)
+    nights.actions.begin(result_of("", detector="cellar", target=twin), {"name": "sofa"}, warned=NOW, now=NOW)
     with pytest.raises(
         CommandRefusedError, match="something was done to 2 resources called sofa; give an id"
     ):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from fakes import raising, refusal, thing, waste
+from fakes import action_of, raising, refusal
 from ml_janitor.ledger.actions import Action, RecordedSteps, Stage, proves_refusal
 from tables import cases
 
@@ -56,17 +54,8 @@ class Log:
 
 def recorded(**steps: str) -> tuple[RecordedSteps, Log]:
     """The steps of an act in which *steps* were recorded before, and what is written down of them."""
-    log, target, now = Log(), thing("lamp", waste()).target, datetime(2026, 10, 6, tzinfo=UTC)
-    action = Action(
-        sk="sk",
-        detector="shelf",
-        target=target,
-        stage=Stage.ACTING,
-        warned=now,
-        began=now,
-        undo={},
-        steps={f"act: {name}": how for name, how in steps.items()},
-    )
+    log = Log()
+    action = action_of(stage=Stage.ACTING, steps={f"act: {name}": how for name, how in steps.items()})
     return RecordedSteps(log, action, "act"), log  # type: ignore[arg-type]
 
 

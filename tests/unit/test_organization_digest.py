@@ -305,14 +305,11 @@ def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> 
     """Elsewhere nothing was ever done, and nobody has to ask a thousand accounts for it."""
     listed = tuple(RunAccount(account(number), ("eu-west-1", "us-east-1")) for number in range(1, 4))
     last = LastRun(detector="idle-endpoints", time=TIME, key="", accounts=3, begun=TIME)
-    lists: Any = SimpleNamespace(accounts=lambda *_: listed)
-    runs: Any = SimpleNamespace(last=lambda _: last)
+    lists, runs = SimpleNamespace(accounts=lambda *_: listed), SimpleNamespace(last=lambda _: last)
     places = [account(1), f"{account(3)}/eu-west-1", account(9)]
     settings = Settings.parse({"detectors": {"idle-endpoints": {"mode": "dry-run", "act_in": places}}})
-    no_ledger: Any = None
-    reader = OrganizationReader(
-        settings=settings, ledger=no_ledger, runs=runs, lists=lists, sleep=lambda _: None
-    )
+    parts: dict[str, Any] = {"ledger": None, "runs": runs, "lists": lists, "sleep": None}
+    reader = OrganizationReader(settings=settings, **parts)
 
     assert reader.acted_in("idle-notebooks") == []
     assert reader.acted_in("idle-endpoints") == [
@@ -337,11 +334,9 @@ def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands
     run_at: datetime, *, at_work: bool, rows: list[tuple[int, bool]], waiting: int
 ) -> None:
     left = {(account(number), "us-east-1"): row(number).last for number in (1, 3)}
-    ledger: Any = SimpleNamespace(latest=SimpleNamespace(sweeps=lambda *_, **__: left))
-    nothing: Any = None
-    reader = OrganizationReader(
-        settings=Settings.parse({}), ledger=ledger, runs=nothing, lists=nothing, sleep=lambda _: None
-    )
+    ledger = SimpleNamespace(latest=SimpleNamespace(sweeps=lambda *_, **__: left))
+    parts: dict[str, Any] = {"ledger": ledger, "runs": None, "lists": None, "sleep": None}
+    reader = OrganizationReader(settings=Settings.parse({}), **parts)
     listed = [RunAccount(account(number), ("us-east-1",)) for number in (1, 2, 3)]
     asked: Any = SimpleNamespace(name="idle-endpoints")
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, DAY, NOW, REGION
+from conftest import DAY, NOW
+from fakes import target_at
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
     EndpointDescription,
@@ -23,7 +24,7 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.aws.prices import Price, machine_of
 from ml_janitor.core import capacity
 from ml_janitor.core.capacity import InstanceSize, PeakLoad
-from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from narrowing import of_type
@@ -54,19 +55,10 @@ def served(loads: Any = CALM, **more: Any) -> EndpointVariant:
 
 
 def endpoint(*variants: EndpointVariant, tags: Any = (), **more: Any) -> LoadedEndpoint:
-    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api"
     created = NOW - more.pop("age", 30 * DAY)
-    target = Target(
-        arn=arn,
-        name="api",
-        kind="endpoint",
-        account=ACCOUNT,
-        region=REGION,
-        created=created,
-        tags=Value(dict(tags)),
-    )
+    target = target_at("endpoint/api", created, dict(tags))
     status = more.pop("status", "InService")
-    summary = EndpointSummary(arn=arn, name="api", status=status, created=created, modified=created)
+    summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
     prices = {f"ml.c5.{size}": Price(Decimal(str(usd)), "Price List API") for size, usd in C5.items()}
     fields: dict[str, Any] = {
         "target": target,

@@ -33,15 +33,18 @@ PAYLOAD: dict[str, Any] = {
 }
 
 
-def got(
-    signed: Signed, *, after: timedelta = timedelta(), secret: str = SIGNING_SECRET, **how: Any
-) -> dict[str, str]:
-    return read_request(event(signed.headers, signed.body, at=NOW, **how), NOW + after).verify(secret)
+def arrived(signed: Signed, **how: Any) -> dict[str, Any]:
+    """The event of what was *signed*."""
+    return event(signed.headers, signed.body, at=NOW, **how)
 
 
-def refused(of: dict[str, Any], *, after: timedelta = timedelta()) -> tuple[int, str]:
+def got(signed: Signed, *, after: timedelta = timedelta()) -> dict[str, str]:
+    return read_request(arrived(signed), NOW + after).verify(SIGNING_SECRET)
+
+
+def refused(of: dict[str, Any]) -> tuple[int, str]:
     with pytest.raises(RequestRefusedError) as caught:
-        read_request(of, NOW + after).verify(SIGNING_SECRET)
+        read_request(of, NOW).verify(SIGNING_SECRET)
     return caught.value.status, str(caught.value)
 
 
@@ -69,9 +72,8 @@ def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None
 
 @cases("after", timedelta(seconds=SIGNATURE_WINDOW + 1), -timedelta(seconds=SIGNATURE_WINDOW + 1))
 def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
-    signed = sign(form(PAYLOAD), NOW)
     with pytest.raises(RequestRefusedError, match="too long ago") as caught:
-        read_request(event(signed.headers, signed.body, at=NOW), NOW + after)
+        read_request(arrived(sign(form(PAYLOAD), NOW)), NOW + after)
     assert caught.value.status == 401
 
 
@@ -85,8 +87,7 @@ def test_every_changed_byte_is_refused() -> None:
 
 
 def test_another_secret_signs_nothing_here() -> None:
-    signed = sign(form(PAYLOAD), NOW, "another secret")
-    assert refused(event(signed.headers, signed.body, at=NOW)) == (401, "the signature is wrong")
+    assert refused(arrived(sign(form(PAYLOAD), NOW, "another secret"))) == (401, "the signature is wrong")
 
 
 @cases(
@@ -120,21 +121,18 @@ def test_a_header_that_came_twice_is_refused() -> None:
 @pytest.mark.parametrize(("size", "status"), [(65_536, 400), (65_537, 413)])
 def test_64_kib_are_read_and_no_byte_more(size: int, status: int) -> None:
     """The smaller one is refused as well, but only once it was read: it is no press."""
-    signed = sign(b"payload=".ljust(size, b"x"), NOW)
-    assert refused(event(signed.headers, signed.body, at=NOW))[0] == status
+    assert refused(arrived(sign(b"payload=".ljust(size, b"x"), NOW)))[0] == status
 
 
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:
-    signed = sign(b"payload=" + b"x" * LARGEST_BODY, NOW)
     with pytest.raises(RequestRefusedError, match="too large") as caught:
-        read_request(event(signed.headers, signed.body, at=NOW), NOW)
+        read_request(arrived(sign(b"payload=" + b"x" * LARGEST_BODY, NOW)), NOW)
     assert caught.value.status == 413
 
 
 @pytest.mark.parametrize(("size", "why"), [(87_385, (400, "not base64")), (87_386, (413, "too large"))])
 def test_what_is_too_large_is_not_even_decoded(size: int, why: tuple[int, str]) -> None:
-    signed = sign(form(PAYLOAD), NOW)
-    made = event(signed.headers, signed.body, at=NOW) | {"body": "!" * size, "isBase64Encoded": True}
+    made = arrived(sign(form(PAYLOAD), NOW)) | {"body": "!" * size, "isBase64Encoded": True}
     assert refused(made) == why
 
 
@@ -147,8 +145,7 @@ def test_the_largest_is_read() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
 def test_only_a_post_is_one(method: str) -> None:
-    signed = sign(form(PAYLOAD), NOW)
-    assert refused(event(signed.headers, signed.body, at=NOW, method=method)) == (405, "not a POST")
+    assert refused(arrived(sign(form(PAYLOAD), NOW), method=method)) == (405, "not a POST")
 
 
 @cases(
@@ -172,8 +169,7 @@ def test_only_a_post_is_one(method: str) -> None:
     form({**PAYLOAD, "response_url": ["https://hooks.slack.com/"]}),
 )
 def test_what_is_signed_and_no_press_is_malformed(body: bytes) -> None:
-    signed = sign(body, NOW)
-    status, why = refused(event(signed.headers, signed.body, at=NOW))
+    status, why = refused(arrived(sign(body, NOW)))
     assert (status, "\n" in why) == (400, False)
 
 
@@ -183,14 +179,13 @@ def test_ten_fields_are_read_and_each_has_to_be_one(more: bytes, *, known: bool)
     if known:
         assert got(signed)["user"] == "U1"
     else:
-        assert refused(event(signed.headers, signed.body, at=NOW)) == (400, "no press that is known here")
+        assert refused(arrived(signed)) == (400, "no press that is known here")
 
 
 @pytest.mark.parametrize("strange", ["!", "\n"])
 def test_a_body_with_anything_but_base64_in_it_is_malformed(strange: str) -> None:
     """What Python would skip there, somebody added."""
-    signed = sign(form(PAYLOAD), NOW)
-    made = event(signed.headers, signed.body, at=NOW)
+    made = arrived(sign(form(PAYLOAD), NOW))
     assert refused(made | {"body": made["body"] + strange}) == (400, "not base64")
 
 
@@ -211,15 +206,13 @@ def test_what_is_no_text_is_malformed() -> None:
     {"requestContext": {"http": None}},
 )
 def test_an_event_of_another_shape_is_refused_in_one_line(changed: dict[str, Any]) -> None:
-    signed = sign(form(PAYLOAD), NOW)
-    made = {**event(signed.headers, signed.body, at=NOW), **changed}
-    status, why = refused(made)
+    status, why = refused({**arrived(sign(form(PAYLOAD), NOW)), **changed})
     assert (400 <= status < 500, "\n" in why) == (True, False)
 
 
 def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
     signed = sign(form(PAYLOAD), NOW)
-    made = event(signed.headers, signed.body, at=NOW)
+    made = arrived(signed)
     made |= {"isBase64Encoded": False, "body": signed.body.decode()}
     assert read_request(made, NOW).verify(SIGNING_SECRET)["user"] == "U1"
 
@@ -232,8 +225,7 @@ def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
     (-SIGNATURE_WINDOW - 1, False),
 )
 def test_the_worker_verifies_what_is_handed_on_for_65_minutes(seconds: int, *, accepted: bool) -> None:
-    signed = sign(form(PAYLOAD), NOW)
-    handed = read_request(event(signed.headers, signed.body, at=NOW), NOW).event()
+    handed = read_request(arrived(sign(form(PAYLOAD), NOW)), NOW).event()
     request = SignedBody(handed["body"].encode(), handed["stamp"], handed["signature"])
 
     with nullcontext() if accepted else pytest.raises(RequestRefusedError, match="too long ago"):

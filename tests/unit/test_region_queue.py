@@ -24,20 +24,17 @@ HERE, THERE, FAR = (
 class Run:
     """One try of an event that may take fifteen minutes, by a clock that only its pauses move."""
 
-    def __init__(self, leases: Leases | None = None, event: str = "event") -> None:
-        self.now, self.event = NOW, event
+    def __init__(self, leases: Leases | None = None, event: str = "event", *, waits: bool = True) -> None:
+        self.now = NOW
         self.leases = leases or Leases(MemoryTable())
         self.pauses = 0
         self.at_pause: Callable[[int], None] = lambda _: None
         logger: Any = SimpleNamespace(exception=lambda _: None)
         self.failures = Failures(logger)
-        self.queue = self.queued()
-
-    def queued(self, *, waits: bool = True) -> RegionQueue:
-        return RegionQueue(
+        self.queue = RegionQueue(
             leases=self.leases,
             detector="shelf",
-            holder=self.event,
+            holder=event,
             clock=lambda: self.now,
             begun=NOW,
             patience=timedelta(minutes=15),
@@ -134,8 +131,7 @@ def test_a_clock_that_stands_still_ends_it_too() -> None:
 
 
 def test_without_a_pause_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, tries = Run(), list[str]()
-    run.queue = run.queued(waits=False)
+    run, tries = Run(waits=False), list[str]()
     run.taken(THERE)
     take = run.leases.take
 
@@ -153,28 +149,24 @@ def test_without_a_pause_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_retry_sweeps_what_is_left_and_passes_over_what_was_swept() -> None:
-    first = Run()
-    first.queue = first.queued(waits=False)
+    first = Run(waits=False)
     first.taken(THERE)
     first.taken(FAR)
     first.of(HERE, THERE, FAR)
     first.freed(THERE)
 
-    retry = Run(first.leases)
-    retry.queue = retry.queued(waits=False)
+    retry = Run(first.leases, waits=False)
     assert retry.of(HERE, THERE, FAR) == [(["eu-west-1"], 1)]
     assert (retry.queue.rest, len(retry.failures)) == (True, 1)
 
-    again = Run(first.leases)
-    again.queue = again.queued(waits=False)
+    again = Run(first.leases, waits=False)
     assert again.of(HERE, THERE, FAR) == []
     assert len(again.failures) == 1, "what is left is a failure, although nothing was swept"
     assert Run(first.leases, "next event").of(HERE, THERE) == [(["us-east-1", "eu-west-1"], 0)]
 
 
 def test_a_retry_does_again_what_failed() -> None:
-    first = Run()
-    first.queue = first.queued(waits=False)
+    first = Run(waits=False)
     first.taken(THERE)
     first.of(HERE, THERE, fails=True)
     first.freed(THERE)
@@ -188,8 +180,7 @@ def test_a_lease_is_held_as_long_as_the_run_may_take() -> None:
     next(batches)
 
     for after, free in ((left - SECOND, False), (left, True)):
-        other = Run(run.leases, "other")
-        other.queue = other.queued(waits=False)
+        other = Run(run.leases, "other", waits=False)
         other.now = NOW + after
         if free:
             assert other.of(HERE) == [(["us-east-1"], 0)]
@@ -200,8 +191,7 @@ def test_a_lease_is_held_as_long_as_the_run_may_take() -> None:
 
 @cases("what, why", ("release", "a lease could not be given back"), ("swept", "could not be remembered"))
 def test_a_ledger_failing_at_the_end_is_noted(monkeypatch: pytest.MonkeyPatch, what: str, why: str) -> None:
-    run = Run()
-    run.queue = run.queued(waits=False)
+    run = Run(waits=False)
     run.taken(THERE)
     monkeypatch.setattr(run.leases, what, raising(PermissionError("no powers")))
     run.of(HERE, THERE)

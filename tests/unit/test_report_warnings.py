@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from fakes import because, raising
+from fakes import action_of, because, raising
 from ml_janitor.acting.undoing import RESTART_WORDING
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import ActionSchedule, Effect
@@ -26,7 +26,7 @@ from ml_janitor.core.text import format_local_time
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
-from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.ledger.actions import Action
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.warnings import (
     Button,
@@ -76,16 +76,7 @@ def idle(
 
 
 def action(**more: Any) -> Action:
-    return Action(
-        sk="sk",
-        detector="idle-endpoints",
-        target=idle().target,
-        stage=Stage.ACTED,
-        warned=NOW,
-        began=NOW,
-        undo={},
-        **{"ended": NOW, **more},
-    )
+    return action_of("idle-endpoints", **{"target": idle().target, "ended": NOW} | more)
 
 
 def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Status]:

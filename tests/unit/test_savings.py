@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, HOUR
-from fakes import raising
+from fakes import action_of, raising
 from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
@@ -22,13 +22,8 @@ NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
 
 def action(**more: Any) -> Action:
     target = result("idle-endpoints", "a", finding("idle", standing("1"))).target
-    told: dict[str, Any] = {
-        "stage": Stage.ACTED,
-        "began": NOW - DAY,
-        "ended": NOW - DAY,
-        "hourly_usd": Decimal(2),
-    } | more
-    return Action(sk="sk", detector="idle-endpoints", target=target, warned=NOW, undo={}, **told)
+    told = {"target": target, "began": NOW - DAY, "ended": NOW - DAY, "hourly_usd": Decimal(2)} | more
+    return action_of("idle-endpoints", **told)
 
 
 def usd(*actions: Action, time_zone: str = "UTC") -> Decimal:

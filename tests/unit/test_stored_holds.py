@@ -69,18 +69,12 @@ def test_a_word_of_the_same_length_says_who_said_it_last(holds: Holds) -> None:
     assert set(found) == {again, replace(KEPT, by="dina")}
 
 
-def test_whoever_means_to_shorten_it_says_so(holds: Holds) -> None:
-    holds.put(ACCOUNT, REGION, MONTH)
+@cases("before, last", (MONTH, WEEK), (KEPT, KEPT), ids=["a snooze", "a keep"])
+def test_whoever_means_to_shorten_a_snooze_says_so(holds: Holds, before: Hold, last: Hold) -> None:
+    holds.put(ACCOUNT, REGION, before)
     holds.put(ACCOUNT, REGION, WEEK, shorten=True)
 
-    assert stands(holds) == WEEK
-
-
-def test_a_keep_is_not_shortened_by_a_snooze_whatever_is_said(holds: Holds) -> None:
-    holds.put(ACCOUNT, REGION, KEPT)
-    holds.put(ACCOUNT, REGION, WEEK, shorten=True)
-
-    assert stands(holds) == KEPT
+    assert stands(holds) == last
 
 
 def test_a_keep_without_an_end_ends_where_it_was_pressed() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
-from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
+from fakes import Answers
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.ledger.table import (
     WRITTEN_ATTRIBUTE,
@@ -35,28 +35,6 @@ def refusal(
     return ClientError({"Error": {"Code": code}, **left}, "PutItem")  # type: ignore[typeddict-item]
 
 
-class Client:
-    """DynamoDB: *answers* are what it answers, in turn, or raises; what it was asked is in *asked*."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.asked: list[dict[str, Any]] = []
-        self.lock = Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        def call(**request: Any) -> Any:
-            with self.lock:
-                self.asked.append(request)
-                answer = self.answers.pop(0) if self.answers else {}
-            if callable(answer):
-                answer = answer(request)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
-
-
 def table(client: Any) -> Table:
     return Table(client, "ledger")
 
@@ -65,9 +43,9 @@ def table(client: Any) -> Table:
 
 
 def test_an_item_is_read_as_it_stands_now() -> None:
-    client = Client({"Item": {**KEY, "n": {"N": "1"}}}, {})
+    client = Answers({"Item": {**KEY, "n": {"N": "1"}}}, {})
     assert [table(client).get("p", "s") for _ in range(2)] == [{"pk": "p", "sk": "s", "n": 1}, None]
-    assert client.asked == [{"TableName": "ledger", "Key": KEY, "ConsistentRead": True}] * 2
+    assert client.asked == [("get_item", {"TableName": "ledger", "Key": KEY, "ConsistentRead": True})] * 2
 
 
 def everything(request: dict[str, Any]) -> dict[str, Any]:
@@ -76,12 +54,12 @@ def everything(request: dict[str, Any]) -> dict[str, Any]:
 
 @cases("keys, batches", (0, []), (1, [1]), (100, [100]), (101, [1, 100]), (250, [50, 100, 100]))
 def test_many_items_are_read_by_the_hundred(keys: int, batches: list[int]) -> None:
-    client, wanted = Client(*[everything] * 3), [("p", f"{number:03}") for number in range(keys)]
+    client, wanted = Answers(*[everything] * 3), [("p", f"{number:03}") for number in range(keys)]
 
     found = table(client).get_many(wanted, sleep=lambda _: None)
 
     assert found == {(pk, sk): {"pk": pk, "sk": sk} for pk, sk in wanted}
-    asked = [request["RequestItems"]["ledger"] for request in client.asked]
+    asked = [request["RequestItems"]["ledger"] for _, request in client.asked]
     assert sorted(len(one["Keys"]) for one in asked) == batches
     assert {one["ConsistentRead"] for one in asked} <= {True}
 
@@ -91,14 +69,14 @@ def left_out(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_was_left_out_is_asked_for_again_after_ever_longer_pauses() -> None:
-    client, slept = Client(*[left_out] * 11, everything), list[float]()
+    client, slept = Answers(*[left_out] * 11, everything), list[float]()
 
     found = table(client).get_many([("p", "s")], sleep=slept.append)
 
     assert list(found) == [("p", "s")]
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5, 5]
     with pytest.raises(ReadError, match="left items out of 12 answers"):
-        table(Client(*[left_out] * 12, everything)).get_many([("p", "s")], sleep=lambda _: None)
+        table(Answers(*[left_out] * 12, everything)).get_many([("p", "s")], sleep=lambda _: None)
 
 
 def test_all_pages_are_read_as_they_stand_now() -> None:
@@ -119,23 +97,23 @@ def test_all_pages_are_read_as_they_stand_now() -> None:
 # --- writing -----------------------------------------------------------------------------------------
 
 
-def put(client: Client, **how: Any) -> None:
+def put(client: Answers, **how: Any) -> None:
     table(client).put("p", "s", {"n": 1}, **how)
 
 
-def change(client: Client, **how: Any) -> dict[str, Any]:
+def change(client: Answers, **how: Any) -> dict[str, Any]:
     return table(client).change("p", "s", set_to={"n": 1}, **how)
 
 
 def test_a_write_that_is_not_signed_asks_for_nothing_back() -> None:
-    client = Client({}, {"Attributes": {**KEY, "n": {"N": "1"}}}, {}, {})
+    client = Answers({}, {"Attributes": {**KEY, "n": {"N": "1"}}}, {}, {})
     put(client)
     assert change(client) == {"pk": "p", "sk": "s", "n": 1}
     put(client, only_if=FREE)
     table(client).delete("p", "s", only_if=FREE)
 
-    assert client.asked[0] == {"TableName": "ledger", "Item": {**KEY, "n": {"N": "1"}}}
-    assert [sorted(request) for request in client.asked[2:]] == [
+    assert client.asked[0][1] == {"TableName": "ledger", "Item": {**KEY, "n": {"N": "1"}}}
+    assert [sorted(request) for _, request in client.asked[2:]] == [
         ["ConditionExpression", "ExpressionAttributeNames", "Item", "TableName"],
         ["ConditionExpression", "ExpressionAttributeNames", "Key", "TableName"],
     ]
@@ -144,15 +122,15 @@ def test_a_write_that_is_not_signed_asks_for_nothing_back() -> None:
 @pytest.mark.parametrize("write", [put, change])
 def test_a_refusal_says_what_stands_there(write: Any) -> None:
     with pytest.raises(ConditionFailedError) as unsigned:
-        write(Client(refusal()), only_if=FREE)
+        write(Answers(refusal()), only_if=FREE)
     with pytest.raises(ConditionFailedError) as signed:
         write(
-            Client(refusal(item={WRITTEN_ATTRIBUTE: {"S": "another"}, "holder": {"S": "x"}})),
+            Answers(refusal(item={WRITTEN_ATTRIBUTE: {"S": "another"}, "holder": {"S": "x"}})),
             only_if=FREE,
             signed=True,
         )
     with pytest.raises(ConditionFailedError) as older:
-        write(Client(refusal(item={"holder": {"S": "x"}})), only_if=FREE, signed=True)
+        write(Answers(refusal(item={"holder": {"S": "x"}})), only_if=FREE, signed=True)
 
     assert (unsigned.value.item, str(signed.value)) == ({}, ""), "no message repeats an item"
     assert signed.value.item == {WRITTEN_ATTRIBUTE: "another", "holder": "x"}
@@ -171,17 +149,17 @@ def written_before(request: dict[str, Any]) -> ClientError:
 
 
 def test_a_signed_write_whose_answer_was_lost_has_succeeded() -> None:
-    put(Client(written_before), only_if=FREE, signed=True)
-    left = change(Client(written_before), only_if=FREE, signed=True)
+    put(Answers(written_before), only_if=FREE, signed=True)
+    left = change(Answers(written_before), only_if=FREE, signed=True)
     assert (left["n"], len(left[WRITTEN_ATTRIBUTE])) == (1, 32)
 
 
 @pytest.mark.parametrize("write", [put, change])
 def test_another_error_is_raised_as_it_is(write: Any) -> None:
     with pytest.raises(ClientError, match="Throttling"):
-        write(Client(refusal("ThrottlingException")), signed=True)
+        write(Answers(refusal("ThrottlingException")), signed=True)
     with pytest.raises(ClientError, match="unknown"):
-        write(Client(ClientError({}, "unknown")), only_if=FREE)
+        write(Answers(ClientError({}, "unknown")), only_if=FREE)
 
 
 # --- keys and times ------------------------------------------------------------------------------------

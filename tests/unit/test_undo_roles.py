@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from fakes import raising, refusal
+from fakes import raising, refusal, target_at
 from ml_janitor.config.settings import Settings, undo_role_warnings
 from ml_janitor.config.values import InvalidInputError
-from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.detector import (
@@ -55,9 +54,7 @@ def test_a_role_is_listed_by_its_arn_or_a_glob(role: str, *, listed: bool) -> No
 
 
 def test_only_what_hands_a_role_over_again_needs_it() -> None:
-    target = Target(
-        arn="arn:x", name="job", kind="training-job", account=ACCOUNT, region="us-east-1", created=None
-    )
+    target = target_at("training-job/job", None)
     rule = HungTrainingJobs()
 
     assert rule.missing_for_undo(target, {"what": "job", "request": {"RoleArn": ROLE}}).startswith(

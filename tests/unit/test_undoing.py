@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import because, raising, thing, waste
+from fakes import action_of, because, raising, thing, waste
 from ml_janitor.acting.undoing import (
     RESTART_WORDING,
     UNCHANGE_WORDING,
@@ -593,8 +593,7 @@ class ByHand(Cleaner):
 
 
 def action(target: Target = LAMP, **about: Any) -> Action:
-    given: dict[str, Any] = {"stage": Stage.ACTED, "began": NOW, "steps": {"act: unplug": "done"}} | about
-    return Action(sk="sk", detector="cellar", target=target, warned=NOW, undo={}, **given)
+    return action_of("cellar", **{"target": target, "steps": {"act: unplug": "done"}} | about)
 
 
 BY_HAND = f"janitor undo {action().id}"

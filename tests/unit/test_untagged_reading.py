@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-import boto3
 import pytest
 
 from ml_janitor.aws import activity, sagemaker_kinds
 from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import SageMakerKind, texts_in
 from ml_janitor.core.model import Absent, Signal, Unreadable
 from ml_janitor.detectors.untagged_resources import reading
@@ -32,6 +29,7 @@ from ml_janitor.detectors.untagged_resources.reading import (
     resource_by_arn,
     used_location,
 )
+from scripted import Script
 from tables import cases
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
@@ -42,84 +40,66 @@ def kind(type_: str) -> SageMakerKind:
     return next(kind for kind in JUDGED_KINDS if kind.type == type_)
 
 
-@pytest.fixture
-def nowhere() -> Aws:
-    """An account that nothing is read from."""
-    session = boto3.Session(region_name="us-east-1")
-    prices = Prices(lambda: session.client("pricing"))
-    return Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
+LONG_AGO, BEFORE = SINCE - timedelta(days=900), SINCE - timedelta(seconds=1)
+OUTSIDE = "it is not in progress, and was created before 2026-09-29"
 
 
-def job(status: str, created: datetime) -> dict[str, Any]:
-    return {
-        "TransformJobName": "score",
-        "TransformJobArn": f"{ROOT}:transform-job/score",
-        "TransformJobStatus": status,
-        "CreationTime": created,
-    }
-
-
-def test_each_kind_has_its_own_word_for_what_runs(nowhere: Aws) -> None:
-    name = {"CompilationJobName": "c", "CompilationJobArn": f"{ROOT}:compilation-job/c"}
-    old = name | {"CreationTime": SINCE - timedelta(days=90)}
-    ended = listed_resource(
-        nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "COMPLETED"}, SINCE
-    )
-    running = listed_resource(
-        nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "INPROGRESS"}, SINCE
-    )
-
-    assert ended.outside is not None
-    assert running.outside is None
-    assert listing_queries(kind("compilation-job"), SINCE)[0] == {"StatusEquals": "INPROGRESS"}
-
-
-def test_a_definition_has_the_name_of_its_entry_and_that_of_its_request(nowhere: Aws) -> None:
-    arn = f"{ROOT}:model-bias-job-definition/drift"
-    listed = {
-        "MonitoringJobDefinitionName": "Drift",
-        "MonitoringJobDefinitionArn": arn,
-        "CreationTime": SINCE,
-    }
-    found = listed_resource(nowhere, kind("model-bias-job-definition"), listed, SINCE)
-
-    assert (found.name, found.arn, found.kind.named) == ("Drift", arn, "JobDefinitionName")
-
-
-def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
-    listed = {"DomainId": "d-1", "UserProfileName": "anna", "CreationTime": SINCE}
-
-    assert (
-        listed_resource(nowhere, kind("user-profile"), listed, SINCE).arn == f"{ROOT}:user-profile/d-1/anna"
-    )
+def entry(type_: str, noun: str, created: datetime = LONG_AGO, **more: Any) -> dict[str, Any]:
+    named = {f"{noun}Name": "One", f"{noun}Arn": f"{ROOT}:{type_}/one"}
+    return {**named, "CreationTime": created, **more}
 
 
 @cases(
-    "status, created, outside",
-    ("InProgress", SINCE - timedelta(days=90), None),
-    ("Completed", SINCE, None),
-    ("Completed", SINCE - timedelta(seconds=1), "it is not in progress, and was created before 2026-09-29"),
-    ("Failed", SINCE - timedelta(days=90), "it is not in progress, and was created before 2026-09-29"),
+    "type_, listed, expected",
+    # a recent job counts, and a running one; each kind has its own word for what runs
+    ("transform-job", entry("transform-job", "TransformJob", TransformJobStatus="InProgress"), {}),
+    ("transform-job", entry("transform-job", "TransformJob", SINCE, TransformJobStatus="Completed"), {}),
+    (
+        "transform-job",
+        entry("transform-job", "TransformJob", BEFORE, TransformJobStatus="Completed"),
+        {"outside": OUTSIDE},
+    ),
+    (
+        "transform-job",
+        entry("transform-job", "TransformJob", TransformJobStatus="Failed"),
+        {"outside": OUTSIDE},
+    ),
+    ("compilation-job", entry("compilation-job", "CompilationJob", CompilationJobStatus="INPROGRESS"), {}),
+    (
+        "compilation-job",
+        entry("compilation-job", "CompilationJob", CompilationJobStatus="COMPLETED"),
+        {"outside": OUTSIDE},
+    ),
+    # anything but a job counts at any age
+    ("model", entry("model", "Model"), {}),
+    # a definition has the name of its entry and that of its request
+    (
+        "model-bias-job-definition",
+        entry("model-bias-job-definition", "MonitoringJobDefinition"),
+        {"named": "JobDefinitionName"},
+    ),
+    # what is told by its domain is listed without its ARN
+    (
+        "user-profile",
+        {"DomainId": "d-1", "UserProfileName": "One", "CreationTime": SINCE},
+        {"arn": "d-1/One"},
+    ),
+    ("space", {"DomainId": "d-1", "SpaceName": "One", "CreationTime": SINCE}, {"arn": "d-1/One"}),
 )
-def test_a_recent_job_counts(nowhere: Aws, status: str, created: datetime, outside: str | None) -> None:
-    assert listed_resource(nowhere, kind("transform-job"), job(status, created), SINCE).outside == outside
+def test_what_a_listing_says_of_a_resource(
+    type_: str, listed: dict[str, Any], expected: dict[str, str]
+) -> None:
+    found = listed_resource(Script({}).aws(), kind(type_), listed, SINCE)
+
+    assert (found.name, found.arn) == ("One", f"{ROOT}:{type_}/{expected.get('arn', 'one')}")
+    assert found.outside == expected.get("outside")
+    assert found.kind.named == expected.get("named", found.kind.named)
 
 
-def test_anything_but_a_job_counts_at_any_age(nowhere: Aws) -> None:
-    entry = {"ModelName": "m", "ModelArn": f"{ROOT}:model/m", "CreationTime": SINCE - timedelta(days=900)}
-
-    assert listed_resource(nowhere, kind("model"), entry, SINCE).outside is None
-
-
-def test_a_space_is_listed_without_its_arn(nowhere: Aws) -> None:
-    entry = {"DomainId": "d-1", "SpaceName": "anna", "CreationTime": SINCE}
-
-    assert listed_resource(nowhere, kind("space"), entry, SINCE).arn == f"{ROOT}:space/d-1/anna"
-
-
-def test_an_entry_without_a_name_fails_the_read(nowhere: Aws) -> None:
+def test_what_runs_is_asked_for_by_its_own_word_and_an_entry_without_a_name_fails_the_read() -> None:
+    assert listing_queries(kind("compilation-job"), SINCE)[0] == {"StatusEquals": "INPROGRESS"}
     with pytest.raises(KeyError):
-        listed_resource(nowhere, kind("model"), {"ModelArn": f"{ROOT}:model/m"}, SINCE)
+        listed_resource(Script({}).aws(), kind("model"), {"ModelArn": f"{ROOT}:model/m"}, SINCE)
 
 
 def model(name: str) -> TaggableResource:
@@ -172,6 +152,8 @@ ENDPOINT = TaggableResource(
 SPACE = TaggableResource(
     kind=sagemaker_kinds.SPACE, arn=f"{SAGEMAKER}:space/d-1/anna", name="anna", created=CREATED
 )
+PROFILE = replace(SPACE, kind=sagemaker_kinds.USER_PROFILE, arn=f"{SAGEMAKER}:user-profile/d-1/anna")
+DEFINITION = replace(ENDPOINT, kind=sagemaker_kinds.JOB_DEFINITIONS[1], name="drift")
 EVENT = TrailEvent(
     name="CreateEndpoint",
     at=CREATED,
@@ -227,40 +209,31 @@ def test_a_service_is_named_where_there_is_no_user() -> None:
 
 
 @cases(
-    "changed, expected",
-    ({}, True),
-    ({"request": {"EndpointName": "Churn"}}, True),
-    ({"request": {"endpointName": "Churn-2"}}, False),
-    ({"request": {"endpointConfigName": "Churn"}}, False),
-    ({"request": {"endpointName": "other"}, "resources": frozenset({"Churn"})}, False),
-    ({"request": {}, "resources": frozenset({"Churn"})}, True),
-    ({"request": {}, "resources": frozenset({ENDPOINT.arn})}, True),
-    ({"request": {}, "resources": frozenset({"Churn-2"})}, False),
-    ({"succeeded": False}, False),
-    ({"source": "elasticmapreduce.amazonaws.com"}, False),
+    "of, changed, expected",
+    (ENDPOINT, {}, True),
+    (ENDPOINT, {"request": {"EndpointName": "Churn"}}, True),
+    (ENDPOINT, {"request": {"endpointName": "Churn-2"}}, False),
+    (ENDPOINT, {"request": {"endpointConfigName": "Churn"}}, False),
+    (ENDPOINT, {"request": {"endpointName": "other"}, "resources": frozenset({"Churn"})}, False),
+    (ENDPOINT, {"request": {}, "resources": frozenset({"Churn"})}, True),
+    (ENDPOINT, {"request": {}, "resources": frozenset({ENDPOINT.arn})}, True),
+    (ENDPOINT, {"request": {}, "resources": frozenset({"Churn-2"})}, False),
+    (ENDPOINT, {"succeeded": False}, False),
+    (ENDPOINT, {"source": "elasticmapreduce.amazonaws.com"}, False),
+    # a space and a user profile belong to their domain
+    *(
+        (of, {"request": {"domainId": domain, member: "anna"}}, domain == "d-1")
+        for of, member in ((SPACE, "spaceName"), (PROFILE, "userProfileName"))
+        for domain in ("d-1", "d-11", "d-2")
+    ),
+    # a definition is told by the member of its request
+    (DEFINITION, {"request": {"jobDefinitionName": "drift"}}, True),
+    (DEFINITION, {"request": {"jobDefinitionName": "bias"}}, False),
 )
-def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool) -> None:
-    assert is_creation_of(replace(EVENT, **changed), ENDPOINT) is expected
-
-
-@pytest.mark.parametrize(("domain", "expected"), [("d-1", True), ("d-11", False), ("d-2", False)])
-def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expected: bool) -> None:
-    profile = replace(SPACE, kind=sagemaker_kinds.USER_PROFILE, arn=f"{SAGEMAKER}:user-profile/d-1/anna")
-
-    assert (
-        is_creation_of(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
-    )
-    assert (
-        is_creation_of(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile)
-        is expected
-    )
-
-
-def test_a_definition_is_told_by_the_member_of_its_request() -> None:
-    definition = replace(ENDPOINT, kind=sagemaker_kinds.JOB_DEFINITIONS[1], name="drift")
-
-    assert is_creation_of(replace(EVENT, request={"jobDefinitionName": "drift"}), definition)
-    assert not is_creation_of(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)
+def test_which_event_made_a_resource(
+    of: TaggableResource, changed: dict[str, Any], *, expected: bool
+) -> None:
+    assert is_creation_of(replace(EVENT, **changed), of) is expected
 
 
 @cases(

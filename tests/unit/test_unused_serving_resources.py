@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import target_at
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
 from ml_janitor.core.model import (
@@ -45,9 +46,7 @@ ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/Churn"
 
 
 def resource(user: Signal[str], *, age: timedelta = 90 * DAY, **more: Any) -> ServingResource:
-    target = Target(
-        arn=ARN, name="churn", kind="model", account=ACCOUNT, region=REGION, created=NOW - age, tags=Value({})
-    )
+    target = target_at("model/Churn", NOW - age, name="churn")
     return ServingResource(target=target, user=user, **more)
 
 
