@@ -16,6 +16,7 @@ from uuid import uuid4
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import (
@@ -38,7 +39,6 @@ from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, make_caus
 from ml_janitor.engine.detector import Cleanup, Detector, allow
 from ml_janitor.ledger.actions import Action, Stage
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 
 

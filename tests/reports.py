@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mod
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.digest import SweepRow
+from ml_janitor_cli.screen import make_console
+from ml_janitor_cli.terminal import print_report
 from standin import ROOT
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -78,6 +81,13 @@ def sweep(detector: str, *results: Result, **about: Any) -> Sweep:
 def report_of(*sweeps: Sweep, account: str | None = ACCOUNT) -> Report:
     """The report of *sweeps*."""
     return Report(time=NOW, account=account, sweeps=sweeps)
+
+
+def printed(report: Report, *, every: bool = False, problems: tuple[str, ...] = ()) -> str:
+    """*report* as the terminal shows it in a pipe."""
+    stream = io.StringIO()
+    print_report(make_console(stream), report, every=every, problems=problems)
+    return stream.getvalue()
 
 
 def sweep_row(

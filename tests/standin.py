@@ -472,7 +472,7 @@ class Context:
 
 
 SLACK_TOML = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\n'
-IN_ORGANIZATION = f"""[organization]
+ORGANIZATION_TOML = f"""[organization]
 accounts = ["210987654321"]
 external_id = "ml-janitor-7f3a"
 callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
@@ -534,6 +534,13 @@ def handed_press(signed: Signed) -> dict[str, str]:
     """The worker's event of a press that Slack *signed*."""
     stamp, signature = (signed.headers[f"X-Slack-{name}"] for name in ("Request-Timestamp", "Signature"))
     return {"body": signed.body.decode(), "stamp": stamp, "signature": signature}
+
+
+def assumed(arn: str) -> boto3.Session:
+    """A session of the role *arn*."""
+    given = boto3.client("sts", region_name=REGION).assume_role(RoleArn=arn, RoleSessionName="seed")
+    of = given["Credentials"]
+    return boto3.Session(of["AccessKeyId"], of["SecretAccessKey"], of["SessionToken"], region_name=REGION)
 
 
 def idle_endpoints(

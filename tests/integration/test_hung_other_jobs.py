@@ -20,13 +20,13 @@ from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_resource
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 from studio_seed import spelled
 from tables import cases
-from verdicts import by_name, sweep_once, word
+from verdicts import PLAIN, by_name, sweep_once, word
 
 BUSY = {"CPU": [100.0, 900.0] * (STILL // 2)}
 LIMIT: dict[str, Any] = {"StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400}}
@@ -78,8 +78,8 @@ def target(kind: str, name: str) -> Target:
     return target_at(f"{kind}/{name}", None)
 
 
-def swept(aws: Aws) -> Sweep:
-    return sweep_once(HungTrainingJobs(), aws)
+def swept(aws: Aws, policy: RunPolicy = PLAIN) -> Sweep:
+    return sweep_once(HungTrainingJobs(), aws, policy=policy)
 
 
 def words(report: Sweep) -> dict[str, str]:
@@ -160,6 +160,27 @@ def test_a_tuner_whose_running_children_hang_is_found_at_no_cost(account: Accoun
     assert (totals.accrued_usd, totals.unpriced) == (2 * 30 * Decimal("0.93"), 0)
 
 
+def test_who_keeps_a_tuner_or_a_training_job_keeps_what_belongs_to_it(account: Account, aws: Aws) -> None:
+    account.tuner("other", "try-1")
+    account.tuner("sweep", "trial-1")
+    account.patch("hyper_parameter_tuning_jobs", "other", CreationTime=NOW - 2 * AGE)
+    account.training("Big")
+    account.processing("rule")
+    account.patch("processing_jobs", "rule", TrainingJobArn=arn_of("training-job", "Big"))
+    found = {result.target.name: result.target.key for result in swept(aws).findings}
+    holds = {
+        key: [Hold(key=key, how=HoldKind.KEPT, by="maria", given=NOW)]
+        for key in (found["sweep"], found["Big"])
+    }
+    account.patch("training_jobs", "Big", TrainingJobStatus="Completed")
+
+    for policy, others in ((PLAIN, "likely"), (RunPolicy(holds=holds), "kept")):
+        assert words(swept(aws, policy)) == {
+            **dict.fromkeys(("other", "try-1"), "likely"),
+            **dict.fromkeys(("sweep", "trial-1", "rule"), others),
+        }
+
+
 def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1")
     account.box.fault("sagemaker", "ListTags", "deny", times=0, match="hyper-parameter-tuning-job/sweep")
@@ -170,6 +191,8 @@ def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Ac
     assert by_name(report)["trial-1"].verdict.reason.startswith(
         "it belongs to sweep, and its tags could not be read, so a keep tag may be there"
     )
+    account.box.fault("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", "deny", times=0)
+    assert by_name(swept(aws))["sweep"].verdict.reason == "its running children could not be listed"
 
 
 def test_a_child_that_the_listing_of_jobs_missed_is_judged_too(account: Account, aws: Aws) -> None:

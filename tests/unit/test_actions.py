@@ -26,6 +26,7 @@ from ml_janitor.ledger.actions import (
 from ml_janitor.ledger.signatures import canonical_json
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
 from ml_janitor.report.causes import cause_text
+from narrowing import not_none
 from standin import own_signatures, with_request
 from tables import cases
 
@@ -177,6 +178,19 @@ def test_what_is_no_change_of_it_is_remembered_beside_it(actions: Actions, table
     assert item["step_0c91c09c0751c202"] == '["act: stop", "done"]'
 
 
+def test_no_step_begins_of_an_action_that_another_run_resumed(actions: Actions) -> None:
+    slow = begun(actions)
+    actions.resume(slow, NOW)
+
+    actions.step(slow, "act: stop", "done")
+    with pytest.raises(BegunBeforeError, match="another run is at work on lamp"):
+        actions.step(slow, "act: tag", "begun")
+
+    assert actions.everywhere()[0].steps == {"act: stop": "done"}
+    with pytest.raises(BegunBeforeError, match="was acted on before"):
+        begun(actions)
+
+
 def test_what_was_changed_since_it_was_read_is_not_gone_on_with(actions: Actions, table: MemoryTable) -> None:
     one = begun(actions)
     table.change(one.pk, one.sk, set_to={"undo": json.dumps({"name": "prey"})})
@@ -234,6 +248,24 @@ def test_an_unsigned_stage_is_a_forgery(actions: Actions, table: MemoryTable, st
         why = "REQUEST_UNSIGNED" if stage is Stage.UNDOING else "MAC_INVALID"
         with pytest.raises(UnverifiedError, match=why):
             actions.verify(stored)
+
+
+@cases(
+    "attribute, value",
+    ("undone_by", "mallory"),
+    ("undone", "2026-10-06T00:00:01Z"),
+    ("became", "it is prey"),
+    ("progress", ""),
+)
+def test_what_an_undo_did_is_signed(actions: Actions, table: MemoryTable, attribute: str, value: str) -> None:
+    undone = actions.undone(actions.request_undo(*with_request(begun(actions), "maria", NOW)), NOW)
+    assert (actions.doubt(undone), not_none(Actions(table).doubt(undone)).why) == (
+        None,
+        CauseCode.RECORD_UNREAD,
+    )
+    table.change(undone.pk, undone.sk, set_to={attribute: value})
+
+    assert actions.doubt(not_none(actions.now(undone))) == make_cause(CauseCode.MAC_INVALID)
 
 
 def test_what_began_an_hour_after_the_key_was_made_has_a_code(table: MemoryTable) -> None:

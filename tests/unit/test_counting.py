@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from decimal import Decimal
@@ -26,10 +25,8 @@ from ml_janitor.core.results import Overlap, Report
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
-from ml_janitor_cli.screen import make_console
-from ml_janitor_cli.terminal import print_report
 from narrowing import not_none
-from reports import accruing, finding, report_of, result, sweep
+from reports import accruing, finding, printed, report_of, result, sweep
 from tables import cases
 
 
@@ -214,9 +211,7 @@ def twice() -> Report:
 
 def test_every_report_counts_it_once_and_says_instead_of_what() -> None:
     report = twice()
-    stream = io.StringIO()
-    print_report(make_console(stream), report)
-    shown = " ".join(stream.getvalue().split())
+    shown = " ".join(printed(report).split())
     document = json.loads(report_json(report))
 
     assert "3 findings: $107 a month." in shown

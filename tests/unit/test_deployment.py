@@ -47,7 +47,7 @@ from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SendError
 from ml_janitor.slack.digest import OrganizationReader
 from ml_janitor.slack.warnings import MessageUpdates, WarningSender
 from narrowing import not_none
-from standin import IN_ORGANIZATION, SLACK_TOML, Context, in_memory, own_invocation
+from standin import ORGANIZATION_TOML, SLACK_TOML, Context, in_memory, own_invocation
 
 
 def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
@@ -114,7 +114,7 @@ def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pyte
 
 def test_only_in_an_organization_the_digest_reads_all_accounts(own: Callable[[str], Invocation]) -> None:
     logger = Logger(service="test")
-    alone, together = own(SLACK + ARMED), own(SLACK + ARMED + IN_ORGANIZATION)
+    alone, together = own(SLACK + ARMED), own(SLACK + ARMED + ORGANIZATION_TOML)
 
     assert make_organization_reader(alone) is None
     assert isinstance(make_organization_reader(together), OrganizationReader)

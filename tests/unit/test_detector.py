@@ -15,7 +15,15 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Value, Verdict
-from ml_janitor.engine.detector import Detector, Grant, NotFinishedError, allow, allow_each, implied_grant
+from ml_janitor.engine.detector import (
+    Detector,
+    Grant,
+    NotFinishedError,
+    allow,
+    allow_each,
+    implied_grant,
+    with_log_grants,
+)
 from tables import cases
 
 NO_AWS = cast("Aws", None)
@@ -52,6 +60,8 @@ def test_a_grant_is_for_a_call_that_is_made_unless_it_is_implied() -> None:
     assert allow("s3:GetObject", "x/*") == Grant("s3:GetObject", "x/*", implied=False)
     assert Grant("s3:GetObject") == allow("s3:GetObject")
     assert allow_each("s3", "Get", "Put", on="x/*") == (allow("s3:Get", "x/*"), allow("s3:Put", "x/*"))
+    logs = allow("logs:GetLogEvents", "log-group:jobs:*")
+    assert [with_log_grants((), "jobs", read=read) for read in (True, False)] == [(logs,), ()]
     assert implied_grant("s3:Get", source="the docs") == Grant("s3:Get", implied=True, source="the docs")
 
 

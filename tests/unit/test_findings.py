@@ -21,6 +21,7 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
+from narrowing import not_none
 from standin import own_signatures
 from tables import cases
 
@@ -103,6 +104,20 @@ def test_what_is_found_again_begins_anew_and_what_stays_keeps_its_time(desk: Des
 
     assert (desk.entry("lamp").first_seen, desk.entry("chair").first_seen) == (NOW + 2 * DAY, NOW)
     assert "expires" not in desk.item()
+
+
+def test_a_place_is_settled_once_nothing_is_open_nor_left_to_be_told(desk: Desk) -> None:
+    def swept(*, days: int, settled: bool = True) -> tuple[bool, bool]:
+        recorded = desk.swept(at=NOW + days * DAY, settled=settled)
+        return not_none(desk.ledger.latest.sweep("shelf", ACCOUNT, REGION)).settled, recorded.warned
+
+    assert [desk.swept(result_of("lamp"), result_of("chair")).warned for _ in range(2)] == [False, False]
+    desk.warned()
+    assert [swept(days=days) for days in (1, 2)] == [(False, True), (False, False)]
+    desk.ledger.void_shown(desk.entry(), desk.entry().untold)
+    assert [swept(days=3), swept(days=4, settled=False)] == [(True, False), (False, False)]
+    desk.swept(at=NOW + 5 * DAY)
+    assert not not_none(desk.ledger.latest.sweep("shelf", ACCOUNT, REGION)).settled
 
 
 def test_a_sweep_says_what_is_new(desk: Desk) -> None:

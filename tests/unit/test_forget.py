@@ -70,6 +70,10 @@ def test_what_was_signed_verifies_afterwards_and_what_was_forged_stays_as_it_is(
     table.change(again.pk, again.sk, set_to={"undo": json.dumps({"tags": {"owner": "bob"}})})
     changed, (left,) = forget_in_ledger(table, signatures, Replacement("bob", "person-2"))
     assert (changed, "does not verify" in left) == (0, True)
+    table.change(again.pk, again.sk, set_to={"undo": json.dumps(again.undo), "stage": Stage.UNDONE})
+    table.change(again.pk, again.sk, set_to={"undone_by": "bob"})
+    changed, (left,) = forget_in_ledger(table, signatures, Replacement("bob", "person-2"))
+    assert (changed, "does not verify" in left) == (0, True)
 
 
 def test_a_warning_that_names_the_person_verifies_afterwards(nights: Nights) -> None:

@@ -22,7 +22,7 @@ from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SendError, SlackBot, Webhook
-from standin import IN_ORGANIZATION, OWN_VARIABLES, SLACK_TOML, own_invocation
+from standin import ORGANIZATION_TOML, OWN_VARIABLES, SLACK_TOML, own_invocation
 from tables import cases
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
@@ -198,7 +198,7 @@ def test_an_event_is_for_its_own_or_a_listed_account(tmp_path: Path, monkeypatch
     table = MemoryTable()
     monkeypatch.setattr(Invocation, "run_lists", Lists())
     monkeypatch.setattr(Invocation, "runs", LatestRuns(table))
-    member = own(tmp_path, IN_ORGANIZATION)
+    member = own(tmp_path, ORGANIZATION_TOML)
 
     assert member.place(asked(account=MEMBER, time=NOW)) == SweepPlace(MEMBER, (ABROAD,))
     with pytest.raises(ReadError):
@@ -223,7 +223,7 @@ def test_a_member_is_entered_through_its_role(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(invocation, "open_member_session", session)
     monkeypatch.setattr(invocation, "enabled_regions", lambda client: [client.meta.region_name, "us-east-1"])
     here = own(tmp_path).entered(SweepPlace(ACCOUNT, ()), "role")
-    member = own(tmp_path, IN_ORGANIZATION)
+    member = own(tmp_path, ORGANIZATION_TOML)
 
     inside = member.entered(SweepPlace(MEMBER, (ABROAD, REGION)), "ml-janitor-read")
     member.for_adviser("spot-training").entered(
@@ -249,7 +249,7 @@ def test_a_role_that_is_refused_is_not_asked_for_by_each_detector_of_a_run(
         raise ClientError({"Error": {"Code": code}}, "AssumeRole")
 
     monkeypatch.setattr(invocation, "open_member_session", session)
-    member = own(tmp_path, IN_ORGANIZATION)
+    member = own(tmp_path, ORGANIZATION_TOML)
     for name in ("spot-training", "commitments"):
         with pytest.raises(ClientError, match=code):
             member.for_adviser(name).entered(SweepPlace(MEMBER, (REGION,)), "ml-janitor-read")

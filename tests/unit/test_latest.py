@@ -132,3 +132,11 @@ def test_the_last_digest_and_bill_are_each_accounts_own(latest: LatestRecords) -
     latest.billed(ACCOUNT, LastBill(time=NOW))
     assert latest.bill(ACCOUNT) == LastBill(time=NOW, posted=False)
     assert (latest.digest(THERE), latest.bill(THERE)) == (None, None)
+
+
+def test_schedules_are_watched_since_the_first_look(latest: LatestRecords) -> None:
+    looks = [
+        latest.watched_since(account, NOW + hours * HOUR) for account in (ACCOUNT, THERE) for hours in (0, 1)
+    ]
+    assert looks == [NOW] * 4
+    assert latest.watched_since("333333333333", NOW + HOUR) == NOW + HOUR

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -15,10 +14,8 @@ from ml_janitor.core.text import format_usd
 from ml_janitor.report.announcement import announcement_headline
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
-from ml_janitor_cli.screen import make_console
-from ml_janitor_cli.terminal import print_report
 from narrowing import not_none
-from reports import NOW, accruing, finding, report_of, result, standing, sweep
+from reports import NOW, accruing, finding, printed, report_of, result, standing, sweep
 from tables import cases
 
 
@@ -57,14 +54,13 @@ def test_a_sum_is_of_what_is_shown_and_little_things_add_up_by_themselves() -> N
 
 def test_every_report_says_it_the_same_way_and_json_gives_cents() -> None:
     page = report_of(sweep("duplicate-artifacts", tiny("a")))
-    stream = io.StringIO()
-    print_report(make_console(stream), page)
+    shown = printed(page)
     assert (
         announcement_headline("duplicate-artifacts", [tiny("a")])
         == "<$0.01 a month: 1 new duplicate artifact"
     )
-    assert "$0.00" not in stream.getvalue()
-    assert "<$0.01" in stream.getvalue()
+    assert "$0.00" not in shown
+    assert "<$0.01" in shown
     assert "$0.00" not in render_html(page)
     assert "&lt;$0.01 a month" in render_html(page)
     document = json.loads(report_json(page))
@@ -77,9 +73,7 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
     spot = result("spot-training", "bert-*", finding("on demand", saving))
     limit = result("generous-runtime-limits", "bert-*", finding("28 days", Cost.exposed(Decimal(45))))
     page = report_of(sweep("spot-training", spot), sweep("generous-runtime-limits", limit))
-    stream = io.StringIO()
-    print_report(make_console(stream), page)
-    shown = " ".join(stream.getvalue().split())
+    shown = " ".join(printed(page).split())
 
     assert Totals.of([spot, limit]) == Totals(monthly_usd=Decimal("120.00"), once_usd=Decimal("60.00"))
     assert "2 findings: $120 a month, $60.00 once." in shown

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import MINUTE, NOW
+from conftest import DAY, MINUTE, NOW
 from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import FileChangedError
-from ml_janitor.ledger.files import HashedDescriptions, HashedFiles
+from ml_janitor.ledger.files import HashedDescriptions, HashedFiles, put_hashed
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE
 
 DETECTOR = "idle-endpoints"
 ACCOUNTS = (
@@ -36,8 +37,13 @@ def bucket() -> MemoryBucket:
 
 
 @pytest.fixture
-def lists(bucket: MemoryBucket) -> RunLists:
-    return RunLists(bucket, "reports", MemoryTable())  # type: ignore[arg-type]
+def table() -> MemoryTable:
+    return MemoryTable()
+
+
+@pytest.fixture
+def lists(bucket: MemoryBucket, table: MemoryTable) -> RunLists:
+    return RunLists(bucket, "reports", table)  # type: ignore[arg-type]
 
 
 def test_a_run_is_remembered_until_a_later_one_begins() -> None:
@@ -57,8 +63,12 @@ def test_a_run_is_remembered_until_a_later_one_begins() -> None:
     assert runs.last("idle-notebooks") is None
 
 
-def test_a_list_is_read_back_for_its_own_run_alone(lists: RunLists, bucket: MemoryBucket) -> None:
+def test_a_list_is_read_back_for_its_own_run_alone(
+    lists: RunLists, bucket: MemoryBucket, table: MemoryTable
+) -> None:
     key = lists.keep(DETECTOR, NOW, listed=ACCOUNTS[:1], accounts=ACCOUNTS)
+    (named,) = table.scan("organization")
+    assert named[EXPIRES_ATTRIBUTE] == (NOW + 90 * DAY).timestamp()
 
     start = f"organization/{DETECTOR}/2026-10-06T03-00-00Z"
     names = [re.sub(r"\b[0-9a-f]{64}\b", "HASH", name) for name in bucket.objects]
@@ -72,6 +82,15 @@ def test_a_list_is_read_back_for_its_own_run_alone(lists: RunLists, bucket: Memo
             ReadError, match=f"the ledger has no list of the run of {detector} of 2026-10-06T03"
         ):
             lists.listed(detector, time)
+
+
+def test_a_list_of_another_version_is_no_list(
+    lists: RunLists, bucket: MemoryBucket, table: MemoryTable
+) -> None:
+    key = put_hashed(bucket, "reports", "other", b"{}")  # type: ignore[arg-type]
+    table.put("organization", f"{DETECTOR}#2026-10-06T03:00:00Z", {"listed": key})
+    with pytest.raises(ReadError, match=r"^s3://reports/other\.\w+\.json is not a list of accounts$"):
+        lists.listed(DETECTOR, NOW)
 
 
 def test_a_fault_of_ours_is_raised_as_it_is(lists: RunLists, bucket: MemoryBucket) -> None:

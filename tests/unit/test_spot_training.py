@@ -142,7 +142,7 @@ def test_two_instances_save_less_than_twice_as_much_because_either_may_be_interr
 
 def test_a_job_is_explained_as_one_of_its_family(aws: Aws) -> None:
     churn = runs(3)
-    arn = churn.target.arn.replace("churn", "other")
+    arn = f"{churn.target.arn.replace('churn', 'other')}~01234567"
     job = replace(churn.newest, target=replace(churn.newest.target, arn=f"{arn}-1"))
     other = replace(churn, target=replace(churn.target, arn=arn), jobs=(job,))
 
@@ -151,7 +151,8 @@ def test_a_job_is_explained_as_one_of_its_family(aws: Aws) -> None:
             del aws, now
             yield from (other, churn)
 
-    for target, family in ((churn.jobs[-1].target, churn), (other.target, other)):
+    short = replace(other.target, arn=arn.removesuffix("~01234567"))
+    for target, family in ((churn.jobs[-1].target, churn), (other.target, other), (short, other)):
         found = Both().look(aws, target, NOW)
         assert found is not None
         assert found.target.arn == family.target.arn

@@ -18,17 +18,10 @@ from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.report.html import render_html
 from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console, print_blocks
 from ml_janitor_cli.terminal import draw_plan, print_report, reason_pattern
-from reports import ACCOUNT, NOW, finding, full, report_of, result, standing, sweep
+from reports import ACCOUNT, NOW, finding, full, printed, report_of, result, standing, sweep
 from tables import cases
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
-
-
-def drawn(report: Report, *, every: bool = False, problems: tuple[str, ...] = ()) -> str:
-    """The report as a pipe gets it."""
-    stream = io.StringIO()
-    print_report(make_console(stream), report, every=every, problems=problems)
-    return stream.getvalue()
 
 
 def of(*results: Result) -> Report:
@@ -57,7 +50,7 @@ def flat(text: str) -> str:
     (Cost(once_usd=Decimal(14)), "Making the change costs $14.00 once."),
 )
 def test_amounts(cost: Cost | None, said: str) -> None:
-    shown = drawn(of(result("shelf", "a", finding("x", cost))))
+    shown = printed(of(result("shelf", "a", finding("x", cost))))
 
     assert any(line.strip().startswith(said) for line in shown.splitlines())
 
@@ -65,7 +58,7 @@ def test_amounts(cost: Cost | None, said: str) -> None:
 def test_different_actions_are_said_with_each_finding() -> None:
     results = [result("shelf", name, finding("x", None, action=f"do {name}")) for name in "ab"]
 
-    shown = drawn(of(*results))
+    shown = printed(of(*results))
 
     assert shown.index("Proposed: do a") < shown.index("Proposed: do b")
 
@@ -89,7 +82,7 @@ def test_a_fitting_name_is_neither_cut_nor_broken(monkeypatch: pytest.MonkeyPatc
         result("shelf", "u", Kept(reason=f"no {address}, {long_address}", unknown=True)),
     )
 
-    shown = drawn(report)
+    shown = printed(report)
 
     for whole in (*names, *owners, address, "shelf"):
         assert whole in shown
@@ -101,7 +94,7 @@ def test_a_fitting_name_is_neither_cut_nor_broken(monkeypatch: pytest.MonkeyPatc
 def test_advice_is_not_since_any_time() -> None:
     advice = replace(result("shelf", "a", finding("x", None, days=None)), change=Change.SPOT)
 
-    assert "since" not in drawn(of(advice))
+    assert "since" not in printed(of(advice))
 
 
 def test_many_unknowns_with_one_reason_take_one_place() -> None:
@@ -110,7 +103,7 @@ def test_many_unknowns_with_one_reason_take_one_place() -> None:
         for number in range(300)
     ]
 
-    shown = drawn(of(*results))
+    shown = printed(of(*results))
 
     assert "shelf: dark-000, dark-001, dark-002, dark-003, dark-004, dark-005 and 294 more" in flat(shown)
     assert shown.count("AccessDenied") == 1
@@ -119,7 +112,7 @@ def test_many_unknowns_with_one_reason_take_one_place() -> None:
 def test_an_error_of_every_sweep_is_said_once() -> None:
     sweeps = tuple(sweep(name, error="no network") for name in ("a", "b"))
 
-    shown = drawn(report_of(*sweeps, account=None))
+    shown = printed(report_of(*sweeps, account=None))
 
     assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
     assert shown.endswith("dry run, nothing changed\n\nno network\n")
@@ -128,26 +121,26 @@ def test_an_error_of_every_sweep_is_said_once() -> None:
 def test_what_the_reading_came_across_besides_is_listed_here_and_on_the_page() -> None:
     report = report_of(replace(sweep("copies"), notices=("model m names <x>",)))
 
-    assert "Also noticed\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
+    assert "Also noticed\n  copies in us-east-1\n    model m names <x>\n" in printed(report)
     assert "<li>copies: model m names &lt;x&gt;</li>" in render_html(report)
 
 
 def test_nothing_found_is_only_said_of_what_was_read() -> None:
     used = result("shelf", "a", Kept(reason="used"))
 
-    assert "Nothing wasteful found." in drawn(of(used))
-    assert "Nothing was looked at: the detectors judge nothing that is here." in flat(drawn(of()))
+    assert "Nothing wasteful found." in printed(of(used))
+    assert "Nothing was looked at: the detectors judge nothing that is here." in flat(printed(of()))
     broken = report_of(sweep("shelf", used, error="broke off"))
     for read in (broken, report_of(sweep("shelf"), sweep("cellar", error="denied"))):
-        assert "Nothing wasteful in what could be read." in drawn(read)
-    assert "No detector ran." in drawn(report_of())
+        assert "Nothing wasteful in what could be read." in printed(read)
+    assert "No detector ran." in printed(report_of())
 
 
 def test_kept_ones_are_summed_up_by_their_commonest_reasons() -> None:
     reasons = [f"{number} requests in 7 days" for number in (1204, 3, 1)] + ["tagged keep=true"] * 2
     results = [result("shelf", f"k{n}", Kept(reason=reason)) for n, reason in enumerate(reasons)]
 
-    shown = drawn(of(*results))
+    shown = printed(of(*results))
 
     assert "  kept  3  like: 1204 requests in 7 days\n        2  tagged keep=true\n" in shown
     assert "k0" not in shown
@@ -164,11 +157,11 @@ def test_reasons_that_differ_in_numbers_only_are_alike(one: str, other: str) -> 
 
 
 def test_where_prices_came_from_is_admitted() -> None:
-    shown = flat(drawn(full(), problems=("pricing:GetProducts: AccessDenied",)))
+    shown = flat(printed(full(), problems=("pricing:GetProducts: AccessDenied",)))
 
     assert "1 finding priced from the price table that comes with the janitor" in shown
     assert "Prices could not be asked for: pricing:GetProducts: AccessDenied" in shown
-    listed = drawn(of(result("shelf", "a", finding("x", standing("1")))))
+    listed = printed(of(result("shelf", "a", finding("x", standing("1")))))
     assert "price table" not in listed
 
 
@@ -176,10 +169,10 @@ def test_regions_are_named_where_there_are_several() -> None:
     here = result("shelf", "a", finding("x", standing("1")))
     there = result("shelf", "b", finding("x", standing("2")), region="eu-west-1")
     report = of(here)
-    assert drawn(report).count("us-east-1") == 1
+    assert printed(report).count("us-east-1") == 1
 
     both = replace(report, sweeps=(sweep("shelf", here), sweep("shelf", there, region="eu-west-1")))
-    shown = drawn(both)
+    shown = printed(both)
 
     assert re.search(r"\$1,460 +b .*eu-west-1 +proven\n(.*\n)+.*\$730 +a .*us-east-1 +proven", shown)
 
@@ -209,7 +202,7 @@ def test_it_fits_and_ends_its_lines_cleanly(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
 
-    lines = drawn(full(), every=every, problems=("x " * 100,)).split("\n")
+    lines = printed(full(), every=every, problems=("x " * 100,)).split("\n")
 
     assert max(map(cell_len, lines)) == int(columns)
     assert not [line for line in lines if line != line.rstrip()]
@@ -228,7 +221,7 @@ def test_a_pipe_gets_no_escape_codes_and_a_terminal_does(monkeypatch: pytest.Mon
     print_report(make_console(screen), full())
 
     assert "\x1b[1m" in screen.getvalue()
-    assert "\x1b" not in drawn(full())
+    assert "\x1b" not in printed(full())
     literal, text = Screen(), "[b]bold[/b] :smile: 12.5 'quoted' True"
     make_console(literal).print(text)
     assert literal.getvalue() == f"{text}\n"
@@ -262,7 +255,7 @@ def test_what_is_not_complete_in_several_accounts_is_said_account_by_account() -
 
     closed = [at(name, "1", region, "no role") for name in ("lamps", "shelf") for region in ("east", "west")]
     partly = [at("lamps", "2", "east", "no role"), at("shelf", "2", "east", None)]
-    shown = flat(drawn(report_of(*closed, *partly, account=None)))
+    shown = flat(printed(report_of(*closed, *partly, account=None)))
 
     assert "2 accounts east, west" in shown
     assert "Not complete: 5 of 6 sweeps every detector in 1 east, west; lamps in 2 east no role" in shown
@@ -279,7 +272,7 @@ def test_hostile_text_is_written_out_everywhere() -> None:
     report = report_of(sweep("shelf", *results, error=HOSTILE), account=HOSTILE)
 
     for every in (True, False):
-        shown = drawn(report, every=every, problems=(HOSTILE,))
+        shown = printed(report, every=every, problems=(HOSTILE,))
 
         assert not [c for c in shown if c != "\n" and (not c.isprintable() or c in "\u202e\u200b")]
         assert "[bold]x[/bold]" in shown
@@ -288,6 +281,6 @@ def test_hostile_text_is_written_out_everywhere() -> None:
 
 
 def test_a_very_long_name_is_folded_and_cut() -> None:
-    shown = drawn(of(result("shelf", "W" * 1_000, finding("x", standing("1")))))
+    shown = printed(of(result("shelf", "W" * 1_000, finding("x", standing("1")))))
 
     assert 200 < shown.count("W") < 300

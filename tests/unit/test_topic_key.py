@@ -97,10 +97,11 @@ def test_a_key_that_lets_nobody_publish_is_told(
     ("InternalFailure", CheckOutcome.FAILED),
 )
 def test_a_key_without_an_answer_is_told(code: str, outcome: CheckOutcome) -> None:
-    kms = SimpleNamespace(get_key_policy=raising(refusal(code, operation="Call")))
+    kms = SimpleNamespace(get_key_policy=raising(refusal(code)))
     assert check_topic_key(here(kms=kms), "the-key", budgets=False).outcome is outcome
 
 
+NO_QUEUE = raising(refusal("AWS.SimpleQueueService.NonExistentQueue"))
 QUEUE, UNDELIVERED = (
     ("Failed01234567", "AWS::SQS::Queue"),
     ("SchedulerUndelivered01234567", "AWS::SQS::Queue"),
@@ -110,18 +111,8 @@ QUEUE, UNDELIVERED = (
 @cases(
     "resources, answer, outcome, seen",
     ((), None, CheckOutcome.WRONG, "the queue for runs that failed was deleted"),
-    (
-        (QUEUE,),
-        raising(refusal("AWS.SimpleQueueService.NonExistentQueue", operation="Call")),
-        CheckOutcome.WRONG,
-        "the queue for runs",
-    ),
-    (
-        (QUEUE,),
-        raising(refusal("AccessDenied", operation="Call")),
-        CheckOutcome.REFUSED,
-        "Call: AccessDenied",
-    ),
+    ((QUEUE,), NO_QUEUE, CheckOutcome.WRONG, "the queue for runs"),
+    ((QUEUE,), raising(refusal("AccessDenied")), CheckOutcome.REFUSED, "DeleteEndpoint: AccessDenied"),
     ((QUEUE, UNDELIVERED), ("0", "0"), CheckOutcome.FINE, "empty"),
     ((QUEUE, UNDELIVERED), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
 )
@@ -133,10 +124,7 @@ def test_a_queue_is_empty_or_it_is_told(
         return {"Attributes": dict(zip(asked["AttributeNames"], answer, strict=True))}
 
     sqs = SimpleNamespace(get_queue_attributes=answer if callable(answer) else counted)
-    services = here(
-        sqs=sqs,
-        cloudwatch=SimpleNamespace(get_metric_data=raising(refusal("AccessDenied", operation="Call"))),
-    )
+    services = here(sqs=sqs, cloudwatch=SimpleNamespace(get_metric_data=raising(refusal("AccessDenied"))))
     (check,) = check_queues(services, stack(*resources), NOW)
     assert (check.outcome, check.seen[: len(seen)]) == (outcome, seen)
 
@@ -165,7 +153,7 @@ CONFIRMED, PENDING = "arn:aws:sns:us-east-1:1:x:1", "PendingConfirmation"
 @cases(
     "resources, arns, seen",
     ((), None, "the stack has no topic for alarms"),
-    ((TOPIC,), raising(refusal("NotFound", operation="Call")), "the topic for alarms was deleted"),
+    ((TOPIC,), raising(refusal("NotFound")), "the topic for alarms was deleted"),
     ((TOPIC,), (), "nobody is subscribed, so no alarm wakes anybody"),
     ((TOPIC,), (PENDING,), "nobody has confirmed a subscription"),
     ((TOPIC,), (PENDING, CONFIRMED, CONFIRMED), "2 subscribed"),
@@ -184,7 +172,7 @@ def test_an_alarm_wakes_whoever_confirmed_a_subscription(
 
 @cases(
     "subscriptions, seen",
-    (raising(refusal("NotFound", operation="Call")), "there is no topic arn:t"),
+    (raising(refusal("NotFound")), "there is no topic arn:t"),
     ((("sqs", CONFIRMED),), "no address is subscribed, so nobody gets the mails, and none is a warning"),
     ((("email", PENDING), ("sqs", CONFIRMED)), "nobody has confirmed a subscription"),
     ((("email", PENDING), ("email", CONFIRMED)), "1 subscribed"),

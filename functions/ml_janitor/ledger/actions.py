@@ -588,7 +588,7 @@ def _place(result: Result) -> str:
 
 def _stored(request: Request) -> dict[str, str]:
     """Return the attribute that holds the request for an undo."""
-    return {"origin": json.dumps(request.as_json(), sort_keys=True)}
+    return {"origin": json.dumps(request.as_json())}
 
 
 def undo_json(undo: Mapping[str, Any]) -> str:

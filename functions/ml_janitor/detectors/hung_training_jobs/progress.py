@@ -116,8 +116,6 @@ def _read_hosts(
 
     A host is named as the metrics' Host dimension does: "my-job/algo-1".
     """
-    if not windows:
-        return {}
     wanted = {
         (host, name, stat): Metric.of(
             namespace, f"{name}Utilization", stat=stat, period=LOAD_PERIOD, Host=host
@@ -126,7 +124,7 @@ def _read_hosts(
         for name in _LOAD_METRICS
         for stat in _LOAD_STATS
     }
-    series = activity.read_metrics(aws, wanted.values(), min(windows.values()), now)
+    series = activity.read_metrics(aws, wanted.values(), min(windows.values(), default=now), now)
 
     def span_of(host: str, name: str) -> Signal[LoadSpan]:
         lowest, highest = (series[wanted[host, name, stat]] for stat in _LOAD_STATS)
