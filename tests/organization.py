@@ -19,8 +19,9 @@ from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRu
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.template import member
 from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.iam.control import Credentials
-from standin import ARMED_TOML, EMAILS, OWNER, Deployment, idle_notebook
+from standin import ARMED_TOML, EMAILS, OWNER, Deployment, assumed, idle_notebook
 from synthesis import TODAY, resolved
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
@@ -72,12 +73,7 @@ class Organization:
 
     def within(self, account: str) -> boto3.Session:
         """A session that may do everything in *account*, as long as no roles are enforced."""
-        given = boto3.client("sts", region_name=REGION).assume_role(
-            RoleArn=f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole", RoleSessionName="seed"
-        )["Credentials"]
-        return boto3.Session(
-            given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=REGION
-        )
+        return assumed(f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole")
 
     def granted(self, settings: Settings, account: str) -> Roles:
         """The roles of the template, made in *account* as CloudFormation would; for `IamControl.enforce`."""
@@ -121,21 +117,15 @@ class Accounts:
 
     def settings(self, *, janitor: str = "", **changed: Any) -> None:
         """Another janitor.toml, with an [organization] that is *changed* so."""
-        table = self.made.table(**{"regions": [REGION, OFF], **changed})
-        section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+        section = organization_section(self.made.table(**{"regions": [REGION, OFF], **changed}))
         armed = ARMED_TOML.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
-        self.armed.settings(
-            armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
-        )
+        self.armed.settings(armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + section)
 
     def listed(self, *listed: RunAccount, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
         """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
         found = listed or tuple(RunAccount(each, (REGION,)) for each in self.made.members)
-        key = RunLists(self.armed.session.client("s3"), BUCKET, self.table).keep(
-            detector, time, listed=found, accounts=found
-        )
-        LatestRuns(self.table).begun(
-            LastRun(detector=detector, time=time, key=key, accounts=len(found), begun=time)
+        begin_run(
+            RunLists(self.armed.session.client("s3"), BUCKET, self.table), self.table, detector, time, found
         )
 
     def child(self, account: str, *regions: str, **event: Any) -> dict[str, Any]:
@@ -232,7 +222,30 @@ def acting_as(monkeypatch: Any, given: Credentials) -> None:
 def written(folder: Path, table: dict[str, Any], more: str = "") -> Path:
     """A settings file with this `[organization]`, and *more* before it."""
     path = folder / "organization.toml"
-    path.write_text(
-        f"{more}\n[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
-    )
+    path.write_text(more + organization_section(table))
     return path
+
+
+def organization_section(table: Mapping[str, Any]) -> str:
+    """The *table* `[organization]`, as TOML."""
+    return "\n[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+
+
+def begin_run(
+    lists: RunLists, table: Table, detector: str, time: datetime, listed: Sequence[RunAccount]
+) -> None:
+    """A run of *time* has these accounts, as the state machine's first step leaves it."""
+    key = lists.keep(detector, time, listed=listed, accounts=listed)
+    run = LastRun(detector=detector, time=time, key=key, accounts=len(listed), begun=time)
+    LatestRuns(table).begun(run)
+
+
+def act_as_function(
+    monkeypatch: Any, url: str, name: str, actions: Sequence[str], granted: Roles
+) -> IamControl:
+    """From now on, requests come from a function's own role *name*; roles *granted* by others hold, too."""
+    iam, own = IamControl(url), f"arn:aws:iam::{ACCOUNT}:role/{name}"
+    may = [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]
+    iam.enforce({own: {"policies": [{"Version": "2012-10-17", "Statement": may}], "trust": None}, **granted})
+    acting_as(monkeypatch, iam.credentials(own))
+    return iam

@@ -536,6 +536,13 @@ def handed_press(signed: Signed) -> dict[str, str]:
     return {"body": signed.body.decode(), "stamp": stamp, "signature": signature}
 
 
+def assumed(arn: str) -> boto3.Session:
+    """A session of the role *arn*."""
+    given = boto3.client("sts", region_name=REGION).assume_role(RoleArn=arn, RoleSessionName="seed")
+    of = given["Credentials"]
+    return boto3.Session(of["AccessKeyId"], of["SecretAccessKey"], of["SessionToken"], region_name=REGION)
+
+
 def idle_endpoints(
     session: boto3.Session, box: Control, *names: str, owner: str = "maria@acme.example"
 ) -> None:

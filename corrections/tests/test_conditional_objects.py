@@ -50,35 +50,6 @@ def test_an_object_is_deleted_if_it_is_still_the_one(s3: Any, bucket: str) -> No
     assert keys(s3, bucket) == []
 
 
-@pytest.mark.parametrize("bucket", ["plain", "kept"])
-def test_many_are_deleted_each_on_its_own_condition(s3: Any, bucket: str) -> None:
-    etags = {key: put(s3, bucket, key, key.encode())["ETag"] for key in "abcd"}
-    changed = put(s3, bucket, "b", b"other")["ETag"]
-    assert changed != etags["b"]
-    objects = [{"Key": key, "ETag": etags[key]} for key in "abc"]
-    objects += [{"Key": "d", "ETag": "*"}, {"Key": "gone", "ETag": etags["a"]}, {"Key": "never"}]
-
-    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects})
-
-    assert {one["Key"] for one in answer["Deleted"]} == {"a", "c", "d", "never"}
-    assert {one["Key"]: one["Code"] for one in answer["Errors"]} == {
-        "b": "PreconditionFailed",
-        "gone": "NoSuchKey",
-    }
-    assert keys(s3, bucket) == ["b"]
-    assert all(one.get("DeleteMarker", False) == (bucket == "kept") for one in answer["Deleted"][:3])
-
-
-def test_a_quiet_deletion_tells_of_errors_only(s3: Any) -> None:
-    for key in "ab":
-        put(s3, "plain", key)
-    objects = [{"Key": "a"}, {"Key": "b", "ETag": '"other"'}]
-    answer = s3.delete_objects(Bucket="plain", Delete={"Objects": objects, "Quiet": True})
-    assert "Deleted" not in answer
-    assert [one["Key"] for one in answer["Errors"]] == ["b"]
-    assert keys(s3, "plain") == ["b"]
-
-
 def test_a_version_is_copied_back_over_its_marker(s3: Any) -> None:
     about: dict[str, Any] = {
         "Metadata": {"run": "7"},
@@ -151,10 +122,10 @@ def test_a_locked_version_stays_and_may_still_be_hidden(s3: Any) -> None:
 def test_conditions_know_the_etags_of_a_kms_key(s3: Any) -> None:
     etag = put(s3, "plain", "a", ServerSideEncryption="aws:kms")["ETag"]
     wrong = put(s3, "plain", "b")["ETag"]
-    objects = [{"Key": "a", "ETag": wrong}]
-    answer = s3.delete_objects(Bucket="plain", Delete={"Objects": objects})
-    assert [one["Code"] for one in answer["Errors"]] == ["PreconditionFailed"]
-    s3.delete_objects(Bucket="plain", Delete={"Objects": [{"Key": "a", "ETag": etag}]})
+    assert refused(s3.delete_object, Bucket="plain", Key="a", IfMatch=wrong) == ("PreconditionFailed", 412)
+    s3.delete_object(Bucket="plain", Key="a", IfMatch=etag)
+    several: Any = {"Objects": [{"Key": "b", "ETag": etag}]}
+    assert refused(s3.delete_objects, Bucket="plain", Delete=several)[0] == "NotImplemented"
     assert keys(s3, "plain") == ["b"]
 
 

@@ -31,6 +31,7 @@ from sagemaker_requests import (
     training_request,
     transform_request,
 )
+from standin import assumed
 from tables import cases
 from verdicts import sweep_once, word
 
@@ -278,12 +279,7 @@ def test_a_bucket_is_judged_in_its_owners_account_alone(account: Account, *, clo
     }
     account.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Statement": [allowed]}))
     own = account.swept(act_on_prefixes=(f"s3://{BUCKET}/",), allow_unversioned=True)
-    given = boto3.client("sts", region_name=REGION).assume_role(
-        RoleArn=f"arn:aws:iam::{other}:role/Reader", RoleSessionName="reader"
-    )["Credentials"]
-    session = boto3.Session(
-        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=REGION
-    )
+    session = assumed(f"arn:aws:iam::{other}:role/Reader")
     if closed:
         account.box.fault("s3", "HeadBucket", "deny", times=0)
     with open_regions(session, account=other, regions=[REGION], attempts=2, pace=None) as accounts:

@@ -337,9 +337,7 @@ def test_the_missing_step_of_an_upgrade_is_named(
     reads = {"Effect": "Allow", "Action": "cloudformation:ListStackResources", "Resource": "*"}
     who[CALLER]["policies"][0]["Statement"].append(reads)
     iam = IamControl(box.url)
-    config = tmp_path / "janitor.toml"
-    lines = (f"{name} = {json.dumps(value)}\n" for name, value in table.items())
-    config.write_text("".join(["[organization]\n", *lines]))
+    config = written(tmp_path, table)
     last = "too wide ACCOUNT: every role the last step of the upgrade is missing"
     for roles, queue, status, says, command in (
         (

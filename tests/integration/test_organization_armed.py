@@ -23,10 +23,10 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.latest import RunAccount, RunLists
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
-from organization import CALLER, EXTERNAL_ID, Organization, Roles
+from organization import CALLER, EXTERNAL_ID, Organization, Roles, begin_run
 from standin import idle_notebook, undo_event
 
 FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
@@ -83,11 +83,8 @@ class Stage:
         """The function *name* for all accounts, two hours after a run listed them; what it posted."""
         bucket = self.host.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
         listed, time = [RunAccount(account, (REGION,)) for account in self.inside], self.host.now
-        key = RunLists(self.host.root("s3"), bucket, self.host.table).keep(
-            NOTEBOOKS, time, listed=listed, accounts=listed
-        )
-        run = LastRun(detector=NOTEBOOKS, time=time, key=key, accounts=len(listed), begun=time)
-        LatestRuns(self.host.table).begun(run)
+        lists = RunLists(self.host.root("s3"), bucket, self.host.table)
+        begin_run(lists, self.host.table, NOTEBOOKS, time, listed)
         self.host.later(timedelta(hours=2))
         ran = self.host.invoke(self.host.function(name), {"time": f"{self.host.now:%Y-%m-%dT%H:%M:%SZ}"})
         assert (ran.error, ran.denied) == (None, frozenset())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,13 +22,13 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.latest import RunAccount, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
-from organization import Organization, Roles, acting_as
+from organization import Organization, Roles, act_as_function, begin_run, organization_section
 from reports import result
 from sagemaker_requests import configure, hosting
 from standin import WITH_SLACK, Context, event
@@ -95,9 +94,8 @@ def settings(made: Organization, tmp_path: Path) -> Write:
     """Write janitor.toml: `[organization]`, *changed*."""
 
     def write(bill: str = BILL, **changed: Any) -> Settings:
-        table = "".join(f"{key} = {json.dumps(one)}\n" for key, one in made.table(**changed).items())
         file = tmp_path / "janitor.toml"
-        file.write_text(f"{WITH_SLACK}{ALONE}{bill}{OFF}[organization]\n{table}")
+        file.write_text(f"{WITH_SLACK}{ALONE}{bill}{OFF}{organization_section(made.table(**changed))}")
         return Settings.load(files=[file])
 
     write()
@@ -111,12 +109,8 @@ def listed(made: Organization, table: Table) -> None:
         RunAccount(account, (REGION,), name)
         for account, name in zip(made.members, ("research", "serving", "archive"), strict=True)
     )
-    key = RunLists(boto3.client("s3", region_name=REGION), BUCKET, table).keep(
-        "idle-endpoints", NOW - DAY, listed=found, accounts=found
-    )
-    LatestRuns(table).begun(
-        LastRun(detector="idle-endpoints", time=NOW - DAY, key=key, accounts=3, begun=NOW - DAY)
-    )
+    lists = RunLists(boto3.client("s3", region_name=REGION), BUCKET, table)
+    begin_run(lists, table, "idle-endpoints", NOW - DAY, found)
 
 
 @pytest.fixture
@@ -126,14 +120,10 @@ def enforced(
     """The function runs under its role, and accounts grant what the real template does, but for some."""
 
     def enforce(*, without: tuple[str, ...] = ()) -> IamControl:
-        iam, own = IamControl(box.url), f"arn:aws:iam::{ACCOUNT}:role/{sweep_role_name('bill')}"
-        may = [{"Effect": "Allow", "Action": list(HOME), "Resource": "*"}]
-        roles: Roles = {own: {"policies": [{"Version": "2012-10-17", "Statement": may}], "trust": None}}
+        roles: Roles = {}
         for account in made.members:
             roles |= made.granted(settings(), account) if account not in without else {}
-        iam.enforce(roles)
-        acting_as(monkeypatch, iam.credentials(own))
-        return iam
+        return act_as_function(monkeypatch, box.url, sweep_role_name("bill"), HOME, roles)
 
     yield enforce
     IamControl(box.url).open()
@@ -235,9 +225,8 @@ def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
     table = Organization(url=box.url, id="o-a1b2c3d4e5", members=(), units={}).table(
         all_accounts=False, without=[], accounts=[ACCOUNT, other]
     )
-    section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
     file = tmp_path / "janitor.toml"
-    file.write_text(f"{WITH_SLACK}{ALONE}{BILL}[organization]\n{section}")
+    file.write_text(f"{WITH_SLACK}{ALONE}{BILL}{organization_section(table)}")
     handlers.bill(event("scheduled"), Context())
 
     text = said(deployed)

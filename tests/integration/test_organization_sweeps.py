@@ -29,7 +29,7 @@ from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from narrowing import not_none
-from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
+from organization import NOTEBOOKS, OFF, Accounts, act_as_function
 from standin import MEMBER, said
 from tables import cases
 
@@ -83,15 +83,10 @@ def enforced(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     granted = {each: accounts.made.granted(settings, each) for each in accounts.made.members}
 
     def enforce(*, role: str = sweep_role_name(NOTEBOOKS), without: tuple[str, ...] = ()) -> IamControl:
-        iam = IamControl(accounts.armed.box.url)
-        own = f"arn:aws:iam::{ACCOUNT}:role/{role}"
-        may = [{"Effect": "Allow", "Action": [*HOME, "sts:AssumeRole"], "Resource": "*"}]
-        roles: Roles = {own: {"policies": [{"Version": "2012-10-17", "Statement": may}], "trust": None}}
-        for each in granted.values():
-            roles |= {arn: one for arn, one in each.items() if not arn.endswith(without)}
-        iam.enforce(roles)
-        acting_as(monkeypatch, iam.credentials(own))
-        return iam
+        held = [pair for each in granted.values() for pair in each.items()]
+        roles = {arn: one for arn, one in held if not arn.endswith(without)}
+        actions = (*HOME, "sts:AssumeRole")
+        return act_as_function(monkeypatch, accounts.armed.box.url, role, actions, roles)
 
     yield enforce
     IamControl(accounts.armed.box.url).open()

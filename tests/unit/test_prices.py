@@ -46,16 +46,6 @@ def product(
     }
 
 
-def hosting(*listed: dict[str, Any]) -> dict[str, Decimal]:
-    return instance_prices(listed, "Hosting")
-
-
-def test_each_type_has_its_price() -> None:
-    found = hosting(product("0.23"), product("1.408", usage="EUC1-Host:ml.g5.xlarge"))
-
-    assert found == {"ml.m5.xlarge": Decimal("0.23"), "ml.g5.xlarge": Decimal("1.408")}
-
-
 @cases(
     "usage, component",
     ("USE1-Host:ml.p6-b200.48xlarge", "Hosting"),
@@ -83,29 +73,29 @@ def test_a_usage_type_says_what_an_instance_is_for(usage: str, component: Priced
     assert priced == ({} if component is None else {component: {"ml.p6-b200.48xlarge": Decimal(2)}})
 
 
-def test_two_different_prices_are_no_price() -> None:
-    assert hosting(product("0.23"), product("0.25")) == {}
-    assert hosting(product("0.23", "0.25")) == {}
+M5 = {"ml.m5.xlarge": Decimal("0.23")}
 
 
-def test_the_same_price_twice_is_one() -> None:
-    assert hosting(product("0.23"), product("0.230")) == {"ml.m5.xlarge": Decimal("0.23")}
-
-
-def test_nothing_is_no_price() -> None:
-    assert hosting(product("0.0000000000")) == {}
-    assert hosting(product("0.0000000000", "0.23")) == {"ml.m5.xlarge": Decimal("0.23")}
-
-
-def test_other_units_currencies_and_products_are_left_out() -> None:
-    others = [
-        product("0.0001", unit="Seconds"),
-        product("1.5", currency="CNY"),
-        {"product": {"attributes": {}}, "terms": product("0.1")["terms"]},
-        {"product": {"attributes": {"usagetype": "USE1-Host:ml.m5.xlarge"}}},
-    ]
-
-    assert hosting(*others) == {}
+@cases(
+    "listed, expected",
+    (
+        [product("0.23"), product("1.408", usage="EUC1-Host:ml.g5.xlarge")],
+        M5 | {"ml.g5.xlarge": Decimal("1.408")},
+    ),
+    # two different prices are none, the same twice is one, and nothing is none
+    ([product("0.23"), product("0.25")], {}),
+    ([product("0.23", "0.25")], {}),
+    ([product("0.23"), product("0.230")], M5),
+    ([product("0.0000000000")], {}),
+    ([product("0.0000000000", "0.23")], M5),
+    # other units, currencies and products are left out
+    ([product("0.0001", unit="Seconds")], {}),
+    ([product("1.5", currency="CNY")], {}),
+    ([{"product": {"attributes": {}}, "terms": product("0.1")["terms"]}], {}),
+    ([{"product": {"attributes": {"usagetype": "USE1-Host:ml.m5.xlarge"}}}], {}),
+)
+def test_each_type_has_its_price(listed: list[dict[str, Any]], expected: dict[str, Decimal]) -> None:
+    assert instance_prices(listed, "Hosting") == expected
 
 
 class PriceList:

@@ -77,12 +77,6 @@ def needs(call: Call) -> Needs:
             return [Need(f"s3:{BUCKET[operation]}", _arn(call, bucket), prefix if listing else {})]
         case operation if operation in TAGGING:
             return [Need(f"s3:{operation}", str(call.params["ResourceArn"]))]
-        case "DeleteObjects":
-            objects = call.params["Delete"]["Objects"]
-            return [
-                _on_object(call, "DeleteObject", bucket, item["Key"], item.get("VersionId"))
-                for item in objects
-            ]
         case "CopyObject" | "UploadPartCopy":
             return [
                 *_reading(call, *_source(call)),
