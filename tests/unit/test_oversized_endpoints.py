@@ -28,7 +28,7 @@ from narrowing import of_type
 from past_jobs import word
 from quiet_endpoints import loaded
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
 CALM = PeakLoad(cpu=1.44, memory=1.76)
@@ -94,9 +94,7 @@ BUSY = PeakLoad(cpu=4.8, memory=4.8)
     (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
 )
 def test_oversized_endpoints(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
-    decided = OversizedEndpoints().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(OversizedEndpoints().decide(judged, NOW), verdict, reason)
 
 
 def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:

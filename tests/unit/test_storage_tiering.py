@@ -44,6 +44,7 @@ from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
 from scripted import Script, Torn
 from tables import cases
+from verdicts import expect_verdict
 
 TEAM: Signal[Tags] = Value({"team": "search"})
 EXPIRES = {"Expiration": {"Days": 400}}
@@ -155,9 +156,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(rates={}), "unknown", "no price"),
 )
 def test_the_table(candidate: TieringBucket, verdict: str, reason: str) -> None:
-    decided = RULE.decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(RULE.decide(candidate, NOW), verdict, reason)
 
 
 def finding(candidate: TieringBucket) -> Finding:
