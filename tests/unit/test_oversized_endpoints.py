@@ -233,9 +233,8 @@ WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) f
 )
 def test_the_largest_saving_is_proposed(judged: LoadedEndpoint, reason: str, monthly: str, once: str) -> None:
     """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
-    decided = OversizedEndpoints().decide(judged, NOW)
+    decided = of_type(Finding, OversizedEndpoints().decide(judged, NOW))
 
-    assert isinstance(decided, Finding), decided.reason
     assert decided.cost
     assert reason in decided.reason
     assert decided.cost.monthly_usd == pytest.approx(Decimal(monthly), abs=Decimal("0.0001"))
@@ -298,8 +297,7 @@ def test_what_was_seen_and_passed_on_the_way() -> None:
 
 def test_only_what_changes_is_in_the_requests() -> None:
     def action(judged: LoadedEndpoint) -> str:
-        decided = OversizedEndpoints(min_instances=1).decide(judged, NOW)
-        assert isinstance(decided, Finding), decided.reason
+        decided = of_type(Finding, OversizedEndpoints(min_instances=1).decide(judged, NOW))
         return decided.action
 
     def noon(peak: float, base: float) -> Value[tuple[PeakLoad, ...]]:
