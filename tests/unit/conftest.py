@@ -18,5 +18,12 @@ def nights() -> Iterator[Nights]:
 
 
 @pytest.fixture
+def with_lamp(nights: Nights) -> Nights:
+    """A lamp that was warned about."""
+    nights.warned("lamp")
+    return nights
+
+
+@pytest.fixture
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)

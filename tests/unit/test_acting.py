@@ -960,13 +960,6 @@ AT_WORK = "another run is at work on lamp, or somebody asked for its undo"
 
 
 @pytest.fixture
-def with_lamp(nights: Nights) -> Nights:
-    """A lamp that was warned about."""
-    nights.warned("lamp")
-    return nights
-
-
-@pytest.fixture
 def half_done_lamp(nights: Nights) -> Nights:
     """A lamp that was unplugged, and could not be removed."""
     half_done(nights)
@@ -1371,13 +1364,12 @@ REPORTED = (Outcome.ADVISED, "only reported: a monitoring schedule watches it")
 
 
 @pytest.fixture
-def refused(nights: Nights) -> Nights:
+def refused(with_lamp: Nights) -> Nights:
     """A lamp that was warned about, and that cannot be prepared when it is due."""
-    nights.warned("lamp")
-    nights.world.refuses = WATCHED
-    lamp = nights.after(4 * DAY)["lamp"]
+    with_lamp.world.refuses = WATCHED
+    lamp = with_lamp.after(4 * DAY)["lamp"]
     assert (lamp.outcome, outcome_note(lamp)) == REPORTED
-    return nights
+    return with_lamp
 
 
 @pytest.fixture

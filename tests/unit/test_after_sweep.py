@@ -107,14 +107,13 @@ def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
     assert cleaning(nights, **about).judged_by([nights.aws]).armed("cellar").armed is armed
 
 
-def test_what_people_asked_for_and_does_not_verify_is_a_failure_of_the_run(nights: Nights) -> None:
-    nights.warned("lamp")
-    run = cleaning(nights)
-    not_none(run.parts.acting).requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
-    (item,) = nights.table.scan("request#")
-    nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
+def test_what_people_asked_for_and_does_not_verify_is_a_failure_of_the_run(with_lamp: Nights) -> None:
+    run = cleaning(with_lamp)
+    not_none(run.parts.acting).requests.make_due(with_lamp.entries()["lamp"], by="maria", now=with_lamp.clock)
+    (item,) = with_lamp.table.scan("request#")
+    with_lamp.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
 
-    run.judged_by([nights.aws])
+    run.judged_by([with_lamp.aws])
 
     assert failed(run) == "lamp: the request to make it due is not signed"
 
@@ -135,30 +134,31 @@ def test_it_knows_what_people_keep_and_may_not_act_where_that_is_unreadable(
 
 
 def test_it_knows_what_undos_need_or_that_this_is_unreadable(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nights.warned("lamp")
-    arn = nights.world.things["lamp"].target.arn
-    nights.after(4 * DAY)
-    acting = not_none(nights.runner().acting)
+    arn = with_lamp.world.things["lamp"].target.arn
+    with_lamp.after(4 * DAY)
+    acting = not_none(with_lamp.runner().acting)
     sparing = replace(acting, actors=lambda: [Sparing()])
 
-    policy = cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws])
+    policy = cleaning(with_lamp, Sparing(), acting=sparing).judged_by([with_lamp.aws])
     assert policy.needed == {arn: "an undo of lamp needs it, until 2026-11-09"}
     assert policy.needed_unread is None
-    nights.clock += 30 * DAY
-    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed
-    nights.clock += timedelta(seconds=1)
-    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed == {}
-    undoing = nights.actions.begin_undo(*with_request(nights.of("lamp"), "maria", nights.clock), nights.clock)
-    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed, "whatever its age"
-    nights.actions.undone(undoing, nights.clock)
-    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed == {}
-    assert cleaning(nights).judged_by([nights.aws]).needed is None
+    with_lamp.clock += 30 * DAY
+    assert cleaning(with_lamp, Sparing(), acting=sparing).judged_by([with_lamp.aws]).needed
+    with_lamp.clock += timedelta(seconds=1)
+    assert cleaning(with_lamp, Sparing(), acting=sparing).judged_by([with_lamp.aws]).needed == {}
+    asked = with_request(with_lamp.of("lamp"), "maria", with_lamp.clock)
+    undoing = with_lamp.actions.begin_undo(*asked, with_lamp.clock)
+    needed = cleaning(with_lamp, Sparing(), acting=sparing).judged_by([with_lamp.aws]).needed
+    assert needed, "whatever its age"
+    with_lamp.actions.undone(undoing, with_lamp.clock)
+    assert cleaning(with_lamp, Sparing(), acting=sparing).judged_by([with_lamp.aws]).needed == {}
+    assert cleaning(with_lamp).judged_by([with_lamp.aws]).needed is None
 
-    monkeypatch.setattr(nights.actions, "all", raising(OSError("reset")))
-    blind = cleaning(nights, Sparing(), acting=sparing)
-    assert blind.judged_by([nights.aws]).needed_unread == "what undos need could not be read"
+    monkeypatch.setattr(with_lamp.actions, "all", raising(OSError("reset")))
+    blind = cleaning(with_lamp, Sparing(), acting=sparing)
+    assert blind.judged_by([with_lamp.aws]).needed_unread == "what undos need could not be read"
     assert failed(blind) == "what undos need could not be read: OSError: reset"
 
 
@@ -205,16 +205,15 @@ def test_an_adviser_does_nothing_more(nights: Nights) -> None:
 
 
 @pytest.mark.parametrize("about", [{"dry": True}, {"acting": None}])
-def test_a_run_that_does_not_act_still_updates_messages(nights: Nights, about: dict[str, Any]) -> None:
-    nights.warned("lamp")
-    nights.clock += 4 * DAY
+def test_a_run_that_does_not_act_still_updates_messages(with_lamp: Nights, about: dict[str, Any]) -> None:
+    with_lamp.clock += 4 * DAY
     board = Board(ill=True)
-    dry = cleaning(nights, follow=board, **about)
+    dry = cleaning(with_lamp, follow=board, **about)
 
-    known = after(nights, dry)
+    known = after(with_lamp, dry)
 
     assert board.swept == [(known.sweep, known.recorded)]
-    assert (failed(dry), nights.world.done) == ("not delivered: ratelimited", [])
+    assert (failed(dry), with_lamp.world.done) == ("not delivered: ratelimited", [])
 
 
 def test_what_acting_did_and_what_limits_held_back_is_told(
@@ -238,14 +237,13 @@ def test_what_acting_did_and_what_limits_held_back_is_told(
     assert log.lines == [("held back", limit)]
 
 
-def test_what_was_made_anew_saves_nothing_any_more(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    nights.world.add("lamp", created=nights.clock + HOUR)
+def test_what_was_made_anew_saves_nothing_any_more(with_lamp: Nights) -> None:
+    with_lamp.after(4 * DAY)
+    with_lamp.world.add("lamp", created=with_lamp.clock + HOUR)
 
-    nights.after(DAY)
+    with_lamp.after(DAY)
 
-    assert nights.of("lamp").over == nights.clock - DAY + HOUR
+    assert with_lamp.of("lamp").over == with_lamp.clock - DAY + HOUR
 
 
 # --- disarmed ------------------------------------------------------------------------------------------
@@ -275,15 +273,14 @@ def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(
     assert {name for name, one in nights.entries().items() if one.voided} == {"lamp", "chair"}
 
 
-def test_what_no_function_may_undo_any_more_fails_the_run(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    nights.arming, nights.undoable = replace(ARMED, mode=Mode.DRY_RUN), False
+def test_what_no_function_may_undo_any_more_fails_the_run(with_lamp: Nights) -> None:
+    with_lamp.after(4 * DAY)
+    with_lamp.arming, with_lamp.undoable = replace(ARMED, mode=Mode.DRY_RUN), False
     written = StringIO()
 
     with pytest.raises(RunFailedError, match="cellar: 1 thing that it did"):
-        replace(nights.runner(), logger=logger_to(written)).sweep(
-            nights.detector, [nights.aws], now=nights.clock
+        replace(with_lamp.runner(), logger=logger_to(written)).sweep(
+            with_lamp.detector, [with_lamp.aws], now=with_lamp.clock
         )
 
     (line,) = (line for line in map(json.loads, written.getvalue().splitlines()) if line["level"] == "ERROR")

@@ -170,14 +170,13 @@ def test_a_hold_without_a_finding_is_listed_under_one_detector(nights: Nights) -
     assert (line.detector, line.name, line.arn) == ("cellar", "lamp", LAMP.arn)
 
 
-def test_a_warning_that_somebody_changed_is_listed_as_not_verified(nights: Nights) -> None:
-    nights.warned("lamp")
-    assert "not verified" not in lines(nights)[0].stands
-    entry = nights.entries()["lamp"]
-    nights.table.change(entry.pk, entry.sk, set_to={"due": "2026-10-07T00:00:00Z"})
-    assert lines(nights)[0].stands.endswith("; not verified")
-    nights.hold("lamp", how=HoldKind.KEPT)
-    assert lines(nights)[0].stands == "kept by maria"
+def test_a_warning_that_somebody_changed_is_listed_as_not_verified(with_lamp: Nights) -> None:
+    assert "not verified" not in lines(with_lamp)[0].stands
+    entry = with_lamp.entries()["lamp"]
+    with_lamp.table.change(entry.pk, entry.sk, set_to={"due": "2026-10-07T00:00:00Z"})
+    assert lines(with_lamp)[0].stands.endswith("; not verified")
+    with_lamp.hold("lamp", how=HoldKind.KEPT)
+    assert lines(with_lamp)[0].stands == "kept by maria"
 
 
 def drawn(*shown: LedgerLine, every: bool = False) -> list[str]:
@@ -237,9 +236,8 @@ def test_a_lease_ends_calls_two_minutes_before_it_ends(nights: Nights) -> None:
     assert at.watch.has_time()
 
 
-def test_the_entries_of_some_detectors_are_theirs_alone(nights: Nights) -> None:
-    nights.warned("lamp")
-    at = session(nights, SecondCleaner, Cleaner)
+def test_the_entries_of_some_detectors_are_theirs_alone(with_lamp: Nights) -> None:
+    at = session(with_lamp, SecondCleaner, Cleaner)
 
     def names(entries: Sequence[Entry]) -> list[str]:
         return [entry.name for entry in entries]
@@ -253,10 +251,9 @@ def test_an_account_without_credentials_is_only_read(nights: Nights) -> None:
         session(nights).aws(REGION)
 
 
-def test_a_record_without_a_signature_is_undone_only_on_demand(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    at, lamp = session(nights), nights.of("lamp")
+def test_a_record_without_a_signature_is_undone_only_on_demand(with_lamp: Nights) -> None:
+    with_lamp.after(4 * DAY)
+    at, lamp = session(with_lamp), with_lamp.of("lamp")
     assert find_action(at, at.undoing(), lamp.id)[1] == lamp
     unsigned = replace(lamp, mac="", signed="")
     with pytest.raises(CannotUndoError):

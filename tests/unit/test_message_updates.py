@@ -97,36 +97,34 @@ def board(nights: Nights) -> Board:
 
 
 @pytest.fixture
-def deleted(nights: Nights, board: Board) -> Board:
+def deleted(board: Board) -> Board:
     """A lamp that was deleted, which its message says."""
-    nights.warned("lamp")
+    board.nights.warned("lamp")
     board.sweep(4 * DAY)
     assert "*Deleted on Sat 10 Oct 03:00*" in board.said()
     return board
 
 
 def test_what_was_withdrawn_is_not_half_done(
-    nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
+    with_lamp: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nights.warned("lamp")
     monkeypatch.setattr(Cleaner, "act", raising(CannotActError("it was overwritten in the last moment")))
-    nights.after(4 * DAY)
-    assert nights.of("lamp").stage is Stage.WITHDRAWN
+    with_lamp.after(4 * DAY)
+    assert with_lamp.of("lamp").stage is Stage.WITHDRAWN
 
     said = board.action()
     assert "It was overwritten in the last moment" in said
     assert "half done" not in said
 
 
-def test_what_aws_refused_is_not_half_done_either(nights: Nights, board: Board) -> None:
-    nights.warned("lamp")
-    nights.world.before = raising(DENIED, at="unplug lamp")
-    nights.after(4 * DAY)
+def test_what_aws_refused_is_not_half_done_either(with_lamp: Nights, board: Board) -> None:
+    with_lamp.world.before = raising(DENIED, at="unplug lamp")
+    with_lamp.after(4 * DAY)
     for _ in range(2):
         said = board.action()
         assert "half done" not in said
         assert "Nothing was done to it; the next sweep tries again." in said
-        nights.after(HOUR)
+        with_lamp.after(HOUR)
 
     assert "Nothing was done to it, and a person has to look." in board.action()
 
@@ -142,8 +140,8 @@ def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(dele
     assert deleted.news() == []
 
 
-def test_what_slack_did_not_take_is_told_by_the_next_sweep(nights: Nights, board: Board) -> None:
-    nights.warned("lamp")
+def test_what_slack_did_not_take_is_told_by_the_next_sweep(board: Board) -> None:
+    board.nights.warned("lamp")
     board.ill = True
     with pytest.raises(RunFailedError, match="a warning's message does not say what became of it"):
         board.sweep(4 * DAY)
@@ -212,13 +210,12 @@ def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
 
 
 def test_a_message_that_tells_of_an_action_is_left_to_it(
-    nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
+    with_lamp: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before the ledger closed the finding, and found again: it does not say "waiting"."""
-    nights.warned("lamp")
     monkeypatch.setattr(Ledger, "close", lambda *_: None)
     board.sweep(4 * DAY)
-    nights.world.add("lamp")
+    with_lamp.world.add("lamp")
     board.news()
 
     waits = by_name(board.sweep())["lamp"]
@@ -232,12 +229,11 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
 
 
 @pytest.mark.parametrize("how", ["dry by event", "disarmed"])
-def test_what_a_dry_run_finds_no_more_is_told_as_well(nights: Nights, board: Board, how: str) -> None:
+def test_what_a_dry_run_finds_no_more_is_told_as_well(with_lamp: Nights, board: Board, how: str) -> None:
     """It closes the finding, and no later sweep would remember that there was a warning."""
-    nights.warned("lamp")
-    nights.world.use("lamp")
+    with_lamp.world.use("lamp")
     if how == "disarmed":
-        nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
+        with_lamp.arming = replace(with_lamp.arming, mode=Mode.DRY_RUN)
 
     board.sweep(dry=how != "disarmed")
 
@@ -252,23 +248,22 @@ def test_what_a_dry_run_finds_no_more_is_told_as_well(nights: Nights, board: Boa
 )
 @pytest.mark.parametrize("cut_off", ["by Slack", "by Lambda"])
 def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_could_not(
-    nights: Nights, board: Board, how: str, why: str, cut_off: str
+    with_lamp: Nights, board: Board, how: str, why: str, cut_off: str
 ) -> None:
-    nights.warned("lamp")
-    nights.clock += HOUR
+    with_lamp.clock += HOUR
     if how == "used":
-        nights.world.use("lamp")
+        with_lamp.world.use("lamp")
     elif how == "disarmed":
-        nights.arming = replace(nights.arming, mode=Mode.DRY_RUN)
+        with_lamp.arming = replace(with_lamp.arming, mode=Mode.DRY_RUN)
     else:
-        nights.arming = replace(nights.arming, act_in=())
+        with_lamp.arming = replace(with_lamp.arming, act_in=())
     if cut_off == "by Slack":
         board.ill = True
         with pytest.raises(RunFailedError):
             board.sweep()
         board.ill = False
     else:  # before any message was changed
-        nights.sweep()
+        with_lamp.sweep()
     assert board.news() == []
 
     board.sweep()
@@ -279,18 +274,17 @@ def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_cou
     assert board.news() == []
 
 
-def test_an_old_message_is_told_beside_the_new_one(nights: Nights, board: Board) -> None:
+def test_an_old_message_is_told_beside_the_new_one(with_lamp: Nights, board: Board) -> None:
     """Found again before it was told: each says what is true of its own warning."""
-    nights.warned("lamp")
-    nights.world.use("lamp")
-    nights.after(HOUR)
-    nights.world.add("lamp")
-    nights.postman.thread = "second"
+    with_lamp.world.use("lamp")
+    with_lamp.after(HOUR)
+    with_lamp.world.add("lamp")
+    with_lamp.postman.thread = "second"
 
     board.sweep()
 
     assert [place.ts for place in board.places] == ["ts-lamp"]
-    (entry,) = nights.entries().values()
+    (entry,) = with_lamp.entries().values()
     assert (entry.message, entry.untold) == ("second-lamp", "")
 
 
@@ -419,47 +413,46 @@ def test_what_slack_refuses_ends_the_updates_unless_it_is_the_direct_message(
 # --- an action -----------------------------------------------------------------------------------------
 
 
-def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(nights: Nights, board: Board) -> None:
+def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(with_lamp: Nights, board: Board) -> None:
     """Who hears a press may not write actions."""
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    asked = nights.actions.request_undo(*with_request(nights.of("lamp"), "maria", nights.clock))
-    nights.clock += HOUR
+    with_lamp.after(4 * DAY)
+    asked = with_lamp.actions.request_undo(*with_request(with_lamp.of("lamp"), "maria", with_lamp.clock))
+    with_lamp.clock += HOUR
 
     for at, hour in ((asked.asked_at, "03:00"), (None, "04:00")):
         board.updates.asked_back(replace(asked, asked_at=at))
         assert f"*Undo*, said maria on Sat 10 Oct {hour}" in board.said()
-    assert nights.of("lamp").told == ""
+    assert with_lamp.of("lamp").told == ""
 
 
 @pytest.mark.parametrize("known", [False, True])
 def test_what_lasts_of_its_warning_is_shown_if_it_is_known(
-    nights: Nights, board: Board, *, known: bool
+    with_lamp: Nights, board: Board, *, known: bool
 ) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    where = f"finding#cellar#{ACCOUNT}#{REGION}", nights.entries()["lamp"].key
+    with_lamp.after(4 * DAY)
+    where = f"finding#cellar#{ACCOUNT}#{REGION}", with_lamp.entries()["lamp"].key
     if known:
-        nights.table.change(*where, set_to={"said": "What lasts of it."})
+        with_lamp.table.change(*where, set_to={"said": "What lasts of it."})
     else:
-        nights.table.delete(*where)
+        with_lamp.table.delete(*where)
 
     assert ("What lasts of it." in board.action()) is known
 
 
-def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(nights: Nights, board: Board) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    began = nights.clock
-    for nights.clock, said in ((began + 30 * DAY - MINUTE, True), (began + 30 * DAY, False)):
+def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(
+    with_lamp: Nights, board: Board
+) -> None:
+    with_lamp.after(4 * DAY)
+    began = with_lamp.clock
+    for with_lamp.clock, said in ((began + 30 * DAY - MINUTE, True), (began + 30 * DAY, False)):
         assert ("It can be undone until Mon 9 Nov 03:00" in board.action()) is said
-    nights.clock = began
-    nights.undo()
+    with_lamp.clock = began
+    with_lamp.undo()
     assert "It is left alone until Sat 17 Oct 03:00" in board.action()
 
 
-def test_what_waits_for_aws_says_so(nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    nights.warned("lamp")
+def test_what_waits_for_aws_says_so(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    board.nights.warned("lamp")
     monkeypatch.setattr(Cleaner, "act", raising(NotFinishedError("its plug is still being pulled")))
     board.sweep(4 * DAY)
     assert "It goes on by itself: its plug is still being pulled." in board.said()

@@ -62,11 +62,10 @@ MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 @pytest.fixture
-def removed(nights: Nights) -> Nights:
+def removed(with_lamp: Nights) -> Nights:
     """A lamp that was removed."""
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    return nights
+    with_lamp.after(4 * DAY)
+    return with_lamp
 
 
 def tampered(nights: Nights, **changes: str) -> None:
@@ -906,14 +905,13 @@ def stages(nights: Nights) -> list[Stage]:
 
 
 @pytest.fixture
-def back_again(nights: Nights) -> Nights:
+def back_again(with_lamp: Nights) -> Nights:
     """A lamp that was removed and is there again as it was: like a notebook that somebody started."""
-    nights.warned("lamp")
-    lamp = nights.world.things["lamp"]
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
-    nights.world.things["lamp"] = lamp
-    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
-    return nights
+    lamp = with_lamp.world.things["lamp"]
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
+    with_lamp.world.things["lamp"] = lamp
+    assert with_lamp.after(DAY)["lamp"].outcome is Outcome.WARNED
+    return with_lamp
 
 
 def test_what_was_withdrawn_does_not_hide_what_was_done(back_again: Nights) -> None:
@@ -940,34 +938,32 @@ def test_nor_does_one_that_came_to_nothing(back_again: Nights) -> None:
     assert found.stage is Stage.ACTED
 
 
-def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nights: Nights) -> None:
-    nights.warned("lamp")
+def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(with_lamp: Nights) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nights.actions, "step", raising(PermissionError("no powers to remember")))
-        assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
-    assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
+        patch.setattr(with_lamp.actions, "step", raising(PermissionError("no powers to remember")))
+        assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    assert (stages(with_lamp), with_lamp.of("lamp").steps) == ([Stage.FAILED], {})
 
     for _ in range(2):
         with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
-            nights.undo()
-        assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
-    holds = nights.holds.all(ACCOUNT, REGION)[nights.of("lamp").target.key]
-    assert "it was brought back" not in str(hold_reason(holds, nights.clock))
-    assert nights.after(HOUR)["lamp"].outcome is Outcome.KEPT
-    assert nights.put_back == []
+            with_lamp.undo()
+        assert (stages(with_lamp), with_lamp.world.done) == ([Stage.WITHDRAWN], [])
+    holds = with_lamp.holds.all(ACCOUNT, REGION)[with_lamp.of("lamp").target.key]
+    assert "it was brought back" not in str(hold_reason(holds, with_lamp.clock))
+    assert with_lamp.after(HOUR)["lamp"].outcome is Outcome.KEPT
+    assert with_lamp.put_back == []
 
 
-def test_a_step_that_was_begun_may_have_been_done(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.after = raising(KilledError())
-    nights.clock += 4 * DAY
+def test_a_step_that_was_begun_may_have_been_done(with_lamp: Nights) -> None:
+    with_lamp.world.after = raising(KilledError())
+    with_lamp.clock += 4 * DAY
     with pytest.raises(KilledError):
-        nights.sweep()
-    assert nights.of("lamp").steps == {"act: unplug": "begun"}
-    nights.world.after = lambda _: None
+        with_lamp.sweep()
+    assert with_lamp.of("lamp").steps == {"act: unplug": "begun"}
+    with_lamp.world.after = lambda _: None
 
-    assert nights.undo().stage is Stage.UNDONE
-    assert nights.world.done == ["unplug lamp", "plug in lamp"]
+    assert with_lamp.undo().stage is Stage.UNDONE
+    assert with_lamp.world.done == ["unplug lamp", "plug in lamp"]
 
 
 def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(removed: Nights) -> None:
