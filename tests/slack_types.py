@@ -1,4 +1,4 @@
-"""Slack's own TypeScript types of blocks, as a judge of messages."""
+"""Judges of messages: the sandbox's rules, slack_sdk's models and Slack's own TypeScript types of blocks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slack_sdk.models.blocks import Block
+
+from ml_janitor.report.mrkdwn import Message
+from ml_janitor_sandbox.slack.blocks import problems, too_long
 
 TYPES = Path(__file__).parent / "slack-types"
 
@@ -37,3 +41,15 @@ def compiled(tmp_path: Path, *blocks: Any) -> str:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
+
+
+def assert_accepted(*messages: Message) -> None:
+    """Slack takes each of these, and slack_sdk's models find nothing too long."""
+    for message in messages:
+        blocks = list(message.blocks)
+        assert problems(blocks) == []
+        assert not too_long(blocks)
+        assert 0 < len(message.text) <= 4000
+        assert len(Block.parse_all(blocks)) == len(blocks)
+        for block in Block.parse_all(blocks):
+            block.validate_json()

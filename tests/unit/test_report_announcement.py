@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slack_sdk.models.blocks import Block
 
 from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Mode, Value
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Overlap, Result, Sweep, make_cause
@@ -34,10 +33,9 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
-from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep, sweep_row
-from slack_types import compiled
+from slack_types import assert_accepted, compiled
 from tables import cases
 
 MANAGED, UNSURE = make_cause(CauseCode.MANAGED, "terraform"), make_cause(CauseCode.NOT_PROVEN, "likely", "")
@@ -90,18 +88,6 @@ def messages(post: Post) -> tuple[Message, ...]:
 def shown(message: Message) -> list[str]:
     """The texts of a message's blocks."""
     return [(block.get("text") or block["elements"][0])["text"] for block in message.blocks]
-
-
-def accepted(post: Post) -> None:
-    """Slack takes every message of it, and slack_sdk's models find nothing too long."""
-    for message in messages(post):
-        blocks = list(message.blocks)
-        assert problems(blocks) == []
-        assert not too_long(blocks)
-        assert 0 < len(message.text) <= 4000
-        assert len(Block.parse_all(blocks)) == len(blocks)
-        for block in Block.parse_all(blocks):
-            block.validate_json()
 
 
 def many(number: int, *owners: str | None) -> Sweep:
@@ -314,7 +300,7 @@ def test_a_long_thread_takes_several_replies_and_repeats_the_name_but_not_the_me
     assert len(post.replies) == 2
     assert shown(post.replies[1])[0] == "*maria.lopez@acme.example*, continued"
     assert [mentions("", list(reply.blocks)) for reply in post.replies] == [["@U7"], []]
-    accepted(post)
+    assert_accepted(*messages(post))
 
 
 def test_only_owners_who_are_told_are_looked_up() -> None:
@@ -443,7 +429,7 @@ def test_the_message_tells_fewer_findings_where_three_would_be_too_many_bytes() 
     ]
     unknown = result("idle-endpoints", "u", Kept(reason=fire, unknown=True))
     post = posted(sweep("idle-endpoints", *found, unknown, error=fire))
-    accepted(post)
+    assert_accepted(*messages(post))
     assert blocks_size(post.main.blocks) <= LARGEST_MESSAGE
     assert sum(said.startswith("`") for said in shown(post.main)) in {1, 2}
 
@@ -453,7 +439,7 @@ def test_the_message_tells_fewer_findings_where_three_would_be_too_many_bytes() 
 def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
     sweep, new = report
     post = posted(sweep, new, {"<@U7>": "U7"}, report="s3://r/" + "<" * 500, keep_tag="keep")
-    accepted(post)
+    assert_accepted(*messages(post))
     called = [who for message in messages(post) for who in mentions(message.text, list(message.blocks))]
     assert called in ([], ["@U7"])
     told = sum(said.startswith("`") for reply in post.replies for said in shown(reply))
@@ -465,7 +451,7 @@ def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
 def test_slack_takes_any_digest(days: list[tuple[str, bool, int]]) -> None:
     rows = [sweep_row(account=said, error=said or None, late=late, new=new) for said, late, new in days]
     post = make_digest(rows, now=NOW)
-    accepted(post)
+    assert_accepted(*messages(post))
     assert not any(mentions(message.text, list(message.blocks)) for message in messages(post))
 
 
@@ -560,8 +546,7 @@ def test_the_compiler_would_notice(tmp_path: Path, bad: dict[str, Any]) -> None:
 
 
 def test_the_samples_are_accepted() -> None:
-    for message in samples():
-        accepted(Post(main=message))
+    assert_accepted(*samples())
 
 
 def test_evidence_of_every_kind_is_told() -> None:

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from slack_sdk.models.blocks import Block
 
 from fakes import action_of, because, raising
 from ml_janitor.acting.undoing import RESTART_WORDING
@@ -44,10 +43,9 @@ from ml_janitor.report.warnings import (
     warnings_headline,
     webhook_warnings,
 )
-from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import NOW, accruing, finding, result, standing
-from slack_types import compiled
+from slack_types import assert_accepted, compiled
 from tables import cases
 
 ZONE = "Europe/Berlin"
@@ -121,21 +119,11 @@ def messages(results: list[Result], by: str = "Dina (U1)", why: str = "nobody us
     ]
 
 
-def accepted(message: Message) -> None:
-    blocks = list(message.blocks)
-    assert problems(blocks) == []
-    assert not too_long(blocks)
-    assert 0 < len(message.text) <= 4000
-    for block in Block.parse_all(blocks):
-        block.validate_json()
-
-
 # --- Slack takes it --------------------------------------------------------------------------------
 
 
 def test_every_message_is_one_that_slack_takes() -> None:
-    for message in messages([idle(), idle("b", owner=None), idle("c", hourly=None)]):
-        accepted(message)
+    assert_accepted(*messages([idle(), idle("b", owner=None), idle("c", hourly=None)]))
 
 
 def test_the_messages_have_slacks_own_types(tmp_path: Any) -> None:
@@ -145,8 +133,7 @@ def test_the_messages_have_slacks_own_types(tmp_path: Any) -> None:
 def test_twenty_long_ones_fit_into_the_messages_of_a_webhook_each_once() -> None:
     many = [idle("n" * 60 + str(k), owner="o" * 200, days=k) for k in range(20)]
     posts = list(webhook_warnings(many, BARE, now=NOW))
-    for message, _ in posts:
-        accepted(message)
+    assert_accepted(*(message for message, _ in posts))
     assert sorted(one.target.name for _, told in posts for one in told) == sorted(
         one.target.name for one in many
     )
@@ -160,7 +147,7 @@ def test_words_of_others_call_nobody_and_are_always_taken(name: str, why: str, b
     odd = replace(idle(name), owner=by or None)
     odd = replace(odd, verdict=finding(why, standing("1"), action=why))
     for message in messages([odd, odd], by, why):
-        accepted(message)
+        assert_accepted(message)
         assert set(mentions(message.text, list(message.blocks))) <= {"@U7"}
         assert "\\u001b" not in json.dumps([message.text, *message.blocks])
 
