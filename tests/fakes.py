@@ -178,8 +178,11 @@ class Tunable(Detector[Thing]):
 class SleepingClock:
     """Seconds that pass only while somebody sleeps."""
 
-    def __init__(self) -> None:
-        self.now, self.slept = 0.0, list[float]()
+    def __init__(self, now: float = 0.0) -> None:
+        self.now, self.slept = now, list[float]()
+
+    def clock(self) -> float:
+        return self.now
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

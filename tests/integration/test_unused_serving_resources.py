@@ -28,6 +28,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
+from past_jobs import word
 from sagemaker_requests import ROLE, transform_request
 from standin import own_signatures
 from tables import cases
@@ -102,10 +103,6 @@ def words(aws: Aws) -> dict[str, str]:
     done = swept(aws)
     assert done.error is None
     return {name: word(one) for name, one in verdicts(done).items()}
-
-
-def word(verdict: Verdict) -> str:
-    return "found" if isinstance(verdict, Finding) else "unknown" if verdict.unknown else "kept"
 
 
 def why(aws: Aws, name: str) -> str:

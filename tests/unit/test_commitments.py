@@ -22,6 +22,7 @@ from ml_janitor.core.model import Absent, Change, Finding, Kept, Unreadable, Val
 from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
 from narrowing import not_none, of_type
+from past_jobs import word
 from samples import share
 from tables import cases
 from verdicts import shown
@@ -113,8 +114,7 @@ BILLED = [line(HOST, [2.0] * COUNT)]
 def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
 
-    word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
-    assert (word, reason in decided.reason) == (verdict, True), decided.reason
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
 def test_little_is_not_worth_a_year() -> None:

@@ -26,6 +26,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     contents_in_head,
     read_contents,
 )
+from scripted import Script
 from tables import cases
 
 
@@ -135,18 +136,14 @@ def test_the_listing_makes_likely(one: dict[str, Any], other: dict[str, Any], ex
 @pytest.mark.parametrize(("length", "etag", "same"), [(9, PLAIN, True), (8, PLAIN, False), (9, PARTS, False)])
 def test_what_is_looked_at_has_to_be_what_was_listed(length: int, etag: str, *, same: bool) -> None:
     """S3 is asked for that ETag alone; a server may not know If-Match."""
-    asked: dict[str, Any] = {}
+    account = Script({"s3:HeadObject": {"ContentLength": length, "ETag": etag}})
 
-    def head_object(**given: Any) -> dict[str, Any]:
-        asked.update(given)
-        return {"ContentLength": length, "ETag": etag}
-
-    aws: Any = SimpleNamespace(client=lambda *_: SimpleNamespace(head_object=head_object))
-    looked_at = read_contents(aws, stored(PLAIN), "us-east-1")
+    looked_at = read_contents(account.aws(), stored(PLAIN), "us-east-1")
 
     assert isinstance(looked_at, Value) is same
     assert not same or looked_at == Value(ObjectContents(size=9, etag=PLAIN, md5=PLAIN), "s3:HeadObject")
-    assert asked == {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
+    asked = {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
+    assert account.asked("s3:HeadObject") == [asked]
 
 
 def test_a_folder_is_as_alike_as_its_least_alike_file() -> None:

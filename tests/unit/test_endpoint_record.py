@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from ml_janitor.detectors.idle_endpoints.act import (
     why_not_itself,
 )
 from ml_janitor.engine.detector import CannotActError
-from scripted import Script
+from scripted import Script, Torn
 from tables import cases
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -70,43 +69,30 @@ COMPUTE = {"MinMemoryRequiredInMb": 1024, "NumberOfCpuCoresRequired": 0.5}
 NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
 
 
-def test_a_component_is_created_with_the_image_and_the_copies_that_were_asked_for(offline: Aws) -> None:
-    given = described(Container=CONTAINER, ComputeResourceRequirements=COMPUTE)
-
-    assert act.component_arguments(offline, given) == {
-        **NAMED,
-        "VariantName": "blue",
-        "Specification": {"Container": AGAIN, "ComputeResourceRequirements": COMPUTE},
-        "RuntimeConfig": {"CopyCount": 3},
-    }
+ADAPTER = {"BaseInferenceComponentName": "base", "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"}}
+OF_A_TYPE = {"InstanceType": "ml.g5.xlarge", "Container": CONTAINER, "ComputeResourceRequirements": COMPUTE}
+COPIES = {"VariantName": "blue", "RuntimeConfig": {"CopyCount": 3}}
 
 
-def test_an_adapter_is_created_with_nothing_of_its_bases(offline: Aws) -> None:
-    given = described(
-        BaseInferenceComponentName="base",
-        Container={"ArtifactUrl": "s3://adapters/a.tar.gz"},
-        ComputeResourceRequirements=COMPUTE,
-    )
-
-    assert act.component_arguments(offline, given) == {
-        **NAMED,
-        "Specification": {
-            "BaseInferenceComponentName": "base",
-            "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"},
-        },
-    }
-
-
-def test_a_component_with_a_specification_per_instance_type_has_no_single_one(offline: Aws) -> None:
-    one = {"InstanceType": "ml.g5.xlarge", "Container": CONTAINER, "ComputeResourceRequirements": COMPUTE}
-    given = described(ModelName="m") | {"Specifications": [one]}
-
-    assert act.component_arguments(offline, given) == {
-        **NAMED,
-        "VariantName": "blue",
-        "Specifications": [{**one, "Container": AGAIN}],
-        "RuntimeConfig": {"CopyCount": 3},
-    }
+@cases(
+    "given, expected",
+    # with the image and the copies that were asked for
+    (
+        described(Container=CONTAINER, ComputeResourceRequirements=COMPUTE),
+        COPIES | {"Specification": {"Container": AGAIN, "ComputeResourceRequirements": COMPUTE}},
+    ),
+    # an adapter with nothing of its base's
+    (described(**ADAPTER, ComputeResourceRequirements=COMPUTE), {"Specification": ADAPTER}),
+    # a specification per instance type is no single one
+    (
+        described(ModelName="m") | {"Specifications": [OF_A_TYPE]},
+        COPIES | {"Specifications": [OF_A_TYPE | {"Container": AGAIN}]},
+    ),
+)
+def test_what_a_component_is_created_with(
+    offline: Aws, given: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    assert act.component_arguments(offline, given) == NAMED | expected
 
 
 def test_a_description_without_its_copies_was_cut_off(offline: Aws) -> None:
@@ -166,33 +152,30 @@ def variant(**given: Any) -> dict[str, Any]:
     return whole | given
 
 
-def test_weights_and_counts_are_recorded_as_desired() -> None:
-    moving = variant(CurrentInstanceCount=1, DesiredInstanceCount=4, DesiredWeight=0.5)
-
-    assert desired_capacity(moving) == {
-        "VariantName": "blue",
-        "DesiredWeight": 0.5,
-        "DesiredInstanceCount": 4,
-    }
+MANAGED = {"VariantName": "blue", "DesiredWeight": 1.0}
+SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 9, "ProvisionedConcurrency": 3}
 
 
-def test_a_count_that_aws_manages_is_not_recorded() -> None:
-    managed = variant(ManagedInstanceScaling={"Status": "ENABLED"})
-
-    assert "DesiredInstanceCount" not in desired_capacity(managed)
-    assert "DesiredInstanceCount" in desired_capacity(variant(ManagedInstanceScaling={"Status": "DISABLED"}))
-
-
-def test_serverless_concurrency_is_recorded() -> None:
-    serverless = {
-        "VariantName": "blue",
-        "DesiredServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 9, "ProvisionedConcurrency": 3},
-    }
-
-    assert desired_capacity(serverless)["ServerlessUpdateConfig"] == {
-        "MaxConcurrency": 9,
-        "ProvisionedConcurrency": 3,
-    }
+@cases(
+    "running, recorded",
+    (
+        variant(CurrentInstanceCount=1, DesiredInstanceCount=4, DesiredWeight=0.5),
+        {"VariantName": "blue", "DesiredWeight": 0.5, "DesiredInstanceCount": 4},
+    ),
+    (variant(ManagedInstanceScaling={"Status": "ENABLED"}), MANAGED),
+    (variant(ManagedInstanceScaling={"Status": "DISABLED"}), MANAGED | {"DesiredInstanceCount": 2}),
+    (
+        {"VariantName": "blue", "DesiredServerlessConfig": SERVERLESS},
+        {
+            "VariantName": "blue",
+            "ServerlessUpdateConfig": {"MaxConcurrency": 9, "ProvisionedConcurrency": 3},
+        },
+    ),
+)
+def test_a_capacity_is_recorded_as_desired_but_a_count_that_aws_manages(
+    running: dict[str, Any], recorded: dict[str, Any]
+) -> None:
+    assert desired_capacity(running) == recorded
 
 
 def test_only_what_differs_is_asked_for() -> None:
@@ -269,36 +252,25 @@ def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any]
 # --- scaling -------------------------------------------------------------------------------------
 
 
-@dataclass
-class Scaling:
-    """An account of which only Application Auto Scaling is asked: one target, and these policies on it."""
-
-    policies: Sequence[Mapping[str, Any]]
-    meta: Any
-
-    def client(self, service: str) -> Scaling:
-        assert service == "application-autoscaling"
-        return self
-
-    def pages(self, action: str, **_: Any) -> Iterator[Any]:
-        where = {
-            "ServiceNamespace": "sagemaker",
-            "ResourceId": "endpoint/churn/variant/blue",
-            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+def scaled_by(*policies: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is read of one target with these policies."""
+    service, name = "application-autoscaling", "endpoint/churn/variant/blue"
+    where = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    target = {
+        **where,
+        "ResourceId": name,
+        "MinCapacity": 1,
+        "MaxCapacity": 2,
+        "RoleARN": "arn:aws:iam::1:role/r",
+    }
+    script = Script(
+        {
+            f"{service}:DescribeScalableTargets": Torn({"ScalableTargets": [target]}),
+            f"{service}:DescribeScalingPolicies": Torn({"ScalingPolicies": policies}),
+            f"{service}:DescribeScheduledActions": {"ScheduledActions": []},
         }
-        target = {**where, "MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::1:role/r"}
-        pages: dict[str, dict[str, Any]] = {
-            "DescribeScalableTargets": {"ScalableTargets": [target]},
-            "DescribeScalingPolicies": {"ScalingPolicies": list(self.policies)},
-            "DescribeScheduledActions": {"ScheduledActions": []},
-        }
-        yield pages[action.removeprefix("application-autoscaling:")]
-
-
-def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
-    meta = offline.client("application-autoscaling").meta
-    account: Any = Scaling(policies, meta=meta)
-    return act.read_scaling(account, ["endpoint/churn/variant/blue"])
+    )
+    return act.read_scaling(script.aws(), [name])
 
 
 def policy(kind: str, *alarms: str) -> dict[str, Any]:
@@ -306,14 +278,14 @@ def policy(kind: str, *alarms: str) -> dict[str, Any]:
     return {"PolicyName": "steps", "PolicyType": kind, "Alarms": named}
 
 
-def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew(offline: Aws) -> None:
+def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew() -> None:
     with pytest.raises(CannotActError, match="the alarm backlog calls the scaling policy steps"):
-        scaled_by(offline, policy("StepScaling", "backlog"))
+        scaled_by(policy("StepScaling", "backlog"))
 
 
 @pytest.mark.parametrize("harmless", [policy("StepScaling"), policy("TargetTrackingScaling", "made-by-aws")])
-def test_alarms_that_aws_makes_itself_are_no_hindrance(offline: Aws, harmless: Mapping[str, Any]) -> None:
-    (record,) = scaled_by(offline, harmless)
+def test_alarms_that_aws_makes_itself_are_no_hindrance(harmless: Mapping[str, Any]) -> None:
+    (record,) = scaled_by(harmless)
 
     assert record["policies"] == [{"PolicyName": "steps", "PolicyType": harmless["PolicyType"]}]
     assert "RoleARN" not in record["target"]

@@ -53,27 +53,6 @@ def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed:
     return GrowingLogGroup(target=target, group=of, arrived=signal, prices=prices)  # type: ignore[arg-type]
 
 
-@cases(
-    "candidate, verdict, reason",
-    (group(), "found", "holds 800 GB, of which at least 700 GB are older than 90 days"),
-    (group(Absent()), "found", "at least 800 GB"),
-    (group(Unreadable("throttled")), "unknown", "throttled"),
-    (group(kept=365), "kept", "for 365 days"),
-    (group(delivered=True), "kept", "stores nothing"),
-    (group(created=NOW - 90 * DAY), "found", "at least 700 GB"),
-    (group(created=NOW - 90 * DAY + SECOND), "kept", "judged from 90 days on"),
-    (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1 GB on"),
-    (group(stored=GB, arrived=Absent()), "found", "at least 1 GB"),
-    (group(799.0 * GB), "found", "at least 1 GB"),
-    (group(799.0 * GB + 1), "kept", "may all have arrived"),
-    (group(9000.0 * GB), "kept", "may all have arrived"),
-)
-def test_log_groups(candidate: GrowingLogGroup, verdict: str, reason: str) -> None:
-    decided = RULE.decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
-
-
 def test_what_is_certainly_older_is_what_is_saved() -> None:
     decided = of_type(Finding, RULE.decide(group(), NOW))
 
@@ -108,29 +87,6 @@ def repository(
         manifests=signal(made_of),  # type: ignore[arg-type]
         prices=HERE,
     )
-
-
-@cases(
-    "candidate, verdict, reason",
-    (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
-    (repository(), "found", "only they hold 3 GB"),
-    (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
-    (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),
-    (repository(named=frozenset()), "kept", "other services may"),
-    (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3 GB"),
-    (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
-    (repository(made_of=Unreadable("denied")), "unknown", "denied"),
-    (repository(made_of=NotRead()), "kept", "every image is named"),
-    (repository(named=NotRead(), made_of=NotRead()), "kept", "every image was pushed or pulled"),
-    (repository(replace(OLD, pulled=NOW - PATIENCE), NEW), "kept", "hold 0 bytes"),
-    (repository(replace(OLD, pulled=NOW - PATIENCE - DAY), NEW), "found", "1 of 2"),
-    (repository(replace(OLD, archived=True), NEW), "kept", "hold 0 bytes"),
-    (repository(replace(OLD, subject=NEW.digest), NEW), "kept", "hold 0 bytes"),
-)
-def test_repositories(candidate: ImageRepository, verdict: str, reason: str) -> None:
-    decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
 def test_unused_images_are_shown_by_their_tags_five_at_most() -> None:
@@ -259,21 +215,50 @@ def output(user: object = Absent(), held: object = None) -> JobOutput:
 
 
 @cases(
-    "candidate, smallest, verdict, reason",
-    (output(held={"STANDARD": GB}), 1, "found", "ended as Stopped 199 days ago and left 1 GB"),
-    (output(held={"STANDARD": GB - 1}), 1, "kept", "judged from 1 GB on"),
-    (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), 1, "found", "left 1 GB"),
-    (output(), 1, "kept", "it left 0 bytes"),
-    (output(), 0, "kept", "it left 0 bytes"),
-    (output(held=Unreadable("denied")), 1, "unknown", "denied"),
-    (output(Value("model churn"), {"STANDARD": GB}), 1, "kept", "needed by model churn"),
-    (output(NotRead(), {"STANDARD": GB}), 1, "unknown", "what refers to it was not read"),
-    (output(Unreadable("Search: denied"), {"STANDARD": GB}), 1, "unknown", "Search: denied"),
+    "candidate, verdict, reason",
+    # log groups
+    (group(), "found", "holds 800 GB, of which at least 700 GB are older than 90 days"),
+    (group(Absent()), "found", "at least 800 GB"),
+    (group(Unreadable("throttled")), "unknown", "throttled"),
+    (group(kept=365), "kept", "for 365 days"),
+    (group(delivered=True), "kept", "stores nothing"),
+    (group(created=NOW - 90 * DAY), "found", "at least 700 GB"),
+    (group(created=NOW - 90 * DAY + SECOND), "kept", "judged from 90 days on"),
+    (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1 GB on"),
+    (group(stored=GB, arrived=Absent()), "found", "at least 1 GB"),
+    (group(799.0 * GB), "found", "at least 1 GB"),
+    (group(799.0 * GB + 1), "kept", "may all have arrived"),
+    (group(9000.0 * GB), "kept", "may all have arrived"),
+    # repositories
+    (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
+    (repository(), "found", "only they hold 3 GB"),
+    (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
+    (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),
+    (repository(named=frozenset()), "kept", "other services may"),
+    (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3 GB"),
+    (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
+    (repository(made_of=Unreadable("denied")), "unknown", "denied"),
+    (repository(made_of=NotRead()), "kept", "every image is named"),
+    (repository(named=NotRead(), made_of=NotRead()), "kept", "every image was pushed or pulled"),
+    (repository(replace(OLD, pulled=NOW - PATIENCE), NEW), "kept", "hold 0 bytes"),
+    (repository(replace(OLD, pulled=NOW - PATIENCE - DAY), NEW), "found", "1 of 2"),
+    (repository(replace(OLD, archived=True), NEW), "kept", "hold 0 bytes"),
+    (repository(replace(OLD, subject=NEW.digest), NEW), "kept", "hold 0 bytes"),
+    # outputs of failed jobs
+    (output(held={"STANDARD": GB}), "found", "ended as Stopped 199 days ago and left 1 GB"),
+    (output(held={"STANDARD": GB - 1}), "kept", "judged from 1 GB on"),
+    (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), "found", "left 1 GB"),
+    (output(), "kept", "it left 0 bytes"),
+    (output(held=Unreadable("denied")), "unknown", "denied"),
+    (output(Value("model churn"), {"STANDARD": GB}), "kept", "needed by model churn"),
+    (output(NotRead(), {"STANDARD": GB}), "unknown", "what refers to it was not read"),
+    (output(Unreadable("Search: denied"), {"STANDARD": GB}), "unknown", "Search: denied"),
 )
-def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: str, reason: str) -> None:
-    decided = replace(RULE, min_gb=smallest).decide(candidate, NOW)
+def test_what_is_left_over(candidate: Leftover, verdict: str, reason: str) -> None:
+    decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    assert "it left 0 bytes" in replace(RULE, min_gb=0).decide(output(), NOW).reason
 
 
 @cases(

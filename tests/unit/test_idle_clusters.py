@@ -16,6 +16,7 @@ from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadab
 from ml_janitor.detectors import idle_clusters
 from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
 from narrowing import not_none, of_type
+from past_jobs import word
 from scripted import DENIED as REFUSED
 from scripted import Refusal, Script, Torn
 from tables import cases
@@ -81,8 +82,7 @@ PRICED = Price(Decimal("4.545"), "Price List API")
 def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> None:
     decided = IdleClusters().decide(candidate, NOW)
 
-    word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
-    assert (word, reason in decided.reason) == (verdict, True), decided.reason
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
 @cases(

@@ -13,11 +13,8 @@ from typing import Any
 import pytest
 
 from conftest import DAY, NOW
-from fakes import target_at
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
-    EndpointDescription,
-    EndpointSummary,
     EndpointVariant,
     LoadedEndpoint,
 )
@@ -29,6 +26,7 @@ from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from narrowing import of_type
 from past_jobs import word
+from quiet_endpoints import loaded
 from tables import cases
 from verdicts import shown
 
@@ -54,21 +52,10 @@ def served(loads: Any = CALM, **more: Any) -> EndpointVariant:
     return EndpointVariant(**(fields | more))
 
 
-def endpoint(*variants: EndpointVariant, tags: Any = (), **more: Any) -> LoadedEndpoint:
-    created = NOW - more.pop("age", 30 * DAY)
-    target = target_at("endpoint/api", created, dict(tags))
-    status = more.pop("status", "InService")
-    summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
+def endpoint(*variants: EndpointVariant, **more: Any) -> LoadedEndpoint:
     prices = {f"ml.c5.{size}": Price(Decimal(str(usd)), "Price List API") for size, usd in C5.items()}
-    fields: dict[str, Any] = {
-        "target": target,
-        "summary": summary,
-        "description": Value(
-            EndpointDescription(summary=summary, config_name="api-1", variants=variants or (served(),))
-        ),
-        "prices": {one.type: prices for one in variants or (served(),)},
-    }
-    return LoadedEndpoint(**(fields | more))
+    used = variants or (served(),)
+    return loaded(*used, **{"prices": {one.type: prices for one in used}} | more)
 
 
 def nightly(load: PeakLoad, hours: int = 10) -> Value[tuple[PeakLoad, ...]]:
@@ -101,7 +88,7 @@ BUSY = PeakLoad(cpu=4.8, memory=4.8)
     (endpoint(served(PeakLoad(1.5, 4.8), count=2)), "kept", "its size fits"),
     (endpoint(served(nightly(BUSY))), "found", "only for a part of the week"),
     (endpoint(served(nightly(BUSY, 7))), "kept", "its size fits"),
-    (endpoint(served(nightly(BUSY)), tags={"env": "prod"}.items()), "kept", "its size fits"),
+    (endpoint(served(nightly(BUSY)), tags={"env": "prod"}), "kept", "its size fits"),
     (endpoint(served(nightly(BUSY), sleeps=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
     (endpoint(served(nightly(CALM), sleeps=True, hosts=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
     (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),

@@ -6,7 +6,6 @@ import heapq
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import count, pairwise
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from bench import many_accounts
 from bench.monthly import counted
 from bench.virtual_time import Bucket
-from fakes import TRUST
+from fakes import TRUST, SleepingClock
 from ml_janitor.aws.calls import READ_THREADS
 from ml_janitor.aws.pace import AWS_RATES, FIRST_DELAY, MOST_DELAY, UNKNOWN_RATE, Pace, RateSlot, allowed_rate
 from ml_janitor.config.functions import schedule_groups
@@ -32,21 +31,6 @@ DESCRIBE = "sagemaker:DescribeEndpoint"
 ROUND_TRIP = 0.05
 FIVE_O_CLOCK = 1_780_000_000 // 86400 * 86400 + 5 * 3600.0
 BILLED = {"bill": {"enabled": True}}
-
-
-@dataclass
-class Seconds:
-    """Seconds that pass when somebody sleeps."""
-
-    now: float = FIVE_O_CLOCK
-    slept: list[float] = field(default_factory=list)
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 class Baton:
@@ -87,7 +71,7 @@ class Baton:
             woken.release()
 
 
-def paced(seconds: Seconds, **shares: RateSlot) -> Pace:
+def paced(seconds: SleepingClock, **shares: RateSlot) -> Pace:
     turns = {f"sagemaker:{name}": share for name, share in shares.items()}
     return Pace(clock=seconds.clock, sleep=seconds.sleep, shares=turns)
 
@@ -98,7 +82,7 @@ def paced(seconds: Seconds, **shares: RateSlot) -> Pace:
     sharers=st.integers(1, 4),
 )
 def test_a_function_never_exceeds_its_share(pauses: list[float], action: str, sharers: int) -> None:
-    seconds, made = Seconds(), []
+    seconds, made = SleepingClock(FIVE_O_CLOCK), []
     pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={action: RateSlot(sharers - 1, sharers)})
 
     for pause in pauses:
@@ -116,7 +100,7 @@ def at_once(which: str, action: str, length: float) -> list[list[float]]:
     for number, (name, actions) in enumerate(actions_by_function(SETTINGS[which]).items()):
         if action not in actions:
             continue
-        seconds = Seconds(now=FIVE_O_CLOCK + number * 0.037)
+        seconds = SleepingClock(FIVE_O_CLOCK + number * 0.037)
         pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=TURNS[which][name])
         made.append([])
         while seconds.now < FIVE_O_CLOCK + length:
@@ -202,7 +186,7 @@ def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> No
 @pytest.mark.parametrize("name", ["unused-serving-resources", "oversized-endpoints", "serverless-candidates"])
 def test_an_account_of_a_thousand_endpoints_is_read_in_time_under_shares(name: str) -> None:
     """Threads describe its endpoints' configurations after all else was called."""
-    seconds, calls = Seconds(), counted()["functions"][name]["calls"]
+    seconds, calls = SleepingClock(FIVE_O_CLOCK), counted()["functions"][name]["calls"]
     pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=many_accounts.turns(name))
     rest = {f"{DESCRIBE}Config": 0}
     for action, times in (calls | rest).items():
@@ -221,7 +205,7 @@ def test_an_account_of_a_thousand_endpoints_is_read_in_time_under_shares(name: s
 
 
 def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:
-    seconds = Seconds()
+    seconds = SleepingClock(FIVE_O_CLOCK)
     pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={"s3:ListObjectsV2": RateSlot(1, 4)})
 
     for _ in range(50):
@@ -234,7 +218,7 @@ def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:
 
 
 def test_what_has_no_published_rate_is_called_five_times_a_second() -> None:
-    seconds = Seconds()
+    seconds = SleepingClock(FIVE_O_CLOCK)
     pace = paced(seconds)
 
     for _ in range(51):
@@ -274,7 +258,7 @@ def test_an_unknown_rate_is_listened_for(limit: float, reached: float) -> None:
 
 
 def test_each_throttled_call_doubles_the_pause_up_to_a_limit_and_answers_shorten_it_again() -> None:
-    seconds = Seconds()
+    seconds = SleepingClock(FIVE_O_CLOCK)
     pace, pauses = paced(seconds), []
     for _ in range(8):
         pace.wait(EAST, LIST)
@@ -290,7 +274,7 @@ def test_each_throttled_call_doubles_the_pause_up_to_a_limit_and_answers_shorten
     assert _pause(pace, seconds) == 1
 
 
-def _pause(pace: Pace, seconds: Seconds) -> float:
+def _pause(pace: Pace, seconds: SleepingClock) -> float:
     """Seconds between two calls from here on."""
     pace.wait(EAST, LIST)
     before = seconds.now
@@ -299,7 +283,7 @@ def _pause(pace: Pace, seconds: Seconds) -> float:
 
 
 def test_calls_that_were_on_their_way_when_one_was_throttled_slow_nothing_down_again() -> None:
-    seconds = Seconds()
+    seconds = SleepingClock(FIVE_O_CLOCK)
     pace = paced(seconds)
 
     for _ in range(16):
@@ -309,7 +293,7 @@ def test_calls_that_were_on_their_way_when_one_was_throttled_slow_nothing_down_a
 
 
 def test_regions_and_operations_have_paces_of_their_own() -> None:
-    seconds = Seconds()
+    seconds = SleepingClock(FIVE_O_CLOCK)
     pace = paced(seconds)
 
     for region in (EAST, WEST):
@@ -322,7 +306,7 @@ def test_regions_and_operations_have_paces_of_their_own() -> None:
 def test_a_lone_function_calls_at_once_and_those_that_share_take_turns() -> None:
     moments = []
     for slot in (RateSlot(), *(RateSlot(place, 5) for place in range(5))):
-        seconds = Seconds(now=FIVE_O_CLOCK + 0.01)
+        seconds = SleepingClock(FIVE_O_CLOCK + 0.01)
         paced(seconds, DescribeEndpoint=slot).wait(EAST, DESCRIBE)
         moments.append(round(seconds.now - FIVE_O_CLOCK, 3))
 
@@ -330,7 +314,7 @@ def test_a_lone_function_calls_at_once_and_those_that_share_take_turns() -> None
 
 
 def test_a_run_without_time_waits_no_longer() -> None:
-    seconds = Seconds()
+    seconds = SleepingClock(FIVE_O_CLOCK)
     pace = paced(seconds, ListTrainingJobs=RateSlot(0, 60))
     pace.wait(EAST, LIST)
 

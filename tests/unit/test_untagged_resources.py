@@ -72,18 +72,14 @@ def test_one_required_tag(tags: dict[str, str], expected: tuple[TagFault, tuple[
     assert found == ([] if expected is None else [("cost-center", *expected)])
 
 
-def test_the_order_is_that_of_the_required_tags() -> None:
-    assert [lack.key for lack in find_tag_lacks(("b", "c", "a"), {"c": "x"})] == ["b", "a"]
-
-
-def test_tags_that_aws_sets_are_nobody_s_even_if_required() -> None:
-    (lack,) = find_tag_lacks(("aws:owner",), {"aws:owner": "x"})
-
-    assert lack.fault is TagFault.MISSING
-
-
-def test_nothing_is_required_of_anything() -> None:
-    assert find_tag_lacks((), {}) == ()
+@cases(
+    "required, tags, lacking",
+    (("b", "c", "a"), {"c": "x"}, [("b", TagFault.MISSING), ("a", TagFault.MISSING)]),  # in their order
+    (("aws:owner",), {"aws:owner": "x"}, [("aws:owner", TagFault.MISSING)]),  # what AWS sets is nobody's
+    ((), {}, []),
+)
+def test_what_is_lacking_of_any_required_tags(required: Any, tags: Tags, lacking: Any) -> None:
+    assert [(lack.key, lack.fault) for lack in find_tag_lacks(required, tags)] == lacking
 
 
 @cases(
@@ -406,26 +402,15 @@ def test_nobody_else_gets_an_address(creator: Signal[Creator]) -> None:
     assert owner_of_creator(creator, "example.com") == creator
 
 
-@pytest.mark.parametrize("domain", ["@example.com", "example", "https://a.example", "a.example ", "ex_a.b"])
-def test_what_is_no_domain_is_refused(domain: str) -> None:
-    with pytest.raises(ValueError, match="owner_domain: expected a domain"):
-        UntaggedResources(owner_domain=domain)
-
-
 def test_the_words_of_an_undo_name_keys_and_no_values() -> None:
     assert fill_undo_text("lamp", {"owner": "x", "team": "y"}, "is") == (
         "what was filled in is removed from lamp, unless it was changed since: owner, team"
     )
 
 
-def test_the_owner_may_be_required_in_another_spelling() -> None:
-    assert tag_additions(find_tag_lacks(("Owner",), {}), {}, Value(LAB_ANNA), creator_owns=True) == {
-        "Owner": LAB_ANNA.name
-    }
-
-
-def test_a_creator_is_never_another_tag() -> None:
-    assert tag_additions(find_tag_lacks(("team",), {}), {}, Value(LAB_ANNA), creator_owns=True) == {}
+@cases("key, added", ("Owner", {"Owner": LAB_ANNA.name}), ("team", {}))
+def test_a_creator_is_the_owner_in_any_spelling_and_never_another_tag(key: str, added: Tags) -> None:
+    assert tag_additions(find_tag_lacks((key,), {}), {}, Value(LAB_ANNA), creator_owns=True) == added
 
 
 @cases(
@@ -444,19 +429,19 @@ def test_what_can_be_a_tag_s_value(value: str, *, fits: bool) -> None:
 
 
 @cases(
-    "fill, said",
-    ({"enviroment": "unknown"}, "'enviroment' is none of the required tags (team"),
-    ({"team": ""}, "team cannot be ''"),
-    ({"team": "a,b"}, "team cannot be 'a,b'"),
+    "given, said",
+    ({"fill_tags": {"enviroment": "unknown"}}, "'enviroment' is none of the required tags (team"),
+    ({"fill_tags": {"team": ""}}, "team cannot be ''"),
+    ({"fill_tags": {"team": "a,b"}}, "team cannot be 'a,b'"),
+    ({"fill_tags": {"aws:team": "x"}, "required": ("aws:team",)}, "is for AWS to set"),
+    *(
+        ({"owner_domain": domain}, "owner_domain: expected a domain")
+        for domain in ("@example.com", "example", "https://a.example", "a.example ", "ex_a.b")
+    ),
 )
-def test_settings_that_could_not_work_are_refused(fill: dict[str, str], said: str) -> None:
+def test_settings_that_could_not_work_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        UntaggedResources(fill_tags=fill)
-
-
-def test_tags_that_are_aws_s_own_cannot_be_filled() -> None:
-    with pytest.raises(ValueError, match="is for AWS to set"):
-        UntaggedResources(required=("aws:team",), fill_tags={"aws:team": "x"})
+        UntaggedResources(**given)
 
 
 def test_in_words() -> None:

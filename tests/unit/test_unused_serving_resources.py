@@ -18,7 +18,6 @@ from ml_janitor.core.model import (
     Kept,
     NotRead,
     Signal,
-    Target,
     Unreadable,
     Value,
 )
@@ -36,6 +35,7 @@ from ml_janitor.detectors.unused_serving_resources import (
 )
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import judge_candidate
+from past_jobs import word
 from scripted import DENIED, Script, Torn
 from tables import cases
 from verdicts import shown as evidence_of
@@ -62,23 +62,16 @@ def resource(user: Signal[str], *, age: timedelta = 90 * DAY, **more: Any) -> Se
 def test_decide(candidate: ServingResource, verdict: str, reason: str) -> None:
     decided = UnusedServingResources().decide(candidate, NOW)
 
-    word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
-    assert word == verdict
-    assert reason in decided.reason
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
     if isinstance(decided, Finding):
         assert decided.confidence is Confidence.LIKELY
         assert decided.cost is None
 
 
 def test_something_of_unknown_age_is_kept() -> None:
-    young = resource(Absent())
-    unknown = ServingResource(target=Target(**{**fields_of(young.target), "created": None}), user=Absent())
+    unknown = ServingResource(target=target_at("model/Churn", None), user=Absent())
 
     assert isinstance(UnusedServingResources().decide(unknown, NOW), Kept)
-
-
-def fields_of(target: Target) -> dict[str, Any]:
-    return {name: getattr(target, name) for name in Target.__slots__}
 
 
 @cases(
@@ -129,9 +122,7 @@ NEEDED = "an undo of churn needs it, until 2026-11-05"
 def test_what_an_undo_needs_is_kept(policy: RunPolicy, undos: str | None, verdict: str, reason: str) -> None:
     judged = judge_candidate(UnusedServingResources(), resource(Absent(), undos=undos), NOW, policy)
 
-    word = "found" if isinstance(judged, Finding) else "unknown" if judged.unknown else "kept"
-    assert word == verdict
-    assert reason in judged.reason
+    assert (word(judged), reason in judged.reason) == (verdict, True), judged.reason
 
 
 # --- what names what --------------------------------------------------------------------------------
@@ -339,8 +330,9 @@ def test_search_names_endpoints_and_the_last_transform_job() -> None:
 
 def test_an_endpoint_whose_configuration_is_gone_may_serve_any_model() -> None:
     def endpoint(name: str, config: str, status: str = "InService") -> Any:
-        target = Target(**{**fields_of(resource(Absent()).target), "name": name})
-        return target, Value({"EndpointConfigName": config, "EndpointStatus": status})
+        return target_at("model/Churn", name=name), Value(
+            {"EndpointConfigName": config, "EndpointStatus": status}
+        )
 
     users = ResourceUsers()
     users.searched(Listing((record("churn", {"EndpointName": "known"}),)), NOW)
