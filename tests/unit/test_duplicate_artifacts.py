@@ -42,6 +42,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import (
     DuplicateArtifacts,
 )
 from ml_janitor.engine.detector import CannotActError
+from narrowing import of_type
 from tables import cases
 from verdicts import word
 
@@ -234,9 +235,8 @@ def test_the_tunables_say_what_an_artifact_is() -> None:
 
 
 def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -> None:
-    found = judged(copy())
+    found = of_type(Finding, judged(copy()))
 
-    assert isinstance(found, Finding)
     assert {seen.signal: seen.value for seen in found.evidence}["keeper"] == "s3://models/live/model.tar.gz"
     assert found.cost is not None
     assert found.cost.monthly_usd == Decimal("6.9")
@@ -253,9 +253,8 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
 
 def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
     folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
-    found = judged(folder, act_on_prefixes=BACKUP)
+    found = of_type(Finding, judged(folder, act_on_prefixes=BACKUP))
 
-    assert isinstance(found, Finding)
     assert found.spared == (
         "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
         " proves it a copy"
@@ -293,9 +292,8 @@ def test_an_object_leaves_its_bucket_in_production(layers: tuple[Tags, ...], exp
 
 
 def test_a_copy_in_another_bucket_is_only_asked_about() -> None:
-    found = judged(copy(role=CopyRole.ELSEWHERE))
+    found = of_type(Finding, judged(copy(role=CopyRole.ELSEWHERE)))
 
-    assert isinstance(found, Finding)
     assert (found.action, found.confidence) == (ASK_FIRST_ACTION, Confidence.LIKELY)
 
 

@@ -21,6 +21,7 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.core.capacity import PackedLoads, PeakLoad
 from ml_janitor.core.model import NotRead, Unreadable, Value
+from narrowing import of_type
 from scripted import DENIED, Refusal, Script
 from tables import cases
 
@@ -126,8 +127,7 @@ def served(account: Script, *more: Any) -> EndpointVariant:
 
 
 def peaks(account: Script) -> Sequence[PeakLoad]:
-    found = served(account).peaks
-    assert isinstance(found, Value)
+    found = of_type(Value, served(account).peaks)
     return tuple(found.value)
 
 
@@ -183,9 +183,8 @@ def test_a_gauge_without_its_maximum_is_unreadable(unlike: Key) -> None:
     """An average would hide the peaks that decide."""
     averages = {key if key != unlike else (*key[:2], "Average"): value for key, value in BLUE.items()}
 
-    found = served(script(averages)).peaks
+    found = of_type(Unreadable, served(script(averages)).peaks)
 
-    assert isinstance(found, Unreadable)
     assert found.error == f"{unlike[1]} has datapoints in 0 of 336 hours"
 
 
@@ -218,17 +217,15 @@ def test_a_further_statistic_of_a_metric_is_told_apart() -> None:
 
 
 def test_metrics_that_are_denied_are_unreadable() -> None:
-    found = served(script(cloudwatch_GetMetricData=DENIED)).peaks
+    found = of_type(Unreadable, served(script(cloudwatch_GetMetricData=DENIED)).peaks)
 
-    assert isinstance(found, Unreadable)
     assert "AccessDeniedException: denied" in found.error
 
 
 @pytest.mark.parametrize("name", ["CPUUtilization", "MemoryUtilization", "GPUMemoryUtilization"])
 def test_one_hour_without_a_gauge_is_unreadable(name: str) -> None:
-    found = served(script(lacking={(name, ""): 9})).peaks
+    found = of_type(Unreadable, served(script(lacking={(name, ""): 9})).peaks)
 
-    assert isinstance(found, Unreadable)
     assert found.error == f"{name} has datapoints in 335 of 336 hours"
 
 
@@ -453,7 +450,6 @@ def test_it_captures_where_its_configuration_says_so(enabled: bool) -> None:  # 
         "CaptureOptions": [{"CaptureMode": "Input"}],
     }
 
-    found = read(script(config={"DataCaptureConfig": capture})).description
+    found = of_type(Value, read(script(config={"DataCaptureConfig": capture})).description)
 
-    assert isinstance(found, Value)
     assert found.value.captures is enabled

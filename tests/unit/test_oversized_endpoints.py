@@ -28,7 +28,7 @@ from narrowing import of_type
 from past_jobs import word
 from quiet_endpoints import loaded
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
 CALM = PeakLoad(cpu=1.44, memory=1.76)
@@ -94,9 +94,7 @@ BUSY = PeakLoad(cpu=4.8, memory=4.8)
     (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
 )
 def test_oversized_endpoints(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
-    decided = OversizedEndpoints().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(OversizedEndpoints().decide(judged, NOW), verdict, reason)
 
 
 def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
@@ -235,9 +233,8 @@ WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) f
 )
 def test_the_largest_saving_is_proposed(judged: LoadedEndpoint, reason: str, monthly: str, once: str) -> None:
     """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
-    decided = OversizedEndpoints().decide(judged, NOW)
+    decided = of_type(Finding, OversizedEndpoints().decide(judged, NOW))
 
-    assert isinstance(decided, Finding), decided.reason
     assert decided.cost
     assert reason in decided.reason
     assert decided.cost.monthly_usd == pytest.approx(Decimal(monthly), abs=Decimal("0.0001"))
@@ -300,8 +297,7 @@ def test_what_was_seen_and_passed_on_the_way() -> None:
 
 def test_only_what_changes_is_in_the_requests() -> None:
     def action(judged: LoadedEndpoint) -> str:
-        decided = OversizedEndpoints(min_instances=1).decide(judged, NOW)
-        assert isinstance(decided, Finding), decided.reason
+        decided = of_type(Finding, OversizedEndpoints(min_instances=1).decide(judged, NOW))
         return decided.action
 
     def noon(peak: float, base: float) -> Value[tuple[PeakLoad, ...]]:
