@@ -15,6 +15,7 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
+from fakes import TRUST
 from infra.bundle import PROJECT_ROOT
 from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings
@@ -26,27 +27,30 @@ SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor
 TO_ARM = {"time_zone": "UTC", "ledger_writers": ["arn:aws:iam::123456789012:role/platform-*"]}
 """What `[janitor]` needs where something is armed."""
 
-_NEEDED: dict[str, dict[str, Any]] = {
+BUTTONS: dict[str, Any] = {
+    **SLACK["janitor"],
+    **TO_ARM,
+    "slack_signing_secret": "ml-janitor/signing",
+    "slack_group": "S0123456789",
+}
+EVERY_ACCOUNT: dict[str, Any] = {"id": "o-a1b2c3d4e5", "all_accounts": True, **TRUST}
+
+TO_ACT: dict[str, dict[str, Any]] = {
     "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
     "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
     "untagged-resources": {"fill_owner": True},
 }
+"""Without this, it would never act."""
 _ARMED = {"mode": "act", "act_in": ["123456789012/eu-west-1"]}
 
 REPORTING: dict[str, Any] = {"janitor": SLACK["janitor"]}
 EVERYTHING: dict[str, Any] = {
-    "janitor": {**SLACK["janitor"], **TO_ARM, "slack_signing_secret": "s", "slack_group": "S0123456789"},
+    "janitor": BUTTONS,
     "detectors": {
-        one.name: _ARMED | _NEEDED.get(one.name, {}) for one in DETECTORS if one.cleanup is not None
+        one.name: _ARMED | TO_ACT.get(one.name, {}) for one in DETECTORS if one.cleanup is not None
     },
     "bill": {"enabled": True, "max_requests": 16},
-    "organization": {
-        "id": "o-a1b2c3d4e5",
-        "all_accounts": True,
-        "external_id": "ml-janitor-7f3a",
-        "callers": ["arn:aws:iam::123456789012:role/platform"],
-        "regions": ["us-east-1", "eu-west-1"],
-    },
+    "organization": EVERY_ACCOUNT | {"regions": ["us-east-1", "eu-west-1"]},
 }
 """Every detector armed, with the buttons, the bill and an organization."""
 

@@ -16,14 +16,17 @@ from declared import listed
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, TO_ARM, TODAY, Synthesised, resolved, synthesise, synthesise_with_cdk
+from synthesis import (
+    BUTTONS,
+    TO_ACT,
+    TO_ARM,
+    TODAY,
+    Synthesised,
+    resolved,
+    synthesise,
+    synthesise_with_cdk,
+)
 
-BUTTONS = {
-    **SLACK["janitor"],
-    **TO_ARM,
-    "slack_signing_secret": "ml-janitor/signing",
-    "slack_group": "S0123456789",
-}
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 PERMANENT = {
     "s3:DeleteObjectVersion",
@@ -32,20 +35,13 @@ PERMANENT = {
     "kms:ScheduleKeyDeletion",
 }
 
-ACTING: dict[str, dict[str, Any]] = {
-    "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
-    "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
-    "untagged-resources": {"fill_owner": True},
-}
-"""Without this, it would never act."""
-
 ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not None]
 
 
 @pytest.fixture(scope="module")
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """The stack in which all that can act is armed; it is checked, which takes long."""
-    sections = {name: {**ARMS, **ACTING.get(name, {})} for name in ACTORS}
+    sections = {name: {**ARMS, **TO_ACT.get(name, {})} for name in ACTORS}
     tables = {"janitor": BUTTONS, "detectors": sections}
     return synthesise(tmp_path_factory.mktemp("armed"), Settings.parse(tables), checked=True)
 
@@ -331,7 +327,7 @@ REGIONS = [
 @pytest.mark.parametrize(("number", "arms"), [(len(REGIONS), {}), (10, {"mode": "act", "act_in": [ACCOUNT]})])
 def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arms: dict[str, Any]) -> None:
     """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
-    sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in ACTORS}
+    sections = {name: {**arms, **(TO_ACT.get(name, {}) if arms else {})} for name in ACTORS}
     tables = {"janitor": {**BUTTONS, "regions": REGIONS[:number]}, "detectors": sections}
 
     stack = synthesise(tmp_path, Settings.parse(tables))

@@ -10,6 +10,7 @@ import aws_cdk as cdk
 import pytest
 
 from conftest import ACCOUNT
+from fakes import TRUST
 from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
@@ -69,15 +70,10 @@ def statements(stack: Synthesised, role: str) -> list[dict[str, Any]]:
 
 
 def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known() -> None:
-    organization = {
-        "accounts": ["210987654321"],
-        "external_id": "ml-janitor-7f3a",
-        "callers": ["arn:aws:iam::111111111111:role/platform"],
-    }
-    settings = Settings.parse({"organization": organization})
+    settings = Settings.parse({"organization": {"accounts": ["210987654321"], **TRUST}})
     elsewhere = cdk.Environment(account="222222222222", region="eu-west-1")
     with pytest.raises(
-        InvalidInputError, match="in account 111111111111, and this deployment is in 222222222222"
+        InvalidInputError, match=f"in account {ACCOUNT}, and this deployment is in 222222222222"
     ):
         JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
@@ -88,12 +84,7 @@ def test_schedules_keep_the_time_of_the_zone(demanded: Synthesised) -> None:
 
 
 def test_more_accounts_than_an_hour_has_time_for_and_pages_than_the_bill_may_ask_are_said_at_synth() -> None:
-    organization = {
-        "accounts": [f"{n:012}" for n in range(9)],
-        "at_once": 1,
-        "external_id": "ml-janitor-7f3a",
-        "callers": ["arn:aws:iam::111111111111:role/platform"],
-    }
+    organization = {"accounts": [f"{n:012}" for n in range(9)], "at_once": 1, **TRUST}
     bill = {"enabled": True, "max_requests": 8}
     settings = Settings.parse({"organization": organization, "bill": bill})
     stack = JanitorStack(cdk.App(), "Many", today=TODAY, settings=settings)

@@ -29,6 +29,9 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
 from scripted import Script
 from tables import cases
 
+PLAIN = '"0123456789abcdef0123456789abcdef"'
+PARTS = '"0123456789abcdef0123456789abcdef-3"'
+
 
 def known(**said: Any) -> ObjectContents:
     return ObjectContents(**{"size": 100, **said})
@@ -69,6 +72,11 @@ def sha(value: str) -> ObjectContents:
     (known(digests=(b"1",)), known(digests=(b"2", b"3")), Likeness.DIFFERENT),
     (known(digests=(b"1",), complete=True), known(digests=(b"1",), complete=True), Likeness.PROVEN),
     (known(digests=(b"1",), complete=True), known(digests=(b"1",)), Likeness.UNKNOWN),
+    # the listing alone makes it likely
+    (known(allowed=False, etag=PLAIN), known(allowed=False, etag=PLAIN), Likeness.LIKELY),
+    (known(allowed=False, etag=PLAIN), known(etag=PLAIN, whole={"SHA-256": "x"}), Likeness.LIKELY),
+    (known(allowed=False, etag=PLAIN), known(etag=PARTS, complete=True), Likeness.DIFFERENT),
+    (known(allowed=False, etag=PLAIN), known(allowed=False, etag=PLAIN, size=8), Likeness.DIFFERENT),
 )
 def test_likeness(a: ObjectContents, b: ObjectContents, expected: Likeness) -> None:
     assert compare_contents(a, b).likeness is expected
@@ -84,10 +92,6 @@ def stored(etag: str) -> StoredObject:
         modified=datetime(2026, 1, 1, tzinfo=UTC),
         storage_class="STANDARD",
     )
-
-
-PLAIN = '"0123456789abcdef0123456789abcdef"'
-PARTS = '"0123456789abcdef0123456789abcdef-3"'
 
 
 def checksum(kind: str, value: str, of: str) -> dict[str, str]:
@@ -118,19 +122,6 @@ def checksum(kind: str, value: str, of: str) -> dict[str, str]:
 )
 def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict[str, Any]) -> None:
     assert contents_in_head(stored(etag), answer) == ObjectContents(size=9, etag=etag, **expected)
-
-
-@cases(
-    "one, other, expected",
-    ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN}, Likeness.LIKELY),
-    ({"allowed": False, "etag": PLAIN}, {"etag": PLAIN, "whole": {"SHA-256": "x"}}, Likeness.LIKELY),
-    ({"allowed": False, "etag": PLAIN}, {"etag": PARTS, "complete": True}, Likeness.DIFFERENT),
-    ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN, "size": 8}, Likeness.DIFFERENT),
-)
-def test_the_listing_makes_likely(one: dict[str, Any], other: dict[str, Any], expected: Likeness) -> None:
-    a, b = ObjectContents(**{"size": 9, **one}), ObjectContents(**{"size": 9, **other})
-
-    assert (compare_contents(a, b).likeness, compare_contents(b, a).likeness) == (expected, expected)
 
 
 @pytest.mark.parametrize(("length", "etag", "same"), [(9, PLAIN, True), (8, PLAIN, False), (9, PARTS, False)])

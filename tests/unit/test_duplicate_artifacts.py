@@ -111,6 +111,10 @@ def copy(
     )
 
 
+def aged(storage_class: str, age: timedelta) -> ArtifactCopy:
+    return copy(stored(storage_class=storage_class, modified=NOW - age))
+
+
 def alone(others: int = 0) -> ArtifactCopy:
     """One that is no copy of any of *others*."""
     return copy(standing=CopyStanding(role=CopyRole.ALONE, others=others))
@@ -155,6 +159,19 @@ def crowded(one: StoredObject) -> Value[ArtifactUnit]:
     ),
     (copy(standing=CopyStanding(role=CopyRole.SURPLUS)), "unknown"),
     (copy(habits=replace(HABITS, versioning=DENIED, lifecycle=DENIED)), "proven"),
+    # a minimum time is billed until then
+    (aged("STANDARD", SECOND), "proven"),
+    (aged("STANDARD", -SECOND), "proven"),
+    (aged("STANDARD_IA", 30 * DAY - SECOND), "kept"),
+    (aged("STANDARD_IA", 30 * DAY), "proven"),
+    (aged("GLACIER_IR", 90 * DAY - SECOND), "kept"),
+    (aged("GLACIER_IR", 90 * DAY), "proven"),
+    (aged("INTELLIGENT_TIERING", SECOND), "proven"),
+    # only model artifacts are judged
+    (copy(stored("a/model.tar.gz", size=MIB)), "proven"),
+    (copy(stored("a/model.tar.gz", size=MIB - 1)), "kept"),
+    (copy(stored("a/MODEL.TAR.GZ", size=MIB)), "proven"),
+    (copy(stored("a/model.csv", size=MIB)), "kept"),
 )
 def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> None:
     assert word(judged(candidate)) == expected
@@ -198,33 +215,6 @@ def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> Non
 )
 def test_the_reason_says_it_in_a_sentence(candidate: ArtifactCopy, says: str) -> None:
     assert says in judged(candidate).reason
-
-
-@cases(
-    "storage_class, age, expected",
-    ("STANDARD", SECOND, "proven"),
-    ("STANDARD", -SECOND, "proven"),
-    ("STANDARD_IA", 30 * DAY - SECOND, "kept"),
-    ("STANDARD_IA", 30 * DAY, "proven"),
-    ("GLACIER_IR", 90 * DAY - SECOND, "kept"),
-    ("GLACIER_IR", 90 * DAY, "proven"),
-    ("INTELLIGENT_TIERING", SECOND, "proven"),
-)
-def test_a_minimum_time_is_billed_until_then(storage_class: str, age: timedelta, expected: str) -> None:
-    one = stored(storage_class=storage_class, modified=NOW - age)
-
-    assert word(judged(copy(one))) == expected
-
-
-@cases(
-    "key, size, expected",
-    ("a/model.tar.gz", MIB, "proven"),
-    ("a/model.tar.gz", MIB - 1, "kept"),
-    ("a/MODEL.TAR.GZ", MIB, "proven"),
-    ("a/model.csv", MIB, "kept"),
-)
-def test_only_model_artifacts_are_judged(key: str, size: int, expected: str) -> None:
-    assert word(judged(copy(stored(key, size=size)))) == expected
 
 
 def test_the_tunables_say_what_an_artifact_is() -> None:
