@@ -31,6 +31,24 @@ def hourly(value: float, points: int = LOAD_HOURS) -> Signal[MetricTotal]:
     return Value(MetricTotal(value * points, points, value))
 
 
+def loaded(
+    *variants: EndpointVariant, asynchronous: bool = False, captures: bool = False, **more: Any
+) -> LoadedEndpoint:
+    """An endpoint with these variants, a month old unless *more* says another age."""
+    created = NOW - more.pop("age", 30 * DAY)
+    target = target_at("endpoint/api", created, more.pop("tags", {}))
+    status = more.pop("status", "InService")
+    summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
+    description = EndpointDescription(
+        summary=summary,
+        config_name="api-1",
+        variants=variants,
+        asynchronous=asynchronous,
+        captures=captures,
+    )
+    return replace(LoadedEndpoint(target=target, summary=summary, description=Value(description)), **more)
+
+
 def quiet(**more: Any) -> LoadedEndpoint:
     """100 requests an hour of 0.2 seconds on an ml.m5.xlarge, an eighth of whose memory is used."""
     kind = more.pop("type", "ml.m5.xlarge")
@@ -53,23 +71,7 @@ def quiet(**more: Any) -> LoadedEndpoint:
         "peaks": more.pop("peaks", Value((load,) * LOAD_HOURS)),
         "totals": raw | more.pop("raw", {}),
     }
-    created = NOW - more.pop("age", 30 * DAY)
-    target = target_at("endpoint/api", created, more.pop("tags", {}))
-    status = more.pop("status", "InService")
-    summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
-    description = EndpointDescription(
-        summary=summary,
-        config_name="api-1",
-        variants=(EndpointVariant(**fields),) * more.pop("number", 1),
-        asynchronous=more.pop("asynchronous", False),
-        captures=more.pop("captures", False),
-    )
-    candidate = LoadedEndpoint(
-        target=target,
-        summary=summary,
-        description=Value(description),
-        price=Price(Decimal("0.23"), "Price List API"),
-        serverless=PRICES,
-        model=Value({}),
-    )
-    return replace(candidate, **more)
+    variants = (EndpointVariant(**fields),) * more.pop("number", 1)
+    price = Price(Decimal("0.23"), "Price List API")
+    usual: dict[str, Any] = {"price": price, "serverless": PRICES, "model": Value({})}
+    return loaded(*variants, **usual | more)

@@ -45,30 +45,17 @@ from ml_janitor.slack.digest import day_metrics
 from ml_janitor_cli.main import app
 from ml_janitor_cli.template import member
 from standin import DAY, HOUR, Nights, in_memory, with_request
-from synthesis import TO_ARM, TODAY, Synthesised, synthesise
+from synthesis import BUTTONS, EVERY_ACCOUNT, TODAY, Synthesised, synthesise
 
 ABROAD = "eu-west-1"
 PINNED = Path(__file__).with_suffix(".toml")
 
-BUTTONS = {
-    "slack_channel": "C0123456789",
-    "slack_secret": "ml-janitor/slack",
-    "slack_signing_secret": "ml-janitor/signing",
-    "slack_group": "S0123456789",
-    **TO_ARM,
-}
 ARMED = {one.name: {"mode": "act", "act_in": [ACCOUNT]} for one in DETECTORS if one.cleanup is not None}
-ORGANIZATION = {
-    "id": "o-a1b2c3d4e5",
-    "external_id": "ml-janitor-7f3a",
-    "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-    "all_accounts": True,
-}
 BILL = {"enabled": True, "monthly_budget": 100, "budgets": {"project=churn": 10}, "anomaly_monitor": "create"}
 DEPLOYMENTS: Mapping[str, Any] = {
     "default": {},
     "armed": {"janitor": BUTTONS, "bill": BILL, "detectors": ARMED},
-    "organization": {"janitor": BUTTONS, "organization": ORGANIZATION, "detectors": ARMED},
+    "organization": {"janitor": BUTTONS, "organization": EVERY_ACCOUNT, "detectors": ARMED},
 }
 
 type Names = dict[str, list[str]]

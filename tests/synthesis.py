@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +15,7 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
+from fakes import TRUST
 from infra.bundle import PROJECT_ROOT
 from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings
@@ -24,27 +27,30 @@ SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor
 TO_ARM = {"time_zone": "UTC", "ledger_writers": ["arn:aws:iam::123456789012:role/platform-*"]}
 """What `[janitor]` needs where something is armed."""
 
-_NEEDED: dict[str, dict[str, Any]] = {
+BUTTONS: dict[str, Any] = {
+    **SLACK["janitor"],
+    **TO_ARM,
+    "slack_signing_secret": "ml-janitor/signing",
+    "slack_group": "S0123456789",
+}
+EVERY_ACCOUNT: dict[str, Any] = {"id": "o-a1b2c3d4e5", "all_accounts": True, **TRUST}
+
+TO_ACT: dict[str, dict[str, Any]] = {
     "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
     "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
     "untagged-resources": {"fill_owner": True},
 }
+"""Without this, it would never act."""
 _ARMED = {"mode": "act", "act_in": ["123456789012/eu-west-1"]}
 
 REPORTING: dict[str, Any] = {"janitor": SLACK["janitor"]}
 EVERYTHING: dict[str, Any] = {
-    "janitor": {**SLACK["janitor"], **TO_ARM, "slack_signing_secret": "s", "slack_group": "S0123456789"},
+    "janitor": BUTTONS,
     "detectors": {
-        one.name: _ARMED | _NEEDED.get(one.name, {}) for one in DETECTORS if one.cleanup is not None
+        one.name: _ARMED | TO_ACT.get(one.name, {}) for one in DETECTORS if one.cleanup is not None
     },
     "bill": {"enabled": True, "max_requests": 16},
-    "organization": {
-        "id": "o-a1b2c3d4e5",
-        "all_accounts": True,
-        "external_id": "ml-janitor-7f3a",
-        "callers": ["arn:aws:iam::123456789012:role/platform"],
-        "regions": ["us-east-1", "eu-west-1"],
-    },
+    "organization": EVERY_ACCOUNT | {"regions": ["us-east-1", "eu-west-1"]},
 }
 """Every detector armed, with the buttons, the bill and an organization."""
 
@@ -77,6 +83,20 @@ class Synthesised:
             for document in documents:
                 found += [(name, statement) for statement in document["Statement"]]
         return found
+
+    @property
+    def violations(self) -> list[tuple[str, str]]:
+        """The rules that the checks found broken, with what they say of that."""
+        reports = self.validation.get("pluginReports", [])
+        return [(one["ruleName"], one["description"]) for plugin in reports for one in plugin["violations"]]
+
+    def lint(self, *more: Path) -> tuple[str, int]:
+        """What cfn-lint prints of it, and of *more* templates, and the status with which it ends."""
+        command = [f"{Path(sys.executable).parent}/cfn-lint", "--ignore-checks", "W3005", "W3045", "--"]
+        done = subprocess.run(
+            [*command, str(self.path), *map(str, more)], capture_output=True, text=True, check=False
+        )
+        return done.stdout, done.returncode
 
     def role_statements(self, part: str) -> list[dict[str, Any]]:
         """The statements of the role policies whose logical id contains *part*."""

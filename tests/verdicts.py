@@ -24,6 +24,12 @@ def word(judged: Result | Verdict) -> str:
     return "unknown" if verdict.unknown else "kept"
 
 
+def expect_verdict(decided: Verdict, verdict: str, reason: str) -> None:
+    """Fail where the verdict in a word ("found", however sure) or the reason is another."""
+    found = "found" if verdict == "found" and isinstance(decided, Finding) else word(decided)
+    assert (found, reason in decided.reason) == (verdict, True), decided.reason
+
+
 def shown(judged: Result | Verdict) -> dict[str, Any]:
     """The evidence by signal, with an error where nothing could be read."""
     verdict = judged.verdict if isinstance(judged, Result) else judged

@@ -23,7 +23,7 @@ from ml_janitor.core.results import CauseCode, LimitHit, Outcome, Result, Sweep,
 from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.report import telemetry
 from ml_janitor.scheduled.watch import ScheduleWatch
-from synthesis import SLACK, TO_ARM, Synthesised, synthesise
+from synthesis import BUTTONS, EVERY_ACCOUNT, Synthesised, synthesise
 from tables import cases
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -31,17 +31,10 @@ BREAKS = (NOW + 10 * HOUR, NOW + 30 * HOUR)
 END = NOW + 48 * HOUR
 ACTS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 EVERYTHING = {
-    "janitor": {**SLACK["janitor"], **TO_ARM, "slack_signing_secret": "s", "slack_group": "S0123456789"},
+    "janitor": BUTTONS,
     "detectors": {"idle-endpoints": ACTS, "idle-notebooks": ACTS},
     "bill": {"enabled": True, "max_requests": 16},
-    "organization": {
-        "id": "o-a1b2c3d4e5",
-        "all_accounts": True,
-        "janitor_account": ACCOUNT,
-        "external_id": "ml-janitor-7f3a",
-        "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-        "regions": [REGION],
-    },
+    "organization": EVERY_ACCOUNT | {"janitor_account": ACCOUNT, "regions": [REGION]},
 }
 
 type Metric = tuple[str, str, str]

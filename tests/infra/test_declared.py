@@ -13,15 +13,9 @@ from declared import Declared, Deployed, Permission, granted
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from samples import SEED
-from synthesis import SLACK, TO_ARM, synthesise
+from synthesis import BUTTONS, EVERY_ACCOUNT, SLACK, synthesise
 
-BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
-ORGANIZATION = {
-    "id": "o-a1b2c3d4e5",
-    "external_id": "ml-janitor-7f3a",
-    "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform-*"],
-    "all_accounts": True,
-}
+ORGANIZATION = EVERY_ACCOUNT | {"callers": [f"arn:aws:iam::{ACCOUNT}:role/platform-*"]}
 ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not None]
 HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
 """Another half in each run: what one is armed with, it alone gets."""
@@ -34,7 +28,7 @@ HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
         {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}, "bill": {"enabled": True}},
         *(
             {
-                "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"], **TO_ARM},
+                "janitor": BUTTONS | {"regions": [REGION, "eu-west-1"]},
                 "detectors": {
                     name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in names
                 },
@@ -43,7 +37,7 @@ HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
         ),
         {"janitor": SLACK["janitor"], "organization": ORGANIZATION, "bill": {"enabled": True}},
         {
-            "janitor": {**BUTTONS, "role_path": "/ml/", **TO_ARM},
+            "janitor": BUTTONS | {"role_path": "/ml/"},
             "organization": ORGANIZATION,
             "detectors": {
                 **{

@@ -35,16 +35,11 @@ from ml_janitor.engine.detector import OWN_ACCOUNT
 from ml_janitor_cli.template import member
 from ml_janitor_cli.template.member import LONGEST_ROLE_POLICIES, terraform_module
 from organization import granted_by
-from synthesis import SLACK, TO_ARM, TODAY, resolved, synthesise_with_cdk
+from synthesis import EVERY_ACCOUNT, SLACK, TO_ARM, TODAY, resolved, synthesise_with_cdk
 
 HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
-ORGANIZATION: dict[str, Any] = {
-    "id": "o-a1b2c3d4e5",
-    "external_id": "ml-janitor-7f3a",
-    "callers": [CALLER],
-    "all_accounts": True,
-}
+ORGANIZATION = EVERY_ACCOUNT | {"callers": [CALLER]}
 DEMANDED = {"permissions_boundary": f"arn:aws:iam::{HOME}:policy/boundary", "role_path": "/platform/"}
 TWO: dict[str, Any] = {"regions": ["eu-west-1", "us-east-1"]}
 SEVENTEEN: dict[str, Any] = {"regions": [f"ap-southeast-{number}" for number in range(1, 18)]}
@@ -260,7 +255,7 @@ def test_a_role_trusts_its_callers_and_its_function_with_the_external_id_and_fro
 def test_the_acting_role_is_taken_on_only_where_the_detector_is_armed() -> None:
     armed = {"mode": "act", "act_in": ["210987654321/eu-west-1"]}
     detectors = {"idle-endpoints": armed, "idle-notebooks": {**armed, "enabled": False}}
-    given = Settings.parse({"organization": ORGANIZATION, "detectors": detectors})
+    given = settings(armed=detectors)
 
     assert (
         assumed_role_name(given, "idle-endpoints", "210987654321") == "ml-janitor-member-act-idle-endpoints"
@@ -338,13 +333,7 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
     for number, change in enumerate(
         ({}, {"mode": "dry-run", "armed_until": "2026-10-01"}, {"mode": "dry-run"})
     ):
-        given = Settings.parse(
-            {
-                "organization": ORGANIZATION,
-                "detectors": {"idle-notebooks": section | change},
-                "janitor": TO_ARM,
-            }
-        )
+        given = settings(armed={"idle-notebooks": section | change}, janitor=TO_ARM)
         made = json.loads(json.dumps(template(given, CHANGING_STACK)))["Resources"]
         names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
         written = member.write_member_roles(given, tmp_path / str(number), TODAY)
@@ -359,13 +348,7 @@ def test_an_account_that_was_disarmed_keeps_the_role_that_undoes_until_armed_unt
     section = {"mode": "act", "act_in": [HOME]}
     names, taken_on = [], []
     for change in ({}, {"armed_until": "2026-10-01"}):
-        given = Settings.parse(
-            {
-                "organization": ORGANIZATION,
-                "detectors": {"idle-notebooks": section | change},
-                "janitor": TO_ARM,
-            }
-        )
+        given = settings(armed={"idle-notebooks": section | change}, janitor=TO_ARM)
         made = granted_by(given, "210987654321")
         names.append({one["Properties"]["RoleName"] for one in made if "idle-notebooks" in str(one)})
         (detector,) = (one for one in given.armed() if one.name == "idle-notebooks")

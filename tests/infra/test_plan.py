@@ -15,7 +15,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.template.plan import deployment_plan
 from ml_janitor_cli.template.resources import logical_id
-from synthesis import EVERYTHING, TODAY, synthesise_with_cdk
+from synthesis import EVERY_ACCOUNT, EVERYTHING, TODAY, synthesise_with_cdk
 
 REGIONS = ["us-east-1", "eu-west-1", "eu-central-1", "ap-southeast-2", "us-west-2", "sa-east-1"]
 SECTION: list[dict[str, Any]] = [
@@ -60,14 +60,8 @@ def random_settings(seed: int) -> Settings:
     if dice.random() < 0.5:
         tables["bill"] = {"enabled": True, "max_requests": 16, **some(BILL, 0.5)}
     if dice.random() < 0.35:
-        tables["organization"] = {
-            "id": "o-a1b2c3d4e5",
-            "all_accounts": True,
-            "external_id": "ml-janitor-7f3a",
-            "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-            "at_once": dice.randint(1, 9),
-            "regions": regions or ["us-east-1"],
-        }
+        about = {"at_once": dice.randint(1, 9), "regions": regions or ["us-east-1"]}
+        tables["organization"] = EVERY_ACCOUNT | about
     return Settings.parse(tables)
 
 

@@ -24,18 +24,11 @@ from ml_janitor_cli.template.state_machine import (
     define_state_machine,
     transitions_price,
 )
-from synthesis import SLACK, Synthesised, synthesise
+from synthesis import EVERY_ACCOUNT, SLACK, Synthesised, synthesise
 
 VALIDATOR = PROJECT_ROOT / "tests" / "state-machines"
 ACCOUNT, REGION = "123456789012", "us-east-1"
-TABLE: dict[str, Any] = {
-    "id": "o-a1b2c3d4e5",
-    "all_accounts": True,
-    "external_id": "ml-janitor-7f3a",
-    "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
-    "regions": [REGION],
-    "at_once": 7,
-}
+TABLE = EVERY_ACCOUNT | {"regions": [REGION], "at_once": 7}
 
 
 def settings(**changed: Any) -> Settings:

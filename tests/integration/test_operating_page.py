@@ -11,14 +11,14 @@ from typing import Any
 import boto3
 import pytest
 
-from fakes import logger_to
+from fakes import TRUST, logger_to
 from ml_janitor import handlers
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from standin import ROOT, Context, event, idle_endpoints
-from synthesis import SLACK, TO_ARM, Synthesised, synthesise
+from synthesis import BUTTONS, Synthesised, synthesise
 
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 
@@ -52,16 +52,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """A stack with everything that there can be in one."""
     arms = {"mode": "act", "act_in": ["123456789012/us-east-1"]}
-    buttons = {"slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
     tables = {
-        "janitor": {**SLACK["janitor"], **TO_ARM, **buttons},
+        "janitor": BUTTONS,
         "detectors": {"idle-notebooks": arms},
-        "organization": {
-            "accounts": ["210987654321"],
-            "external_id": "ml-janitor-7f3a",
-            "janitor_account": "123456789012",
-            "callers": ["arn:aws:iam::123456789012:role/platform"],
-        },
+        "organization": {"accounts": ["210987654321"], "janitor_account": "123456789012", **TRUST},
     }
     return synthesise(tmp_path_factory.mktemp("armed"), Settings.parse(tables))
 

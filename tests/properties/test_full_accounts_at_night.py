@@ -103,7 +103,7 @@ def some_account(random: Random) -> World:
     things = [thing for thing in NEAR_MISSES.things if not getattr(thing, "scheduled", False)]
     plain = {type(thing).__name__ + str(getattr(thing, "kind", "")): thing for thing in reversed(things)}
     waste = [
-        replace(thing, labels=NONE) if hasattr(thing, "labels") else thing  # type: ignore[call-arg]  # unmanaged
+        replace(thing, labels=NONE)  # unmanaged
         for thing in random.sample([plain[name] for name in sorted(plain)], random.randint(5, len(plain)))
     ]
     young = next(COPY.near_misses())

@@ -92,15 +92,14 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
     )
 
 
-def test_a_dry_run_neither_warns_nor_acts(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.add("chair")
+def test_a_dry_run_neither_warns_nor_acts(with_lamp: Nights) -> None:
+    with_lamp.world.add("chair")
 
-    results = nights.after(4 * DAY, dry=True)
+    results = with_lamp.after(4 * DAY, dry=True)
 
     assert {result.outcome for result in results.values()} == {Outcome.WOULD_ACT}
-    assert (nights.world.done, nights.postman.carried) == ([], ["lamp"])
-    assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
+    assert (with_lamp.world.done, with_lamp.postman.carried) == ([], ["lamp"])
+    assert with_lamp.after(HOUR)["lamp"].outcome is Outcome.ACTED
 
 
 def test_what_reads_only_cannot_write_whatever_a_detector_does(nights: Nights) -> None:
@@ -137,33 +136,30 @@ def test_nothing_is_due_whose_warning_did_not_arrive_and_the_due_date_moves(nigh
     ({"how": HoldKind.SNOOZED, "until": NOW + 9 * DAY}, "snoozed by maria until 2026-10-15 03:00 UTC"),
     ids=["kept", "snoozed"],
 )
-def test_what_somebody_keeps_is_kept(nights: Nights, how: dict[str, Any], why: str) -> None:
-    nights.warned("lamp")
-    nights.hold("lamp", **how)
+def test_what_somebody_keeps_is_kept(with_lamp: Nights, how: dict[str, Any], why: str) -> None:
+    with_lamp.hold("lamp", **how)
 
-    kept = nights.after(4 * DAY)["lamp"]
+    kept = with_lamp.after(4 * DAY)["lamp"]
 
     assert (kept.outcome, kept.verdict.reason) == (Outcome.KEPT, why)
-    assert nights.world.done == []
+    assert with_lamp.world.done == []
 
 
-def test_after_a_snooze_it_is_warned_about_again(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.hold("lamp", how=HoldKind.SNOOZED, until=NOW + 7 * DAY)
-    nights.after(4 * DAY)
+def test_after_a_snooze_it_is_warned_about_again(with_lamp: Nights) -> None:
+    with_lamp.hold("lamp", how=HoldKind.SNOOZED, until=NOW + 7 * DAY)
+    with_lamp.after(4 * DAY)
 
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
-    assert nights.world.done == []
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.world.done == []
 
 
-def test_now_is_pressed_on_a_delivered_warning_only(nights: Nights) -> None:
-    nights.warned("lamp")
-    now(nights, "lamp")
+def test_now_is_pressed_on_a_delivered_warning_only(with_lamp: Nights) -> None:
+    now(with_lamp, "lamp")
 
-    acted = nights.after(timedelta(minutes=1))["lamp"]
+    acted = with_lamp.after(timedelta(minutes=1))["lamp"]
 
     assert acted.outcome is Outcome.ACTED
-    assert nights.of("lamp").by == "maria"
+    assert with_lamp.of("lamp").by == "maria"
 
 
 def test_a_warning_serves_the_rule_that_it_was_given_under(nights: Nights) -> None:
@@ -193,38 +189,35 @@ def test_whoever_says_now_need_not_wait_for_the_other_rule(nights: Nights) -> No
 
 
 @pytest.mark.parametrize("judged", [True, False])
-def test_a_warning_is_void_once_the_detector_is_disarmed(nights: Nights, *, judged: bool) -> None:
-    nights.warned("lamp")
-    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
-    nights.world.judge("lamp", waste() if judged else UNTELLABLE)
-    assert nights.after(4 * DAY)["lamp"].outcome is (Outcome.WOULD_ACT if judged else Outcome.KEPT)
-    nights.world.judge("lamp", waste())
-    nights.arming = ARMED
+def test_a_warning_is_void_once_the_detector_is_disarmed(with_lamp: Nights, *, judged: bool) -> None:
+    with_lamp.arming = replace(ARMED, mode=Mode.DRY_RUN)
+    with_lamp.world.judge("lamp", waste() if judged else UNTELLABLE)
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is (Outcome.WOULD_ACT if judged else Outcome.KEPT)
+    with_lamp.world.judge("lamp", waste())
+    with_lamp.arming = ARMED
 
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
-    assert nights.world.done == []
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.world.done == []
 
 
-def test_a_warning_that_no_sweep_confirmed_for_weeks_counts_no_more(nights: Nights) -> None:
+def test_a_warning_that_no_sweep_confirmed_for_weeks_counts_no_more(with_lamp: Nights) -> None:
     """The detector was switched off for six weeks, in which the lamp was used again."""
-    nights.warned("lamp")
 
-    assert nights.after(42 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.after(42 * DAY)["lamp"].outcome is Outcome.WARNED
 
-    assert nights.world.done == []
-    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
-    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
+    assert with_lamp.world.done == []
+    assert with_lamp.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
+    assert with_lamp.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
 
 
-def test_nor_does_one_while_nothing_could_be_judged(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.judge("lamp", UNTELLABLE)
+def test_nor_does_one_while_nothing_could_be_judged(with_lamp: Nights) -> None:
+    with_lamp.world.judge("lamp", UNTELLABLE)
     for _ in range(4):
-        nights.after(5 * DAY)
-    nights.world.judge("lamp", waste())
+        with_lamp.after(5 * DAY)
+    with_lamp.world.judge("lamp", waste())
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
-    assert nights.world.done == []
+    assert with_lamp.after(DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.world.done == []
 
 
 def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights) -> None:
@@ -278,14 +271,13 @@ def test_what_is_likely_is_only_reported_where_proof_is_asked_for(nights: Nights
     assert nights.after(HOUR)["lamp"].outcome is Outcome.WARNED
 
 
-def test_a_tag_that_came_after_the_warning_protects(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.things["lamp"] = tagged("lamp", environment="prod")
+def test_a_tag_that_came_after_the_warning_protects(with_lamp: Nights) -> None:
+    with_lamp.world.things["lamp"] = tagged("lamp", environment="prod")
 
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
-    nights.world.things["lamp"] = tagged("lamp")
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
-    assert nights.world.done == []
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
+    with_lamp.world.things["lamp"] = tagged("lamp")
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.world.done == []
 
 
 # --- law 4: look again --------------------------------------------------------------------------------
@@ -328,13 +320,12 @@ def test_what_happens_between_the_sweep_and_the_act_counts(
     assert nights.after(HOUR)[left].outcome is (Outcome.ACTED if warned else Outcome.KEPT)
 
 
-def test_a_re_created_resource_starts_from_nothing(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.hold("lamp", how=HoldKind.SNOOZED, until=NOW)
-    nights.world.things["lamp"] = thing("lamp", waste(), created=NOW)
+def test_a_re_created_resource_starts_from_nothing(with_lamp: Nights) -> None:
+    with_lamp.hold("lamp", how=HoldKind.SNOOZED, until=NOW)
+    with_lamp.world.things["lamp"] = thing("lamp", waste(), created=NOW)
 
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
-    assert nights.world.done == []
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.world.done == []
 
 
 # --- law 6: small blast radius --------------------------------------------------------------------------
@@ -440,55 +431,51 @@ def test_what_a_member_wants_done_now_waits_for_nobody_elses_word(nights: Nights
 
 
 def test_without_the_undo_in_the_ledger_nothing_is_done(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nights.warned("lamp")
-    monkeypatch.setattr(nights.actions, "begin", raising(OSError("the table is full")))
-    failed = nights.after(4 * DAY)["lamp"]
+    monkeypatch.setattr(with_lamp.actions, "begin", raising(OSError("the table is full")))
+    failed = with_lamp.after(4 * DAY)["lamp"]
 
     assert failed.outcome is Outcome.FAILED
     assert "nothing was done" in outcome_note(failed)
     assert "the table is full" in outcome_note(failed)
-    assert nights.world.done == []
+    assert with_lamp.world.done == []
 
 
-def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
+def test_what_was_done_is_brought_back_and_then_left_alone(with_lamp: Nights) -> None:
+    with_lamp.after(4 * DAY)
 
-    done = nights.undo()
+    done = with_lamp.undo()
 
     assert (done.stage, done.undone_by) == (Stage.UNDONE, "maria")
-    assert (list(nights.world.things), nights.world.unplugged) == (["lamp"], set())
-    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
-    assert nights.after(7 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert (list(with_lamp.world.things), with_lamp.world.unplugged) == (["lamp"], set())
+    assert with_lamp.after(DAY)["lamp"].outcome is Outcome.KEPT
+    assert with_lamp.after(7 * DAY)["lamp"].outcome is Outcome.WARNED
     with pytest.raises(CannotUndoError, match="brought back before, by maria"):
-        nights.undo()
+        with_lamp.undo()
 
 
-def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
+def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(with_lamp: Nights) -> None:
+    with_lamp.after(4 * DAY)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(nights.holds), "put", raising(KilledError()))
+        patch.setattr(type(with_lamp.holds), "put", raising(KilledError()))
         with pytest.raises(KilledError):
-            nights.undo()
+            with_lamp.undo()
 
-    nights.undo()
+    with_lamp.undo()
 
-    assert nights.of("lamp").stage is Stage.UNDONE
-    assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
+    assert with_lamp.of("lamp").stage is Stage.UNDONE
+    assert with_lamp.after(DAY)["lamp"].outcome is Outcome.KEPT
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------
 
 
-def test_a_lost_answer_is_settled_by_looking(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.after = raising(LostError("reset"), at="remove lamp")
+def test_a_lost_answer_is_settled_by_looking(with_lamp: Nights) -> None:
+    with_lamp.world.after = raising(LostError("reset"), at="remove lamp")
 
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
-    assert nights.of("lamp").stage is Stage.ACTED
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
+    assert with_lamp.of("lamp").stage is Stage.ACTED
 
 
 @cases(
@@ -499,20 +486,23 @@ def test_a_lost_answer_is_settled_by_looking(nights: Nights) -> None:
     ("after", "remove lamp", ["unplug lamp", "remove lamp"]),
 )
 def test_a_killed_run_is_finished_by_the_next_without_doing_twice_what_it_recorded(
-    nights: Nights, moment: str, step: str, done: list[str]
+    with_lamp: Nights, moment: str, step: str, done: list[str]
 ) -> None:
-    nights.warned("lamp")
-    setattr(nights.world, moment, raising(KilledError(), at=step))
-    nights.clock += 4 * DAY
+    setattr(with_lamp.world, moment, raising(KilledError(), at=step))
+    with_lamp.clock += 4 * DAY
     with pytest.raises(KilledError):
-        nights.sweep()
-    assert nights.of("lamp").stage is Stage.ACTING
-    nights.world.before = nights.world.after = lambda _: None
+        with_lamp.sweep()
+    assert with_lamp.of("lamp").stage is Stage.ACTING
+    with_lamp.world.before = with_lamp.world.after = lambda _: None
 
-    nights.after(HOUR)
+    with_lamp.after(HOUR)
 
-    assert (nights.of("lamp").stage, nights.world.things, nights.world.done) == (Stage.ACTED, {}, done)
-    assert len(nights.actions.all("cellar", ACCOUNT, REGION)) == 1
+    assert (with_lamp.of("lamp").stage, with_lamp.world.things, with_lamp.world.done) == (
+        Stage.ACTED,
+        {},
+        done,
+    )
+    assert len(with_lamp.actions.all("cellar", ACCOUNT, REGION)) == 1
 
 
 def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
@@ -592,32 +582,32 @@ def test_a_refused_step_is_done_by_the_next_sweep_if_aws_lets_it(nights: Nights)
     assert nights.of("lamp").steps == {"act: unplug": "done", "act: remove": "done"}
 
 
-def test_what_has_no_time_left_is_no_failure(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.before = raising(OutOfTimeError("the run has no time left"), at="remove lamp")
+def test_what_has_no_time_left_is_no_failure(with_lamp: Nights) -> None:
+    with_lamp.world.before = raising(OutOfTimeError("the run has no time left"), at="remove lamp")
 
-    waiting = nights.after(4 * DAY)["lamp"]
+    waiting = with_lamp.after(4 * DAY)["lamp"]
 
     assert waiting.outcome is Outcome.WAITING
     assert outcome_note(waiting) == "half done: the run had no time left, and the next one goes on with it"
-    assert (nights.of("lamp").stage, nights.of("lamp").failures) == (Stage.ACTING, 0)
+    assert (with_lamp.of("lamp").stage, with_lamp.of("lamp").failures) == (Stage.ACTING, 0)
 
 
-def test_what_keeps_failing_is_left_to_a_person_and_put_back_when_it_is_in_use_again(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
+def test_what_keeps_failing_is_left_to_a_person_and_put_back_when_it_is_in_use_again(
+    with_lamp: Nights,
+) -> None:
+    with_lamp.world.before = raising(RuntimeError("denied"), at="remove lamp")
     for _ in range(MOST_TRIES):
-        assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+        assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
 
-    last = nights.after(DAY)["lamp"]
+    last = with_lamp.after(DAY)["lamp"]
     assert (last.outcome, "a person has to look" in outcome_note(last)) == (Outcome.FAILED, True)
-    assert nights.of("lamp").attempts == MOST_TRIES
-    nights.world.use("lamp")
-    changed = nights.after(HOUR)["lamp"]
+    assert with_lamp.of("lamp").attempts == MOST_TRIES
+    with_lamp.world.use("lamp")
+    changed = with_lamp.after(HOUR)["lamp"]
 
     assert changed.outcome is Outcome.CHANGED
     assert outcome_note(changed) == "it is used; what had been done is being put back"
-    assert [action.target.name for action in nights.put_back] == ["lamp"]
+    assert [action.target.name for action in with_lamp.put_back] == ["lamp"]
 
 
 def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
@@ -637,21 +627,19 @@ def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
     ids=["cannot", "not yet", "broken"],
 )
 def test_what_cannot_be_prepared_is_not_done(
-    nights: Nights, refuses: Exception, outcome: Outcome, said: str
+    with_lamp: Nights, refuses: Exception, outcome: Outcome, said: str
 ) -> None:
-    nights.warned("lamp")
-    nights.world.refuses = refuses
+    with_lamp.world.refuses = refuses
 
-    result = nights.after(4 * DAY)["lamp"]
+    result = with_lamp.after(4 * DAY)["lamp"]
 
     assert (result.outcome, outcome_note(result)) == (outcome, said)
-    assert nights.world.done == []
+    assert with_lamp.world.done == []
 
 
-def test_what_an_act_rests_on_is_described_anew(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_act_rests_on_is_described_anew(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by a kept description nor by Search, from which the sweep may have found it."""
-    nights.warned("lamp")
-    nights.aws.aided = True
+    with_lamp.aws.aided = True
     aided, real = list[bool](), Cleaner.look
 
     def look(self: Cleaner, aws: Any, target: Any, now: datetime) -> Any:
@@ -660,41 +648,38 @@ def test_what_an_act_rests_on_is_described_anew(nights: Nights, monkeypatch: pyt
 
     monkeypatch.setattr(Cleaner, "look", look)
 
-    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
+    assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
     assert set(aided) == {False}
 
 
-def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Nights) -> None:
-    nights.warned("lamp")
+def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(with_lamp: Nights) -> None:
     with pytest.MonkeyPatch.context() as patch:
         looks(patch, lambda _: tagged("lamp", environment="production"))
-        assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
+        assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
 
-    assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
-    assert nights.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
+    assert with_lamp.after(DAY)["lamp"].outcome is Outcome.ADVISED
+    assert with_lamp.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
 
 
 def test_a_keep_said_while_it_was_prepared_still_counts(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Comparing what is large takes minutes."""
-    nights.warned("lamp")
-    keep: Any = partial(nights.hold, how=HoldKind.KEPT)
+    keep: Any = partial(with_lamp.hold, how=HoldKind.KEPT)
     monkeypatch.setattr(Cleaner, "prepare", lambda *_: keep("lamp") or {})
-    changed = nights.after(4 * DAY)["lamp"]
+    changed = with_lamp.after(4 * DAY)["lamp"]
 
     assert (changed.outcome, outcome_note(changed)) == (Outcome.CHANGED, "kept by maria")
-    assert nights.world.done == []
+    assert with_lamp.world.done == []
 
 
-def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.refuses = NotFinishedError("comparing", {})
+def test_preparing_goes_on_from_its_memo(with_lamp: Nights) -> None:
+    with_lamp.world.refuses = NotFinishedError("comparing", {})
 
-    nights.after(4 * DAY)
-    nights.after(HOUR)
+    with_lamp.after(4 * DAY)
+    with_lamp.after(HOUR)
 
-    (entry,) = nights.entries().values()
+    (entry,) = with_lamp.entries().values()
     assert entry.memo == {"read": 2}
 
 
@@ -786,17 +771,16 @@ def test_what_is_half_done_waits_for_a_persons_word_as_well(nights: Nights) -> N
 
 
 def test_a_keep_said_while_it_waits_for_aws_still_counts(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its message says that it is kept; the run must not delete it minutes later."""
-    nights.warned("lamp")
     tries = stuck(monkeypatch)
-    nights.wait = lambda: nights.hold("lamp", how=HoldKind.KEPT)
-    changed = nights.after(4 * DAY)["lamp"]
+    with_lamp.wait = lambda: with_lamp.hold("lamp", how=HoldKind.KEPT)
+    changed = with_lamp.after(4 * DAY)["lamp"]
 
     assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
     assert outcome_note(changed) == "kept by maria; what had been done is being put back"
-    assert [action.target.name for action in nights.put_back] == ["lamp"]
+    assert [action.target.name for action in with_lamp.put_back] == ["lamp"]
 
 
 def test_what_waits_for_aws_leaves_the_other_regions_their_time(
@@ -853,16 +837,15 @@ def test_once_the_ledger_fails_nothing_more_is_begun(nights: Nights, monkeypatch
     assert nights.world.done == ["unplug a", "remove a"]
 
 
-def test_what_is_half_done_takes_a_place_of_the_limits(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.clock += 2 * DAY
-    nights.warned("sofa")
-    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
-    assert nights.after(DAY + HOUR)["lamp"].outcome is Outcome.FAILED
-    nights.world.before = lambda _: None
-    nights.arming = replace(ARMED, max_actions=1)
+def test_what_is_half_done_takes_a_place_of_the_limits(with_lamp: Nights) -> None:
+    with_lamp.clock += 2 * DAY
+    with_lamp.warned("sofa")
+    with_lamp.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert with_lamp.after(DAY + HOUR)["lamp"].outcome is Outcome.FAILED
+    with_lamp.world.before = lambda _: None
+    with_lamp.arming = replace(ARMED, max_actions=1)
 
-    results = nights.after(3 * DAY)
+    results = with_lamp.after(3 * DAY)
 
     assert {name: one.outcome for name, one in results.items()} == {
         "lamp": Outcome.ACTED,
@@ -899,41 +882,38 @@ def act_on_found(nights: Nights) -> ActedSweep:
     )
 
 
-def test_what_is_not_armed_does_nothing(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.clock += 4 * DAY
-    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+def test_what_is_not_armed_does_nothing(with_lamp: Nights) -> None:
+    with_lamp.clock += 4 * DAY
+    with_lamp.arming = replace(ARMED, mode=Mode.DRY_RUN)
 
-    assert act_on_found(nights) == ActedSweep(found(nights))
-    assert nights.world.done == []
+    assert act_on_found(with_lamp) == ActedSweep(found(with_lamp))
+    assert with_lamp.world.done == []
 
 
-def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_one(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.add("chair")
-    due = nights.entries()["lamp"].due
-    nights.clock += 4 * DAY
-    nights.world.broken = RuntimeError("the listing broke off")
+def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_one(with_lamp: Nights) -> None:
+    with_lamp.world.add("chair")
+    due = with_lamp.entries()["lamp"].due
+    with_lamp.clock += 4 * DAY
+    with_lamp.world.broken = RuntimeError("the listing broke off")
 
-    so_far = act_on_found(nights)
+    so_far = act_on_found(with_lamp)
 
     results = {one.target.name: (one.outcome, one.due, one.cause) for one in so_far.sweep.results}
     assert results == {
         "lamp": (Outcome.WAITING, due, make_cause(CauseCode.SWEEP_INCOMPLETE)),
         "chair": (Outcome.WAITING, None, make_cause(CauseCode.UNWARNED)),
     }
-    assert nights.world.done == []
+    assert with_lamp.world.done == []
 
 
 @pytest.mark.parametrize("undoable", [True, False])
-def test_disarmed_it_says_what_no_function_may_undo(nights: Nights, *, undoable: bool) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    nights.undoable = undoable
-    acting = nights.runner().acting
+def test_disarmed_it_says_what_no_function_may_undo(with_lamp: Nights, *, undoable: bool) -> None:
+    with_lamp.after(4 * DAY)
+    with_lamp.undoable = undoable
+    acting = with_lamp.runner().acting
     assert acting is not None
 
-    resumed = acting.resumed(nights.detector, found(nights))
+    resumed = acting.resumed(with_lamp.detector, found(with_lamp))
 
     lost = UnreachableUndos(detector="cellar", region=REGION, count=1, last="2026-10-10", until="2026-11-09")
     assert resumed.unreachable == (None if undoable else lost)
@@ -1358,18 +1338,17 @@ def test_of_what_was_refused_before(refused: Nights, monkeypatch: pytest.MonkeyP
     assert refused.of("chair").stage is Stage.ACTED
 
 
-def test_of_what_is_only_reported_by_now(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_what_is_only_reported_by_now(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was half done goes first."""
-    nights.warned("lamp")
-    nights.world.add("chair")
-    nights.world.before = raising(OSError("reset"), at="remove lamp")
-    nights.after(4 * DAY)
-    nights.world.before = lambda _: None
-    nights.world.things["chair"] = tagged("chair", environment="prod")
+    with_lamp.world.add("chair")
+    with_lamp.world.before = raising(OSError("reset"), at="remove lamp")
+    with_lamp.after(4 * DAY)
+    with_lamp.world.before = lambda _: None
+    with_lamp.world.things["chair"] = tagged("chair", environment="prod")
     monkeypatch.setattr(Ledger, "void_warning", raising(DENIED))
-    nights.clock += DAY
+    with_lamp.clock += DAY
 
-    assert reported(nights) == {"chair": "advised", "lamp": "acted"}
+    assert reported(with_lamp) == {"chair": "advised", "lamp": "acted"}
 
 
 def test_of_warnings(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1498,15 +1477,14 @@ def test_another_grace_is_the_one_that_is_waited_for(refused: Nights, prepared: 
     assert prepared == ["lamp"]
 
 
-def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
-    nights.warned("lamp")
-    now(nights, "lamp")
-    nights.world.refuses = WATCHED
+def test_a_refusal_at_a_persons_word_is_remembered_too(with_lamp: Nights) -> None:
+    now(with_lamp, "lamp")
+    with_lamp.world.refuses = WATCHED
 
-    nights.after(HOUR)
-    lamp = by_name(nights.sweep())["lamp"]
+    with_lamp.after(HOUR)
+    lamp = by_name(with_lamp.sweep())["lamp"]
 
-    assert ((lamp.outcome, outcome_note(lamp)), nights.postman.carried) == (REPORTED, ["lamp"])
+    assert ((lamp.outcome, outcome_note(lamp)), with_lamp.postman.carried) == (REPORTED, ["lamp"])
 
 
 def test_what_could_not_be_kept_for_an_undo_is_not_done(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,25 +26,10 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
 from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, Standings
 from ml_janitor.detectors.duplicate_artifacts.rule import ArtifactSurvey, SearchScope
+from scripted import Script, Torn
 from tables import cases
 
 MIB = 1024**2
-
-
-class Listed:
-    """S3 as far as listing a folder goes."""
-
-    partition, account, region = "aws", "123456789012", "us-east-1"
-
-    def __init__(self, page: dict[str, Any]) -> None:
-        self.page = page
-
-    def client(self, service: str, region: str) -> SimpleNamespace:
-        assert (service, region) == ("s3", "us-east-1")
-        return SimpleNamespace(list_objects_v2=lambda **_: self.page)
-
-    def map(self, read: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        return [read(item) for item in items]
 
 
 def page(etag: str, *, truncated: bool = False) -> dict[str, Any]:
@@ -58,7 +43,7 @@ def page(etag: str, *, truncated: bool = False) -> dict[str, Any]:
 
 def reading(again: dict[str, Any]) -> ArtifactSurvey:
     return ArtifactSurvey(
-        cast("Aws", Listed(again)),
+        Script({"s3:ListObjectsV2": Torn(again)}).aws(),
         SearchScope(buckets=("b",), contents_in=("s3://b/",), names=ArtifactNames(), compare_up_to=0),
         datetime(2026, 10, 6, tzinfo=UTC),
     )

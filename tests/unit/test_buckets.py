@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
@@ -21,6 +18,7 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import (
     when_freed,
     why_maybe_read,
 )
+from scripted import Refusal, Script
 from tables import cases
 
 ONE = StoredObject(
@@ -116,18 +114,11 @@ UNTIL = Value("retained until 2027-01-01 (compliance)")
     ("none", "denied", Unreadable),
 )
 def test_a_retention_or_hold_locks_and_unreadable_may(retention: Any, hold: str, expected: Any) -> None:
-    def answer(given: Any, shown: dict[str, Any]) -> dict[str, Any]:
-        codes = {"none": "NoSuchObjectLockConfiguration", "denied": "AccessDenied"}
-        if isinstance(given, str) and given in codes:
-            raise ClientError({"Error": {"Code": codes[given], "Message": ""}}, "Get")
-        return shown
-
-    s3 = SimpleNamespace(
-        get_object_retention=lambda **_: answer(retention, {"Retention": retention}),
-        get_object_legal_hold=lambda **_: answer(hold, {"LegalHold": {"Status": hold}}),
-        head_bucket=lambda **_: {},
-    )
-    aws: Any = SimpleNamespace(s3=s3, region="eu-west-3")
+    codes = {"none": "NoSuchObjectLockConfiguration", "denied": "AccessDenied"}
+    held = Refusal(codes[hold]) if hold in codes else {"LegalHold": {"Status": hold}}
+    kept = Refusal(codes[retention]) if isinstance(retention, str) else {"Retention": retention}
+    answers: dict[str, Any] = {"s3:GetObjectRetention": kept, "s3:GetObjectLegalHold": held}
+    aws = Script(answers | {"s3:HeadBucket": {}}).aws("eu-west-3")
     found = read_lock(aws, ONE, Value("Enabled"))
 
     assert isinstance(found, type(expected) if isinstance(expected, Value) else expected)
@@ -204,19 +195,15 @@ def test_one_statement_may_stand_without_a_list() -> None:
 
 @cases(
     "answer, expected",
-    (json.dumps(policy()), Value),
+    (json.dumps(policy(Principal={"AWS": OWN})), Value),
     ("NoSuchBucketPolicy", Absent),
     ("AccessDenied", Unreadable),
     ("[]", Unreadable),
     ("{}", Unreadable),
 )
 def test_no_policy_is_absent_and_one_that_is_none_is_unreadable(answer: str, expected: type) -> None:
-    def get_bucket_policy(**_: str) -> dict[str, str]:
-        if answer.isalpha():
-            raise ClientError({"Error": {"Code": answer, "Message": ""}}, "GetBucketPolicy")
-        return {"Policy": answer}
-
-    aws: Any = SimpleNamespace(account=STRANGER, s3=SimpleNamespace(get_bucket_policy=get_bucket_policy))
+    given = Refusal(answer) if answer.isalpha() else {"Policy": answer}
+    aws = Script({"s3:GetBucketPolicy": given}).aws()
     found = read_bucket_readers(aws, "models")
 
     assert isinstance(found, expected)

@@ -22,10 +22,9 @@ from ml_janitor.core.model import Absent, Change, Finding, Kept, Unreadable, Val
 from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
 from narrowing import not_none, of_type
-from past_jobs import word
 from samples import share
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 COUNT = 168
 SINCE = NOW - COUNT * HOUR
@@ -112,9 +111,7 @@ BILLED = [line(HOST, [2.0] * COUNT)]
     (replace(steady(), hours=DENIED), "unknown", "what a plan would cover could not be read (denied)"),
 )
 def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
-    decided = RULE.decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(RULE.decide(candidate, NOW), verdict, reason)
 
 
 def test_little_is_not_worth_a_year() -> None:

@@ -26,7 +26,11 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     contents_in_head,
     read_contents,
 )
+from scripted import Script
 from tables import cases
+
+PLAIN = '"0123456789abcdef0123456789abcdef"'
+PARTS = '"0123456789abcdef0123456789abcdef-3"'
 
 
 def known(**said: Any) -> ObjectContents:
@@ -68,6 +72,11 @@ def sha(value: str) -> ObjectContents:
     (known(digests=(b"1",)), known(digests=(b"2", b"3")), Likeness.DIFFERENT),
     (known(digests=(b"1",), complete=True), known(digests=(b"1",), complete=True), Likeness.PROVEN),
     (known(digests=(b"1",), complete=True), known(digests=(b"1",)), Likeness.UNKNOWN),
+    # the listing alone makes it likely
+    (known(allowed=False, etag=PLAIN), known(allowed=False, etag=PLAIN), Likeness.LIKELY),
+    (known(allowed=False, etag=PLAIN), known(etag=PLAIN, whole={"SHA-256": "x"}), Likeness.LIKELY),
+    (known(allowed=False, etag=PLAIN), known(etag=PARTS, complete=True), Likeness.DIFFERENT),
+    (known(allowed=False, etag=PLAIN), known(allowed=False, etag=PLAIN, size=8), Likeness.DIFFERENT),
 )
 def test_likeness(a: ObjectContents, b: ObjectContents, expected: Likeness) -> None:
     assert compare_contents(a, b).likeness is expected
@@ -83,10 +92,6 @@ def stored(etag: str) -> StoredObject:
         modified=datetime(2026, 1, 1, tzinfo=UTC),
         storage_class="STANDARD",
     )
-
-
-PLAIN = '"0123456789abcdef0123456789abcdef"'
-PARTS = '"0123456789abcdef0123456789abcdef-3"'
 
 
 def checksum(kind: str, value: str, of: str) -> dict[str, str]:
@@ -119,34 +124,17 @@ def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict
     assert contents_in_head(stored(etag), answer) == ObjectContents(size=9, etag=etag, **expected)
 
 
-@cases(
-    "one, other, expected",
-    ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN}, Likeness.LIKELY),
-    ({"allowed": False, "etag": PLAIN}, {"etag": PLAIN, "whole": {"SHA-256": "x"}}, Likeness.LIKELY),
-    ({"allowed": False, "etag": PLAIN}, {"etag": PARTS, "complete": True}, Likeness.DIFFERENT),
-    ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN, "size": 8}, Likeness.DIFFERENT),
-)
-def test_the_listing_makes_likely(one: dict[str, Any], other: dict[str, Any], expected: Likeness) -> None:
-    a, b = ObjectContents(**{"size": 9, **one}), ObjectContents(**{"size": 9, **other})
-
-    assert (compare_contents(a, b).likeness, compare_contents(b, a).likeness) == (expected, expected)
-
-
 @pytest.mark.parametrize(("length", "etag", "same"), [(9, PLAIN, True), (8, PLAIN, False), (9, PARTS, False)])
 def test_what_is_looked_at_has_to_be_what_was_listed(length: int, etag: str, *, same: bool) -> None:
     """S3 is asked for that ETag alone; a server may not know If-Match."""
-    asked: dict[str, Any] = {}
+    account = Script({"s3:HeadObject": {"ContentLength": length, "ETag": etag}})
 
-    def head_object(**given: Any) -> dict[str, Any]:
-        asked.update(given)
-        return {"ContentLength": length, "ETag": etag}
-
-    aws: Any = SimpleNamespace(client=lambda *_: SimpleNamespace(head_object=head_object))
-    looked_at = read_contents(aws, stored(PLAIN), "us-east-1")
+    looked_at = read_contents(account.aws(), stored(PLAIN), "us-east-1")
 
     assert isinstance(looked_at, Value) is same
     assert not same or looked_at == Value(ObjectContents(size=9, etag=PLAIN, md5=PLAIN), "s3:HeadObject")
-    assert asked == {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
+    asked = {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
+    assert account.asked("s3:HeadObject") == [asked]
 
 
 def test_a_folder_is_as_alike_as_its_least_alike_file() -> None:

@@ -35,7 +35,7 @@ from past_jobs import word
 from scripted import DENIED as DENIES
 from scripted import Refusal, Script, Torn
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 GB = 1024**3
 READER = TransferCause("model search is given s3://catalog/", TransferWay.READS, "s3://catalog/")
@@ -94,9 +94,7 @@ def line(*causes: TransferCause, **more: Any) -> TrafficLine:
     ),
 )
 def test_cross_region_traffic(judged: TrafficLine, verdict: str, reason: str) -> None:
-    decided = CrossRegionTraffic().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(CrossRegionTraffic().decide(judged, NOW), verdict, reason)
 
 
 WRITER = TransferCause("job", TransferWay.WRITES, "s3://far/")

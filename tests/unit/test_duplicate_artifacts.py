@@ -42,6 +42,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import (
     DuplicateArtifacts,
 )
 from ml_janitor.engine.detector import CannotActError
+from narrowing import of_type
 from tables import cases
 from verdicts import word
 
@@ -110,6 +111,10 @@ def copy(
     )
 
 
+def aged(storage_class: str, age: timedelta) -> ArtifactCopy:
+    return copy(stored(storage_class=storage_class, modified=NOW - age))
+
+
 def alone(others: int = 0) -> ArtifactCopy:
     """One that is no copy of any of *others*."""
     return copy(standing=CopyStanding(role=CopyRole.ALONE, others=others))
@@ -154,6 +159,19 @@ def crowded(one: StoredObject) -> Value[ArtifactUnit]:
     ),
     (copy(standing=CopyStanding(role=CopyRole.SURPLUS)), "unknown"),
     (copy(habits=replace(HABITS, versioning=DENIED, lifecycle=DENIED)), "proven"),
+    # a minimum time is billed until then
+    (aged("STANDARD", SECOND), "proven"),
+    (aged("STANDARD", -SECOND), "proven"),
+    (aged("STANDARD_IA", 30 * DAY - SECOND), "kept"),
+    (aged("STANDARD_IA", 30 * DAY), "proven"),
+    (aged("GLACIER_IR", 90 * DAY - SECOND), "kept"),
+    (aged("GLACIER_IR", 90 * DAY), "proven"),
+    (aged("INTELLIGENT_TIERING", SECOND), "proven"),
+    # only model artifacts are judged
+    (copy(stored("a/model.tar.gz", size=MIB)), "proven"),
+    (copy(stored("a/model.tar.gz", size=MIB - 1)), "kept"),
+    (copy(stored("a/MODEL.TAR.GZ", size=MIB)), "proven"),
+    (copy(stored("a/model.csv", size=MIB)), "kept"),
 )
 def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> None:
     assert word(judged(candidate)) == expected
@@ -199,33 +217,6 @@ def test_the_reason_says_it_in_a_sentence(candidate: ArtifactCopy, says: str) ->
     assert says in judged(candidate).reason
 
 
-@cases(
-    "storage_class, age, expected",
-    ("STANDARD", SECOND, "proven"),
-    ("STANDARD", -SECOND, "proven"),
-    ("STANDARD_IA", 30 * DAY - SECOND, "kept"),
-    ("STANDARD_IA", 30 * DAY, "proven"),
-    ("GLACIER_IR", 90 * DAY - SECOND, "kept"),
-    ("GLACIER_IR", 90 * DAY, "proven"),
-    ("INTELLIGENT_TIERING", SECOND, "proven"),
-)
-def test_a_minimum_time_is_billed_until_then(storage_class: str, age: timedelta, expected: str) -> None:
-    one = stored(storage_class=storage_class, modified=NOW - age)
-
-    assert word(judged(copy(one))) == expected
-
-
-@cases(
-    "key, size, expected",
-    ("a/model.tar.gz", MIB, "proven"),
-    ("a/model.tar.gz", MIB - 1, "kept"),
-    ("a/MODEL.TAR.GZ", MIB, "proven"),
-    ("a/model.csv", MIB, "kept"),
-)
-def test_only_model_artifacts_are_judged(key: str, size: int, expected: str) -> None:
-    assert word(judged(copy(stored(key, size=size)))) == expected
-
-
 def test_the_tunables_say_what_an_artifact_is() -> None:
     data = copy(stored("a/data.parquet", size=100))
 
@@ -234,9 +225,8 @@ def test_the_tunables_say_what_an_artifact_is() -> None:
 
 
 def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -> None:
-    found = judged(copy())
+    found = of_type(Finding, judged(copy()))
 
-    assert isinstance(found, Finding)
     assert {seen.signal: seen.value for seen in found.evidence}["keeper"] == "s3://models/live/model.tar.gz"
     assert found.cost is not None
     assert found.cost.monthly_usd == Decimal("6.9")
@@ -253,9 +243,8 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
 
 def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
     folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
-    found = judged(folder, act_on_prefixes=BACKUP)
+    found = of_type(Finding, judged(folder, act_on_prefixes=BACKUP))
 
-    assert isinstance(found, Finding)
     assert found.spared == (
         "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
         " proves it a copy"
@@ -293,9 +282,8 @@ def test_an_object_leaves_its_bucket_in_production(layers: tuple[Tags, ...], exp
 
 
 def test_a_copy_in_another_bucket_is_only_asked_about() -> None:
-    found = judged(copy(role=CopyRole.ELSEWHERE))
+    found = of_type(Finding, judged(copy(role=CopyRole.ELSEWHERE)))
 
-    assert isinstance(found, Finding)
     assert (found.action, found.confidence) == (ASK_FIRST_ACTION, Confidence.LIKELY)
 
 

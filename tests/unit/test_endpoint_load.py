@@ -21,6 +21,7 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.core.capacity import PackedLoads, PeakLoad
 from ml_janitor.core.model import NotRead, Unreadable, Value
+from narrowing import of_type
 from scripted import DENIED, Refusal, Script
 from tables import cases
 
@@ -126,8 +127,7 @@ def served(account: Script, *more: Any) -> EndpointVariant:
 
 
 def peaks(account: Script) -> Sequence[PeakLoad]:
-    found = served(account).peaks
-    assert isinstance(found, Value)
+    found = of_type(Value, served(account).peaks)
     return tuple(found.value)
 
 
@@ -178,15 +178,26 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
     assert all(one["MetricStat"]["Metric"]["Dimensions"] == named for one in asked)
 
 
-@pytest.mark.parametrize("unlike", [key for key in BLUE if key[0] == "Endpoints"])
-def test_a_gauge_without_its_maximum_is_unreadable(unlike: Key) -> None:
-    """An average would hide the peaks that decide."""
-    averages = {key if key != unlike else (*key[:2], "Average"): value for key, value in BLUE.items()}
+def averaged(unlike: Key) -> dict[Key, float]:
+    """The metrics with an average in place of one maximum, which would hide the peaks that decide."""
+    return {key if key != unlike else (*key[:2], "Average"): value for key, value in BLUE.items()}
 
-    found = served(script(averages)).peaks
 
-    assert isinstance(found, Unreadable)
-    assert found.error == f"{unlike[1]} has datapoints in 0 of 336 hours"
+@cases(
+    "account, error",
+    *(
+        (script(averaged(key)), f"{key[1]} has datapoints in 0 of 336 hours")
+        for key in BLUE
+        if key[0] == "Endpoints"
+    ),
+    *(
+        (script(lacking={(name, ""): 9}), f"{name} has datapoints in 335 of 336 hours")
+        for name in ("CPUUtilization", "MemoryUtilization", "GPUMemoryUtilization")
+    ),
+    (script(cloudwatch_GetMetricData=DENIED), "GetMetricData: AccessDeniedException: denied"),
+)
+def test_a_gauge_that_lacks_an_hour_is_unreadable(account: Script, error: str) -> None:
+    assert of_type(Unreadable, served(account).peaks).error == error
 
 
 def test_no_gpu_is_asked_for_where_there_is_none() -> None:
@@ -215,21 +226,6 @@ def test_a_further_statistic_of_a_metric_is_told_apart() -> None:
 
     told = {name: total.value.highest for name, total in found.totals.items() if isinstance(total, Value)}
     assert (told["ModelLatency"], told["ModelLatency Maximum"]) == (2, 9)
-
-
-def test_metrics_that_are_denied_are_unreadable() -> None:
-    found = served(script(cloudwatch_GetMetricData=DENIED)).peaks
-
-    assert isinstance(found, Unreadable)
-    assert "AccessDeniedException: denied" in found.error
-
-
-@pytest.mark.parametrize("name", ["CPUUtilization", "MemoryUtilization", "GPUMemoryUtilization"])
-def test_one_hour_without_a_gauge_is_unreadable(name: str) -> None:
-    found = served(script(lacking={(name, ""): 9})).peaks
-
-    assert isinstance(found, Unreadable)
-    assert found.error == f"{name} has datapoints in 335 of 336 hours"
 
 
 def test_only_an_hour_that_counted_no_request_is_idle() -> None:
@@ -453,7 +449,6 @@ def test_it_captures_where_its_configuration_says_so(enabled: bool) -> None:  # 
         "CaptureOptions": [{"CaptureMode": "Input"}],
     }
 
-    found = read(script(config={"DataCaptureConfig": capture})).description
+    found = of_type(Value, read(script(config={"DataCaptureConfig": capture})).description)
 
-    assert isinstance(found, Value)
     assert found.value.captures is enabled

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +20,7 @@ from ml_janitor.detectors.idle_endpoints.act import (
     why_not_itself,
 )
 from ml_janitor.engine.detector import CannotActError
-from scripted import Script
+from scripted import Script, Torn
 from tables import cases
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -253,36 +252,25 @@ def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any]
 # --- scaling -------------------------------------------------------------------------------------
 
 
-@dataclass
-class Scaling:
-    """An account of which only Application Auto Scaling is asked: one target, and these policies on it."""
-
-    policies: Sequence[Mapping[str, Any]]
-    meta: Any
-
-    def client(self, service: str) -> Scaling:
-        assert service == "application-autoscaling"
-        return self
-
-    def pages(self, action: str, **_: Any) -> Iterator[Any]:
-        where = {
-            "ServiceNamespace": "sagemaker",
-            "ResourceId": "endpoint/churn/variant/blue",
-            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+def scaled_by(*policies: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is read of one target with these policies."""
+    service, name = "application-autoscaling", "endpoint/churn/variant/blue"
+    where = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    target = {
+        **where,
+        "ResourceId": name,
+        "MinCapacity": 1,
+        "MaxCapacity": 2,
+        "RoleARN": "arn:aws:iam::1:role/r",
+    }
+    script = Script(
+        {
+            f"{service}:DescribeScalableTargets": Torn({"ScalableTargets": [target]}),
+            f"{service}:DescribeScalingPolicies": Torn({"ScalingPolicies": policies}),
+            f"{service}:DescribeScheduledActions": {"ScheduledActions": []},
         }
-        target = {**where, "MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::1:role/r"}
-        pages: dict[str, dict[str, Any]] = {
-            "DescribeScalableTargets": {"ScalableTargets": [target]},
-            "DescribeScalingPolicies": {"ScalingPolicies": list(self.policies)},
-            "DescribeScheduledActions": {"ScheduledActions": []},
-        }
-        yield pages[action.removeprefix("application-autoscaling:")]
-
-
-def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
-    meta = offline.client("application-autoscaling").meta
-    account: Any = Scaling(policies, meta=meta)
-    return act.read_scaling(account, ["endpoint/churn/variant/blue"])
+    )
+    return act.read_scaling(script.aws(), [name])
 
 
 def policy(kind: str, *alarms: str) -> dict[str, Any]:
@@ -290,14 +278,14 @@ def policy(kind: str, *alarms: str) -> dict[str, Any]:
     return {"PolicyName": "steps", "PolicyType": kind, "Alarms": named}
 
 
-def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew(offline: Aws) -> None:
+def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew() -> None:
     with pytest.raises(CannotActError, match="the alarm backlog calls the scaling policy steps"):
-        scaled_by(offline, policy("StepScaling", "backlog"))
+        scaled_by(policy("StepScaling", "backlog"))
 
 
 @pytest.mark.parametrize("harmless", [policy("StepScaling"), policy("TargetTrackingScaling", "made-by-aws")])
-def test_alarms_that_aws_makes_itself_are_no_hindrance(offline: Aws, harmless: Mapping[str, Any]) -> None:
-    (record,) = scaled_by(offline, harmless)
+def test_alarms_that_aws_makes_itself_are_no_hindrance(harmless: Mapping[str, Any]) -> None:
+    (record,) = scaled_by(harmless)
 
     assert record["policies"] == [{"PolicyName": "steps", "PolicyType": harmless["PolicyType"]}]
     assert "RoleARN" not in record["target"]

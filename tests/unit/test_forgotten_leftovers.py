@@ -26,9 +26,8 @@ from ml_janitor.detectors.forgotten_leftovers.image_repositories import ImageRep
 from ml_janitor.detectors.forgotten_leftovers.log_groups import GrowingLogGroup
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
 from narrowing import not_none, of_type
-from past_jobs import word
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 PATIENCE = 120 * DAY
 RULE = ForgottenLeftovers()
@@ -260,9 +259,7 @@ def output(user: object = Absent(), held: object = None) -> JobOutput:
     (output(Unreadable("Search: denied"), {"STANDARD": GB}), "unknown", "Search: denied"),
 )
 def test_what_is_left_over(candidate: Leftover, verdict: str, reason: str) -> None:
-    decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(replace(RULE, repositories=("batch-*",)).decide(candidate, NOW), verdict, reason)
     assert "it left 0 bytes" in replace(RULE, min_gb=0).decide(output(), NOW).reason
 
 

@@ -12,9 +12,9 @@ from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from narrowing import of_type
-from past_jobs import HOUR, SECOND, job, runs, word
+from past_jobs import HOUR, SECOND, job, runs
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 
 @cases(
@@ -38,9 +38,7 @@ from verdicts import shown
     (runs(2, older=NotRead()), "kept", "judged from 3 on"),
 )
 def test_generous_runtime_limits(family: JobFamily, verdict: str, reason: str) -> None:
-    decided = GenerousRuntimeLimits().decide(family, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(GenerousRuntimeLimits().decide(family, NOW), verdict, reason)
 
 
 def test_what_a_hang_would_cost_is_no_saving() -> None:

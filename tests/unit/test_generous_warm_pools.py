@@ -20,7 +20,7 @@ from ml_janitor_sandbox.control import Control
 from narrowing import of_type
 from past_jobs import HOUR, job, runs, word
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 
 def pool(retained: timedelta | None = 4 * HOUR, *, reused: bool = False, **more: Any) -> PastJob:
@@ -50,9 +50,7 @@ def pools(*jobs: PastJob, **more: Any) -> JobFamily:
     (pools(pool(10 * MINUTE, reused=True, keeps=16 * MINUTE), *[pool()] * 6), "found", "up to 4 hours each"),
 )
 def test_generous_warm_pools(family: JobFamily, verdict: str, reason: str) -> None:
-    decided = GenerousWarmPools().decide(family, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(GenerousWarmPools().decide(family, NOW), verdict, reason)
 
 
 def test_it_saves_what_pools_were_billed_beyond_the_proposed_time() -> None:

@@ -189,6 +189,8 @@ IDLE, OLD = LoadSpan(0, 0), replace(JOB, started=NOW - 27 * DAY, counted_from=NO
     (hung(host(1, REST, QUIET)), "likely"),  # it may wait for something that is no collective
     (hung(host(1, REST, QUIET), host(2, REST, QUIET)), "likely"),
     (hung(host(1, REST, QUIET), host(2, FULL), host(3, FULL)), "proven"),
+    (hung(host(1, REST), silent=6 * HOUR), "likely"),
+    (on(G5, host(1, LoadSpan(99, 100)), silent=6 * HOUR), "likely"),
     (hung(host(1, REST), host(2, FULL), host(3, FULL)), "likely"),  # the others may wait for its CPU
     (hung(host(1, FULL), host(2, BUSY)), "kept"),
     (hung(host(1, FULL), host(2, HALF)), "proven"),  # two of four spin
@@ -313,22 +315,6 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
     assert (one in verdict.reason) is (spinning == 1)
 
 
-def test_what_may_be_work_is_likely_and_says_why() -> None:
-    one_gpu = replace(JOB, groups=(("ml.g5.2xlarge", 1),))
-    full = decide(hung(host(1, LoadSpan(99, 100)), job=one_gpu, silent=6 * HOUR))
-    beside = decide(hung(host(1, REST), silent=6 * HOUR))
-
-    assert [word(full), word(beside)] == ["likely", "likely"]
-    assert (
-        "and the load of algo-1 stands at full without a change, which may be work: no GPU of it waits for"
-        " another;" in full.reason
-    )
-    assert (
-        "and the GPUs of algo-1 rest without a change, but its CPU does not, and may be at work;"
-        in beside.reason
-    )
-
-
 @cases("kinds", ["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"])
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
     job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
@@ -441,27 +427,44 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
 
 
 @cases(
-    "hosts, says",
-    ([host(1, REST, QUIET)], "and its host is idle (it may be waiting for a query, another job or a"),
-    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts are idle (they may be"),
+    "hosts, given, says",
+    ([host(1, REST, QUIET)], {}, "and its host is idle (it may be waiting for a query, another job or a"),
+    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], {}, "and all 2 hosts are idle (they may be"),
     (
         [host(1, REST), host(2, REST), host(3, FULL)],
+        {},
         "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",
     ),
     (
         [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
+        {},
         "and 8 of 12 GPUs spin at full load without a change while the others rest;",
     ),
-    ([host(1, FULL)], "and the GPUs of its host spin at full load without a change;"),
-    ([host(1, FULL), host(2, FULL)], "and the GPUs of all 2 hosts spin at full load without a change;"),
-    ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
+    ([host(1, FULL)], {}, "and the GPUs of its host spin at full load without a change;"),
+    ([host(1, FULL), host(2, FULL)], {}, "and the GPUs of all 2 hosts spin at full load without a change;"),
+    ([host(1, FULL), host(2, Absent())], {}, "and the load of algo-2 is not known;"),
     (
         [host(1, LoadSpan(99, 100), QUIET), host(2, Absent())],
+        {},
         "and one of 8 GPUs spins without a change, as also in a program made for one; the load of algo-2",
     ),
+    # which may be work
+    (
+        [host(1, LoadSpan(99, 100))],
+        {"job": replace(JOB, groups=((G5, 1),)), "silent": 6 * HOUR},
+        (
+            "and the load of algo-1 stands at full without a change, which may be work: no GPU of it waits"
+            " for another;"
+        ),
+    ),
+    (
+        [host(1, REST)],
+        {"silent": 6 * HOUR},
+        "and the GPUs of algo-1 rest without a change, but its CPU does not, and may be at work;",
+    ),
 )
-def test_the_load_is_told(hosts: list[HostLoad], says: str) -> None:
-    assert says in decide(hung(*hosts)).reason
+def test_the_load_is_told(hosts: list[HostLoad], given: dict[str, Any], says: str) -> None:
+    assert says in decide(hung(*hosts, **given)).reason
 
 
 def test_the_tunables_count() -> None:
@@ -833,37 +836,32 @@ def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
 
 
 @cases(
-    "unused, expected",
-    (MINUTE, "kept"),
-    (HOUR - SECOND, "kept"),
-    (HOUR, "proven"),
-    (5 * HOUR, "proven"),
-    (7 * HOUR, "proven"),
-    (None, "unknown"),
+    "candidate, expected, reason",
+    # it may wait for an hour
+    (pool(MINUTE), "kept", "unused for"),
+    (pool(HOUR - SECOND), "kept", "unused for"),
+    (pool(HOUR), "proven", "unused for"),
+    (pool(5 * HOUR), "proven", "unused for"),
+    (pool(7 * HOUR), "proven", "unused for"),
+    (pool(None), "unknown", ""),
+    # one that does not wait is kept
+    *(
+        (pool(5 * HOUR, pool=status), "kept", "no longer in progress (Completed)")
+        for status in ("InUse", "Reused", "Terminated", None, "NeverHeardOf")
+    ),
+    (pool(5 * HOUR, status="InProgress", phase="Uploading"), "kept", ""),
 )
-def test_a_pool_may_wait_for_an_hour(unused: timedelta | None, expected: str) -> None:
-    verdict = decide(pool(unused))
+def test_a_pool_that_waits_for_nobody_hangs(candidate: SuspectJob, expected: str, reason: str) -> None:
+    verdict = decide(candidate)
 
-    assert word(verdict) == expected
-    assert ("unused for" in verdict.reason) is (unused is not None)
+    assert (word(verdict), reason in verdict.reason) == (expected, True)
+    assert ("unused for" in verdict.reason) is (reason == "unused for")
 
 
 def test_the_patience_with_pools_is_tunable() -> None:
     assert word(decide(pool(2 * HOUR), pool_patience=2 * HOUR)) == "proven"
     assert word(decide(pool(2 * HOUR - SECOND), pool_patience=2 * HOUR)) == "kept"
     assert getattr(decide(pool(2 * HOUR), grace_pool=MINUTE), "grace", None) == MINUTE
-
-
-@pytest.mark.parametrize("status", ["InUse", "Reused", "Terminated", None, "NeverHeardOf"])
-def test_a_pool_that_does_not_wait_is_kept(status: str | None) -> None:
-    verdict = decide(pool(5 * HOUR, pool=status))
-
-    assert word(verdict) == "kept"
-    assert verdict.reason == "no longer in progress (Completed)"
-
-
-def test_a_job_in_progress_has_no_pool_that_waits() -> None:
-    assert word(decide(pool(5 * HOUR, status="InProgress", phase="Uploading"))) == "kept"
 
 
 def test_a_pool_is_told_in_full() -> None:
@@ -944,40 +942,34 @@ def tuner(
     )
 
 
-@cases(
-    "children, expected",
-    ([], "kept"),
-    ([PROVEN], "proven"),
-    ([PROVEN, PROVEN], "proven"),
-    ([PROVEN, LIKELY], "likely"),  # as sure as the least sure of them
-    ([LIKELY, PROVEN], "likely"),
-    ([PROVEN, WORKS], "kept"),
-    ([PROVEN, UNKNOWN], "unknown"),
-    ([UNKNOWN, WORKS], "kept"),
-    ([WORKS], "kept"),
-)
-def test_a_tuner_hangs_when_every_running_child_does(children: list[SuspectJob], expected: str) -> None:
-    assert word(decide(tuner(*children))) == expected
-
-
-@pytest.mark.parametrize("listed", [REFUSED, NotRead(), Absent()])
-def test_children_that_could_not_be_listed_may_work(listed: Signal[Any]) -> None:
-    verdict = decide(tuner(listed=listed))
-
-    assert word(verdict) == "unknown"
-    assert verdict.reason == "its running children could not be listed"
+NOT_LISTED = "its running children could not be listed"
 
 
 @cases(
-    "status, expected",
-    ("Stopping", "kept"),
-    ("Completed", "kept"),
-    (Absent(), "kept"),
-    (REFUSED, "unknown"),
-    (NotRead(), "unknown"),
+    "candidate, expected, reason",
+    # it hangs when every running child does, and as surely as the least sure of them
+    (tuner(), "kept", "none of its children is running, so nothing is billed"),
+    (tuner(PROVEN), "proven", ""),
+    (tuner(PROVEN, PROVEN), "proven", ""),
+    (tuner(PROVEN, LIKELY), "likely", ""),
+    (tuner(LIKELY, PROVEN), "likely", ""),
+    (tuner(PROVEN, WORKS), "kept", ""),
+    (tuner(PROVEN, UNKNOWN), "unknown", "whether its running children hang is not known (trial-2)"),
+    (tuner(UNKNOWN, WORKS), "kept", ""),
+    (tuner(WORKS), "kept", ""),
+    (tuner(PROVEN, WORKS, UNKNOWN), "kept", "1 of 3 running children do not hang (trial-2)"),
+    # children that could not be listed may work
+    *((tuner(listed=listed), "unknown", NOT_LISTED) for listed in (REFUSED, NotRead(), Absent())),
+    # it must be in progress
+    *((tuner(PROVEN, status=status), "kept", "") for status in ("Stopping", "Completed", Absent())),
+    *((tuner(PROVEN, status=status), "unknown", "") for status in (REFUSED, NotRead())),
 )
-def test_a_tuner_must_be_in_progress(status: Signal[TuningJob] | str, expected: str) -> None:
-    assert word(decide(tuner(PROVEN, status=status))) == expected
+def test_a_tuner_hangs_when_every_running_child_does(
+    candidate: SuspectTuner, expected: str, reason: str
+) -> None:
+    verdict = decide(candidate)
+
+    assert (word(verdict), verdict.reason) == (expected, reason or verdict.reason)
 
 
 def test_what_the_children_cost_is_counted_once() -> None:
@@ -1014,14 +1006,6 @@ def test_what_was_read_of_a_tuner_is_shown(candidate: SuspectTuner, expected: se
 
     assert expected <= {(one.signal, one.value, one.error) for one in verdict.evidence}
     assert ("every running child hangs" in verdict.steps) is isinstance(verdict, Finding)
-
-
-def test_a_tuner_that_works_says_who_does() -> None:
-    assert decide(tuner(PROVEN, WORKS, UNKNOWN)).reason == "1 of 3 running children do not hang (trial-2)"
-    assert decide(tuner(PROVEN, UNKNOWN)).reason == (
-        "whether its running children hang is not known (trial-2)"
-    )
-    assert decide(tuner()).reason == "none of its children is running, so nothing is billed"
 
 
 def test_a_child_says_whose_it_is() -> None:

@@ -16,11 +16,10 @@ from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadab
 from ml_janitor.detectors import idle_clusters
 from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
 from narrowing import not_none, of_type
-from past_jobs import word
 from scripted import DENIED as REFUSED
 from scripted import Refusal, Script, Torn
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 DENIED = Unreadable("denied")
 
@@ -80,9 +79,7 @@ PRICED = Price(Decimal("4.545"), "Price List API")
     (pod(instances=DENIED), "unknown", "its instances are unknown (denied)"),
 )
 def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> None:
-    decided = IdleClusters().decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(IdleClusters().decide(candidate, NOW), verdict, reason)
 
 
 @cases(

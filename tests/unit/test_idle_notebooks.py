@@ -312,36 +312,34 @@ def test_in_the_last_two_working_hours_it_is_found_whatever_it_does(now: datetim
     )
 
 
-@pytest.mark.parametrize("now", [CLOSING - 2 * HOUR - SECOND, CLOSING - 5 * HOUR])
-def test_earlier_in_the_day_the_clock_says_nothing(now: datetime) -> None:
-    assert isinstance(scheduled(notebook(now, quiet=MINUTE), now), Kept)
-
-
-def test_the_others_are_kept_while_they_are_used() -> None:
-    assert isinstance(scheduled(notebook(DUSK, quiet=MINUTE), DUSK, "other-*"), Kept)
-    assert isinstance(scheduled(notebook(LATE, quiet=MINUTE), LATE, "other-*"), Kept)
+@cases(
+    "now, entry",
+    (CLOSING - 2 * HOUR - SECOND, "ch*"),  # earlier in the day the clock says nothing
+    (CLOSING - 5 * HOUR, "ch*"),
+    (DUSK, "other-*"),  # the others are kept while they are used
+    (LATE, "other-*"),
+)
+def test_earlier_and_of_others_the_clock_says_nothing(now: datetime, entry: str) -> None:
+    assert isinstance(scheduled(notebook(now, quiet=MINUTE), now, entry), Kept)
 
 
 @cases(
-    "signals, due",
-    ({"quiet": 6 * HOUR}, CLOSING),
-    ({"quiet": 2 * HOUR}, LATE),
-    ({"quiet": 20 * MINUTE}, LATE + 100 * MINUTE),
-    ({"quiet": 6 * HOUR, "busy": Value(LATE - 20 * MINUTE)}, LATE + 100 * MINUTE),
-    ({"quiet": 6 * HOUR, "opened": opening(LATE - HOUR)}, LATE + HOUR),
-    ({"quiet": 6 * HOUR, **published(LATE, timedelta())}, LATE + 2 * HOUR),  # a silent kernel computes
-    ({"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
+    "now, signals, due",
+    (CLOSING, {"quiet": 20 * MINUTE}, CLOSING + 100 * MINUTE),
+    (LATE, {"quiet": 6 * HOUR}, CLOSING),
+    (LATE, {"quiet": 2 * HOUR}, LATE),
+    (LATE, {"quiet": 20 * MINUTE}, LATE + 100 * MINUTE),
+    (LATE, {"quiet": 6 * HOUR, "busy": Value(LATE - 20 * MINUTE)}, LATE + 100 * MINUTE),
+    (LATE, {"quiet": 6 * HOUR, "opened": opening(LATE - HOUR)}, LATE + HOUR),
+    (LATE, {"quiet": 6 * HOUR, **published(LATE, timedelta())}, LATE + 2 * HOUR),  # a silent kernel computes
+    (LATE, {"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
 )
-def test_after_closing_it_is_due_once_nothing_shows_work(signals: dict[str, Any], due: datetime) -> None:
-    verdict = of_type(Finding, scheduled(notebook(LATE, **signals), LATE))
+def test_from_closing_on_it_is_due_once_nothing_shows_work(
+    now: datetime, signals: dict[str, Any], due: datetime
+) -> None:
+    verdict = of_type(Finding, scheduled(notebook(now, **signals), now))
 
     assert verdict.schedule == ActionSchedule(CLOSING, due, CLOSING + DAY)
-
-
-def test_at_closing_it_is_due_as_after_it() -> None:
-    verdict = of_type(Finding, scheduled(notebook(CLOSING, quiet=20 * MINUTE), CLOSING))
-
-    assert verdict.schedule == ActionSchedule(CLOSING, CLOSING + 100 * MINUTE, CLOSING + DAY)
 
 
 @pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])

@@ -13,11 +13,8 @@ from typing import Any
 import pytest
 
 from conftest import DAY, NOW
-from fakes import target_at
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
-    EndpointDescription,
-    EndpointSummary,
     EndpointVariant,
     LoadedEndpoint,
 )
@@ -29,8 +26,9 @@ from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from narrowing import of_type
 from past_jobs import word
+from quiet_endpoints import loaded
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
 CALM = PeakLoad(cpu=1.44, memory=1.76)
@@ -54,21 +52,10 @@ def served(loads: Any = CALM, **more: Any) -> EndpointVariant:
     return EndpointVariant(**(fields | more))
 
 
-def endpoint(*variants: EndpointVariant, tags: Any = (), **more: Any) -> LoadedEndpoint:
-    created = NOW - more.pop("age", 30 * DAY)
-    target = target_at("endpoint/api", created, dict(tags))
-    status = more.pop("status", "InService")
-    summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
+def endpoint(*variants: EndpointVariant, **more: Any) -> LoadedEndpoint:
     prices = {f"ml.c5.{size}": Price(Decimal(str(usd)), "Price List API") for size, usd in C5.items()}
-    fields: dict[str, Any] = {
-        "target": target,
-        "summary": summary,
-        "description": Value(
-            EndpointDescription(summary=summary, config_name="api-1", variants=variants or (served(),))
-        ),
-        "prices": {one.type: prices for one in variants or (served(),)},
-    }
-    return LoadedEndpoint(**(fields | more))
+    used = variants or (served(),)
+    return loaded(*used, **{"prices": {one.type: prices for one in used}} | more)
 
 
 def nightly(load: PeakLoad, hours: int = 10) -> Value[tuple[PeakLoad, ...]]:
@@ -101,15 +88,13 @@ BUSY = PeakLoad(cpu=4.8, memory=4.8)
     (endpoint(served(PeakLoad(1.5, 4.8), count=2)), "kept", "its size fits"),
     (endpoint(served(nightly(BUSY))), "found", "only for a part of the week"),
     (endpoint(served(nightly(BUSY, 7))), "kept", "its size fits"),
-    (endpoint(served(nightly(BUSY)), tags={"env": "prod"}.items()), "kept", "its size fits"),
+    (endpoint(served(nightly(BUSY)), tags={"env": "prod"}), "kept", "its size fits"),
     (endpoint(served(nightly(BUSY), sleeps=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
     (endpoint(served(nightly(CALM), sleeps=True, hosts=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
     (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
 )
 def test_oversized_endpoints(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
-    decided = OversizedEndpoints().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(OversizedEndpoints().decide(judged, NOW), verdict, reason)
 
 
 def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
@@ -248,9 +233,8 @@ WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) f
 )
 def test_the_largest_saving_is_proposed(judged: LoadedEndpoint, reason: str, monthly: str, once: str) -> None:
     """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
-    decided = OversizedEndpoints().decide(judged, NOW)
+    decided = of_type(Finding, OversizedEndpoints().decide(judged, NOW))
 
-    assert isinstance(decided, Finding), decided.reason
     assert decided.cost
     assert reason in decided.reason
     assert decided.cost.monthly_usd == pytest.approx(Decimal(monthly), abs=Decimal("0.0001"))
@@ -313,8 +297,7 @@ def test_what_was_seen_and_passed_on_the_way() -> None:
 
 def test_only_what_changes_is_in_the_requests() -> None:
     def action(judged: LoadedEndpoint) -> str:
-        decided = OversizedEndpoints(min_instances=1).decide(judged, NOW)
-        assert isinstance(decided, Finding), decided.reason
+        decided = of_type(Finding, OversizedEndpoints(min_instances=1).decide(judged, NOW))
         return decided.action
 
     def noon(peak: float, base: float) -> Value[tuple[PeakLoad, ...]]:

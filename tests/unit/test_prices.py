@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
 import botocore.session
 import pytest
-from botocore.exceptions import ConnectTimeoutError
 from botocore.model import StringShape
 
 from docs.price_table import PATHS
@@ -28,6 +27,7 @@ from ml_janitor.aws.prices import (
     price_table,
     total_price,
 )
+from scripted import DENIED, Refusal, Script
 from tables import cases
 
 
@@ -98,33 +98,34 @@ def test_each_type_has_its_price(listed: list[dict[str, Any]], expected: dict[st
     assert instance_prices(listed, "Hosting") == expected
 
 
-class PriceList:
-    """A Price List client that knows the values of one attribute, or of none."""
-
-    def __init__(self, attribute: str | None) -> None:
-        self.attribute = attribute
-        self.asked: list[dict[str, str]] = []
-
-    def get_paginator(self, _: str) -> PriceList:
-        return self
-
-    def paginate(self, **query: Any) -> Iterator[dict[str, Any]]:
-        wanted = {one["Field"]: one["Value"] for one in query["Filters"]}
-        self.asked.append(wanted)
-        own = {"regionCode", "productFamily", *([self.attribute] if self.attribute else [])}
-        found = [product("0.3", usage="USE1-Tsform:ml.m5.xlarge")] if wanted.keys() <= own else []
-        yield {"PriceList": [json.dumps(one) for one in found]}
+GET = "pricing:GetProducts"
 
 
-@pytest.mark.parametrize(("attribute", "calls"), [("platoinstancetype", 1), ("component", 2), (None, 3)])
-def test_the_usage_type_decides_whatever_the_attributes_are(attribute: str | None, calls: int) -> None:
-    client: Any = PriceList(attribute)
+def selling(*products: dict[str, Any], error: Refusal | None = None) -> Script:
+    """A price list of *products*, on pages of one, which breaks off after them with *error*."""
+    pages: list[Any] = [{"PriceList": [json.dumps(one)]} for one in products]
+    return Script({GET: [*pages, *([error] if error else [])] or [{"PriceList": []}]})
 
-    price = Prices(lambda: client).hourly("eu-west-1", "Transform", "ml.m5.xlarge")
+
+def asking(account: Script) -> Prices:
+    return Prices(lambda: account.session().client("pricing"))
+
+
+@pytest.mark.parametrize(("attribute", "calls"), [("platoinstancetype", 1), ("component", 2), ("", 3)])
+def test_the_usage_type_decides_whatever_the_attributes_are(attribute: str, calls: int) -> None:
+    """The list knows the values of one attribute, or of none."""
+
+    def answer(asked: Mapping[str, Any]) -> dict[str, list[str]]:
+        known = {one["Field"] for one in asked["Filters"]} <= {"regionCode", "productFamily", attribute}
+        return {"PriceList": [json.dumps(product("0.3", usage="USE1-Tsform:ml.m5.xlarge"))] * known}
+
+    account = Script({GET: answer})
+    price = asking(account).hourly("eu-west-1", "Transform", "ml.m5.xlarge")
 
     assert price == Price(Decimal("0.3"), FROM_PRICE_LIST)
-    assert len(client.asked) == calls
-    assert all(asked["regionCode"] == "eu-west-1" for asked in client.asked)
+    assert len(account.asked(GET)) == calls
+    here = {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"}
+    assert all(here in asked["Filters"] for asked in account.asked(GET))
 
 
 def test_the_table_knows_common_instances_and_no_free_ones() -> None:
@@ -142,58 +143,33 @@ def test_the_kit_has_the_same_table() -> None:
 # --- what is asked ----------------------------------------------------------------------------
 
 
-class Region:
-    """A Price List client that has *products*, on pages of one, and breaks off after them with *error*."""
-
-    def __init__(self, *products: dict[str, Any], error: Exception | None = None) -> None:
-        self.products, self.error = products, error
-        self.asked: list[dict[str, Any]] = []
-
-    def get_paginator(self, name: str) -> Region:
-        assert name == "get_products"
-        return self
-
-    def paginate(self, **query: Any) -> Iterator[dict[str, Any]]:
-        self.asked.append(query)
-        yield from ({"PriceList": [json.dumps(one)]} for one in self.products)
-        if self.error:
-            raise self.error
-
-    def prices(self) -> Prices:
-        client: Any = self
-        return Prices(lambda: client)
-
-
-BROKEN = ConnectTimeoutError(endpoint_url="https://pricing")
-
-
 def test_all_pages_of_a_region_are_asked_for_by_what_they_are() -> None:
-    client: Any = Region(product("0.3"), product("0.5"))
+    account = selling(product("0.3"), product("0.5"))
+    also = {"Type": "CONTAINS", "Field": "x", "Value": "y"}
+    client = account.session().client("pricing")
 
     found = list_products(
-        client, "eu-west-1", service="S3", family="Storage", also=({"Field": "x"},), component="Hosting"
+        client, "eu-west-1", service="S3", family="Storage", also=(also,), component="Hosting"
     )
 
     assert len(found.items) == 2
-    assert client.asked == [
-        {
-            "ServiceCode": "S3",
-            "Filters": [
-                {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"},
-                {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "Storage"},
-                {"Type": "TERM_MATCH", "Field": "component", "Value": "Hosting"},
-                {"Field": "x"},
-            ],
-            "PaginationConfig": {"PageSize": 100},
-        }
-    ]
+    assert account.asked(GET)[0] == {
+        "ServiceCode": "S3",
+        "Filters": [
+            {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"},
+            {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "Storage"},
+            {"Type": "TERM_MATCH", "Field": "component", "Value": "Hosting"},
+            also,
+        ],
+        "MaxResults": 100,
+    }
     list_products(client, "eu-west-1", family="")
-    assert client.asked[1]["ServiceCode"] == "AmazonSageMaker"
-    assert [one["Field"] for one in client.asked[1]["Filters"]] == ["regionCode"]
+    assert account.asked(GET)[2]["ServiceCode"] == "AmazonSageMaker"
+    assert [one["Field"] for one in account.asked(GET)[2]["Filters"]] == ["regionCode"]
 
 
 def test_a_region_s_list_goes_before_the_table_which_is_of_one_region() -> None:
-    known, broken = Region(product("9")).prices(), Region(product("9"), error=BROKEN).prices()
+    known, broken = asking(selling(product("9"))), asking(selling(product("9"), error=DENIED))
     row = price_table()["ml.m5.xlarge"]
 
     assert known.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == Price(Decimal(9), FROM_PRICE_LIST)
@@ -202,23 +178,23 @@ def test_a_region_s_list_goes_before_the_table_which_is_of_one_region() -> None:
     assert broken.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == row
     assert broken.hourly("us-east-1", "Hosting", "ml.unknown") == Price(None, "no price list")
     assert broken.hourly("eu-west-1", "Hosting", "ml.m5.xlarge") == Price(None, "no price list")
-    assert Region().prices().hourly("eu-west-1", "Hosting", "ml.m5.large") == known.hourly(
+    assert asking(selling()).hourly("eu-west-1", "Hosting", "ml.m5.large") == known.hourly(
         "eu-west-1", "Hosting", "ml.m5.large"
     )
     assert (known.problems, len(broken.problems)) == ((), 1)
-    assert "https://pricing" in broken.problems[0]
+    assert "denied" in broken.problems[0]
 
 
 def test_each_component_of_a_region_is_asked_for_once() -> None:
-    client = Region(product("9"))
-    prices = client.prices()
+    account = selling(product("9"))
+    prices = asking(account)
 
     for _ in range(3):
         prices.hourly("us-east-1", "Hosting", "ml.m5.xlarge")
         prices.hourly("us-east-1", "Hosting", "ml.other")
-    assert len(client.asked) == 1
+    assert len(account.asked(GET)) == 1
     prices.hourly("eu-west-1", "Hosting", "ml.m5.xlarge")
-    assert len(client.asked) == 2
+    assert len(account.asked(GET)) == 2
 
 
 def test_a_family_are_the_sizes_of_one_type_that_have_a_price() -> None:
@@ -227,8 +203,8 @@ def test_a_family_are_the_sizes_of_one_type_that_have_a_price() -> None:
         product("1", usage="EU-Host:ml.m5.xlarge"),
         product("9", usage="EU-Host:ml.m5d.xlarge"),
     ]
-    abroad = Region(*sizes).prices().family("eu-west-1", "Hosting", "ml.m5.xlarge")
-    here = Region(*sizes).prices().family("us-east-1", "Hosting", "ml.m5.xlarge")
+    abroad = asking(selling(*sizes)).family("eu-west-1", "Hosting", "ml.m5.xlarge")
+    here = asking(selling(*sizes)).family("us-east-1", "Hosting", "ml.m5.xlarge")
 
     assert abroad == {
         "ml.m5.2xlarge": Price(Decimal(2), FROM_PRICE_LIST),
@@ -237,7 +213,7 @@ def test_a_family_are_the_sizes_of_one_type_that_have_a_price() -> None:
     assert list(abroad) == sorted(abroad)
     assert here.keys() > abroad.keys()
     assert here["ml.m5.large"] == price_table()["ml.m5.large"]
-    nothing = Region(error=BROKEN).prices()
+    nothing = asking(selling(error=DENIED))
     assert nothing.family("eu-west-1", "Hosting", "ml.m5.xlarge") == {}
     assert "ml.m5.large" in nothing.family("us-east-1", "Hosting", "ml.m5.xlarge")
 
@@ -246,21 +222,21 @@ def test_serverless_is_billed_by_the_second_and_a_volume_by_the_month() -> None:
     def listed(usage: str, unit: str) -> dict[str, Any]:
         return product("0.25", usage=usage, unit=unit)
 
-    serverless = Region(
+    serverless = selling(
         listed("EU-ServerlessInf:Mem-4GB", "seconds"), listed("EU-ServerlessInf:Mem-2GB", "Hrs")
     )
-    volumes = Region(listed("Notebk:VolumeUsage.gp2", "GB-Mo"), listed("EU-Studio:VolumeUsage.gp3", "Hrs"))
+    volumes = selling(listed("Notebk:VolumeUsage.gp2", "GB-Mo"), listed("EU-Studio:VolumeUsage.gp3", "Hrs"))
 
-    assert serverless.prices().serverless("eu-west-1", 4) == Price(Decimal(900), FROM_PRICE_LIST)
-    assert serverless.prices().serverless("eu-west-1", 2) == Price(None, FROM_PRICE_LIST)
-    assert volumes.prices().volume("eu-west-1", "Notebk") == Price(Decimal("0.25"), FROM_PRICE_LIST)
-    assert volumes.prices().volume("eu-west-1", "Studio") == Price(None, FROM_PRICE_LIST)
-    assert serverless.asked[0]["Filters"][1] == {
+    assert asking(serverless).serverless("eu-west-1", 4) == Price(Decimal(900), FROM_PRICE_LIST)
+    assert asking(serverless).serverless("eu-west-1", 2) == Price(None, FROM_PRICE_LIST)
+    assert asking(volumes).volume("eu-west-1", "Notebk") == Price(Decimal("0.25"), FROM_PRICE_LIST)
+    assert asking(volumes).volume("eu-west-1", "Studio") == Price(None, FROM_PRICE_LIST)
+    assert serverless.asked(GET)[0]["Filters"][1] == {
         "Type": "TERM_MATCH",
         "Field": "productFamily",
         "Value": "ML Serverless",
     }
-    assert volumes.asked[0]["Filters"][1:] == [
+    assert volumes.asked(GET)[0]["Filters"][1:] == [
         {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
     ]
 
@@ -297,12 +273,12 @@ def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[s
     ("eusc-de-east-1", "no price list"),
 )
 def test_other_partitions_have_no_price_and_a_reason(region: str, why: str) -> None:
-    client = Region(product("2", usage="Host:ml.m5.xlarge"))
-    prices = client.prices()
+    account = selling(product("2", usage="Host:ml.m5.xlarge"))
+    prices = asking(account)
 
     assert prices.hourly(region, "Hosting", "ml.m5.xlarge").hourly_usd is None
     assert why in str(prices.problems)
-    assert client.asked == []
+    assert account.calls == []
     assert prices.hourly("us-west-2", "Hosting", "ml.m5.xlarge").hourly_usd == 2
 
 

@@ -26,7 +26,7 @@ from ml_janitor.detectors.recomputed_datasets import (
 from past_jobs import word
 from scripted import Script
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 PRICE = Price(Decimal(2), "Price List API")
 
@@ -80,9 +80,7 @@ def repeated(runs: int = 10, **more: Any) -> RepeatedJobs:
     (repeated(price=Price(None, "no price list")), "found", "10 runs"),
 )
 def test_recomputed_datasets(judged: RepeatedJobs, verdict: str, reason: str) -> None:
-    decided = RecomputedDatasets().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(RecomputedDatasets().decide(judged, NOW), verdict, reason)
 
 
 def test_it_saves_every_run_but_the_first_since_the_last_change() -> None:

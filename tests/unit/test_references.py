@@ -632,6 +632,12 @@ LINES = "\n".join(["", *(json.dumps({"source-ref": f"s3://data/{name}"}) for nam
 CSV = 'one,"s3://data/e"\ntwo,s3://data/f\n'
 
 
+def lists_inputs(*jobs: str, uri: str = "s3://lists/m") -> Descriptions:
+    """Running training jobs whose inputs are listed there."""
+    job = training("InProgress", InputDataConfig=[source("ManifestFile", uri)])
+    return {TRAINING_JOB: dict.fromkeys(jobs, job)}
+
+
 @cases(
     "kind, content, used, unused",
     ("ManifestFile", MANIFEST, ["a.csv", "b.csv"], ["c", "raw-1"]),
@@ -671,21 +677,13 @@ def test_a_manifest_whose_content_is_unknown_is_a_gap(
     monkeypatch: pytest.MonkeyPatch, uri: str, content: str, gap: str | None
 ) -> None:
     monkeypatch.setattr(locations, "LARGEST_MANIFEST", 100)
-    held: Descriptions = {
-        TRAINING_JOB: {"fit": training("InProgress", InputDataConfig=[source("ManifestFile", uri)])}
-    }
-
-    found = Account(held, {uri: content}).read()
+    found = Account(lists_inputs("fit", uri=uri), {uri: content}).read()
 
     assert found.gaps == ([] if gap is None else [f"training job fit reads what {uri} lists, {gap}"])
 
 
 def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> None:
-    held: Descriptions = {
-        TRAINING_JOB: {
-            "fit": training("InProgress", InputDataConfig=[source("ManifestFile", "s3://lists/m")])
-        }
-    }
+    held = lists_inputs("fit")
 
     assert Account(held).read().gaps == [
         "training job fit uses manifest s3://lists/m, which exists no more: what it loads is unknown"
@@ -700,8 +698,7 @@ def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> 
 
 
 def test_a_manifest_is_read_once() -> None:
-    lists = training("InProgress", InputDataConfig=[source("ManifestFile", "s3://lists/m")])
-    account = Account({TRAINING_JOB: {"one": lists, "two": lists}}, {"s3://lists/m": MANIFEST})
+    account = Account(lists_inputs("one", "two"), {"s3://lists/m": MANIFEST})
 
     assert told(account.read(), "a.csv") == (["training job one", "training job two"], [])
     assert len(account.script.asked("s3:GetObject")) == 1

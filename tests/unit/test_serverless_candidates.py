@@ -15,6 +15,7 @@ from narrowing import of_type
 from past_jobs import word
 from quiet_endpoints import DAY, hourly, quiet
 from tables import cases
+from verdicts import expect_verdict
 
 
 @cases(
@@ -77,9 +78,7 @@ from tables import cases
     (quiet(model=Value({"PrimaryContainer": {"Mode": "MultiModel"}})), "kept", "several models"),
 )
 def test_serverless_candidates(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
-    decided = ServerlessCandidates().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(ServerlessCandidates().decide(judged, NOW), verdict, reason)
 
 
 def test_it_costs_less_below_the_break_even_and_more_above() -> None:

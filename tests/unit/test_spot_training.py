@@ -18,7 +18,7 @@ from ml_janitor.detectors.spot_training import SpotTraining
 from narrowing import not_none, of_type
 from past_jobs import HOUR, job, runs, word
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 
 @cases(
@@ -48,9 +48,7 @@ from verdicts import shown
     (runs(jobs=(job(9 * HOUR, fixed="mine", checkpoints=True),) * 30), "found", "30 jobs of 9.0 hours"),
 )
 def test_spot_training(family: JobFamily, verdict: str, reason: str) -> None:
-    decided = SpotTraining().decide(family, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(SpotTraining().decide(family, NOW), verdict, reason)
 
 
 def test_what_is_assumed_of_spot() -> None:

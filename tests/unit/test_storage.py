@@ -7,11 +7,10 @@ import random
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
+from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT
 from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
@@ -127,6 +126,9 @@ def test_the_tiers_of_intelligent_tiering_cost_what_the_classes_do_that_they_are
         assert "INTELLIGENT_TIERING" not in StoragePrices("eu-west-1", some).rates()
 
 
+PRODUCTS = "pricing:GetProducts"
+
+
 @cases(
     "service, usage, name, family",
     ("AmazonS3", "EU-TimedStorage-GIR-ByteHrs", "GLACIER_IR", ["Storage"]),
@@ -134,28 +136,20 @@ def test_the_tiers_of_intelligent_tiering_cost_what_the_classes_do_that_they_are
     ("AmazonCloudWatch", "EU-TimedStorage-ByteHrs", "LOGS", []),
 )
 def test_a_service_is_asked_for_in_its_region(service: str, usage: str, name: str, family: list[str]) -> None:
-    asked: list[dict[str, Any]] = []
+    account = Script({PRODUCTS: {"PriceList": [json.dumps(product(usage, ("0", "0.1")))]}})
 
-    def paginate(**query: Any) -> list[dict[str, Any]]:
-        asked.append(query)
-        return [{"PriceList": [json.dumps(product(usage, ("0", "0.1")))]}]
-
-    pricing = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
-    aws: Any = SimpleNamespace(pricing=pricing, region="eu-west-1")
-
-    assert read_storage_prices(aws, service) == StoragePrices("eu-west-1", {name: Decimal("0.1")})
-    wanted = {one["Field"]: one["Value"] for one in asked[0]["Filters"]}
-    assert (asked[0]["ServiceCode"], wanted.pop("regionCode")) == (service, "eu-west-1")
+    assert read_storage_prices(account.aws("eu-west-1"), service) == StoragePrices(
+        "eu-west-1", {name: Decimal("0.1")}
+    )
+    (asked,) = account.asked(PRODUCTS)
+    wanted = {one["Field"]: one["Value"] for one in asked["Filters"]}
+    assert (asked["ServiceCode"], wanted.pop("regionCode")) == (service, "eu-west-1")
     assert list(wanted.values()) == family
 
 
 def test_what_could_not_be_asked_is_not_an_empty_list() -> None:
-    def broken(**_: Any) -> Any:
-        yield {"PriceList": [json.dumps(product("EU-TimedStorage-ByteHrs", ("0", "0.1")))]}
-        raise ConnectTimeoutError(endpoint_url="https://pricing")
-
-    pricing = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=broken))
-    aws: Any = SimpleNamespace(pricing=pricing, region="eu-west-1")
+    listed = {"PriceList": [json.dumps(product("EU-TimedStorage-ByteHrs", ("0", "0.1")))]}
+    aws = Script({PRODUCTS: [listed, DENIED]}).aws("eu-west-1")
 
     assert read_storage_prices(aws) == StoragePrices("eu-west-1", None)
 

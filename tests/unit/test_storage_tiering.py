@@ -39,11 +39,12 @@ from ml_janitor.detectors.storage_tiering.reading import (
     order_versions,
 )
 from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering, _versions_lost
-from narrowing import not_none
+from narrowing import not_none, of_type
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
 from scripted import Script, Torn
 from tables import cases
+from verdicts import expect_verdict
 
 TEAM: Signal[Tags] = Value({"team": "search"})
 EXPIRES = {"Expiration": {"Days": 400}}
@@ -155,15 +156,11 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(rates={}), "unknown", "no price"),
 )
 def test_the_table(candidate: TieringBucket, verdict: str, reason: str) -> None:
-    decided = RULE.decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(RULE.decide(candidate, NOW), verdict, reason)
 
 
 def finding(candidate: TieringBucket) -> Finding:
-    decided = RULE.decide(candidate, NOW)
-    assert isinstance(decided, Finding), decided.reason
-    return decided
+    return of_type(Finding, RULE.decide(candidate, NOW))
 
 
 def test_fees_are_named_and_small_objects_pay_none() -> None:

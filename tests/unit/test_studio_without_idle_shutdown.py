@@ -19,6 +19,7 @@ from ml_janitor.detectors.studio_without_idle_shutdown import (
 from narrowing import of_type
 from past_jobs import word
 from tables import cases
+from verdicts import expect_verdict
 
 DENIED: Signal[Any] = Unreadable("DescribeUserProfile: AccessDeniedException")
 NOTHING: Any = {}
@@ -90,9 +91,7 @@ def place(path: str, *above: Signal[Any], **more: Any) -> ShutdownPlace:
     (replace(profile(OFF), above=(DENIED, said("UserSettings", OFF))), "unknown", "AccessDenied"),
 )
 def test_studio_without_idle_shutdown(judged: ShutdownPlace, verdict: str, reason: str) -> None:
-    decided = StudioWithoutIdleShutdown().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(StudioWithoutIdleShutdown().decide(judged, NOW), verdict, reason)
 
 
 def test_what_is_written_is_proven_and_what_is_not_is_likely() -> None:

@@ -21,26 +21,22 @@ from ml_janitor.aws.tags import (
 )
 from ml_janitor.core.model import Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"
 SOURCE = "tag:GetResources"
 
 
-def test_a_resource_in_the_book_has_its_tags_in_any_case_of_its_arn() -> None:
-    book = TagBook({ARN: {"keep": "true"}})
-
-    assert book.of(ARN) == book.of(ARN.replace("churn", "Churn")) == Value({"keep": "true"}, SOURCE)
-
-
-def test_a_resource_that_is_not_in_a_complete_book_has_none() -> None:
-    assert TagBook({}).of(ARN) == Value({}, SOURCE)
-
-
-def test_a_resource_that_is_not_in_a_broken_off_book_may_have_any() -> None:
-    book = TagBook({ARN: {}}, "GetResources broke off")
-
-    assert book.of(ARN) == Value({}, SOURCE)
-    assert book.of(f"{ARN}-2") == Unreadable("GetResources broke off", SOURCE)
+@cases(
+    "book, arn, expected",
+    (TagBook({ARN: {"keep": "true"}}), ARN, Value({"keep": "true"}, SOURCE)),
+    (TagBook({ARN: {"keep": "true"}}), ARN.replace("churn", "Churn"), Value({"keep": "true"}, SOURCE)),
+    (TagBook({}), ARN, Value({}, SOURCE)),  # what a complete book does not name has none
+    (TagBook({ARN: {}}, "GetResources broke off"), ARN, Value({}, SOURCE)),
+    (TagBook({ARN: {}}, "GetResources broke off"), f"{ARN}-2", Unreadable("GetResources broke off", SOURCE)),
+)
+def test_a_book_knows_the_tags_of_what_it_names(book: TagBook, arn: str, expected: Any) -> None:
+    assert book.of(arn) == expected
 
 
 def test_tags_of_one_resource_split_over_two_pages_are_all_its_tags() -> None:

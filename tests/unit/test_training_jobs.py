@@ -74,35 +74,27 @@ KEPT: dict[str, Any] = {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}
 
 
 @cases(
-    "record, costs",
-    (job("a", 20 * DAY, "InProgress"), True),
-    (job("a", HOUR, "Stopping"), False),
-    (job("a", HOUR), False),
-    (job("a", HOUR, **AVAILABLE), True),
-    (job("a", HOUR, WarmPoolStatus={"Status": "Reused"}, **KEPT), False),
-    (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR + SECOND, **KEPT), True),
-    (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR, **KEPT), False),
-    (job("a", HOUR, "Stopping", **KEPT), True),
-    (job("a", 3 * HOUR, TrainingEndTime=NOW + HOUR), False),
-    (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR, **AVAILABLE), True),
-    (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR - SECOND, **AVAILABLE), False),
+    "record, new, costs",
+    (job("a", 20 * DAY, "InProgress"), (), True),
+    (job("a", HOUR, "Stopping"), (), False),
+    (job("a", HOUR), (), False),
+    (job("a", HOUR, **AVAILABLE), (), True),
+    (job("a", HOUR, WarmPoolStatus={"Status": "Reused"}, **KEPT), (), False),
+    (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR + SECOND, **KEPT), (), True),
+    (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR, **KEPT), (), False),
+    (job("a", HOUR, "Stopping", **KEPT), (), True),
+    (job("a", 3 * HOUR, TrainingEndTime=NOW + HOUR), (), False),
+    (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR, **AVAILABLE), (), True),
+    (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR - SECOND, **AVAILABLE), (), False),
+    # what Search does not know yet is listed for a day, and what both know costs once
+    (job("b", HOUR), (job("a", DAY - SECOND, "InProgress"), job("done", HOUR)), True),
+    (job("b", HOUR), (job("a", DAY, "InProgress"),), False),
+    (job("a", HOUR, "InProgress"), (job("a", HOUR, "InProgress"),), True),
 )
-def test_jobs_in_progress_and_warm_pools_cost(record: Record, costs: bool) -> None:  # noqa: FBT001
-    found = list_billed_jobs(script([record]).aws(), NOW)
+def test_jobs_in_progress_and_warm_pools_cost(record: Record, new: Sequence[Record], costs: bool) -> None:  # noqa: FBT001
+    found = list_billed_jobs(script([record], new).aws(), NOW)
 
     assert ([one.name for one in found.items], found.error) == (["a"] if costs else [], None)
-
-
-def test_what_search_does_not_know_yet_is_listed_for_a_day() -> None:
-    new = [job("a", DAY - SECOND, "InProgress"), job("b", DAY, "InProgress"), job("done", HOUR)]
-
-    assert [one.name for one in list_billed_jobs(script([], new).aws(), NOW).items] == ["a"]
-
-
-def test_a_job_that_is_searched_and_listed_costs_once() -> None:
-    both = job("a", HOUR, "InProgress")
-
-    assert [one.name for one in list_billed_jobs(script([both], [both]).aws(), NOW).items] == ["a"]
 
 
 @pytest.mark.parametrize("operation", [SEARCHED, LISTED])

@@ -19,7 +19,7 @@ from ml_janitor_sandbox.control import Control
 from narrowing import of_type
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
-from verdicts import shown, word
+from verdicts import expect_verdict, shown, word
 
 SINCE = NOW - 14 * DAY
 TRAIL, OBJECTS = "cloudtrail:LookupEvents", "s3:ListObjectsV2"
@@ -70,9 +70,7 @@ def server(*, created: datetime | None = SINCE, **members: Any) -> MlflowServer:
     (server(called=Unreadable("x"), stored=wrote(SINCE)), "unknown", "opened it could not be read (x)"),
 )
 def test_unused_mlflow_servers(candidate: MlflowServer, verdict: str, reason: str) -> None:
-    decided = UnusedMlflowServers().decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(UnusedMlflowServers().decide(candidate, NOW), verdict, reason)
 
 
 def test_what_the_finding_says() -> None:

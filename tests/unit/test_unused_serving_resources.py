@@ -38,6 +38,7 @@ from ml_janitor.engine.run import judge_candidate
 from past_jobs import word
 from scripted import DENIED, Script, Torn
 from tables import cases
+from verdicts import expect_verdict
 from verdicts import shown as evidence_of
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -120,9 +121,9 @@ NEEDED = "an undo of churn needs it, until 2026-11-05"
     (RunPolicy(needed_unread="the ledger could not be read"), None, "unknown", "the ledger could not be"),
 )
 def test_what_an_undo_needs_is_kept(policy: RunPolicy, undos: str | None, verdict: str, reason: str) -> None:
-    judged = judge_candidate(UnusedServingResources(), resource(Absent(), undos=undos), NOW, policy)
+    unused = resource(Absent(), undos=undos)
 
-    assert (word(judged), reason in judged.reason) == (verdict, True), judged.reason
+    expect_verdict(judge_candidate(UnusedServingResources(), unused, NOW, policy), verdict, reason)
 
 
 # --- what names what --------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ml_janitor.detectors.unused_training_plans import CapacityBlock, TrainingPl
 from ml_janitor_sandbox.control import Control
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
-from verdicts import shown, word
+from verdicts import expect_verdict, shown, word
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-plan/P"
@@ -61,9 +61,7 @@ def plan(**members: Any) -> TrainingPlan:
     (plan(targets=()), "unknown", "it is for unknown resources, and"),
 )
 def test_unused_training_plans(candidate: TrainingPlan, verdict: str, reason: str) -> None:
-    decided = UnusedTrainingPlans().decide(candidate, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(UnusedTrainingPlans().decide(candidate, NOW), verdict, reason)
 
 
 def test_another_patience_is_the_operators() -> None:

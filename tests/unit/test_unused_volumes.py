@@ -13,11 +13,10 @@ from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Signal, 
 from ml_janitor.detectors import unused_volumes
 from ml_janitor.detectors.unused_volumes import UnusedVolume, UnusedVolumes
 from narrowing import of_type
-from past_jobs import word
 from scripted import DENIED as DENIED_CALL
 from scripted import Refusal, Script
 from tables import cases
-from verdicts import shown
+from verdicts import expect_verdict, shown
 
 DENIED = Unreadable("ListApps: AccessDeniedException")
 
@@ -59,9 +58,7 @@ def space(**more: Any) -> UnusedVolume:
     (space(wrote=DENIED), "unknown", "AccessDenied"),
 )
 def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None:
-    decided = UnusedVolumes().decide(judged, NOW)
-
-    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+    expect_verdict(UnusedVolumes().decide(judged, NOW), verdict, reason)
 
 
 @cases(

@@ -2,7 +2,7 @@
 Random accounts, and an oracle that knows what is waste in them.
 
 Every thing here carries its own truth, written from what the words mean, and shares no code with
-the detectors: there is one file for each kind.
+the detectors: there is one file for each kind, and for all jobs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ from properties.worlds import (
     jobs,
     log_groups,
     notebooks,
-    other_jobs,
     resources,
     studio,
-    tuning,
-    warm_pools,
 )
 from properties.worlds.artifacts import Artifacts, Stores, some_artifacts, some_stores
 from properties.worlds.base import (
@@ -40,6 +37,7 @@ from properties.worlds.base import (
     Account,
     Claim,
     Fault,
+    Kind,
     Labels,
     Thing,
     refusals,
@@ -121,15 +119,15 @@ class World:
 def may_name_the_bucket(thing: Thing) -> bool:
     """Whether Search may name it: of an async endpoint, or as the last transform job of a model."""
     match thing:
-        case Endpoint(kind="async") | resources.Resource(kind="transform-job") | other_jobs.TransformJob():
+        case Endpoint(kind="async") | resources.Resource(kind="transform-job") | jobs.TransformJob():
             return True
         case _:
             return False
 
 
 some_things = st.one_of(
-    *(kind.some for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND, jobs.KIND)),
-    *(kind.some for kind in (*other_jobs.KINDS, tuning.KIND, warm_pools.KIND, log_groups.KIND)),
+    *(kind.some for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.TRAINING, jobs.TRAINING)),
+    *(kind.some for kind in (*jobs.OTHERS, jobs.TUNING, jobs.WARM_POOLS, log_groups.KIND)),
     *(kind.some for kind in (*studio.KINDS, *resources.KINDS[-2:])),
     some_artifacts,
     some_artifacts,
@@ -160,13 +158,13 @@ def some_worlds(draw: st.DrawFn) -> World:
 
 worlds = some_worlds()
 
+EVERY_KIND: tuple[Kind[Any], ...] = (
+    *(*endpoints.KINDS, *notebooks.KINDS, jobs.TRAINING, *jobs.OTHERS, jobs.TUNING),
+    *(*studio.KINDS, *resources.KINDS, jobs.WARM_POOLS, log_groups.KIND),
+)
 NEAR_MISSES = World(
     things=[
-        *(thing for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND) for thing in kind.near_misses()),
-        *(thing for kind in (*other_jobs.KINDS, tuning.KIND) for thing in kind.near_misses()),
-        *(thing for kind in (*studio.KINDS, *resources.KINDS) for thing in kind.near_misses()),
-        *warm_pools.KIND.near_misses(),
-        *log_groups.KIND.near_misses(),
+        *(thing for kind in EVERY_KIND for thing in kind.near_misses()),
         *artifacts.near_misses(),
     ],
     stores=Stores(labels=(UNKEPT[1], COMPLETE), versioned=True),

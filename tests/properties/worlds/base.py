@@ -304,9 +304,10 @@ class Account:
         series = {"metric": metric[1], "dimensions": where, "start": since, "step": step, "values": values}
         self.control.metrics(metric[0], [series | {"samples": samples}])
 
-    def claim(self, detector: str, arn: str, *, waste: bool, **truth: Any) -> None:
+    def claim(self, detector: str, arn: str, *, waste: bool, needs: Iterable[str] = (), **truth: Any) -> None:
         """Claim that *detector* finds the resource *arn* if everything can be read, or that it never may."""
-        self.claims.append(Claim(detector=detector, arn=arn, may=waste, must=waste, **truth))
+        needed = frozenset(needs)
+        self.claims.append(Claim(detector=detector, arn=arn, may=waste, must=waste, needs=needed, **truth))
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -320,10 +321,11 @@ class Thing(abc.ABC):
     One resource of a random account, with what belongs to it.
 
     *calls* are those that tell something about it; faults are drawn from them. *stores* is whether
-    what uses buckets includes it: training jobs, for one, write to `BUCKET`.
+    what uses buckets includes it: training jobs, for one, write to `BUCKET`. *labels* are its own tags.
     """
 
     calls: ClassVar[Sequence[str]]
+    labels: Labels = NONE
 
     @property
     def stores(self) -> bool:

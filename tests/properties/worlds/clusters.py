@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import DAY, EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Kind, Labels, Thing
+from properties.worlds.base import DAY, EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Kind, Thing
 
 DETECTOR = "idle-clusters"
 LISTINGS = {DETECTOR: {"elasticmapreduce:ListClusters", "sagemaker:ListClusters"}}
@@ -33,7 +33,6 @@ class Cluster(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     made: timedelta
     goes_on: bool
     worked: timedelta | None
@@ -68,7 +67,7 @@ class Cluster(Thing):
             DETECTOR,
             made["ClusterArn"],
             waste=waits and silent and counted and not self.labels.exempt,
-            needs=frozenset(needs),
+            needs=needs,
         )
 
     def checks(self) -> list[tuple[timedelta, list[float]]]:
@@ -92,7 +91,6 @@ class Pod(Thing):
 
     calls = Cluster.calls
 
-    labels: Labels
     count: int
 
     def build(self, account: Account) -> None:

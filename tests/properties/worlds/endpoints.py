@@ -86,7 +86,6 @@ class Endpoint(Thing):
         "pricing:GetProducts",
     )
 
-    labels: Labels
     kind: str
     age: timedelta
     status: str

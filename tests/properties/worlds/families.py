@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from properties.worlds.base import ACCOUNT, DAY, EXEMPT, HOUR, UNKEPT, Account, Kind, Labels, Thing
+from properties.worlds.base import ACCOUNT, DAY, EXEMPT, HOUR, UNKEPT, Account, Kind, Thing
 from sagemaker_requests import rented, training_request
 
 DETECTOR = "families"
@@ -32,7 +32,6 @@ class Family(Thing):
 
     calls: ClassVar = ("sagemaker:Search",)
 
-    labels: Labels
     interruption: str
     jobs: int
     newest: timedelta
@@ -59,7 +58,7 @@ class Family(Thing):
             (SPOT, self.how == "on demand" and not self.keeps and self.worth_interrupting()),
         ):
             arn = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:training-job/{name}-*"
-            account.claim(detector, arn, waste=judged and waste, needs=frozenset(self.calls))
+            account.claim(detector, arn, waste=judged and waste, needs=self.calls)
 
     def idle(self, longest_wait: timedelta) -> float:
         """Dollars a month of pools that waited for longer than half as much again as the longest use."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from conftest import REGION
-from properties.worlds.base import ACCOUNT, DAY, EXEMPT, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from properties.worlds.base import ACCOUNT, DAY, EXEMPT, UNKEPT, Account, Kind, Thing, spans
 
 DETECTOR = "forgotten-leftovers"
 RETENTION = 90 * DAY
@@ -19,7 +19,6 @@ class LogGroup(Thing):
 
     calls = ("logs:DescribeLogGroups", "cloudwatch:GetMetricData", "tag:GetResources")
 
-    labels: Labels
     kept: int | None
     age: timedelta
     stored: float
@@ -33,23 +32,13 @@ class LogGroup(Thing):
         if self.kept is not None:
             account.logs.put_retention_policy(logGroupName=name, retentionInDays=self.kept)
         if self.arrived:
-            metric, where, since = (
-                ("AWS/Logs", "IncomingBytes"),
-                {"LogGroupName": name},
-                account.now - 10 * DAY,
-            )
+            where, since = {"LogGroupName": name}, account.now - 10 * DAY
+            metric = ("AWS/Logs", "IncomingBytes")
             account.measure(metric, where, [self.arrived * GB], since=since, step=86_400)
         old = self.stored - min(self.stored, self.arrived) >= 1
         waste = self.kept is None and self.age >= RETENTION and old and not self.labels.exempt
-        account.claims.append(
-            Claim(
-                detector=DETECTOR,
-                arn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}",
-                may=waste,
-                must=waste,
-                needs=frozenset(self.calls),
-            )
-        )
+        arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}"
+        account.claim(DETECTOR, arn, waste=waste, needs=self.calls)
 
 
 KIND = Kind.of(

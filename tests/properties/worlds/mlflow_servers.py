@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
+from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Thing, spans
 
 DETECTOR = "unused-mlflow-servers"
 LISTINGS = {DETECTOR: {"sagemaker:ListMlflowTrackingServers"}}
@@ -32,7 +32,6 @@ class Server(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     made: timedelta
     status: str
     active: str
@@ -70,7 +69,7 @@ class Server(Thing):
             DETECTOR,
             made["TrackingServerArn"],
             waste=up and not used and not wrote and not self.labels.exempt,
-            needs=frozenset(self.calls),
+            needs=self.calls,
         )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from properties.worlds.base import EXEMPT, HOUR, MINUTE, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from properties.worlds.base import EXEMPT, HOUR, MINUTE, UNKEPT, Account, Kind, Thing, spans
 from sagemaker_requests import notebook_request
 
 PATIENCE_AT_NIGHT = 2 * HOUR
+LISTED = frozenset({"sagemaker:ListNotebookInstances", "tag:GetResources"})
+MEASURED = frozenset({"logs:GetLogEvents", "cloudwatch:GetMetricData"})
+SUPPORTS = frozenset({"cloudtrail:LookupEvents", "cloudwatch:ListMetrics"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,6 @@ class Notebook(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     status: str
     modified: timedelta
     logged: timedelta | None
@@ -53,33 +55,21 @@ class Notebook(Thing):
         """Whether something speaks of now: a log that ends long before its start does not arrive."""
         return self.says is not None or (self.logged is not None and self.logged <= self.modified + HOUR)
 
-    def claim_of_schedule(self, arn: str) -> Claim:
+    def claim_of_schedule(self, account: Account, arn: str) -> None:
         """What works is found, but not due; what is quiet is unknown unless every sign can be read."""
         signs = (self.modified, self.logged, self.says, self.opened, self.computed)
         quiet = all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in signs)
         told_off = self.idle is not None and self.says is None
         stops = self.status == "InService" and not self.labels.exempt
         found = stops and (not quiet or (self.heard and not told_off))
-        listed = frozenset({"sagemaker:ListNotebookInstances", "tag:GetResources"})
-        read = {
-            "logs:GetLogEvents",
-            "cloudwatch:GetMetricData",
-            "cloudtrail:LookupEvents",
-            "cloudwatch:ListMetrics",
-        }
-        return Claim(
-            detector="idle-notebooks",
-            arn=arn,
-            may=found,
-            must=found,
-            certain=quiet and self.says is not None,
-            busy=not quiet,
-            needs=listed | read if quiet else listed,
-        )
+        certain = quiet and self.says is not None
+        needs = LISTED | MEASURED | SUPPORTS if quiet else LISTED
+        account.claim("idle-notebooks", arn, waste=found, certain=certain, busy=not quiet, needs=needs)
 
-    def claim(self, arn: str) -> Claim:
+    def claim(self, account: Account, arn: str) -> None:
         if self.scheduled:
-            return self.claim_of_schedule(arn)
+            self.claim_of_schedule(account, arn)
+            return
         open_ = not self.labels.exempt and self.status == "InService" and self.heard
         plain = [self.modified, self.logged, self.says]
         quiet = open_ and all(sign is None or sign >= PATIENCE_AT_NIGHT for sign in plain)
@@ -91,21 +81,13 @@ class Notebook(Thing):
             )
             if sign is not None and sign < PATIENCE_AT_NIGHT
         ]
-        return Claim(
-            detector="idle-notebooks",
-            arn=arn,
-            may=quiet and not fresh,
-            must=quiet and not fresh,
+        account.claim(
+            "idle-notebooks",
+            arn,
+            waste=quiet and not fresh,
             certain=self.says is not None,
-            needs=frozenset(
-                {
-                    "sagemaker:ListNotebookInstances",
-                    "tag:GetResources",
-                    "logs:GetLogEvents",
-                    "cloudwatch:GetMetricData",
-                }
-            ),
-            supports=frozenset({"cloudtrail:LookupEvents", "cloudwatch:ListMetrics"}),
+            needs=LISTED | MEASURED,
+            supports=SUPPORTS,
             hides=frozenset(fresh[0]) if quiet and len(fresh) == 1 else frozenset(),
         )
 
@@ -123,7 +105,7 @@ class Notebook(Thing):
         account.control.patch("sagemaker", where, NotebookInstanceStatus=self.status)
         self._leave_signs(account, name)
         account.tagged(arn, self.labels)
-        account.claims.append(self.claim(arn))
+        self.claim(account, arn)
 
     def _leave_signs(self, account: Account, name: str) -> None:
         now = account.now

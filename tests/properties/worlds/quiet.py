@@ -40,7 +40,6 @@ class Quiet(Thing):
         "pricing:GetProducts",
     )
 
-    labels: Labels
     age: timedelta
     type: str
     count: int
@@ -101,7 +100,7 @@ class Quiet(Thing):
             DETECTOR,
             made["EndpointArn"],
             waste=self.waste,
-            needs=frozenset(self.calls) - {"sagemaker:ListEndpoints", "sagemaker:ListInferenceComponents"},
+            needs={*self.calls} - {"sagemaker:ListEndpoints", "sagemaker:ListInferenceComponents"},
         )
 
     def _publish(self, account: Account, name: str, variants: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from string import ascii_lowercase
 from typing import Any
 
-from properties.worlds.base import DAY, EXEMPT, HOUR, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from properties.worlds.base import DAY, EXEMPT, HOUR, UNKEPT, Account, Kind, Thing, spans
 from sagemaker_requests import processing_request, rented
 
 DETECTOR = "recomputed-datasets"
@@ -35,7 +35,6 @@ class Processed(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     ran: int
     status: str
     differs: str
@@ -67,15 +66,8 @@ class Processed(Thing):
             and self.image == "digest"
             and self.told == "inputs"
         )
-        account.claims.append(
-            Claim(
-                detector=DETECTOR,
-                arn=f"{arns[-1].removesuffix(f'-{self.ran - 1}')}-*",
-                may=waste,
-                must=waste,
-                needs=frozenset(self.calls) - {"sagemaker:ListTransformJobs"},
-            )
-        )
+        arn = f"{arns[-1].removesuffix(f'-{self.ran - 1}')}-*"
+        account.claim(DETECTOR, arn, waste=waste, needs={*self.calls} - {"sagemaker:ListTransformJobs"})
 
     def run(self, account: Account, bucket: str, name: str, number: int) -> str:
         source = f"s3://{bucket}/in/"

@@ -6,19 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import (
-    BUCKET,
-    COMPLETE,
-    DAY,
-    EXEMPT,
-    MISSPELT,
-    NONE,
-    UNKEPT,
-    Account,
-    Kind,
-    Labels,
-    Thing,
-)
+from properties.worlds.base import BUCKET, COMPLETE, DAY, EXEMPT, MISSPELT, NONE, UNKEPT, Account, Kind, Thing
 from properties.worlds.endpoints import MODEL
 from sagemaker_requests import pipeline_request, processing_request, rented, transform_request
 
@@ -40,7 +28,6 @@ class Resource(Thing):
     )
 
     kind: str
-    labels: Labels
     age: timedelta
     running: bool
 

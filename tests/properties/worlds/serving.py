@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import BUCKET, DAY, EXEMPT, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
+from properties.worlds.base import BUCKET, DAY, EXEMPT, ROLE, UNKEPT, Account, Kind, Thing, spans
 from sagemaker_requests import component_request, package_request, pipeline_request, transform_request
 
 DETECTOR = "unused-serving-resources"
@@ -42,7 +42,6 @@ class Serving(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     age: timedelta
     user: str
 

@@ -35,7 +35,6 @@ class Studio(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     labels_of_profile: Labels
     labels_of_space: Labels
     status: str

@@ -58,7 +58,6 @@ class Sized(Thing):
         "tag:GetResources",
     )
 
-    labels: Labels
     age: timedelta
     type: str
     count: int
@@ -143,7 +142,7 @@ class Sized(Thing):
         self._publish(account, name)
         calls = {*self.calls} - LISTINGS[DETECTOR]
         calls -= set() if self.way == "host" else {"sagemaker:ListInferenceComponents"}
-        account.claim(DETECTOR, made["EndpointArn"], waste=self.waste, needs=frozenset(calls))
+        account.claim(DETECTOR, made["EndpointArn"], waste=self.waste, needs=calls)
 
     def _publish(self, account: Account, name: str) -> None:
         start = account.now - HOURS * HOUR

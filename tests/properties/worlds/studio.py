@@ -16,7 +16,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Members,
@@ -67,7 +66,6 @@ class App(Thing):
     )
 
     kind: str
-    labels: Labels
     labels_above: Labels
     labels_of_profile: Labels
     status: str
@@ -132,7 +130,7 @@ class App(Thing):
                 signs.append(max(self.remote - CONNECTED, timedelta()))
         return min(signs) >= max(PATIENCE, 2 * self.stopped_after)
 
-    def claim(self, arn: str) -> Claim:
+    def claim(self, account: Account, arn: str) -> None:
         waste = (
             self.kind in JUDGED
             and self.status == "InService"
@@ -149,14 +147,8 @@ class App(Thing):
             needs.add("logs:GetLogEvents")
         if self.kind == "Canvas" or self.in_space:
             needs.add("cloudwatch:GetMetricData")
-        return Claim(
-            detector="idle-studio-apps",
-            arn=arn,
-            may=waste,
-            must=waste,
-            certain=self.kind == "Canvas" or (self.says and self.remote is None),
-            needs=frozenset(needs),
-        )
+        certain = self.kind == "Canvas" or (self.says and self.remote is None)
+        account.claim("idle-studio-apps", arn, waste=waste, certain=certain, needs=needs)
 
     def build(self, account: Account) -> None:
         account.be(100 * HOUR)
@@ -183,7 +175,7 @@ class App(Thing):
         if self.status == "Deleted":
             account.be(HOUR)
             account.sagemaker.delete_app(**{key: app[key] for key in app if key != "ResourceSpec"})
-        account.claims.append(self.claim(arn))
+        self.claim(account, arn)
 
     def _domain(self, account: Account) -> str:
         """The account's one domain that says this about idle shutdown."""

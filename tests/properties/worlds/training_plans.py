@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
+from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Thing, spans
 from sagemaker_requests import configure, hosting, rented, training_request
 
 DETECTOR = "unused-training-plans"
@@ -30,7 +30,6 @@ class Plan(Thing):
 
     calls = ("sagemaker:ListTrainingPlans", "tag:GetResources", *LISTS.values(), "sagemaker:DescribeEndpoint")
 
-    labels: Labels
     target: str
     status: str
     began: timedelta
@@ -72,7 +71,7 @@ class Plan(Thing):
         if self.target == "endpoint" and self.used:
             needs.add("sagemaker:DescribeEndpoint")
         known = self.target in LISTS and not self.labels.exempt
-        account.claim(DETECTOR, arn, waste=waste and known, needs=frozenset(needs))
+        account.claim(DETECTOR, arn, waste=waste and known, needs=needs)
 
     def use(self, account: Account, name: str, plan: str) -> None:
         """Make a job that has ended, a cluster or an endpoint that names *plan*."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import ACCOUNT, DAY, ROLE, Account, Claim, Kind, Thing
+from properties.worlds.base import ACCOUNT, DAY, ROLE, Account, Kind, Thing
 from sagemaker_requests import processing_request, rented, training_request
 
 DETECTOR = "cross-region-traffic"
@@ -90,15 +90,7 @@ class Read(Thing):
             and "nothing" not in address
             and self.gb * 730 / 720 > self.data / GB
         )
-        account.claims.append(
-            Claim(
-                detector=DETECTOR,
-                arn=arn,
-                may=found,
-                must=found,
-                needs=frozenset({*SHARED_CALLS, "sagemaker:DescribeProcessingJob", "s3:ListObjectsV2"}),
-            )
-        )
+        account.claim(DETECTOR, arn, waste=found, needs=self.calls[:-1])
 
     def program(self, sagemaker: Any, name: str, address: str) -> None:
         source = {"S3DataType": "S3Prefix", "S3Uri": address}
@@ -180,9 +172,7 @@ class Replication(Thing):
             and self.where == "there"
             and not self.uses
         )
-        account.claims.append(
-            Claim(detector=DETECTOR, arn=arn, may=found, must=found, needs=frozenset(self.calls))
-        )
+        account.claim(DETECTOR, arn, waste=found, needs=self.calls)
 
 
 READS = Kind.of(

@@ -28,7 +28,6 @@ class Stopped(Thing):
 
     calls = SHARED_CALLS
 
-    labels: Labels
     stopped: timedelta | None
 
     def build(self, account: Account) -> None:
@@ -42,9 +41,7 @@ class Stopped(Thing):
             sagemaker.stop_notebook_instance(NotebookInstanceName=name)
         waste = self.stopped is not None and self.stopped >= 30 * DAY and not self.labels.exempt
         needs = {"sagemaker:ListNotebookInstances", "sagemaker:DescribeNotebookInstance", "tag:GetResources"}
-        account.claim(
-            DETECTOR, made["NotebookInstanceArn"], waste=waste, certain=True, needs=frozenset(needs)
-        )
+        account.claim(DETECTOR, made["NotebookInstanceArn"], waste=waste, certain=True, needs=needs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +54,6 @@ class Space(Thing):
 
     calls = SHARED_CALLS
 
-    labels: Labels
     labels_of_domain: Labels
     labels_of_profile: Labels
     made: timedelta
@@ -99,7 +95,7 @@ class Space(Thing):
         silent = self.wrote is None or self.wrote > 30 * DAY
         waste = not kept and not self.app and silent and self.made >= 30 * DAY and self.size is not None
         needs = {"sagemaker:ListApps", "logs:DescribeLogStreams", "tag:GetResources"}
-        account.claim(DETECTOR, space["SpaceArn"], waste=waste, needs=frozenset(needs))
+        account.claim(DETECTOR, space["SpaceArn"], waste=waste, needs=needs)
 
 
 NOTEBOOKS = Kind.of(
