@@ -66,9 +66,9 @@ class RecordedAct:
         """Whether it is as an act leaves it."""
         return self.detector.is_done(self.aws, self.target, self.record)
 
-    def undo(self, memory: Memory | None = None) -> None:
-        """Take it back, as another process does that has nothing but the record."""
-        self.detector.revert(self.aws.armed(), self.target, self.record, memory or Memory())
+    def undo(self, memory: Memory | None = None) -> str | None:
+        """Take it back, as another process does that has nothing but the record; what it says of that."""
+        return self.detector.revert(self.aws.armed(), self.target, self.record, memory or Memory())
 
 
 def found(detector: Detector[Any], aws: Aws, name: str) -> Target:

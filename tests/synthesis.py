@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -81,6 +83,20 @@ class Synthesised:
             for document in documents:
                 found += [(name, statement) for statement in document["Statement"]]
         return found
+
+    @property
+    def violations(self) -> list[tuple[str, str]]:
+        """The rules that the checks found broken, with what they say of that."""
+        reports = self.validation.get("pluginReports", [])
+        return [(one["ruleName"], one["description"]) for plugin in reports for one in plugin["violations"]]
+
+    def lint(self, *more: Path) -> tuple[str, int]:
+        """What cfn-lint prints of it, and of *more* templates, and the status with which it ends."""
+        command = [f"{Path(sys.executable).parent}/cfn-lint", "--ignore-checks", "W3005", "W3045", "--"]
+        done = subprocess.run(
+            [*command, str(self.path), *map(str, more)], capture_output=True, text=True, check=False
+        )
+        return done.stdout, done.returncode
 
     def role_statements(self, part: str) -> list[dict[str, Any]]:
         """The statements of the role policies whose logical id contains *part*."""

@@ -13,7 +13,7 @@ from ml_janitor_sandbox.billing import charges, meters
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.functions import RUNNING, invocations, on_url
 from ml_janitor_sandbox.iam import Gate
-from ml_janitor_sandbox.process_kill import caller
+from ml_janitor_sandbox.process_kill import revive
 from ml_janitor_sandbox.snapshots import Snapshot
 from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 from moto_corrections import clock, cloudformation, cloudtrail, cloudwatch, ecr, logs, state
@@ -35,15 +35,15 @@ class Admin:
         self._gate = gate
         self._snapshots: dict[str, tuple[Snapshot, Any]] = {}
         self._routes: dict[tuple[str, str], Handler] = {
-            ("GET", "clock"): _clock,
-            ("PUT", "clock"): _set_clock,
+            ("GET", "clock"): lambda: {"now": clock.text(clock.now())},
+            ("PUT", "clock"): lambda now: clock.set_now(clock.parse(now)),
             ("GET", "invocations"): lambda: list(invocations()),
-            ("PUT", "functions"): _host,
+            ("PUT", "functions"): lambda name, url: RUNNING.update({name: on_url(url)}),
             ("GET", "durations"): lambda: dict(durations().seconds),
             ("PUT", "durations"): lambda **given: durations().set(given),
             ("POST", "search"): search.freeze,
             ("PUT", "pages"): lambda most: pages().set(most),
-            ("POST", "revive"): _revive,
+            ("POST", "revive"): revive,
             ("POST", "interruptions"): _interrupt,
             ("POST", "reset"): self._reset,
             ("POST", "snapshots"): self._keep,
@@ -121,26 +121,10 @@ def _in_place(seed: Handler) -> Handler:
     return _in_account(lambda account, region="", **given: seed(account, region or DEFAULT_REGION, **given))
 
 
-def _clock() -> dict[str, str]:
-    return {"now": clock.text(clock.now())}
-
-
-def _set_clock(now: str) -> None:
-    clock.set_now(clock.parse(now))
-
-
-def _revive() -> None:
-    caller().killed = False
-
-
 def _interrupt(job: str) -> None:
     if jobs.runner is None:
         raise ValueError("no job runs for real here: janitor sandbox --run-jobs")
     jobs.runner.interrupt(job)
-
-
-def _host(name: str, url: str) -> None:
-    RUNNING[name] = on_url(url)
 
 
 def _json(status: HTTPStatus, answer: Any) -> Reply:

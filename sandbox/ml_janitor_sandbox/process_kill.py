@@ -36,6 +36,11 @@ def caller() -> Caller:
     return state.at(Caller, "", "")
 
 
+def revive() -> None:
+    """Let requests have effects again."""
+    caller().killed = False
+
+
 def end_when_killed(session: boto3.Session) -> None:
     """Make every client that *session* creates from now on raise `Killed` once its process was killed."""
     session.events.register("response-received", _raise_killed)

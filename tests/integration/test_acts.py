@@ -72,7 +72,7 @@ def standing(session: boto3.Session) -> dict[str, Any]:
     return there
 
 
-def finish(do: Callable[[Memory], None], memory: Memory) -> None:
+def finish(do: Callable[[Memory], object], memory: Memory) -> object:
     """Go on after each death, and with what AWS takes its time for."""
     for _ in range(20):
         try:

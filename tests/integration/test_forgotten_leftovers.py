@@ -82,7 +82,16 @@ def test_what_nobody_needs_is_found(account: Account, aws: Aws) -> None:
 
 
 @cases(
-    "user", "model", "digest", "other host name", "endpoint", "training job", "package", "pipeline", "pull"
+    "user",
+    "model",
+    "digest",
+    "other host name",
+    "endpoint",
+    "training job",
+    "ended job",
+    "package",
+    "pipeline",
+    "pull",
 )
 def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, user: str) -> None:
     """Near misses: each differs from what is found by one user."""
@@ -107,6 +116,10 @@ def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, us
             sagemaker.delete_model(ModelName="served")
         case "training job":
             sagemaker.create_training_job(**training_request("j", image=image))
+        case "ended job":
+            with account.box.at(NOW - 119 * DAY):
+                sagemaker.create_training_job(**training_request("j", image=image))
+            account.box.patch("sagemaker", ["training_jobs", "j"], TrainingJobStatus="Completed")
         case "package":
             types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
             sagemaker.create_model_package(

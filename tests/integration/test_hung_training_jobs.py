@@ -80,11 +80,9 @@ class Account:
             )
         for host in range(1, hosts + 1):
             if silent is not None:
-                self.log(f"{name}/algo-{host}-1790000000", hourly(NOW - age, NOW - silent))
+                events = [(at, "step") for at in hourly(NOW - age, NOW - silent)]
+                self.box.logs(GROUP, f"{name}/algo-{host}-1790000000", events)
             self.measure(f"{name}/algo-{host}", gpu, SPINNING if cpu is None else cpu)
-
-    def log(self, stream: str, times: Sequence[datetime], lag_hours: float | None = None) -> None:
-        self.box.logs(GROUP, stream, [(at, "step") for at in times], lag_hours=lag_hours)
 
     def measure(self, host: str, gpu: Sequence[float], cpu: Sequence[float]) -> None:
         series = [

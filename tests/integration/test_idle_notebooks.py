@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -13,11 +13,12 @@ import pytest
 from conftest import DAY, HOUR, MINUTE, NOW
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Target, Value
+from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Value
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor_sandbox.control import Control
 from narrowing import not_none
+from recorded_acts import found
 from sagemaker_requests import notebook_request
 from tables import cases
 from verdicts import only, shown, sweep_once
@@ -197,13 +198,9 @@ def test_what_the_clock_stops_is_priced_while_it_is_used(account: Account, aws: 
 # --- looking at one again ---------------------------------------------------------------------
 
 
-def target_of(aws: Aws, now: datetime = NOW) -> Target:
-    return next(IdleNotebooks().find(aws, now)).target
-
-
 def test_looking_reads_every_sign_of_one_notebook(account: Account, aws: Aws) -> None:
     account.notebook("churn", wrote=10 * MINUTE, keep="true")
-    candidate = not_none(IdleNotebooks().look(aws, target_of(aws), NOW))
+    candidate = not_none(IdleNotebooks().look(aws, found(IdleNotebooks(), aws, "churn"), NOW))
 
     assert candidate.target.tags == Value({"keep": "true"}, "sagemaker:ListTags")
     assert candidate.log == Value(NOW - 10 * MINUTE, "logs:GetLogEvents", NOW - 10 * MINUTE)
@@ -212,7 +209,7 @@ def test_looking_reads_every_sign_of_one_notebook(account: Account, aws: Aws) ->
 
 def test_a_stopped_one_is_described_and_no_more(account: Account, aws: Aws) -> None:
     account.notebook("churn")
-    target = target_of(aws)
+    target = found(IdleNotebooks(), aws, "churn")
     account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
 
     candidate = not_none(IdleNotebooks().look(aws, target, NOW))
@@ -224,16 +221,16 @@ def test_a_stopped_one_is_described_and_no_more(account: Account, aws: Aws) -> N
 def test_a_name_that_lost_its_capitals_is_found_in_the_listing_by_its_arn(account: Account, aws: Aws) -> None:
     account.notebook("Churn")
     account.notebook("other")
-    found = next(one.target for one in IdleNotebooks().find(aws, NOW) if one.target.name == "Churn")
+    spelled = found(IdleNotebooks(), aws, "Churn")
 
-    looked = not_none(IdleNotebooks().look(aws, replace(found, name="churn", arn=found.arn.lower()), NOW))
+    looked = not_none(IdleNotebooks().look(aws, replace(spelled, name="churn", arn=spelled.arn.lower()), NOW))
 
     assert (looked.target.name, looked.source) == ("Churn", "sagemaker:ListNotebookInstances")
 
 
 def test_one_that_is_neither_described_nor_listed_is_not_gone(account: Account, aws: Aws) -> None:
     account.notebook("churn")
-    target = target_of(aws)
+    target = found(IdleNotebooks(), aws, "churn")
     account.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
     account.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
     account.box.fault("sagemaker", "ListNotebookInstances", "deny", times=0)

@@ -49,12 +49,6 @@ def same(job: dict[str, Any]) -> dict[str, Any]:
     return {member: value for member, value in job.items() if member not in GENERATED}
 
 
-def restarted(recorded: RecordedAct, memory: Memory | None = None) -> str | None:
-    return recorded.detector.revert(
-        recorded.aws.armed(), recorded.target, recorded.record, memory or Memory()
-    )
-
-
 @pytest.mark.parametrize("kind", list(GROUPS))
 def test_a_job_is_stopped_and_submitted_again_as_it_was(
     floor: Floor, of: Callable[[str], RecordedAct], kind: str
@@ -100,7 +94,7 @@ def test_where_it_begins_is_said(floor: Floor, of: Callable[[str], RecordedAct])
     for recorded in map(of, ("none", "empty", "saved")):
         recorded.act()
         floor.wait()
-        said[recorded.target.name] = (restarted(recorded) or "").replace(again(recorded), "ANOTHER")
+        said[recorded.target.name] = (recorded.undo() or "").replace(again(recorded), "ANOTHER")
         assert floor.job(again(recorded)).get("CheckpointConfig") == floor.job(recorded.target.name).get(
             "CheckpointConfig"
         )
@@ -180,7 +174,7 @@ def test_a_warm_pool_is_ended_and_does_not_come_back(floor: Floor, of: Callable[
     recorded = of("job")
     assert recorded.record == {"what": "warm pool", "keep_alive": 6 * 3600}
     nothing = "nothing had been done to job, so nothing was submitted"
-    assert (recorded.settled(), restarted(recorded)) == (False, nothing)
+    assert (recorded.settled(), recorded.undo()) == (False, nothing)
 
     floor.box.fault("sagemaker", "UpdateTrainingJob", "lost-reply")
     recorded.act()

@@ -107,11 +107,15 @@ def test_metrics_tell_of_reads(account: Account, aws: Aws, days: int, read: floa
 
 
 def test_a_job_that_read_it_lately_and_an_object_that_is_kept(account: Account, aws: Aws) -> None:
-    source = {"S3Uri": f"s3://{NAME}/experiments/", "S3DataType": "S3Prefix", "S3InputMode": "File"}
-    account.sagemaker.create_processing_job(
-        **processing_request("clean", ProcessingInputs=[{"InputName": "in", "S3Input": source}])
-    )
-    account.sagemaker.stop_processing_job(ProcessingJobName="clean")
+    def process(name: str, bucket: str) -> None:
+        source = {"S3Uri": f"s3://{bucket}/experiments/", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+        inputs = [{"InputName": "in", "S3Input": source}]
+        account.sagemaker.create_processing_job(**processing_request(name, ProcessingInputs=inputs))
+        account.sagemaker.stop_processing_job(ProcessingJobName=name)
+
+    process("elsewhere", "lab-small")
+    assert isinstance(verdict(aws), Finding)
+    process("clean", NAME)
     assert "processing job clean read it within 30 days" in verdict(aws).reason
     account.count(95, 0)  # which tells more than that it was read once
     tagging = {"TagSet": [{"Key": "janitor:keep", "Value": "true"}]}

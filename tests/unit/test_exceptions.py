@@ -1,4 +1,4 @@
-"""What is counted and may only fall: exception classes, each with a caller that asks for it; lines of tests."""
+"""Counts that may only fall: exception classes, each with a caller that asks for it, and lines of tests."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import ACCOUNT, DAY, NOW, REGION, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import LogGroup
-from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import IMAGE_REFERENCE, EcrImage, ImageManifest
 from ml_janitor.aws.storage import StoragePrices
@@ -154,6 +154,11 @@ def test_references(text: str, names: tuple[str, str | None, str | None]) -> Non
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match="days"):
         replace(RULE, **wrong)  # type: ignore[arg-type]
+    months, years = (
+        [30, 60, 90, 120, 150, 180],
+        [365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
+    )
+    assert sorted(log_groups.ALLOWED_RETENTIONS) == months + years  # "PutRetentionPolicy", API reference
 
 
 @cases(
@@ -302,29 +307,32 @@ def test_what_was_seen_on_the_way_to_a_finding(
 def test_an_output_costs_what_its_classes_do() -> None:
     decided = of_type(Finding, RULE.decide(output(held={"STANDARD": 10 * GB, "GLACIER_IR": 100 * GB}), NOW))
 
-    assert not_none(decided.cost).monthly_usd == Decimal("0.63")
+    month, folder = Decimal("0.63"), "arn:aws:s3:::models/out/churn-1/"
+    assert (not_none(decided.cost).monthly_usd, decided.cost.shares) == (month, {folder: month})  # type: ignore[union-attr]
     unpriced = RULE.decide(output(held={"STANDARD": 10 * GB, "INTELLIGENT_TIERING": GB}), NOW)
     assert isinstance(unpriced, Finding)
     assert unpriced.cost is not None
-    assert unpriced.cost.known is False
+    assert (unpriced.cost.known, unpriced.cost.shares) == (False, {})
     assert unpriced.cost.source == HERE.cost("INTELLIGENT_TIERING", GB).source
 
 
-def listing(monkeypatch: pytest.MonkeyPatch, module: Any, *found: Leftover, error: str = "") -> None:
+def listing(
+    monkeypatch: pytest.MonkeyPatch, module: Any, *found: Leftover, error: ReadError | None = None
+) -> None:
     """Let *module* find so much, and then break off with *error*, if any."""
 
     def find(*_: object) -> Iterator[Leftover]:
         yield from found
         if error:
-            raise ReadError(error)
+            raise error
 
     monkeypatch.setattr(module, "find", find)
 
 
 def test_a_broken_listing_is_an_error_and_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    listing(monkeypatch, log_groups, group(), error="logs broke off")
+    listing(monkeypatch, log_groups, group(), error=ReadError("logs broke off"))
     listing(monkeypatch, image_repositories, repository())
-    listing(monkeypatch, failed_jobs, error="jobs broke off")
+    listing(monkeypatch, failed_jobs, error=ReadError("jobs broke off"))
     seen: list[Leftover | SweepNote] = []
 
     with pytest.raises(ReadError, match="logs broke off; jobs broke off"):
@@ -332,6 +340,11 @@ def test_a_broken_listing_is_an_error_and_leaves_the_others(monkeypatch: pytest.
     listing(monkeypatch, log_groups)
     listing(monkeypatch, failed_jobs, output())
     assert list(RULE.find(NOBODY, NOW)) == [repository(), output()]
+    unread = (UnreadEntry("churn-2", "denied"),)
+    listing(monkeypatch, failed_jobs, output(), error=UnreadEntriesError("one of them", unread))
+    with pytest.raises(UnreadEntriesError, match="denied") as lacking:
+        list(RULE.find(NOBODY, NOW))
+    assert lacking.value.entries == unread
 
 
 def test_looking_again_takes_what_has_its_arn_among_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: prefixes that are heeded, sizes as AWS tells them, and timestamps that may lag."""
+"""CloudWatch Logs: pages of a stream, sizes as AWS tells them, and timestamps that may lag."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 from moto.core.resource_tagging import TaggedResource
 from moto.logs.models import LogEvent, LogGroup, LogsBackend, LogStream
+from moto.logs.responses import LogsResponse
 
 from moto_corrections import clock
 from moto_corrections.patches import AwsError, Call, backend, replaces, serves
 
+_filter = LogsResponse.filter_log_events
 _describe = LogStream.to_describe_dict
 _describe_group = LogGroup.to_describe_dict
 _tagged = LogsBackend.iter_tagged_resources
@@ -21,33 +23,12 @@ _FOR_EVER = 10**15
 """Milliseconds: longer than any log."""
 
 
-@serves("logs", "FilterLogEvents")
-def filter_log_events(call: Call) -> dict[str, Any]:
-    """Return only the streams asked for: moto ignores the prefix and answers with other jobs' events."""
-    params = call.params
-    logs = backend("logs", call.account, call.region)
-    group, prefix = params.get("logGroupName"), params.get("logStreamNamePrefix")
-    names = params.get("logStreamNames") or []
-    if prefix and names:
-        raise AwsError(
-            "InvalidParameterException", "logStreamNames and logStreamNamePrefix cannot be given together."
-        )
-    if prefix and group in logs.groups:
-        names = [name for name in logs.groups[group].streams if name.startswith(prefix)]
-        if not names:
-            return {"events": [], "searchedLogStreams": []}
-    events, token, searched = logs.filter_log_events(
-        group,
-        names,
-        _millis(params.get("startTime")),
-        _millis(params.get("endTime")),
-        params.get("limit"),
-        params.get("nextToken"),
-        params.get("filterPattern"),
-        params.get("interleaved", False),
-    )
-    answer = {"events": events, "nextToken": token, "searchedLogStreams": searched}
-    return {key: value for key, value in answer.items() if value is not None}
+@replaces("moto.logs.responses:LogsResponse.filter_log_events", was="bcfea899647e")
+def filter_log_events(self: Any) -> Any:
+    """Filter as moto does; refuse a prefix, which moto ignores: it would answer with other jobs' events."""
+    if self._get_param("logStreamNamePrefix"):
+        raise AwsError("InvalidParameterException", "These corrections know no prefixes in FilterLogEvents.")
+    return _filter(self)
 
 
 @serves("logs", "GetLogEvents")
@@ -105,10 +86,6 @@ def _position(params: dict[str, Any], events: list[LogEvent]) -> tuple[bool, int
         return {"f": True, "b": False}[direction], int(index), int(at)
     except (KeyError, ValueError):
         raise AwsError("InvalidParameterException", "The specified nextToken is invalid.") from None
-
-
-def _millis(value: Any) -> int | None:
-    return None if value is None else int(value)
 
 
 @replaces("moto.logs.models:LogStream.to_describe_dict", was="ad5913d3d0e4")

@@ -48,10 +48,6 @@ class Context(Protocol):
     def get(self, key: str) -> Values | None: ...
 
 
-def _same(pattern: str, value: str) -> bool:
-    return pattern == value
-
-
 def _same_in_any_case(pattern: str, value: str) -> bool:
     return pattern.lower() == value.lower()
 
@@ -75,7 +71,7 @@ def _numeric(compare: Callable[[Decimal, Decimal], bool]) -> Callable[[str, str]
 
 
 COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
-    "StringEquals": _same,
+    "StringEquals": operator.eq,
     "StringEqualsIgnoreCase": _same_in_any_case,
     "StringLike": like,
     "ArnEquals": arn_like,

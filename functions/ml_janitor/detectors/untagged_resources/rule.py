@@ -72,8 +72,8 @@ class TagLack:
 
     key: str
     fault: TagFault
-    spelt: tuple[str, ...] = ()
-    filled: bool = False
+    spelt: tuple[str, ...]
+    filled: bool
 
     @property
     def words(self) -> str:
