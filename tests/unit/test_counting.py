@@ -122,6 +122,14 @@ def test_on_one_resource_one_is_counted(claims: list[Claim], left: dict[str, int
         assert counted == left
 
 
+def test_a_part_that_is_judged_beside_its_whole_is_no_other_resource() -> None:
+    whole, part, other = (result("idle", name, Kept(reason="it is used")) for name in "abc")
+    parts = replace(part, wholes=(whole.target.arn,)), replace(other, wholes=("arn:of:another",))
+
+    assert sweep("idle", whole, *parts).share_base == 2
+    assert sweep("idle", whole, *parts, looked_through=5).share_base == 5
+
+
 def test_the_one_that_takes_most_is_named() -> None:
     commit = not_none(find_overlaps([COMMIT, SMALLER, SPOT])[0])
 

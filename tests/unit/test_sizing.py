@@ -43,6 +43,8 @@ REST = PeakLoad(cpu=0.0, memory=0.0)
     (replace(REST, gpu=0.51), GPU, None),
     (replace(REST, gpu_memory=0.5), GPU, 1),
     (replace(REST, gpu_memory=0.51), GPU, None),
+    (replace(REST, gpu_memory=0.125, several=True), GPU, 1),
+    (replace(REST, gpu_memory=0.25, several=True), GPU, 2),  # several models: what four held, fewer hold
     (replace(REST, gpu=0.01), CPU, None),
 )
 def test_so_many_of_a_size_carry_what_four_did(load: PeakLoad, size: InstanceSize, count: int | None) -> None:

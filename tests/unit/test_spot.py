@@ -87,6 +87,7 @@ def test_without_interruptions_spot_takes_what_the_work_takes() -> None:
     assert spot.hours(50) == 50
     assert spot.cost(50) == pytest.approx(0.3)
     assert spot.hours(0) == 0
+    assert spot.hours(1e308, 1e-9) == math.inf
 
 
 @cases(

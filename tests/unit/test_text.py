@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+import tomllib
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from ml_janitor.core.text import (
+    amounts_in,
+    currency_sign,
     escape_text,
     format_iso,
     format_local_time,
@@ -14,6 +19,9 @@ from ml_janitor.core.text import (
     format_usd,
     join_words,
     person_name,
+    quote_sql,
+    quote_toml,
+    shorten_commands,
     shorten_list,
 )
 from tables import cases
@@ -37,6 +45,27 @@ AT = datetime(2026, 10, 6, 5, 0, 30, tzinfo=timezone(timedelta(hours=2)))
 )
 def test_dollars(amount: str, text: str) -> None:
     assert format_usd(Decimal(amount)) == text
+
+
+def test_another_currency_ends_with_its_report() -> None:
+    with amounts_in("CNY"):
+        assert format_usd(Decimal(-7)) == "-CNY 7.00"
+    assert currency_sign() == "$"
+
+
+@cases("text", "plain", "it's", "''", 'a"b', "a\\b", "\n\x1b\u202e\U0001f6df")
+def test_quoted_text_is_read_back(text: str) -> None:
+    assert tomllib.loads(f"name = {quote_toml(text)}") == {"name": text}
+    with closing(sqlite3.connect(":memory:")) as base:
+        assert base.execute(f"SELECT {quote_sql(text)}").fetchone() == (text,)
+
+
+def test_of_a_command_that_is_too_long_its_first_words_stay() -> None:
+    command = "aws s3 rm --recursive s3://a"
+
+    assert shorten_commands(f"Run {command}.") == "Run aws s3 rm ... (too long to show here)."
+    assert shorten_commands(command, len(command)) == command
+    assert shorten_commands(command, len(command) - 1) == "aws s3 rm ... (too long to show here)"
 
 
 def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
