@@ -895,8 +895,7 @@ def test_help_shows_the_file_as_it_is_written(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)],
+    ("value", "seconds"), [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)]
 )
 def test_a_time_has_a_unit_or_is_in_seconds(value: Any, seconds: int) -> None:
     assert cli.seconds("max_wait", value) == seconds

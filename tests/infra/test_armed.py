@@ -16,16 +16,7 @@ from declared import listed
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from synthesis import (
-    BUTTONS,
-    TO_ACT,
-    TO_ARM,
-    TODAY,
-    Synthesised,
-    resolved,
-    synthesise,
-    synthesise_with_cdk,
-)
+from synthesis import BUTTONS, TO_ACT, TO_ARM, TODAY, Synthesised, resolved, synthesise, synthesise_with_cdk
 
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 PERMANENT = {

@@ -209,8 +209,7 @@ def test_a_deployment_without_a_fault_passes_every_check(
     assert ran.status == 0
     for detector in DETECTORS:
         assert re.fullmatch(
-            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago",
-            ran.row(detector.name),
+            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago", ran.row(detector.name)
         )
     assert re.fullmatch(r"digest +\S+ \S+ \S+ \S+ \S+ \S+ +2 hours ago", ran.row("digest"))
     assert "queues empty" in ran.part

@@ -450,9 +450,7 @@ def test_advisers_keep_a_record_each_and_a_retry_runs_those_that_have_none(
     assert identities == {'{"time":"2026-10-06T03:00:00Z"}'}, "what an earlier version calls this event"
 
 
-def test_what_had_no_time_is_the_next_part_of_the_same_run(
-    handed: list[dict[str, Any]],
-) -> None:
+def test_what_had_no_time_is_the_next_part_of_the_same_run(handed: list[dict[str, Any]]) -> None:
     """A retry of the first part leaves it to the next one; the twelfth part is the last."""
     asked = {"time": "2026-10-06T03:00:00Z", "detectors": ["spot-training", "generous-warm-pools"]}
     for _ in range(2):

@@ -160,10 +160,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
             nights.table.change(where, entry.key, set_to={"due": nights.clock - DAY, "monthly_usd": None})
             nights.sign_warnings()
 
-    assert told(nights).due == [
-        "thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)",
-        line.format("lamp"),
-    ]
+    assert told(nights).due == ["thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)", line.format("lamp")]
 
 
 def test_what_the_deployment_can_no_longer_undo_is_told(acted: Nights) -> None:

@@ -166,10 +166,7 @@ SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 9, "ProvisionedConcurren
     (variant(ManagedInstanceScaling={"Status": "DISABLED"}), MANAGED | {"DesiredInstanceCount": 2}),
     (
         {"VariantName": "blue", "DesiredServerlessConfig": SERVERLESS},
-        {
-            "VariantName": "blue",
-            "ServerlessUpdateConfig": {"MaxConcurrency": 9, "ProvisionedConcurrency": 3},
-        },
+        {"VariantName": "blue", "ServerlessUpdateConfig": {"MaxConcurrency": 9, "ProvisionedConcurrency": 3}},
     ),
 )
 def test_a_capacity_is_recorded_as_desired_but_a_count_that_aws_manages(

@@ -83,10 +83,7 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
         {"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": ""},
         "1 of 3 entries",
     ),
-    (
-        {"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd", "CreationTime": NOW},
-        "1 of 3 entries",
-    ),
+    ({"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd", "CreationTime": NOW}, "1 of 3 entries"),
     ({"ThingArn": "cut"}, "1 of 3 entries"),
     ({"ThingName": "odd"}, "1 of 3 entries"),
     ("odd", "1 of 3 entries"),
