@@ -68,9 +68,11 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_family_advisers.py",
     ),
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
+    "functions/ml_janitor/ledger/limits.py": ("attacks/test_limits_that_are_filled_before.py",),
     "functions/ml_janitor/ledger/findings.py": ("integration/test_cli_ledger.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/aws/calls.py": ("unit/test_client.py", "unit/test_s3.py"),
+    "functions/ml_janitor/aws/client.py": ("unit/test_run_lists.py", "unit/test_tags.py"),
     "functions/ml_janitor/aws/tags.py": ("unit/test_detector.py", "unit/test_events.py"),
     "functions/ml_janitor/bill/report.py": ("integration/test_reading_the_bill.py",),
     "functions/ml_janitor/report/digest.py": (

@@ -11,6 +11,8 @@ from botocore.parsers import ResponseParserError
 
 from fakes import raising, refusal
 from ml_janitor.aws.calls import (
+    CLOSED_ADVICE,
+    POLICY_DENIAL,
     Listing,
     OutOfTimeError,
     ReadError,
@@ -89,6 +91,15 @@ def test_a_refusal_of_many_meanings_counts_only_with_its_message() -> None:
     (ResponseParserError("not\n  XML"), "not XML"),
     (ReadError("more than 200\npages"), "more than 200 pages"),
     (ValueError("a fault of ours"), None),
+    (
+        refusal("AccessDenied", POLICY_DENIAL, operation="PutItem"),
+        f"PutItem: AccessDenied: {POLICY_DENIAL}{CLOSED_ADVICE}",
+    ),
+    (
+        refusal("AccessDenied", POLICY_DENIAL, operation="GetObject"),
+        f"GetObject: AccessDenied: {POLICY_DENIAL}",
+    ),
+    (refusal("AccessDenied", "no", operation="PutItem"), "PutItem: AccessDenied: no"),
 )
 def test_a_failed_call_in_one_line(error: Exception, words: str | None) -> None:
     assert failure_text(error) == words

@@ -92,6 +92,7 @@ def test_each_page_that_was_sent_for_counts_and_none_is_beyond_the_limit() -> No
         explorer.services(FIRST, UNTIL)
 
     assert (found.value.cause, explorer.requests, len(client.asked)) == (RefusalCause.OVER_LIMIT, 3, 4)
+    assert (asking(most=4)[0].left, explorer.left) == (4, 0)
     assert ["NextPageToken" in asked for _, asked in client.asked] == [False, True, True, True]
 
 

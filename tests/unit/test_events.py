@@ -12,6 +12,7 @@ from ml_janitor.config.events import (
     CLOCK_SKEW,
     LONGEST_ORGANIZATION_RUN,
     STALE_EVENT,
+    AccountsEvent,
     DigestEvent,
     PressEvent,
     SweepEvent,
@@ -207,6 +208,36 @@ def test_an_undo_is_the_same_only_if_it_is_asked_for_with_a_request() -> None:
     ):
         with pytest.raises(InvalidInputError):
             check_event(asked | wrong, UndoEvent)
+
+
+def test_a_next_part_is_of_the_same_run_and_started_anew() -> None:
+    given, later = at(account="210987654321", regions=["us-east-1"]), NOW + timedelta(minutes=15)
+
+    assert given.next_part(["a", "b"], started=later) == {
+        "time": "2026-10-06T03:00:00Z",
+        "account": "210987654321",
+        "regions": ["us-east-1"],
+        "detectors": ["a", "b"],
+        "part": 2,
+        "started": "2026-10-06T03:15:00Z",
+    }
+    assert at(None).next_part(["a"], started=later, regions=["eu-west-1"]) == {
+        "detectors": ["a"],
+        "part": 2,
+        "regions": ["eu-west-1"],
+    }
+
+
+def test_an_execution_of_an_earlier_version_names_one_detector() -> None:
+    step: dict[str, object] = {"step": "list", "time": NOW.isoformat()}
+
+    names = [
+        parse_event(step | more, AccountsEvent, NOW).names
+        for more in ({"detector": "idle-endpoints"}, {"detectors": ["idle-endpoints", "idle-notebooks"]})
+    ]
+    assert names == [("idle-endpoints",), ("idle-endpoints", "idle-notebooks")]
+    with pytest.raises(InvalidInputError, match="it needs the name of one"):
+        parse_event(step, AccountsEvent, NOW)
 
 
 def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -> None:
