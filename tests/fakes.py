@@ -87,11 +87,7 @@ def waste(monthly: str | None = "10", *, accrued: str | None = None) -> Finding:
         accrued_usd=None if accrued is None else Decimal(accrued),
     )
     return Finding(
-        reason="nobody uses it",
-        confidence=Confidence.PROVEN,
-        action="remove it",
-        evidence=(),
-        cost=cost,
+        reason="nobody uses it", confidence=Confidence.PROVEN, action="remove it", evidence=(), cost=cost
     )
 
 

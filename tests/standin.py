@@ -246,12 +246,7 @@ def undo_event(
 
 
 ARMED = Arming(
-    mode=Mode.ACT,
-    effect=Effect.DELETE,
-    every=7 * DAY,
-    act_in=(ACCOUNT,),
-    grace=3 * DAY,
-    business_days=False,
+    mode=Mode.ACT, effect=Effect.DELETE, every=7 * DAY, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False
 )
 
 
@@ -316,10 +311,7 @@ class Nights:
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
-            actions=self.actions,
-            holds=self.holds,
-            clock=lambda: self.clock,
-            within=30 * DAY,
+            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
         )
 
     def runner(self, *, dry: bool = False, event: str = "") -> SweepRunner:

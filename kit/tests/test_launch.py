@@ -264,9 +264,7 @@ def test_instance_groups_are_priced_together() -> None:
     )
 
 
-def test_a_script_that_is_the_first_process_gets_its_arguments_and_sigterm(
-    aws: Recording, code: Path
-) -> None:
+def test_a_script_as_first_process_gets_its_arguments_and_sigterm(aws: Recording, code: Path) -> None:
     (code / "src" / "train.py").write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
@@ -498,9 +496,7 @@ def test_buckets_are_found_wherever_they_are_named() -> None:
         ((403, None, "eu-north-1"), "eu-north-1"),
     ],
 )
-def test_the_region_of_a_bucket(
-    aws: Recording, bucket: tuple[int, str | None, str | None], region: str
-) -> None:
+def test_a_buckets_region(aws: Recording, bucket: tuple[int, str | None, str | None], region: str) -> None:
     aws.buckets["data"] = bucket
 
     assert bucket_region(session().client("s3"), "data") == region
@@ -516,9 +512,7 @@ def test_the_region_of_a_bucket(
         ((404, None, None), "there is no bucket data"),
     ],
 )
-def test_a_region_that_cannot_be_read(
-    aws: Recording, bucket: tuple[int, None, str | None], said: str
-) -> None:
+def test_an_unreadable_region(aws: Recording, bucket: tuple[int, None, str | None], said: str) -> None:
     aws.buckets["data"] = bucket
 
     with pytest.raises(Refused, match=said):
@@ -831,9 +825,7 @@ def test_a_launch(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
     assert {"Key": "cost", "Value": "a"} in request["Tags"]
 
 
-def test_a_dry_run_creates_and_uploads_nothing(
-    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_changes_nothing(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--on-demand", "--price", "2", "--max-runtime", "90m", "--max-usd", "20"]
     status = cli.main(["launch", str(file), "--dry-run", "--json", *flags])
 
@@ -859,9 +851,7 @@ def test_a_dry_run_creates_and_uploads_nothing(
     assert capsys.readouterr().out.endswith("\ndry run: nothing was created\n")
 
 
-def test_where_the_job_and_its_buckets_are_may_be_given(
-    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_regions_and_buckets_given(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--region", "eu-west-1", "--bucket-region", "models=eu-west-1", "--price", "2"]
     file.write_text(file.read_text().replace("us-east-1", "eu-west-1"))
 
@@ -871,9 +861,7 @@ def test_where_the_job_and_its_buckets_are_may_be_given(
 
 
 @pytest.mark.parametrize("arguments", [[], ["launch"], ["launch", "job.json", "--max-runtimes", "1h"]])
-def test_a_command_line_that_is_incomplete_is_a_usage_error(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_incomplete_command_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
     assert ended.value.code == 2
@@ -895,8 +883,7 @@ def test_help_shows_the_file_as_it_is_written(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)],
+    ("value", "seconds"), [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)]
 )
 def test_a_time_has_a_unit_or_is_in_seconds(value: Any, seconds: int) -> None:
     assert cli.seconds("max_wait", value) == seconds
@@ -956,9 +943,7 @@ def test_a_refusal_is_one_line_and_status_2(
     ],
 )
 @pytest.mark.usefixtures("aws")
-def test_a_file_that_makes_no_sense(
-    file: Path, change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid(file: Path, change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
     assert cli.main(["launch", str(file)]) == 2
@@ -1048,9 +1033,7 @@ def test_no_two_jobs_have_one_name() -> None:
     assert all(re.fullmatch("20261006-030000-[0-9a-f]{6}", stamp) for stamp in stamps)
 
 
-def test_what_aws_refuses_is_one_line_and_status_1(
-    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refusal_is_one_line(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     aws.failure = ("ResourceLimitExceeded", "The account-level service limit is 0 instances.")
 
     assert cli.main(["launch", str(file)]) == 1

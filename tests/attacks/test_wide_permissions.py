@@ -16,9 +16,7 @@ from tables import cases
 
 ARMED: dict[Any, Detector[Any]] = {
     DuplicateArtifacts: DuplicateArtifacts(
-        buckets=("models",),
-        act_on_prefixes=("s3://models",),
-        undo_prefixes=("s3://old/a/",),
+        buckets=("models",), act_on_prefixes=("s3://models",), undo_prefixes=("s3://old/a/",)
     ),
     StorageTiering: StorageTiering(act_on_buckets=("models",), undo_buckets=("old",)),
 }

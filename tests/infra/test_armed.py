@@ -16,16 +16,7 @@ from declared import listed
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from synthesis import (
-    BUTTONS,
-    TO_ACT,
-    TO_ARM,
-    TODAY,
-    Synthesised,
-    resolved,
-    synthesise,
-    synthesise_with_cdk,
-)
+from synthesis import BUTTONS, TO_ACT, TO_ARM, TODAY, Synthesised, resolved, synthesise, synthesise_with_cdk
 
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 PERMANENT = {
@@ -339,9 +330,7 @@ def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arm
     assert max(Counter(str(policy["Roles"]) for policy in managed.values()).values()) <= 10
 
 
-def test_who_sends_events_and_mails_may_do_so_on_the_one_bus_and_topic(
-    armed: Synthesised, tmp_path: Path
-) -> None:
+def test_events_and_mails_are_sent_to_the_one_bus_and_topic(armed: Synthesised, tmp_path: Path) -> None:
     topic = f"arn:<AWS::Partition>:sns:eu-west-1:{ACCOUNT}:ml-costs"
     tables = {
         "janitor": TO_ARM,

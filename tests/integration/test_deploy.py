@@ -80,11 +80,7 @@ def statuses(session: boto3.Session) -> list[str]:
 
 
 def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
-    janitor: Janitor,
-    box: Control,
-    session: boto3.Session,
-    bundle: Path,
-    owners: dict[str, set[str]],
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path, owners: dict[str, set[str]]
 ) -> None:
     box.set_durations({"stack.change": 1.5 * deploying.POLL_SECONDS})
     configure(LITTLE)
@@ -250,9 +246,7 @@ def test_whoever_deploys_may_change_the_policies(arn: str, named: list[str]) -> 
     ("service", "operation"),
     [("cloudformation", "DescribeStacks"), ("s3", "CreateBucket"), ("cloudformation", "CreateChangeSet")],
 )
-def test_a_refused_permission_is_one_line(
-    janitor: Janitor, box: Control, bundle: Path, service: str, operation: str
-) -> None:
+def test_a_refusal_is_one(janitor: Janitor, box: Control, bundle: Path, service: str, operation: str) -> None:
     configure("")
     box.fault(service, operation, "deny")
 

@@ -209,8 +209,7 @@ def test_a_deployment_without_a_fault_passes_every_check(
     assert ran.status == 0
     for detector in DETECTORS:
         assert re.fullmatch(
-            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago",
-            ran.row(detector.name),
+            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago", ran.row(detector.name)
         )
     assert re.fullmatch(r"digest +\S+ \S+ \S+ \S+ \S+ \S+ +2 hours ago", ran.row("digest"))
     assert "queues empty" in ran.part
@@ -569,9 +568,7 @@ def armed(box: Control, session: boto3.Session, tmp_path_factory: pytest.TempPat
     return working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
 
 
-def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_slack(
-    armed: Site, doctor: Doctor
-) -> None:
+def test_slack_cannot_undo_actions_of_a_region_that_is_swept_no_more(armed: Site, doctor: Doctor) -> None:
     """The undo function has its powers where the deployment sweeps, and where act_in says."""
     armed.acted("here", 2 * DAY)
     armed.acted("long-ago", 31 * DAY, region="eu-central-1")

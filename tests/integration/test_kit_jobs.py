@@ -49,7 +49,7 @@ class Trainer:
                 "sagemaker_program": '"train.py"',
                 "sagemaker_submit_directory": '"s3://models/code/sourcedir.tar.gz"',
                 **more.pop("hyperparameters", {}),
-            },
+            }
         }
         if spot:
             request["EnableManagedSpotTraining"] = True

@@ -156,10 +156,7 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
             "*Bill of 3 accounts:* $536 in 30 days: +$191 (+55 %).",
             f"Largest cause: {ranker.replace(':', '')}.",
         ],
-        [
-            "*Sunday 10-04:* $77.88, +$66.36 (+576 %) against 09-27",
-            "*October to date:* $237, +$191 (+414 %)",
-        ],
+        ["*Sunday 10-04:* $77.88, +$66.36 (+576 %) against 09-27", "*October to date:* $237, +$191 (+414 %)"],
         [
             "*By account, 30 days:*",
             f"\u2022 serving ({serving}): before $60.00, now $251, change +$191 (+318 %)",
@@ -214,9 +211,7 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
     assert "the ledger has 2 open findings there, at least $170 a month: ranker, pod" in text
 
 
-def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
-    box: Control, deployed: SlackControl, tmp_path: Path
-) -> None:
+def test_a_members_bill_is_never_called_whole(box: Control, deployed: SlackControl, tmp_path: Path) -> None:
     """Its payer is another account: Cost Explorer shows it no charge of the third one."""
     payer, other = "210987654321", "333333333333"
     box.set_bill(account=payer, members=[ACCOUNT, other], tags=["project"])

@@ -20,14 +20,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import (
-    SWEEP_ADAPTER,
-    LastRun,
-    LastSweep,
-    LatestRuns,
-    RunAccount,
-    RunLists,
-)
+from ml_janitor.ledger.latest import SWEEP_ADAPTER, LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE

@@ -232,10 +232,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="scaled from 2 to 8 beside a steady one",
-        sources=[
-            life("rag", "02-01", count=2, scaled=[(on("10-05"), 8)]),
-            life("embed", "02-01", count=6),
-        ],
+        sources=[life("rag", "02-01", count=2, scaled=[(on("10-05"), 8)]), life("embed", "02-01", count=6)],
         words="endpoint rag, ",
     ),
     Scenario(

@@ -37,13 +37,7 @@ def section(**settings: Any) -> BillSection:
 # --- what is read -----------------------------------------------------------------------------
 
 
-@cases(
-    "asked, days, span",
-    (0, BILL_DAYS, 30),
-    (31, BILL_DAYS, 31),
-    (32, 66, 32),
-    (60, 122, 60),
-)
+@cases("asked, days, span", (0, BILL_DAYS, 30), (31, BILL_DAYS, 31), (32, 66, 32), (60, 122, 60))
 def test_a_bill_reads_the_span_before(asked: int, days: int, span: int) -> None:
     found = bill_request(section(), days=asked)
 

@@ -12,11 +12,7 @@ from ml_janitor.aws.references import ObjectUses, PlaceUser
 from ml_janitor.core.model import Absent, Signal, Value
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness
-from ml_janitor.detectors.duplicate_artifacts.copies import (
-    CopyRole,
-    GroupMember,
-    settle_standings,
-)
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, GroupMember, settle_standings
 from narrowing import not_none
 from tables import cases
 
@@ -104,11 +100,7 @@ SURE = (Likeness.PROVEN, Likeness.LIKELY)
         [member("a", ended=True), member("b", 1, ended=True), member("c", 2, needed=True)],
         {"a": ("surplus", "c"), "b": ("surplus", "c"), "c": STAYS},
     ),
-    (
-        SURE[:1],
-        [member("a", ended=True), member("b", 1, ended=True)],
-        {"a": STAYS, "b": ("surplus", "a")},
-    ),
+    (SURE[:1], [member("a", ended=True), member("b", 1, ended=True)], {"a": STAYS, "b": ("surplus", "a")}),
 )
 def test_which_of_equal_artifacts_stay(
     likenesses: Sequence[Likeness], members: list[GroupMember], expected: dict[str, tuple[str, str | None]]

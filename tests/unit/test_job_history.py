@@ -111,9 +111,7 @@ def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: s
     ("Available", 90, None, False),
     ("InUse", 90, None, False),
 )
-def test_a_warm_pool_counts_when_it_has_ended(
-    *, status: str, seconds: int | None, retained: int | None, reused: bool
-) -> None:
+def test_an_ended_pool_is_in(*, status: str, seconds: int | None, retained: int | None, reused: bool) -> None:
     billed = {} if seconds is None else {"ResourceRetainedBillableTimeInSeconds": seconds}
     (family,) = read(record(WarmPoolStatus={"Status": status} | billed))
 
@@ -228,10 +226,7 @@ def test_every_pipeline_has_a_family_of_its_own() -> None:
     untold = account(*(record(name) for name in JOBS), **pipelines())
 
     found = {one.target.name: (len(one.jobs), one.unread) for one in read_job_families(known, SINCE, NOW)}
-    assert found == {
-        "pipelines-TrainModel-*~churn": (3, None),
-        "pipelines-TrainModel-*~rank": (1, None),
-    }
+    assert found == {"pipelines-TrainModel-*~churn": (3, None), "pipelines-TrainModel-*~rank": (1, None)}
     why = "which pipeline runs some of its jobs is unknown (no execution of a pipeline names it)"
     unknown = {one.target.name: (len(one.jobs), one.unread) for one in read_job_families(untold, SINCE, NOW)}
     assert unknown == {
@@ -264,10 +259,7 @@ def test_without_all_steps_a_pipelines_jobs_are_unknown(monkeypatch: pytest.Monk
     ((record(age=90 * DAY, TrainingTimeInSeconds=18_000, **USUAL),), "found"),
     ((record(age=90 * DAY, TrainingTimeInSeconds=180_000),), "found"),  # another family's
     ((record(age=90 * DAY, TrainingTimeInSeconds=None, **USUAL),), "found"),
-    (
-        [record(age=90 * DAY, TrainingTimeInSeconds=seconds, **USUAL) for seconds in (18_000, 180_000)],
-        "kept",
-    ),
+    ([record(age=90 * DAY, TrainingTimeInSeconds=seconds, **USUAL) for seconds in (18_000, 180_000)], "kept"),
     (DENIED, "unknown"),
     ((record(), record(), record()), "unknown"),
 )
@@ -305,9 +297,7 @@ def test_a_limit_is_proposed_by_the_whole_history(older: Any, limit: str) -> Non
 
 
 @cases("experiment, counts", ("churn", True), ("rank", False), (None, True))
-def test_an_older_run_whose_pipeline_is_unknown_may_be_the_familys(
-    experiment: str | None, *, counts: bool
-) -> None:
+def test_an_older_run_of_no_known_pipeline_may_count(experiment: str | None, *, counts: bool) -> None:
     def run(name: str, experiment: str | None, **more: Any) -> dict[str, Any]:
         return record(name, ExperimentConfig=experiment and {"ExperimentName": experiment}, **more)
 

@@ -78,12 +78,7 @@ def test_an_earlier_sweep_does_not_replace_a_later_one(latest: LatestRecords) ->
     assert remembered(latest).found == 0
 
 
-@cases(
-    "settled, enabled, nothing_left",
-    (True, True, True),
-    (False, True, False),
-    (False, False, True),
-)
+@cases("settled, enabled, nothing_left", (True, True, True), (False, True, False), (False, False, True))
 def test_nothing_is_left_in_a_settled_place_or_one_that_is_not_enabled(
     latest: LatestRecords, *, settled: bool, enabled: bool, nothing_left: bool
 ) -> None:

@@ -58,12 +58,7 @@ def run(detector: str = "idle-endpoints", **how: Any) -> DetectorRun:
 
 
 def row(
-    number: int,
-    usd: str = "0",
-    *,
-    detector: str = "idle-endpoints",
-    found: int = 1,
-    **how: Any,
+    number: int, usd: str = "0", *, detector: str = "idle-endpoints", found: int = 1, **how: Any
 ) -> SweepRow:
     """What a sweep of the account of this *number* left."""
     about: dict[str, Any] = {
@@ -349,10 +344,7 @@ def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands
 @cases(
     "saved, said",
     (SavingsTotal(), ""),
-    (
-        SavingsTotal(usd=Decimal(2), actions=1),
-        "*Saved so far this month:* $2.00, by 1 action.",
-    ),
+    (SavingsTotal(usd=Decimal(2), actions=1), "*Saved so far this month:* $2.00, by 1 action."),
     (SavingsTotal(unknown=2), "*Saved so far this month:* unknown, for 2 actions."),
     (
         SavingsTotal(usd=Decimal(2), actions=3, unknown=1),

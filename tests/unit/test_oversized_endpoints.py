@@ -13,11 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, NOW
-from ml_janitor.aws.endpoints import (
-    LOAD_HOURS,
-    EndpointVariant,
-    LoadedEndpoint,
-)
+from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointVariant, LoadedEndpoint
 from ml_janitor.aws.prices import Price, machine_of
 from ml_janitor.core import capacity
 from ml_janitor.core.capacity import InstanceSize, PeakLoad

@@ -127,17 +127,13 @@ def after(error: BaseException) -> Callable[[Nights, Write], Any]:
 
 @pytest.mark.parametrize("on", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("fault", [raising(THROTTLED), after(LostError("reset"))], ids=["throttled", "lost"])
-def test_a_ledger_that_fails_in_the_middle_of_an_act(
-    fault: Callable[[Nights, Write], Any], *, on: bool
-) -> None:
+def test_a_ledger_that_fails_during_an_act(fault: Callable[[Nights, Write], Any], *, on: bool) -> None:
     for nights in each_write(fault, on=on):
         check(nights, again=1)
 
 
 @pytest.mark.parametrize("fault", [raising(KilledError()), after(KilledError())], ids=["before", "after"])
-def test_a_night_that_is_killed_with_records_forged_in_between(
-    fault: Callable[[Nights, Write], Any],
-) -> None:
+def test_a_night_that_is_killed_with_records_forged_in_between(fault: Callable[[Nights, Write], Any]) -> None:
     """What was forged is done nothing from; put back as it was, it is finished."""
     refused = 0
     for nights in each_write(fault):

@@ -69,9 +69,7 @@ def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requ
     assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == ("", later + DAY)
 
 
-def test_a_request_that_somebody_changed_is_told_and_not_granted(
-    nights: Nights, requests: ButtonRequests
-) -> None:
+def test_a_forged_request_is_told_and_not_granted(nights: Nights, requests: ButtonRequests) -> None:
     requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
     (item,) = nights.table.scan("request#")
     nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
@@ -88,9 +86,7 @@ def test_a_request_that_somebody_changed_is_told_and_not_granted(
     assert nights.of("lamp").stage is Stage.ACTED
 
 
-def test_a_request_under_a_warning_that_somebody_changed_is_told_and_not_granted(
-    nights: Nights, requests: ButtonRequests
-) -> None:
+def test_a_request_under_a_forged_warning_is_not_granted(nights: Nights, requests: ButtonRequests) -> None:
     lamp = nights.entries()["lamp"]
     requests.make_due(lamp, by="maria", now=nights.clock)
     nights.table.change(lamp.pk, lamp.sk, set_to={"channel": "C9"})
@@ -99,9 +95,7 @@ def test_a_request_under_a_warning_that_somebody_changed_is_told_and_not_granted
     assert nights.entries()["lamp"].hurried == ""
 
 
-def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(
-    nights: Nights, requests: ButtonRequests
-) -> None:
+def test_an_undo_is_asked_for_under_its_own_warning(nights: Nights, requests: ButtonRequests) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
     grant(nights)
@@ -113,9 +107,7 @@ def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(
     assert nights.of("lamp") == asked
 
 
-def test_of_two_who_ask_within_a_minute_the_second_is_refused(
-    nights: Nights, requests: ButtonRequests
-) -> None:
+def test_the_second_request_within_a_minute_is_refused(nights: Nights, requests: ButtonRequests) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)

@@ -392,11 +392,7 @@ def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_ma
 
     assert set(read) == {"old"}
     ran = [(run.variant, run.model, run.shadow, run.reserved) for run in read["old"].runs if run.hourly]
-    assert ran == [
-        ("blue", "", False, False),
-        ("paid", "churn", False, True),
-        ("dark", "churn", True, False),
-    ]
+    assert ran == [("blue", "", False, False), ("paid", "churn", False, True), ("dark", "churn", True, False)]
     assert [run.variant for run in read["old"].runs if not run.hourly] == ["none", "serverless"]
     assert {run.usage_type for run in read["old"].runs} == {"USE1-AsyncInf:ml.m5.large"}
     assert {(run.start, run.datapoints) for run in read["old"].runs} == {(ago(200), 360)}

@@ -394,8 +394,7 @@ def test_a_number_is_refused_beyond_its_limits(key: str, least: int, most: int |
 
 
 @pytest.mark.parametrize(
-    ("value", "span"),
-    [("1", timedelta(days=1)), ("3650", timedelta(days=3650)), ('"forever"', None)],
+    ("value", "span"), [("1", timedelta(days=1)), ("3650", timedelta(days=3650)), ('"forever"', None)]
 )
 def test_keep_lasts_for_days_or_for_good(value: str, span: timedelta | None) -> None:
     assert load("", f"janitor.hold_days={value}").hold_time == span

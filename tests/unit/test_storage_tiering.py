@@ -456,9 +456,7 @@ def test_of_one_byte_that_is_moved_and_deleted_one_saving_counts_and_of_two_both
     assert deleted == Decimal("1.380")
 
 
-def test_deletions_are_a_candidate_where_something_could_be_deleted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_deletions_are_a_candidate_where_something_could_be_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     """An open finding of them is not closed as gone because the contents could not be read tonight."""
     candidates = {
         "moves": (bucket(), 1),

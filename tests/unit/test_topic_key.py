@@ -80,10 +80,7 @@ def stack(*resources: tuple[str, str]) -> DeployedStack:
     ),
 )
 def test_a_key_that_lets_nobody_publish_is_told(
-    given: dict[str, Any],
-    publishers: dict[str, bool],
-    outcome: CheckOutcome,
-    seen: str,
+    given: dict[str, Any], publishers: dict[str, bool], outcome: CheckOutcome, seen: str
 ) -> None:
     kms = SimpleNamespace(get_key_policy=lambda KeyId: {"Policy": json.dumps(given)})  # noqa: N803, ARG005
     check = check_topic_key(here(kms=kms), "the-key", **publishers)
@@ -116,9 +113,7 @@ QUEUE, UNDELIVERED = (
     ((QUEUE, UNDELIVERED), ("0", "0"), CheckOutcome.FINE, "empty"),
     ((QUEUE, UNDELIVERED), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
 )
-def test_a_queue_is_empty_or_it_is_told(
-    resources: Sequence[tuple[str, str]], answer: Any, outcome: CheckOutcome, seen: str
-) -> None:
+def test_queues(resources: Sequence[tuple[str, str]], answer: Any, outcome: CheckOutcome, seen: str) -> None:
     def counted(**asked: Any) -> dict[str, dict[str, str]]:
         assert asked["QueueUrl"] in {f"the-{name}" for name, _ in resources}
         return {"Attributes": dict(zip(asked["AttributeNames"], answer, strict=True))}
@@ -134,9 +129,7 @@ def test_a_queue_is_empty_or_it_is_told(
     (("0", "0"), "no message waits in the queues that an upgrade removes"),
     (("2", "1"), "messages wait in queues that an upgrade removes: 3 in IdleNotebooksFailed"),
 )
-def test_a_stack_of_an_earlier_version_says_what_waits_in_the_queues_that_go(
-    waiting: tuple[str, str], seen: str
-) -> None:
+def test_an_earlier_stack_says_what_waits_in_its_old_queues(waiting: tuple[str, str], seen: str) -> None:
     def counted(**asked: Any) -> dict[str, dict[str, str]]:
         return {"Attributes": dict(zip(asked["AttributeNames"], waiting, strict=True))}
 
@@ -158,9 +151,7 @@ CONFIRMED, PENDING = "arn:aws:sns:us-east-1:1:x:1", "PendingConfirmation"
     ((TOPIC,), (PENDING,), "nobody has confirmed a subscription"),
     ((TOPIC,), (PENDING, CONFIRMED, CONFIRMED), "2 subscribed"),
 )
-def test_an_alarm_wakes_whoever_confirmed_a_subscription(
-    resources: Sequence[tuple[str, str]], arns: Any, seen: str
-) -> None:
+def test_an_alarm_wakes_who_subscribed(resources: Sequence[tuple[str, str]], arns: Any, seen: str) -> None:
     def pages(**_: object) -> list[dict[str, Any]]:
         return [{"Subscriptions": [{"SubscriptionArn": arn}]} for arn in arns]
 

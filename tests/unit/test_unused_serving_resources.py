@@ -11,16 +11,7 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.model import Absent, Confidence, Finding, Kept, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.unused_serving_resources import (
     ARTIFACT_MEMBERS,
     CONFIG_NAME,
@@ -93,9 +84,7 @@ def test_the_size_of_artifacts_is_known(artifacts: Signal[int], value: str | Non
     (resource(Absent()), {"used by": "none"}, ("all that may use it was read, and does not name it",)),
     (resource(Value("endpoint churn")), {"used by": "endpoint churn"}, ()),
 )
-def test_what_was_seen_and_passed(
-    candidate: ServingResource, seen: dict[str, str], steps: tuple[str, ...]
-) -> None:
+def test_passing_over(candidate: ServingResource, seen: dict[str, str], steps: tuple[str, ...]) -> None:
     decided = UnusedServingResources().decide(candidate, NOW)
 
     assert (evidence_of(decided), decided.steps[:-1]) == (seen, steps)

@@ -118,9 +118,7 @@ class Endpoint(Row):
     def _deploy(self, plan: Plan, at: datetime, config: str, operation: str, **params: Any) -> None:
         by = self.creator
         self.make(
-            *(plan, at, "endpoint_config"),
-            EndpointConfigName=config,
-            **self._configuration(plan, at, config),
+            *(plan, at, "endpoint_config"), EndpointConfigName=config, **self._configuration(plan, at, config)
         )
         names = {"EndpointName": self.name, "EndpointConfigName": config}
         plan.call(at, by, f"sagemaker.{operation}", **names, **params)

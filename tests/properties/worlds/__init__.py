@@ -18,15 +18,7 @@ import boto3
 from hypothesis import strategies as st
 
 from ml_janitor_sandbox.control import Control
-from properties.worlds import (
-    artifacts,
-    endpoints,
-    jobs,
-    log_groups,
-    notebooks,
-    resources,
-    studio,
-)
+from properties.worlds import artifacts, endpoints, jobs, log_groups, notebooks, resources, studio
 from properties.worlds.artifacts import Artifacts, Stores, some_artifacts, some_stores
 from properties.worlds.base import (
     BUCKET,
@@ -163,10 +155,7 @@ EVERY_KIND: tuple[Kind[Any], ...] = (
     *(*studio.KINDS, *resources.KINDS, jobs.WARM_POOLS, log_groups.KIND),
 )
 NEAR_MISSES = World(
-    things=[
-        *(thing for kind in EVERY_KIND for thing in kind.near_misses()),
-        *artifacts.near_misses(),
-    ],
+    things=[*(thing for kind in EVERY_KIND for thing in kind.near_misses()), *artifacts.near_misses()],
     stores=Stores(labels=(UNKEPT[1], COMPLETE), versioned=True),
     bucket=NONE,
 )

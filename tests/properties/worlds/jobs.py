@@ -492,11 +492,7 @@ class WarmPool(Thing):
         account.tagged(arn, self.labels)
         waits = self.pool == "Available" and self.ended >= HOUR and not self.labels.exempt
         account.claim(
-            DETECTOR,
-            arn,
-            waste=waits,
-            certain=True,
-            needs={*self.calls} - {"sagemaker:ListTrainingJobs"},
+            DETECTOR, arn, waste=waits, certain=True, needs={*self.calls} - {"sagemaker:ListTrainingJobs"}
         )
 
 
