@@ -11,7 +11,7 @@ from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import locations, references
-from ml_janitor.aws.references import REFERENCE_SOURCE, References, read_references
+from ml_janitor.aws.references import CLOCK_DIFFERENCE, REFERENCE_SOURCE, References, read_references
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -30,7 +30,8 @@ from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
 DAY = timedelta(days=1)
-MADE = NOW - 40 * DAY
+MADE_BEFORE = 40 * DAY
+MADE = NOW - MADE_BEFORE
 KINDS = (
     *(MODEL, TRAINING_JOB, PIPELINE, COMPONENT, PROCESSING_JOB, TRANSFORM_JOB, MODEL_PACKAGE),
     *(ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE_GROUP),
@@ -213,9 +214,11 @@ def test_a_package_is_in_use_unless_it_was_rejected_or_a_model_in_use_loads_it()
         ENDPOINT_CONFIG: {"api-1": CONFIG},
     }
 
-    unused, used = Account(held).read(), Account({**held, **served}).read()
+    account = Account(held)
+    unused, used = account.read(), Account({**held, **served}).read()
 
     assert (unused.errors, used.errors) == ([], [])
+    assert "ModelPackage" in {asked["Resource"] for asked in account.script.asked("sagemaker:Search")}
     rejected = "model package churn/{}, which was rejected"
     assert [told(unused, key) for key in "123"] == [
         ([], [rejected.format(1)]),
@@ -295,6 +298,7 @@ def wrote(uri: str) -> dict[str, Any]:
     (TRAINING_JOB, "fit", training(**reads(f"s3://other/{FOLDER}/x")), False),
     (TRAINING_JOB, "fit", training(**reads(f"s3://data/{FOLDER}0/output/")), False),
     (TRAINING_JOB, "fit", training(**wrote(f"s3://data/{FOLDER}/more/fit/output/model.tar.gz")), True),
+    (TRAINING_JOB, "fit", training(**wrote(f"s3://other/{FOLDER}/fit/output/model.tar.gz")), False),
     (TRAINING_JOB, "churn-1", training(**wrote(f"s3://data/{FOLDER}/output/model.tar.gz")), False),
     (PROCESSING_JOB, "prep", {"ProcessingJobStatus": "Completed"} | reads(f"s3://data/{FOLDER}/a"), True),
     (PROCESSING_JOB, "prep", {"ProcessingJobStatus": "Completed"} | reads("s3://data/out/churn-2"), False),
@@ -515,6 +519,7 @@ UPDATED = {"endpointName": "api", "endpointConfigName": "api-1"}
     ({"CreateEndpointConfig": [(40.5, {"endpointConfigName": "api-1"})]}, "", "was cut off"),
     ({"CreateEndpointConfig": [(40.5, CONFIG_MADE), (39, {})]}, "churn", None),
     ({"CreateEndpoint": []}, "", "does not know the request that deployed it"),
+    ({"CreateEndpoint": [((MADE_BEFORE + CLOCK_DIFFERENCE) / DAY, UPDATED)]}, "churn", None),
     ({"CreateEndpoint": [(50, UPDATED)]}, "", "does not know the request that deployed it"),
     ({"CreateEndpoint": [], "UpdateEndpoint": [(39, UPDATED)]}, "churn", None),
     ({"UpdateEndpoint": [(39, UPDATED | {"endpointConfigName": "api-2"})]}, "", "another configuration"),
@@ -548,8 +553,10 @@ def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> 
     again = {MODEL: {"churn": model("s3://data/kept", CreationTime=MADE + DAY)}}
     changed = {ENDPOINT: {"api": {"EndpointConfigName": "api-1", "LastModifiedTime": NOW - DAY / 25}}}
 
-    kept = Account(held, events=trail()).read()
-    assert (told(kept, "kept")[0], kept.gaps) == (["model churn"], [])
+    at_once = {MODEL: {"churn": model("s3://data/kept", CreationTime=MADE)}}
+    for there in (held, held | at_once):
+        kept = Account(there, events=trail()).read()
+        assert (told(kept, "kept")[0], kept.gaps) == (["model churn"], [])
     renewed = Account(held | again, events=trail()).read()
     assert (told(renewed, "churn")[0], told(renewed, "kept")[0]) == (["endpoint api"], [])
     (gone,) = Account(held | packaged, events=trail()).read().gaps
