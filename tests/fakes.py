@@ -1,7 +1,5 @@
 """Detectors that find what a test tells them to, and one with a tunable of every kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Jobs that hang, of every kind, in the sandbox."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType

@@ -5,8 +5,6 @@ The stand-in deployment: its detector acts on a world in memory, or its function
 functions, run in this process as Lambda runs them; presses go the way they go in Lambda.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a caller of the batcher gets, case by case; the random schedules are in test_batching_schedules.py."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import functools

@@ -1,7 +1,5 @@
 """A checkpoint is whole, or it is passed over."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

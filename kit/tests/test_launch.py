@@ -1,7 +1,5 @@
 """The request of a job, what is refused, what a budget buys, and the command line with its exit statuses."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -1,7 +1,5 @@
 """Training that is interrupted between any two steps, for a state of one number."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import logging
@@ -216,9 +214,7 @@ class Seeking(Sum):
         self.sought_at.append(self.total)
 
 
-def test_a_source_moved_by_the_state_loses_no_batch_and_is_told_once_it_is_there(
-    tmp_path: Path,
-) -> None:
+def test_a_source_moved_by_the_state_loses_no_batch_and_is_told_once_it_is_there(tmp_path: Path) -> None:
     def trained(stop_at: int | None = None) -> tuple[list[int], list[int]]:
         state, found = Seeking(), []
         with suppress(Interrupted), Training(state, tmp_path, clock=lambda: 0.0) as training:
@@ -359,9 +355,7 @@ with Training(state, Path(__file__).parent / "checkpoints") as training:
 """
 
 
-def test_scripts_with_states_of_one_shape_are_told_apart_and_a_changed_one_is_not(
-    tmp_path: Path,
-) -> None:
+def test_scripts_with_states_of_one_shape_are_told_apart_and_a_changed_one_is_not(tmp_path: Path) -> None:
     def run(script: Path) -> list[str]:
         paths = {"PYTHONPATH": os.pathsep.join((SOURCE, str(Path(__file__).parent)))}
         done = subprocess.run(

@@ -1,7 +1,5 @@
 """What a checkpoint of a training with torch refuses, and what it restores beside the weights."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import random
@@ -313,9 +311,7 @@ def test_a_copy_keeps_what_was_saved_and_without_memory_for_one_the_save_is_writ
     assert load_tensors(tmp_path / "ranks.pt")[0]["tensors"]["grad.0.bias"].tolist() == [1.0, 1.0]
 
 
-def test_a_copy_for_which_the_system_has_no_memory_is_no_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_copy_for_which_the_system_has_no_memory_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_: Any) -> None:
         raise RuntimeError("can't allocate memory")
 

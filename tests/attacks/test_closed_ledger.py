@@ -1,7 +1,5 @@
 """Everybody in the account whom IAM allows everything but IAM itself: nothing can be signed or written."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

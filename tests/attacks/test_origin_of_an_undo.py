@@ -5,8 +5,6 @@ An undo has one of three origins: a press, a person's command, or the janitor's 
 Each is signed, and in time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta

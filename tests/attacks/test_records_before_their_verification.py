@@ -4,8 +4,6 @@ Whoever writes a record into the ledger has the janitor give advice from it, or 
 The record is verified before anything else is done with it, and an alarm counts what does not verify.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -4,8 +4,6 @@ Whoever writes into a finding of the ledger has the janitor act without a warnin
 A signature covers a warning: resource, times, messages, who hurried or approved it, and how far `prepare` is.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

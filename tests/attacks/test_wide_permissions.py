@@ -1,7 +1,5 @@
 """A role of the janitor's in somebody else's hands: what it still may do beyond the janitor's work."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 from typing import Any
 

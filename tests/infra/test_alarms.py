@@ -1,7 +1,5 @@
 """The alarms: few, over all functions; each broken thing rings exactly one, twice if broken twice."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator

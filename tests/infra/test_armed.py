@@ -1,7 +1,5 @@
 """What a template has in which detectors are armed; what its roles hold, `test_declared.py` compares."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping

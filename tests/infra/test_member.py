@@ -1,7 +1,5 @@
 """The roles that accounts of an organization grant: the same from either file, and no more than reading."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

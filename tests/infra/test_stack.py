@@ -1,7 +1,5 @@
 """Laws of the template, for every detector of the registry."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import traceback

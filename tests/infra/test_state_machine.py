@@ -1,7 +1,5 @@
 """The state machine of an organization: who starts it, what it may do, who hears of it, and what it costs."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from copy import deepcopy

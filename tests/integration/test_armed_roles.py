@@ -1,7 +1,5 @@
 """What the roles of an armed stack let through, call by call: the act where it is allowed, and no more."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -183,9 +181,7 @@ def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(st
     }
 
 
-def test_the_worker_only_invokes_remembers_presses_and_reads_its_secret(
-    stack: HostedStack,
-) -> None:
+def test_the_worker_only_invokes_remembers_presses_and_reads_its_secret(stack: HostedStack) -> None:
     deployed = stack.declared.deployed
     functions = {one.name: one.arn for one in deployed.functions()}
     own = held(stack, WORKER)

@@ -1,7 +1,5 @@
 """`janitor doctor --policy` as a document; `test_permissions.py` audits under it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

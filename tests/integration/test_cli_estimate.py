@@ -1,7 +1,5 @@
 """`janitor estimate`, as it is typed: its numbers, its JSON, and what it refuses."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

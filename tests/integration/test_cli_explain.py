@@ -1,7 +1,5 @@
 """`janitor explain` against the sandbox: every signal, every step, and the verdict."""
 
-from __future__ import annotations
-
 import random
 import re
 from datetime import timedelta
@@ -197,9 +195,7 @@ def test_what_a_person_kept_is_kept_before_any_sweep(
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_several_are_explained_in_order_and_once_by_every_detector_for_the_kind(
-    janitor: Janitor,
-) -> None:
+def test_several_are_explained_in_order_and_once_by_every_detector_for_the_kind(janitor: Janitor) -> None:
     """Of one that is exempt: its signals, what the rule would say, and why it is kept."""
     asked = [notebook("wanted"), notebook("left-on"), notebook("wanted")]
 

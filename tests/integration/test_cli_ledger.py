@@ -1,7 +1,5 @@
 """`janitor findings, keep, snooze, approve, sweep, undo`: a person at the ledger."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Commitments over the sandbox: hours read and hours billed, what is owned, what others found, by request."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Copies in the armed order of things: warned, looked at again, deleted, and brought back."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A copy is deleted and brought back, on a real S3 server and in the sandbox: whatever happens in between."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -398,9 +396,7 @@ def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
     assert len(bucket.versions_of()[0]) == 2
 
 
-def test_objects_deleted_during_an_interrupted_undo_are_rewritten(
-    make: Callable[..., Bucket],
-) -> None:
+def test_objects_deleted_during_an_interrupted_undo_are_rewritten(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.act(undo)
     steps = bucket.undo(undo)

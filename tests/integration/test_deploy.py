@@ -1,7 +1,5 @@
 """`janitor deploy` and `janitor destroy` against CloudFormation in the sandbox, as from a wheel."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

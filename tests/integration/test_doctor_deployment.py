@@ -1,7 +1,5 @@
 """`janitor doctor` and the deployed stack: the synthesised template, made in the sandbox, and broken."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Artifacts stored more than once, against the sandbox: what is read, how often, and what is made of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

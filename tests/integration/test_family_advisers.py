@@ -1,7 +1,5 @@
 """generous-runtime-limits, generous-warm-pools and spot-training: what they read of jobs, on the sandbox."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The Lambda edges with the real payloads of events/, over HTTP: what goes in, and all that comes out."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

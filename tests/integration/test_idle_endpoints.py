@@ -1,7 +1,5 @@
 """Idle endpoints against the sandbox, kind by kind: what is read, what it costs in calls, what faults do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Studio apps against the sandbox: what is read, how often, and what is made of it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 

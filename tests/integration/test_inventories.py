@@ -1,7 +1,5 @@
 """Copies in a bucket that is read from its inventory: what Athena and S3 of the sandbox say of them."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Mapping

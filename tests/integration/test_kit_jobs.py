@@ -1,7 +1,5 @@
 """The sandbox runs script-mode training jobs for real: their directories, limits, interruptions and bill."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

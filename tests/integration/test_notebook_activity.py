@@ -1,7 +1,5 @@
 """The notebooks' start script: what it publishes, from a Jupyter on loopback, and what is made of it."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """The bill of an organization over HTTP: whose it is, which account jumped, and what is behind it there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The digest of an organization over HTTP: 200 accounts in one message, and in how many requests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What a detector's function does in other accounts: only where its run listed, and each by itself."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -142,9 +140,7 @@ def press(accounts: Accounts, word: str, account: str) -> None:
     accounts.armed.press(word, MEMBER, ts=accounts.message(account)["ts"])
 
 
-def test_actions_outside_act_in_are_reported_and_can_be_undone(
-    warned: Accounts,
-) -> None:
+def test_actions_outside_act_in_are_reported_and_can_be_undone(warned: Accounts) -> None:
     """The detector stays armed in the other account, and acts there."""
     press(warned, "now", warned.first)
     night = warned.armed.now.replace(second=0) + timedelta(hours=36)

@@ -1,7 +1,5 @@
 """What failed training jobs left in S3, against the sandbox: whoever may need it keeps it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

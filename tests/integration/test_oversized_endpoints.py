@@ -1,7 +1,5 @@
 """oversized-endpoints over the sandbox: which metrics, statistics, units and pages decide."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any

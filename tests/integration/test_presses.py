@@ -1,7 +1,5 @@
 """Presses on the buttons in Slack: signed requests in, and what they change, or why they change nothing."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO

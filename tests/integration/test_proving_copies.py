@@ -1,7 +1,5 @@
 """That a copy has its keeper's bytes is proven before it is deleted, over several runs if need be."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace

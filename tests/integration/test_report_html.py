@@ -1,7 +1,5 @@
 """The HTML report in a real Chromium: what it shows, how it sorts and filters, and what it refuses to run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -154,9 +152,7 @@ def test_a_print_has_every_finding_and_the_evidence_that_is_unfolded(shown: Any)
     assert page.evaluate("printed") == [1]
 
 
-def test_eighty_three_findings_are_printed_in_twelve_pages_and_names_stay_whole(
-    shown: Any,
-) -> None:
+def test_eighty_three_findings_are_printed_in_twelve_pages_and_names_stay_whole(shown: Any) -> None:
     paper = {"width": 703, "height": 1032}  # A4 within margins of 12 mm, in CSS pixels
     owner = "mei-ling.zhou@example.com"
     page = shown(

@@ -1,7 +1,5 @@
 """Untagged resources in the sandbox, over HTTP: every kind, every read that can fail, and what it costs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """unused-volumes over the sandbox: which listings, descriptions, logs and pages decide."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any

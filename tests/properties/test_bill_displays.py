@@ -1,7 +1,5 @@
 """One document, three displays: random bills say the same in the terminal, in HTML and in Slack."""
 
-from __future__ import annotations
-
 import html
 import io
 import random

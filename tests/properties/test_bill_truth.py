@@ -4,8 +4,6 @@ Bills with known causes: each comes first with its dollars and its owner, and a 
 Each run tries other random bills. SEED=17 repeats those of one run; `make bill-soak` tries 1,000 of each.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from collections.abc import Callable, Sequence

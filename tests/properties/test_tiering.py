@@ -1,7 +1,5 @@
 """What moving objects costs, against a simulation that goes through every single day."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any

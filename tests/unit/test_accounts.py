@@ -1,7 +1,5 @@
 """A run over an organization, without AWS: its list, what it skips, and what left no result."""
 
-from __future__ import annotations
-
 import io
 import json
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The armed order of things, law by law: warned, due, within the limits, looked at again, undoable."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -586,9 +584,7 @@ def test_what_has_no_time_left_is_no_failure(with_lamp: Nights) -> None:
     assert (with_lamp.of("lamp").stage, with_lamp.of("lamp").failures) == (Stage.ACTING, 0)
 
 
-def test_repeated_failures_are_left_to_a_person_and_undone_when_in_use_again(
-    with_lamp: Nights,
-) -> None:
+def test_repeated_failures_are_left_to_a_person_and_undone_when_in_use_again(with_lamp: Nights) -> None:
     with_lamp.world.before = raising(RuntimeError("denied"), at="remove lamp")
     for _ in range(MOST_TRIES):
         assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.FAILED

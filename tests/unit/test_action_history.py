@@ -1,7 +1,5 @@
 """What the digest reads of armed detectors: done, failed, undone, due, lost, and saved since when."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What CloudWatch's metrics and logs and CloudTrail answer: whole, partial, failed, cut off or missing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone

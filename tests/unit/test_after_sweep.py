@@ -1,7 +1,5 @@
 """What follows a sweep: by which policy it is judged, what is acted on, and what is remembered and told."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

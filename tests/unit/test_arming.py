@@ -1,7 +1,5 @@
 """What may be acted on at all: by the tags of what was found, and of all that would go with it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """What an armed detector would never do as things are set is named, place by place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

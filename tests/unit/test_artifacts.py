@@ -1,7 +1,5 @@
 """What counts as a model artifact, which files make up one model, and listings of any size."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

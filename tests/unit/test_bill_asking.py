@@ -1,7 +1,5 @@
 """What is asked of a bill: which pages, by which calls, and which days are compared with which."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any

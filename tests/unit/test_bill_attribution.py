@@ -1,7 +1,5 @@
 """Parts of a change add up to it, whatever the charges; no claim exceeds its line."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The resources behind a change: their claims, prices, families, and use that moved to another tag."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta

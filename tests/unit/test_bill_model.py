@@ -1,7 +1,5 @@
 """The plain data of a bill: which days count, and what adds up."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date

@@ -1,7 +1,5 @@
 """Which pages a bill is read from, for which days and accounts, and what an answer makes it say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """A bill and what is known of its resources, put together: spans, movers, shares, credits, prices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """What a unit cost: never more dollars than the line has, and no units where none were measured."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """What the bot asks of Slack, in which order and until when, and what becomes of each answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What becomes of an object that is deleted from a bucket, and who may read it by the bucket's policy."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """What a refusal by AWS means: nothing is left to do, there is no such resource, or it failed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

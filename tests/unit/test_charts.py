@@ -1,7 +1,5 @@
 """Charts as SVG: what is drawn where, that nothing sticks out, and colours that everybody can tell apart."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

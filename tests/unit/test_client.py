@@ -1,7 +1,5 @@
 """AWS as detectors see it: no write in a dry run, no call without time, turns, regions and shared answers."""
 
-from __future__ import annotations
-
 import gc
 import json
 import threading

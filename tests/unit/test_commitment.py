@@ -1,7 +1,5 @@
 """The best commitment against all others, on 1,000 random profiles; hours from starts, ends and counts."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What checksums and bytes say about two objects, what they do not, and how much is read for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Which of several equal artifacts stay: table by table, and as laws over random ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 

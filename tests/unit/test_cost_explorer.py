@@ -1,7 +1,5 @@
 """What is asked of Cost Explorer and Savings Plans, what an answer means, and why there may be none."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What several findings name is counted once: on one resource, a whole and its parts, in every report."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from decimal import Decimal

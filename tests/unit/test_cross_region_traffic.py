@@ -1,7 +1,5 @@
 """The decide table of cross-region-traffic, and how addresses and usage types are read."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The digest of a day from the ledger: what is new, late and counted once, and what of the bill is said."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The composition root hands on what the operator set."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Descriptions from kept files and from Search: never another than DescribeEndpoint would give."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import random

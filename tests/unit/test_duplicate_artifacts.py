@@ -1,7 +1,5 @@
 """The rule for artifacts stored more than once, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

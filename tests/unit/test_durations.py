@@ -1,7 +1,5 @@
 """Durations and working hours, as operators write them and readers see them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo

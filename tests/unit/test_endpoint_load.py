@@ -1,7 +1,5 @@
 """The load of endpoints: which series are asked for, and what their answers mean, hour by hour."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """What is recorded of an endpoint, and what of it keeps it from being deleted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -145,12 +143,7 @@ def test_a_component_that_was_not_recorded_is_found(listed: list[str], found: An
     assert act.find_other_component(script.aws(), "churn", records) == other
 
 
-@cases(
-    "endpoint, refused",
-    ("churn", False),
-    ("another", True),
-    (None, True),
-)
+@cases("endpoint, refused", ("churn", False), ("another", True), (None, True))
 def test_a_component_that_exists_on_its_endpoint_was_created(endpoint: str | None, *, refused: bool) -> None:
     there = MISSING if endpoint is None else described() | {"EndpointName": endpoint}
     script = Script(

@@ -1,7 +1,5 @@
 """Endpoints as they are listed and described: what runs behind one, what costs, and its settings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from types import get_original_bases

@@ -1,7 +1,5 @@
 """The engine's laws: what a failure may hide, what unknown means, what a dry run may do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

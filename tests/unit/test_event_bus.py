@@ -1,7 +1,5 @@
 """Events for programs: one document for each kind, and a bus that takes none, some, or fails."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace

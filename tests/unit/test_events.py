@@ -1,7 +1,5 @@
 """Events as values: what makes two the same, which are late, and where they look."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """An explanation on the screen and as a document: nothing left out, nothing hostile let through."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What the ledger remembers of findings: seen, closed, warned about, refused, void; and when it may not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime

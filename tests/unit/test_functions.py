@@ -1,7 +1,5 @@
 """Which function and schedule each detector has, and what the role of the advisers reads."""
 
-from __future__ import annotations
-
 from ml_janitor.config.functions import (
     ADVISERS,
     Advisers,

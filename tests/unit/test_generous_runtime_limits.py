@@ -1,7 +1,5 @@
 """The decide table of generous-runtime-limits."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 import pytest

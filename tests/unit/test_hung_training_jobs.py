@@ -1,7 +1,5 @@
 """What is made of training, processing, transform and tuning jobs and warm pools, signal by signal."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta

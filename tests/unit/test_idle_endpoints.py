@@ -1,7 +1,5 @@
 """The rule for endpoints, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The rule for notebook instances, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The rule for Studio apps, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal

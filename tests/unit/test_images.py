@@ -1,7 +1,5 @@
 """Images of ECR: what is listed, what they are made of, and what of SageMaker names one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

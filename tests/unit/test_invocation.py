@@ -1,7 +1,5 @@
 """What one invocation takes from its environment and its context, and where it may look."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Families of completed training jobs: what of a record counts, and in which order."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from decimal import Decimal

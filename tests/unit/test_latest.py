@@ -1,7 +1,5 @@
 """What is remembered of the latest sweep, digest and bill."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial

@@ -1,7 +1,5 @@
 """`janitor findings`: the line of each finding, action and hold, and the ledger that commands open."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Addresses of places in S3, as descriptions spell them, and what they refer to."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The policies of roles in accounts of an organization, at their edges: owner, boundary, partition."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """What the message of a warning says of an action that came to nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Which mutants of a module there are, and which survivors are explained."""
 
-from __future__ import annotations
-
 import ast
 from collections import defaultdict
 from typing import Any

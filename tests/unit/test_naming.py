@@ -1,7 +1,5 @@
 """The checks of names and prose refuse what they are there to refuse, and nothing else."""
 
-from __future__ import annotations
-
 import ast
 
 import naming

@@ -1,7 +1,5 @@
 """The digest of an organization as its reader sees it: dearest accounts first, and what is not known."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

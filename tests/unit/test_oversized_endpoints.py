@@ -1,7 +1,5 @@
 """The decide table of oversized-endpoints, and its proposals replayed against their own traffic."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The pace of calls: never above half a rate, slower where AWS throttles, then as fast as before."""
 
-from __future__ import annotations
-
 import heapq
 import threading
 from collections.abc import Callable, Iterator, Sequence

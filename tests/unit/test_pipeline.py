@@ -1,7 +1,5 @@
 """Gates, CSV and Markdown of an audit: what ends a pipeline, and what a name from an account can do there."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """What a press does, and everything that can refuse it: the ledger is in memory, and so is Slack."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta

@@ -4,8 +4,6 @@ What goes on at the same time as a sweep's act, or goes wrong at each of its wri
 Each test lives through one night for each write of the ledger in it, and then through the next.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator

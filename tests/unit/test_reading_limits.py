@@ -1,7 +1,5 @@
 """Limits of AWS's calls, how far readers look, and what holds where nothing is said, written by hand."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The decide table of recomputed-datasets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What refers to a place in S3: all that loads or reads from it, in use or not, and what cannot be told."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping

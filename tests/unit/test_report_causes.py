@@ -1,7 +1,5 @@
 """The sentences of causes: what stands before, in between and after them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any

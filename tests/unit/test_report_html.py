@@ -1,7 +1,5 @@
 """The HTML report without a browser: what a row holds, and what the page adds up and says."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

@@ -1,7 +1,5 @@
 """The JSON document: its keys, order, rounding, times and nulls, and the schema that describes it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone

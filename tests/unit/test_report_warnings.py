@@ -1,7 +1,5 @@
 """Warnings as Slack takes them: inert, within its limits, and what a person paged by one reads."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """What ran and when: each kind of resource, from its listing, its description and CloudTrail."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta

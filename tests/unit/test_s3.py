@@ -1,7 +1,5 @@
 """S3: the newest object, listings in ranges of keys, and queries of Athena read to their last row."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future

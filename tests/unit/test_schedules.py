@@ -1,7 +1,5 @@
 """How long a schedule may be silent."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

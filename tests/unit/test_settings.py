@@ -1,7 +1,5 @@
 """Settings: what may be written, where it may be written, and what is said about anything else."""
 
-from __future__ import annotations
-
 import tomllib
 from datetime import date, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`janitor settings` and `janitor init`: what is explained, and what the file that is written says."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from pathlib import Path

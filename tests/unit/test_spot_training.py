@@ -1,7 +1,5 @@
 """The decide table of spot-training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta

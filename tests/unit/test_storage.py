@@ -1,7 +1,5 @@
 """What a month of storage costs, and lifecycle rules that come and go without changing the others."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections import Counter

@@ -1,7 +1,5 @@
 """The decide table of storage-tiering: what is old, what it costs to move, and what has to stay."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta

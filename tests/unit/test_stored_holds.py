@@ -1,7 +1,5 @@
 """What people said about a resource: nothing that a machine does, and no second word, makes it shorter."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations

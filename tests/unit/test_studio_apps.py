@@ -1,7 +1,5 @@
 """Studio apps: listed, described, found again, tagged like what they stand in, and their own idle times."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any

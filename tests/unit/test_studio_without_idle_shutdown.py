@@ -1,7 +1,5 @@
 """The decide table of studio-without-idle-shutdown, place by place."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What is asked of DynamoDB and made of its answers; that it does as asked, the sandbox says."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256

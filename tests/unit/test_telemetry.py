@@ -1,7 +1,5 @@
 """The log and the metrics of a run: a line per sweep, values per run, and no name of a resource."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from io import StringIO

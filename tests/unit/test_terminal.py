@@ -1,7 +1,5 @@
 """The report in a terminal and in a pipe: everything a reader needs, aligned, and nothing hostile."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

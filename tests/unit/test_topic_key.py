@@ -1,7 +1,5 @@
 """Who hears of the deployment's troubles: the key of the alarms' topic, its subscribers, and the queues."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from types import SimpleNamespace

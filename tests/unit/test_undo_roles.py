@@ -1,7 +1,5 @@
 """Which roles the undo function may hand to SageMaker, and what is said of the others."""
 
-from __future__ import annotations
-
 import pytest
 from botocore.exceptions import ClientError
 

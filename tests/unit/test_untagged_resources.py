@@ -1,7 +1,5 @@
 """Required tags: what lacks them, how that is said, and what is filled in under which permission."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace

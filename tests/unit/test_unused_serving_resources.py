@@ -1,7 +1,5 @@
 """The decide table of unused-serving-resources, and what counts as a use."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import timedelta

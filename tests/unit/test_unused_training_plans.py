@@ -1,7 +1,5 @@
 """The decide table of unused-training-plans, and its reading: scripted answers, and plans of the sandbox."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any

@@ -1,7 +1,5 @@
 """The decide table of unused-volumes."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any

@@ -1,7 +1,5 @@
 """Which findings are warned about, with which date, and what is remembered as Slack takes each. Law 5."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta

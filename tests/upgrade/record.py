@@ -1,7 +1,5 @@
 """Records a deployment of `VERSION` for test_upgrade, once it is released: pytest tests/upgrade/record.py."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import re

@@ -1,7 +1,5 @@
 """A deployment of an earlier version goes on under this one: nothing that it remembers is lost."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import re

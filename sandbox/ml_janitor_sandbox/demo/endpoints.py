@@ -1,7 +1,5 @@
 """The demo's endpoints: what one is made of, and how it comes to be."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar

@@ -5,8 +5,6 @@ Every thing here carries its own truth, written from what the words mean, and sh
 the detectors: there is one file for each kind, and for all jobs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Random jobs: at work, silent, at a standstill, past their limits, not there yet, over; and warm pools."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
