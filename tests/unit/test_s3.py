@@ -32,6 +32,7 @@ from ml_janitor.aws.s3 import (
     query_price,
     read_object_lock,
     read_object_tags,
+    read_versioning,
     run_query,
     size_outside,
     sizes_by_class,
@@ -284,6 +285,19 @@ LOCK = "s3:GetObjectLockConfiguration"
 )
 def test_object_lock_is_on_absent_or_unreadable(answer: Any, expected: Signal[str]) -> None:
     assert read_object_lock(Script({LOCK: answer}).aws(), "bucket") == expected
+
+
+VERSIONING = "s3:GetBucketVersioning"
+
+
+@cases(
+    "answer, expected",
+    ({"Status": "Suspended"}, Value("Suspended", VERSIONING)),
+    ({}, Absent(VERSIONING)),
+    (DENIED, Unreadable(f"GetBucketVersioning: {DENIAL}", VERSIONING)),
+)
+def test_versions_are_kept_not_kept_or_unreadable(answer: Any, expected: Signal[str]) -> None:
+    assert read_versioning(Script({VERSIONING: answer}).aws(), "bucket") == expected
 
 
 def test_the_tags_of_an_object() -> None:
