@@ -19,6 +19,7 @@ from janitor_kit.batching import (
     RequestTimeoutError,
     WrongAnswersError,
 )
+from tables import cases
 from virtual_time import VirtualExecutor, VirtualLoop, run
 
 
@@ -103,8 +104,7 @@ async def two(shift: int, batch: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "model",
-    [plain, slow, lazy, Model(), functools.partial(two, 0), lambda batch: slow(batch), tuple],  # noqa: PLW0108 - as a plain function
+    "model", [plain, slow, lazy, Model(), functools.partial(two, 0), lambda batch: slow(batch), tuple]
 )
 def test_any_function_is_a_model(model: Callable[[list[int]], Any]) -> None:
     assert answered(model) == ([0, 1, 2] if model is tuple else [0, 2, 4])
@@ -143,15 +143,13 @@ def raising(error: BaseException) -> list[Callable[[list[int]], Any]]:
 
 
 @pytest.mark.parametrize("bisect", [False, True])
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        ([1, 2], "2 answers for 3 requests"),
-        ([1, 2, 3, 4], "4 answers for 3 requests"),
-        (None, "one NoneType, not an answer for each request"),
-        ("abc", "one str, not"),
-        ({1: 2, 3: 4, 5: 6}, "one dict, not"),
-    ],
+@cases(
+    "answer, message",
+    ([1, 2], "2 answers for 3 requests"),
+    ([1, 2, 3, 4], "4 answers for 3 requests"),
+    (None, "one NoneType, not an answer for each request"),
+    ("abc", "one str, not"),
+    ({1: 2, 3: 4, 5: 6}, "one dict, not"),
 )
 def test_a_wrong_number_of_answers_fails_every_caller(answer: Any, message: str, *, bisect: bool) -> None:
     async def coroutine(_: list[int]) -> Any:
@@ -490,17 +488,15 @@ def test_the_model_sees_no_callers_context() -> None:
     assert seen == ["nobody"]
 
 
-@pytest.mark.parametrize(
+@cases(
     "settings",
-    [
-        {"max_batch": 0},
-        {"max_queue": 0},
-        {"max_delay": -1},
-        {"max_delay": float("inf")},
-        {"ageing": 0},
-        {"timeout": 0},
-        {"ageing": float("inf")},
-    ],
+    {"max_batch": 0},
+    {"max_queue": 0},
+    {"max_delay": -1},
+    {"max_delay": float("inf")},
+    {"ageing": 0},
+    {"timeout": 0},
+    {"ageing": float("inf")},
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|or more"):

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from fakes import TRUST
 from ml_janitor.config.functions import ADVISERS, CARD_DETECTORS
 from ml_janitor.config.member_roles import (
@@ -15,6 +13,7 @@ from ml_janitor.config.member_roles import (
     sweep_readers,
 )
 from ml_janitor.config.settings import Settings
+from tables import cases
 
 HOME, THERE = "123456789012", "210987654321"
 BUCKET = {"mode": "act", "act_in": [THERE], "act_on_prefixes": ["s3://models/old/"]}
@@ -56,13 +55,11 @@ def test_what_acts_and_undoes_reaches_the_accounts_own_buckets_alone() -> None:
     assert all(bound for bounds in undoes.values() for bound in bounds)
 
 
-@pytest.mark.parametrize(
-    ("boundary", "there"),
-    [
-        ("", ""),
-        (f"arn:aws:iam::{HOME}:policy/limits", f"arn:aws-cn:iam::{THERE}:policy/limits"),
-        ("arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::aws:policy/ReadOnlyAccess"),
-    ],
+@cases(
+    "boundary, there",
+    ("", ""),
+    (f"arn:aws:iam::{HOME}:policy/limits", f"arn:aws-cn:iam::{THERE}:policy/limits"),
+    ("arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::aws:policy/ReadOnlyAccess"),
 )
 def test_a_boundary_keeps_its_name_in_each_account(boundary: str, there: str) -> None:
     given = settings(permissions_boundary=boundary)
