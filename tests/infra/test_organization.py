@@ -162,7 +162,7 @@ def test_nothing_is_demanded_by_default(stack: Synthesised) -> None:
     assert not any("Path" in role for role in stack.of_type("AWS::IAM::Role").values())
 
 
-@cases("wrong, why", 
+@cases("wrong, why",
         ({"permissions_boundary": "boundary"}, "permissions_boundary: expected the ARN of a managed policy"),
         ({"permissions_boundary": f"arn:aws:iam::{ACCOUNT}:role/x"}, "the ARN of a managed policy, such as"),
         ({"role_path": "platform/"}, "role_path: expected a path that begins and ends with a slash"),

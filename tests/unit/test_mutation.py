@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from mutation import broken, changed_functions, mutants, names, parts, swap
-from mutation_targets import ALSO, ROOT, allowed, breakages, counted, known, nearest_tests, of_kit, targets
+from mutation_targets import (
+    ALSO,
+    FOR_TRAINERS,
+    ROOT,
+    allowed,
+    breakages,
+    counted,
+    known,
+    nearest_tests,
+    of_kit,
+    targets,
+)
 
 TEXT = '''
 """Doc."""
