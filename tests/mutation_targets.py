@@ -22,7 +22,10 @@ LISTED = ROOT / "tests" / "mutants.md"
 BREAKAGES = ROOT / "tests" / "breakages.toml"
 
 PACKAGES = ("functions/ml_janitor", "cli/ml_janitor_cli", "kit/src/janitor_kit")
-"""All their modules are targets."""
+"""All their modules are targets but those of `FOR_TRAINERS`."""
+
+FOR_TRAINERS = tuple(f"kit/src/janitor_kit/spot_{trainer}.py" for trainer in ("lightning", "transformers"))
+"""Modules for libraries that `make kit-soak` alone installs, and tests in processes of their trainers."""
 
 IMPORTED_FROM = ("functions", "cli", "kit/src", "")
 """The folders on the path of modules; the last is that of `infra` and `app`."""
@@ -199,7 +202,7 @@ def breakages() -> tuple[Breakage, ...]:
 
 def targets() -> list[str]:
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return sorted(path.relative_to(ROOT).as_posix() for path in files)
+    return sorted({path.relative_to(ROOT).as_posix() for path in files}.difference(FOR_TRAINERS))
 
 
 def of_kit(path: str) -> bool:

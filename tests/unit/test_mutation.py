@@ -103,6 +103,7 @@ def test_each_module_is_a_target_and_has_tests() -> None:
     there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "functions").rglob("*.py")}
 
     assert there < set(targets())
+    assert all((ROOT / path).exists() for path in FOR_TRAINERS)
     for path in targets():
         tests = nearest_tests(path)
         assert all(test.exists() for test in tests)
