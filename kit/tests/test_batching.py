@@ -104,7 +104,8 @@ async def two(shift: int, batch: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "model", [plain, slow, lazy, Model(), functools.partial(two, 0), lambda batch: slow(batch), tuple]
+    "model",
+    [plain, slow, lazy, Model(), functools.partial(two, 0), lambda batch: slow(batch), tuple],  # noqa: PLW0108 - as a plain function
 )
 def test_any_function_is_a_model(model: Callable[[list[int]], Any]) -> None:
     assert answered(model) == ([0, 1, 2] if model is tuple else [0, 2, 4])

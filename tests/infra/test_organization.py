@@ -14,7 +14,6 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TO_ARM, TODAY, Synthesised, synthesise
-from tables import cases
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/platform/boundary"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -162,7 +161,9 @@ def test_nothing_is_demanded_by_default(stack: Synthesised) -> None:
     assert not any("Path" in role for role in stack.of_type("AWS::IAM::Role").values())
 
 
-@cases("wrong, why",
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
         ({"permissions_boundary": "boundary"}, "permissions_boundary: expected the ARN of a managed policy"),
         ({"permissions_boundary": f"arn:aws:iam::{ACCOUNT}:role/x"}, "the ARN of a managed policy, such as"),
         ({"role_path": "platform/"}, "role_path: expected a path that begins and ends with a slash"),
@@ -175,6 +176,7 @@ def test_nothing_is_demanded_by_default(stack: Synthesised) -> None:
         ({"security_groups": GROUPS}, "janitor.security_groups needs subnets too"),
         ({"kms_key": "alias/logs"}, "kms_key: expected the ARN of a key (not of an alias)"),
         ({"kms_key": f"arn:aws:kms:eu-west-1:{ACCOUNT}:alias/logs"}, "the ARN of a key (not of an alias)"),
+    ],
 )  # fmt: skip
 def test_what_cannot_be_deployed_is_refused(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
@@ -184,11 +186,13 @@ def test_what_cannot_be_deployed_is_refused(wrong: dict[str, Any], why: str) -> 
     assert "\n" not in str(refused.value)
 
 
-@cases(
+@pytest.mark.parametrize(
     "right",
-    {"permissions_boundary": "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"},
-    {"role_path": "/"},
-    {"kms_key": f"arn:aws-cn:kms:cn-north-1:{ACCOUNT}:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9"},
+    [
+        {"permissions_boundary": "arn:aws-us-gov:iam::aws:policy/PowerUserAccess"},
+        {"role_path": "/"},
+        {"kms_key": f"arn:aws-cn:kms:cn-north-1:{ACCOUNT}:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9"},
+    ],
 )
 def test_what_can_be_is_taken(right: dict[str, Any]) -> None:
     ((key, value),) = right.items()
