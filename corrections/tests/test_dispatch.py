@@ -152,7 +152,9 @@ def test_the_values_of_an_item_are_written_as_moto_writes_them() -> None:
         ([1791255600], [Decimal(3)], 0),
     ],
 )
-def test_points_are_written_as_moto_writes_them(times: list[Any], values: list[Any], at_once: int) -> None:
+def test_the_points_of_a_metric_are_written_as_moto_writes_them(
+    times: list[Any], values: list[Any], at_once: int
+) -> None:
     answer = {"MetricDataResults": [{"Id": "m", "Timestamps": times, "Values": values}]}
     ways = dispatch._LIST, dispatch.listed
     motos, ours = written("cloudwatch", "GetMetricData", answer, "_serialize_type_list", *ways)

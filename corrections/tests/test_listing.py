@@ -80,7 +80,9 @@ def test_more_than_a_hundred_cannot_be_asked_for(sagemaker: Any, method: str) ->
         ("resourcegroupstaggingapi", "get_resources", {"ResourcesPerPage": 101}, "InvalidParameterException"),
     ],
 )
-def test_pages_have_a_maximum(aws: Any, service: str, method: str, asked: dict[str, Any], code: str) -> None:
+def test_every_service_has_its_own_largest_page(
+    aws: Any, service: str, method: str, asked: dict[str, Any], code: str
+) -> None:
     assert refused(getattr(aws(service), method), **asked) == code
 
 

@@ -83,7 +83,9 @@ def test_a_schedule_by_definition_knows_its_endpoint(
     assert "ResourceNotFound" in refusal(schedule, sagemaker, "x", **none)
 
 
-def test_a_schedule_is_pending_and_outlives_its_endpoint(sagemaker: Any, endpoint: Any, later: Any) -> None:
+def test_a_schedule_is_pending_first_and_outlives_its_endpoint(
+    sagemaker: Any, endpoint: Any, later: Any
+) -> None:
     endpoint("e")
     schedule(sagemaker)
     assert status(sagemaker) == "Pending"

@@ -26,7 +26,9 @@ def queue(aws: Any) -> Any:
     return arn, received
 
 
-def test_only_an_address_waits_for_its_confirmation(control: Control, aws: Any, queue: Any) -> None:
+def test_an_address_waits_for_its_confirmation_and_a_queue_does_not(
+    control: Control, aws: Any, queue: Any
+) -> None:
     sns, (arn, received) = aws("sns"), queue
     topic = sns.create_topic(Name="t")["TopicArn"]
     for protocol, endpoint in (("email", "a@x.org"), ("email", "b@x.org"), ("sqs", arn)):

@@ -152,7 +152,9 @@ def raising(error: BaseException) -> list[Callable[[list[int]], Any]]:
     ("abc", "one str, not"),
     ({1: 2, 3: 4, 5: 6}, "one dict, not"),
 )
-def test_a_wrong_number_of_answers_fails_every_caller(answer: Any, message: str, *, bisect: bool) -> None:
+def test_a_wrong_number_of_answers_is_an_error_for_every_caller(
+    answer: Any, message: str, *, bisect: bool
+) -> None:
     async def coroutine(_: list[int]) -> Any:
         return answer
 

@@ -109,7 +109,9 @@ def test_the_newest_whole_one_wins_and_a_torn_one_is_named(
     assert (record.levelname, why in record.getMessage()) == ("WARNING", True)
 
 
-def test_without_a_whole_one_it_restarts(checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture) -> None:
+def test_where_none_is_whole_training_starts_over_and_says_so(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
     truncate(save(checkpoints, 1))
 
     assert checkpoints.newest() is None
@@ -183,7 +185,9 @@ def test_a_checkpoint_of_the_first_version_is_read(checkpoints: Checkpoints) -> 
     }
 
 
-def test_a_newer_format_is_not_torn(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_format_is_an_error_and_not_torn(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as newer:
         newer.setattr("janitor_kit.checkpoint.FORMAT", 3)
         save(checkpoints, 1)
@@ -235,7 +239,9 @@ def test_a_save_that_fails_leaves_nothing(checkpoints: Checkpoints) -> None:
     assert list(checkpoints.folder.iterdir()) == []
 
 
-def test_files_are_on_disk_before_names(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_name_is_given_after_what_it_names_is_on_the_disk(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
     handles: set[int] = set()
     fsync, rename = os.fsync, Path.rename

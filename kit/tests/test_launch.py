@@ -264,7 +264,9 @@ def test_instance_groups_are_priced_together() -> None:
     )
 
 
-def test_a_script_as_first_process_gets_its_arguments_and_sigterm(aws: Recording, code: Path) -> None:
+def test_a_script_that_is_the_first_process_gets_its_arguments_and_sigterm(
+    aws: Recording, code: Path
+) -> None:
     (code / "src" / "train.py").write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
@@ -486,7 +488,9 @@ def test_buckets_are_found_wherever_they_are_named() -> None:
     ((403, None, "EU"), "eu-west-1"),
     ((403, None, "eu-north-1"), "eu-north-1"),
 )
-def test_a_buckets_region(aws: Recording, bucket: tuple[int, str | None, str | None], region: str) -> None:
+def test_the_region_of_a_bucket(
+    aws: Recording, bucket: tuple[int, str | None, str | None], region: str
+) -> None:
     aws.buckets["data"] = bucket
 
     assert bucket_region(session().client("s3"), "data") == region
@@ -500,7 +504,9 @@ def test_a_buckets_region(aws: Recording, bucket: tuple[int, str | None, str | N
     ((0, None, None), "HeadBucket ConnectionClosedError, GetBucketLocation AccessDenied"),
     ((404, None, None), "there is no bucket data"),
 )
-def test_an_unreadable_region(aws: Recording, bucket: tuple[int, None, str | None], said: str) -> None:
+def test_a_region_that_cannot_be_read(
+    aws: Recording, bucket: tuple[int, None, str | None], said: str
+) -> None:
     aws.buckets["data"] = bucket
 
     with pytest.raises(Refused, match=said):
@@ -811,7 +817,9 @@ def test_a_launch(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
     assert {"Key": "cost", "Value": "a"} in request["Tags"]
 
 
-def test_a_dry_run_changes_nothing(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_creates_and_uploads_nothing(
+    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ["--on-demand", "--price", "2", "--max-runtime", "90m", "--max-usd", "20"]
     status = cli.main(["launch", str(file), "--dry-run", "--json", *flags])
 
@@ -837,7 +845,9 @@ def test_a_dry_run_changes_nothing(aws: Recording, file: Path, capsys: pytest.Ca
     assert capsys.readouterr().out.endswith("\ndry run: nothing was created\n")
 
 
-def test_regions_and_buckets_given(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_the_job_and_its_buckets_are_may_be_given(
+    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     where = ["--region", "eu-west-1", "--bucket-region", "models=eu-west-1", "--price", "2"]
     file.write_text(file.read_text().replace("us-east-1", "eu-west-1"))
 
@@ -847,7 +857,9 @@ def test_regions_and_buckets_given(aws: Recording, file: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("arguments", [[], ["launch"], ["launch", "job.json", "--max-runtimes", "1h"]])
-def test_an_incomplete_command_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_line_that_is_incomplete_is_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
     assert ended.value.code == 2
@@ -923,7 +935,9 @@ def test_a_refusal_is_one_line_and_status_2(
     ({"tags": "x"}, "tags is 'x': a table is needed"),
 )
 @pytest.mark.usefixtures("aws")
-def test_invalid(file: Path, change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_makes_no_sense(
+    file: Path, change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
     assert cli.main(["launch", str(file)]) == 2
@@ -1011,7 +1025,9 @@ def test_no_two_jobs_have_one_name() -> None:
     assert all(re.fullmatch("20261006-030000-[0-9a-f]{6}", stamp) for stamp in stamps)
 
 
-def test_a_refusal_is_one_line(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_aws_refuses_is_one_line_and_status_1(
+    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     aws.failure = ("ResourceLimitExceeded", "The account-level service limit is 0 instances.")
 
     assert cli.main(["launch", str(file)]) == 1

@@ -215,7 +215,9 @@ class Seeking(Sum):
         self.sought_at.append(self.total)
 
 
-def test_a_source_moved_by_the_state_loses_no_batch_and_is_told_once_it_is_there(tmp_path: Path) -> None:
+def test_a_source_that_is_moved_by_the_state_loses_no_batch_and_is_told_once_when_it_is_there(
+    tmp_path: Path,
+) -> None:
     def trained(stop_at: int | None = None) -> tuple[list[int], list[int]]:
         state, found = Seeking(), []
         with suppress(Interrupted), Training(state, tmp_path, clock=lambda: 0.0) as training:
@@ -354,7 +356,9 @@ with Training(state, Path(__file__).parent / "checkpoints") as training:
 """
 
 
-def test_scripts_with_states_of_one_shape_are_told_apart_and_a_changed_one_is_not(tmp_path: Path) -> None:
+def test_two_scripts_with_states_of_one_shape_are_told_apart_and_a_changed_script_is_not(
+    tmp_path: Path,
+) -> None:
     def run(script: Path) -> list[str]:
         paths = {"PYTHONPATH": os.pathsep.join((SOURCE, str(Path(__file__).parent)))}
         done = subprocess.run(
@@ -523,7 +527,9 @@ def test_sigterm_in_a_save_stops_without_another(tmp_path: Path) -> None:
     assert (state.saves, state.total) == (1, 3)
 
 
-def test_a_full_disk_fails_training_at_its_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_does_not_end_training_but_is_no_success_either(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     state = Sum()
 
     def full() -> None:
@@ -608,7 +614,9 @@ def test_the_next_save_waits_until_the_upload_of_the_last_one_is_over(tmp_path: 
     assert remote.noted[-1] == "close 9000"
 
 
-def test_a_failed_upload_is_an_error_beside_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_upload_that_failed_is_an_error_at_the_end_and_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken(Elsewhere):
         def close(self, within_s: float) -> None:
             raise ConnectionError(f"S3 is not there for {within_s:.0f} s")
@@ -743,7 +751,9 @@ def test_a_process_stops_where_another_was_signalled(tmp_path: Path) -> None:
     assert (stopped.value.step, state.saves, progress(tmp_path).step) == (3, 1, 3)
 
 
-def test_a_failed_save_is_an_error_in_each_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_save_that_failed_in_the_first_process_is_an_error_in_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     state = Sum()
     state.group = Peers(lambda values: [1.0] if len(values) == 1 and state.saves else values, first=False)
     with (

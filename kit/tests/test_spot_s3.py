@@ -89,7 +89,9 @@ def test_three_stay_unless_it_is_said(s3: Recorder, tmp_path: Path) -> None:
     assert names == {f"step-00000000000{step}-000" for step in (2, 3, 4)}
 
 
-def test_an_empty_machine_resumes(s3: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_machine_gets_the_newest_whole_one(
+    s3: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     here = machine(tmp_path / "a")
     for step in (1, 2, 3, 4):
         remote = copies(s3, keep=9)
@@ -132,7 +134,9 @@ def test_what_is_here_and_as_new_is_not_downloaded_and_what_is_torn_is(s3: Recor
     copies(s3).fetch(here)
 
 
-def test_during_an_upload_only_the_newest_waits_and_none_is_removed(s3: Recorder, tmp_path: Path) -> None:
+def test_while_one_is_uploaded_only_the_newest_waits_and_none_of_them_is_removed(
+    s3: Recorder, tmp_path: Path
+) -> None:
     class Nothing(State):
         def save(self, folder: Path | None) -> None:
             assert folder
@@ -190,7 +194,9 @@ def test_an_upload_that_fails_is_tried_with_the_next_and_the_last_one_is_an_erro
     assert "was not uploaded: S3 is not there" in caplog.text
 
 
-def test_an_interrupted_run_waits_for_its_upload_and_another_resumes(s3: Recorder, tmp_path: Path) -> None:
+def test_an_interrupted_run_waits_for_its_upload_and_another_machine_goes_on(
+    s3: Recorder, tmp_path: Path
+) -> None:
     class Count(State):
         steps = 0
 

@@ -99,7 +99,9 @@ def test_what_wraps_the_loader_is_refused(tmp_path: Path) -> None:
         next(training.steps(iter(loader)))
 
 
-def test_an_unloadable_state_fails_the_first_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_loaded_is_found_at_the_first_save_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RuntimeError, match="stranger cannot be loaded with weights_only"):
         TorchState(model=nn.Linear(2, 2), stranger=Stranger()).save(tmp_path)
     assert [*tmp_path.iterdir()] == []
@@ -186,7 +188,9 @@ def test_another_number_of_ranks_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("generator", [False, True])
-def test_a_loader_goes_on_with_the_next_samples_and_numbers(tmp_path: Path, *, generator: bool) -> None:
+def test_a_loader_goes_on_with_the_next_samples_and_the_next_random_numbers(
+    tmp_path: Path, *, generator: bool
+) -> None:
     def trained(folder: Path, stop_at: int | None = None) -> list[list[float]]:
         torch.manual_seed(7)
         own = torch.Generator().manual_seed(5) if generator else None
@@ -210,7 +214,9 @@ def test_a_loader_goes_on_with_the_next_samples_and_numbers(tmp_path: Path, *, g
 
 
 @pytest.mark.parametrize("used", [False, True])
-def test_random_numbers_of_all_used_gpus_are_kept(monkeypatch: pytest.MonkeyPatch, *, used: bool) -> None:
+def test_random_numbers_of_all_gpus_are_kept_where_they_are_used(
+    monkeypatch: pytest.MonkeyPatch, *, used: bool
+) -> None:
     there = list[Any]()
     for name, answer in {
         "is_available": True,
@@ -307,7 +313,9 @@ def test_a_copy_keeps_what_was_saved_and_without_memory_for_one_the_save_is_writ
     assert load_tensors(tmp_path / "ranks.pt")[0]["tensors"]["grad.0.bias"].tolist() == [1.0, 1.0]
 
 
-def test_a_copy_for_which_the_system_has_no_memory_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_for_which_the_system_has_no_memory_after_all_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def none(_: Any) -> None:
         raise RuntimeError("can't allocate memory")
 

@@ -24,7 +24,9 @@ def test_killed_ten_times_it_ends_with_the_same_bits(forks: Trainers, tmp_path: 
 
 @pytest.mark.long
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_a_hundred_kills_end_with_the_same_bits(forks: Trainers, tmp_path: Path, ranks: int) -> None:
+def test_killed_a_hundred_times_it_ends_with_the_same_bits(
+    forks: Trainers, tmp_path: Path, ranks: int
+) -> None:
     happened = survive(forks, tmp_path, ranks=ranks, kills=100, seed=100 + ranks)
 
     assert {"truncated", "zeroed", "half-renamed", "disk lost"} <= set(happened)

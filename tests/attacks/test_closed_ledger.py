@@ -219,7 +219,9 @@ def test_a_refused_command_names_the_setting(
     ("iam:PassRole", "iam::{0}:role/ml/MlJanitor-UndoRole0A1B"),
     ("iam:UpdateAssumeRolePolicy", "iam::{0}:role/ml-janitor-undo"),
 )
-def test_the_service_control_policy_of_the_docs_protects_the_code(action: str, resource: str) -> None:
+def test_the_service_control_policy_of_the_docs_keeps_the_code_from_others(
+    action: str, resource: str
+) -> None:
     """Whoever changes the code of a function signs with its role: nothing here holds that but this policy."""
     page = (PROJECT_ROOT / "docs" / "operating.md").read_text().replace("ACCOUNT", ACCOUNT)
     (text,) = [block for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if "UpdateStack" in block]

@@ -119,7 +119,9 @@ def test_a_counter_that_lacks_what_was_done_stops_the_night(
 
 
 @pytest.mark.parametrize("kind", ["sweep", "night"])
-def test_a_counter_that_goes_stops_it(nights: Nights, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_counter_that_goes_between_two_acts_stops_the_sweep(
+    nights: Nights, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     nights.world.after = lambda _: delete(nights, kind)
 
     assert sweep(nights, capsys) == (1, {CauseCode.COUNTER_CHANGED}, True)
@@ -137,7 +139,9 @@ def test_what_was_done_in_another_region_counts(nights: Nights, capsys: pytest.C
     assert sweep(nights, capsys) == REFUSED
 
 
-def test_an_unsigned_record_stops_nothing(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_that_nobody_signed_stops_nothing(
+    nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Else one item could end every night; its own alarm rings once it is used."""
     assert sweep(nights, capsys) == LIMIT
     for action in nights.actions.all("cellar", ACCOUNT, REGION):

@@ -93,7 +93,9 @@ def test_a_request_counts_if_it_is_signed_and_of_undo_days_however_late_it_is_ca
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
-def test_an_undo_begun_in_time_is_finished_late(removed: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undo_that_was_begun_in_time_is_finished_however_late(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lamp, request = with_request(removed.of("lamp"), "maria", removed.of("lamp").began + 29 * DAY)
     removed.actions.request_undo(lamp, request)
 

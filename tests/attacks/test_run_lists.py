@@ -89,7 +89,9 @@ def test_accounts_removed_from_the_list_are_reported_as_unread(
     {"account": ACCOUNTS[0], "regions": ["eu-central-1"]},
     ids=["account", "region"],
 )
-def test_an_added_account_is_not_read(added: dict[str, Any], session: boto3.Session, box: Control) -> None:
+def test_an_account_or_region_added_to_the_list_is_not_read(
+    added: dict[str, Any], session: boto3.Session, box: Control
+) -> None:
     change_lists(session, lambda listed: [*listed[1:], {**added, "name": ""}])
     event = {"time": STAMP, "started": STAMP, **added}
 

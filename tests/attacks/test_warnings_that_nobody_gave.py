@@ -50,7 +50,9 @@ ATTACKS: Mapping[str, Callable[[Nights], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_a_changed_warning_is_given_again(nights: Nights, attack: Callable[[Nights], dict[str, Any]]) -> None:
+def test_a_changed_warning_has_nothing_done_and_is_given_again(
+    nights: Nights, attack: Callable[[Nights], dict[str, Any]]
+) -> None:
     """Before, the next sweep removed the lamp."""
     write(nights, **attack(nights))
     unsigned = entry(nights).mac == ""

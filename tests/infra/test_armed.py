@@ -328,7 +328,9 @@ def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arm
     assert max(Counter(str(policy["Roles"]) for policy in managed.values()).values()) <= 10
 
 
-def test_events_and_mails_are_sent_to_the_one_bus_and_topic(armed: Synthesised, tmp_path: Path) -> None:
+def test_who_sends_events_and_mails_may_do_so_on_the_one_bus_and_topic(
+    armed: Synthesised, tmp_path: Path
+) -> None:
     topic = f"arn:<AWS::Partition>:sns:eu-west-1:{ACCOUNT}:ml-costs"
     tables = {
         "janitor": TO_ARM,

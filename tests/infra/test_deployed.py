@@ -25,7 +25,9 @@ def templates(tmp_path: Path) -> list[dict[str, Any]]:
     return [synthesise(tmp_path, Settings.parse(settings)).template for settings in (REPORTING, everything)]
 
 
-def test_templates_deployed(box: Control, session: boto3.Session, templates: list[dict[str, Any]]) -> None:
+def test_every_template_is_made_updated_and_deleted(
+    box: Control, session: boto3.Session, templates: list[dict[str, Any]]
+) -> None:
     own, (little, much) = session.client("cloudformation"), templates
     made = deploy(box.url, little)
     assert made.keys() == little["Resources"].keys()

@@ -181,7 +181,9 @@ def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(st
     }
 
 
-def test_the_worker_only_invokes_remembers_presses_and_reads_its_secret(stack: HostedStack) -> None:
+def test_the_worker_invokes_and_remembers_presses_and_reads_its_secret_and_that_is_all(
+    stack: HostedStack,
+) -> None:
     deployed = stack.declared.deployed
     functions = {one.name: one.arn for one in deployed.functions()}
     own = held(stack, WORKER)

@@ -210,7 +210,9 @@ def test_an_expired_token_says_where_it_came_from(box: Control, janitor: Janitor
     assert "the credentials in the environment have expired: export new ones" in janitor("audit").flat
 
 
-def test_sso_again(box: Control, janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_of_sso_is_signed_in_again(
+    box: Control, janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "aws").write_text(
         "[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n"
         "[profile dev]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Reader\n"
@@ -338,7 +340,9 @@ def test_help_is_complete(janitor: Janitor, command: str) -> None:
     assert "\\b" not in ran.out
 
 
-def test_commands_complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_shell_completes_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, value in {
         "_JANITOR_COMPLETE": "complete_bash",
         "COMP_WORDS": "janitor exp",

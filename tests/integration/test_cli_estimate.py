@@ -101,7 +101,9 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
         {"one_by_one_instances": 3, "batched_instances": 1, "saved_monthly_usd": 2 * 2 * 730},
     ),
 )
-def test_options_are_in_the_units_of_help(janitor: Janitor, typed: str, figures: dict[str, float]) -> None:
+def test_what_is_typed_is_in_the_units_of_its_help(
+    janitor: Janitor, typed: str, figures: dict[str, float]
+) -> None:
     document = janitor("estimate", *typed.split(), "--json").document
     assert {name: document[name] for name in figures} == pytest.approx(figures)
 

@@ -90,7 +90,9 @@ def account(
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("part", share(range(3), 3))
-def test_every(janitor: Janitor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+def test_every_example_runs(
+    janitor: Janitor, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
     found = examples()
     assert set(found) >= STARTS
     failed = list[str]()

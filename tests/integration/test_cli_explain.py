@@ -29,7 +29,9 @@ def notebook(name: str) -> str:
 # --- found, kept, exempt, gone -----------------------------------------------------------------------
 
 
-def test_a_finding_shows_signals_then_steps_then_the_action(notebooks: Control, janitor: Janitor) -> None:
+def test_a_finding_shows_signals_with_sources_then_steps_then_what_would_be_done(
+    notebooks: Control, janitor: Janitor
+) -> None:
     notebooks.clear_calls()
     ran = janitor("explain", notebook("left-on"))
     assert all(re.match(r"\w+:(List|Describe|Get|Lookup|Search)", call) for call in notebooks.calls())
@@ -72,7 +74,9 @@ def test_a_deleted_resource_is_known(notebooks: Control, janitor: Janitor, sessi
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_the_ledger_knows_old_deletions(deployed: object, janitor: Janitor, table: Table, aws: Any) -> None:
+def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
+    deployed: object, janitor: Janitor, table: Table, aws: Any
+) -> None:
     del deployed
     settings = Settings.load()
     detector = next(each for each in settings.enabled() if each.name == "idle-notebooks")
@@ -150,7 +154,9 @@ def test_of_several_with_one_name_the_one_with_a_finding_is_meant(
     assert explained("twin") == {pipeline, twin}, "all, if nothing tells them apart"
 
 
-def test_names_are_found_everywhere(notebooks: Control, janitor: Janitor, session: boto3.Session) -> None:
+def test_a_name_is_looked_for_in_every_region_of_an_audit(
+    notebooks: Control, janitor: Janitor, session: boto3.Session
+) -> None:
     del notebooks
     there = session.client("sagemaker", region_name="eu-west-1")
     arn = there.create_model_package_group(ModelPackageGroupName="far")["ModelPackageGroupArn"]
@@ -195,7 +201,9 @@ def test_what_a_person_kept_is_kept_before_any_sweep(
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_several_are_explained_in_order_and_once_by_every_detector_for_the_kind(janitor: Janitor) -> None:
+def test_several_are_explained_in_the_order_asked_and_once_by_every_detector_for_the_kind(
+    janitor: Janitor,
+) -> None:
     """Of one that is exempt: its signals, what the rule would say, and why it is kept."""
     asked = [notebook("wanted"), notebook("left-on"), notebook("wanted")]
 

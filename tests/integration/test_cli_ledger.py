@@ -119,7 +119,9 @@ def test_findings_says_what_waits_for_whom(desk: Desk) -> None:
     assert line["id"] in said
 
 
-def test_without_regions_another_account_is_listed_where_runs_look(desk: Desk, tmp_path: Path) -> None:
+def test_without_regions_of_its_organization_another_account_is_listed_where_runs_look(
+    desk: Desk, tmp_path: Path
+) -> None:
     other, far, now = "210987654321", "eu-central-1", desk.nights.clock
     (tmp_path / "janitor.toml").write_text(
         f"""{ARMED}
@@ -329,7 +331,9 @@ def passing(nights: Nights, span: timedelta) -> Callable[[], None]:
     return passes
 
 
-def test_actions_are_shown_although_the_ledger_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_done_is_said_although_the_ledger_fails_after_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.due("lamp")
 
     def denied(*_: object) -> None:
@@ -364,7 +368,9 @@ def test_a_warning_that_became_void_meanwhile_is_not_acted_on(desk: Desk, thinki
     assert desk.nights.world.done == []
 
 
-def test_only_what_was_shown_is_acted_on_after_a_look_at_that_time(desk: Desk, thinking: Thinking) -> None:
+def test_only_what_was_shown_is_acted_on_and_looked_at_again_with_the_time_of_that_moment(
+    desk: Desk, thinking: Thinking
+) -> None:
     desk.due("lamp")
     desk.nights.world.add("chair")
     desk.nights.sweep(dry=True)
@@ -512,7 +518,9 @@ def test_nothing_waits_for_approval_before_there_is_a_warning_or_after_it_is_app
     assert desk("approve", "cellar") == (0, nothing)
 
 
-def test_a_person_is_forgotten_in_ledger_and_reports(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_person_is_forgotten_in_the_ledger_and_in_the_reports(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.nights.warned("lamp")
     desk.nights.hold("lamp", how=HoldKind.KEPT, why="ask maria")
     monkeypatch.delenv("JANITOR_BUCKET", raising=False)

@@ -99,7 +99,9 @@ def test_the_audit_runs_in_it_without_an_activated_environment() -> None:
     (("no-such-command",), 127, "janitor sandbox: no-such-command: command not found\n"),
     (("/",), 126, "janitor sandbox: /: Permission denied\n"),
 )
-def test_status(capfd: pytest.CaptureFixture[str], command: tuple[str, ...], status: int, said: str) -> None:
+def test_its_status_is_the_commands(
+    capfd: pytest.CaptureFixture[str], command: tuple[str, ...], status: int, said: str
+) -> None:
     assert main(["sandbox", "--empty", "--", *command]) == status
     assert capfd.readouterr() == ("", said)
 
@@ -141,7 +143,9 @@ except SandboxError as error:
     ((), "no job runs for real here"),
     (("--run-jobs", "--speed", "0"), "no spot job arn:none runs here"),
 )
-def test_jobs_run_on_demand(options: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_jobs_run_in_it_only_where_that_is_asked_for(
+    options: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["sandbox", "--empty", *options, "--", sys.executable, "-c", INTERRUPT]) == 0
     assert said in capfd.readouterr().out
 

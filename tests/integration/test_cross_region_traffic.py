@@ -82,7 +82,9 @@ def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto
     assert "training job eval is given s3://far-results/" in judged(aws)[SENT].reason
 
 
-def test_bytes_read_go_to_a_program_with_a_bucket(box: Control, session: boto3.Session, aws: Aws) -> None:
+def test_read_bytes_go_to_a_program_that_is_given_a_bucket_here(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
     charge(box, "USE1-EU-AWS-Out-Bytes", "GetObject")
     session.client("s3").create_bucket(Bucket="near-data")
     session.client("s3").put_object(Bucket="near-data", Key="x", Body=b"x")

@@ -396,7 +396,9 @@ def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
     assert len(bucket.versions_of()[0]) == 2
 
 
-def test_objects_deleted_during_an_interrupted_undo_are_rewritten(make: Callable[..., Bucket]) -> None:
+def test_what_is_deleted_again_while_its_undo_is_interrupted_is_written_again(
+    make: Callable[..., Bucket],
+) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.act(undo)
     steps = bucket.undo(undo)

@@ -148,7 +148,9 @@ def test_the_job_that_started_it_all_has_its_price(report: Report) -> None:
     ("cross-region-traffic", {"USE1-EUC1-AWS-Out-Bytes/GetObject": 2440}),
     ("unused-serving-resources", {"account-risk": None}),  # what an endpoint was moved away from is kept
 )
-def test_advice_is_of_these_and_saves(report: Report, adviser: str, monthly: dict[str, int | None]) -> None:
+def test_advice_is_about_these_and_saves_so_much(
+    report: Report, adviser: str, monthly: dict[str, int | None]
+) -> None:
     found = {
         one.target.name: one.verdict.cost
         for one in report.findings

@@ -244,7 +244,9 @@ def test_whoever_deploys_may_change_the_policies(arn: str, named: list[str]) -> 
     ("service", "operation"),
     [("cloudformation", "DescribeStacks"), ("s3", "CreateBucket"), ("cloudformation", "CreateChangeSet")],
 )
-def test_a_refusal_is_one(janitor: Janitor, box: Control, bundle: Path, service: str, operation: str) -> None:
+def test_a_refused_permission_is_one_line(
+    janitor: Janitor, box: Control, bundle: Path, service: str, operation: str
+) -> None:
     configure("")
     box.fault(service, operation, "deny")
 

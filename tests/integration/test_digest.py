@@ -29,7 +29,9 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
     assert ledger.latest.digest(ACCOUNT) == NOW, "the time of its event"
 
 
-def test_a_digest_delivered_twice_is_posted_once(deployed: SlackControl, ledger: Ledger, aws: Aws) -> None:
+def test_a_digest_that_is_delivered_twice_is_posted_once(
+    deployed: SlackControl, ledger: Ledger, aws: Aws
+) -> None:
     quiet(ledger, aws)
 
     first = handlers.digest(event("scheduled"), Context())

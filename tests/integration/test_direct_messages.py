@@ -47,7 +47,9 @@ def only(deployment: Deployment, user: str = "") -> dict[str, Any]:
     ("left@acme.example", {"deleted": True}, "no Slack account was found for its owner"),
     ("bot@acme.example", {"bot": True}, BOT),
 )
-def test_unreachable_owners_have_time(armed: Deployment, owner: str, about: dict[str, Any], why: str) -> None:
+def test_an_owner_who_cannot_be_messaged_has_twice_the_grace(
+    armed: Deployment, owner: str, about: dict[str, Any], why: str
+) -> None:
     if about:
         armed.slack.add_user("U0OTHER", owner, **about)
     idle_endpoints(armed.session, armed.box, "fraud", owner=owner or "-")

@@ -566,7 +566,9 @@ def armed(box: Control, session: boto3.Session, tmp_path_factory: pytest.TempPat
     return working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
 
 
-def test_slack_cannot_undo_actions_of_a_region_that_is_swept_no_more(armed: Site, doctor: Doctor) -> None:
+def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_slack(
+    armed: Site, doctor: Doctor
+) -> None:
     """The undo function has its powers where the deployment sweeps, and where act_in says."""
     armed.acted("here", 2 * DAY)
     armed.acted("long-ago", 31 * DAY, region="eu-central-1")

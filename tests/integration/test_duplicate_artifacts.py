@@ -161,7 +161,9 @@ def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **
 
 
 @cases("algorithm, expected", ("SHA256", "proven"), ("SHA1", "likely"), ("CRC32", "likely"))
-def test_checksums_under_kms(account: Account, session: boto3.Session, algorithm: str, expected: str) -> None:
+def test_checksums_tell_under_a_kms_key_too(
+    account: Account, session: boto3.Session, algorithm: str, expected: str
+) -> None:
     with account.box.at(NOW - 40 * DAY):
         under_a_key(session, "a/model.tar.gz", COPY, ChecksumAlgorithm=algorithm)
         under_a_key(session, "c/model.tar.gz", body=b"x" * MIB, ChecksumAlgorithm=algorithm)

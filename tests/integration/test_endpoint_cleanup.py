@@ -133,7 +133,9 @@ def redeploy(world: Serving, endpoint: str, config: str, **given: Any) -> None:
 # --- the way there and back ----------------------------------------------------------------------
 
 
-def test_an_endpoint_is_deleted_and_an_undo_brings_it_back_whole(world: Serving, nights: Paced) -> None:
+def test_an_endpoint_is_deleted_and_an_undo_brings_back_all_that_describe_showed(
+    world: Serving, nights: Paced
+) -> None:
     world.plain()
     before = world.shown()
     nights.due()
@@ -201,7 +203,9 @@ def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: 
     nights.shows(world, before)
 
 
-def test_a_refused_action_that_a_person_then_did_is_not_reported(world: Serving, nights: Paced) -> None:
+def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(
+    world: Serving, nights: Paced
+) -> None:
     world.plain()
     nights.due()
     nights.box.fault("sagemaker", "DeleteEndpoint", "deny", times=1)
@@ -217,7 +221,9 @@ def test_a_refused_action_that_a_person_then_did_is_not_reported(world: Serving,
     assert outcome_note(result) == "it was as good as cleaned up before anything was done"
 
 
-def test_a_refusal_after_a_lost_answer_may_follow_a_success(world: Serving, nights: Paced) -> None:
+def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(
+    world: Serving, nights: Paced
+) -> None:
     world.plain()
     nights.due()
     nights.box.fault("sagemaker", "DeleteEndpoint", "error", status=500, code="InternalFailure", times=0)
@@ -282,7 +288,9 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Se
     assert found["EndpointConfigName"] == "gateway-2"
 
 
-def test_components_do_not_return_without_their_variant(world: Serving, nights: Paced) -> None:
+def test_components_do_not_come_back_to_a_deployment_without_their_variant(
+    world: Serving, nights: Paced
+) -> None:
     world.shared()
     nights.half_gone()
     redeploy(world, "gateway", "gateway-2", VariantName="green", ModelName=None)
@@ -295,7 +303,9 @@ def test_components_do_not_return_without_their_variant(world: Serving, nights: 
     assert components_left(world) == []
 
 
-def test_a_namesake_component_elsewhere_is_not_taken_for_it(world: Serving, nights: Paced) -> None:
+def test_a_component_of_its_name_on_another_endpoint_is_not_taken_for_it(
+    world: Serving, nights: Paced
+) -> None:
     world.shared()
     nights.gone()
     world.endpoint("other")
@@ -315,7 +325,9 @@ def test_components_do_not_come_back_to_an_endpoint_that_failed(world: Serving, 
         nights.undo()
 
 
-def test_a_new_component_during_the_action_keeps_its_endpoint(world: Serving, nights: Paced) -> None:
+def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
+    world: Serving, nights: Paced
+) -> None:
     world.shared()
     nights.due()
     deploying(nights, lambda: put_on(world, "newcomer", "gateway"))
@@ -329,7 +341,9 @@ def test_a_new_component_during_the_action_keeps_its_endpoint(world: Serving, ni
 
 
 @pytest.mark.parametrize("what", ["configuration", "component"])
-def test_an_act_never_deletes_a_newer_deployment(world: Serving, nights: Paced, what: str) -> None:
+def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
+    world: Serving, nights: Paced, what: str
+) -> None:
     """In the last moment, after everybody has looked."""
     world.plain() if what == "configuration" else world.shared()
     name = "churn" if what == "configuration" else "gateway"
@@ -378,7 +392,9 @@ def test_another_endpoint_of_its_name_is_never_taken_for_it(world: Serving, nigh
         RULE.prepare(nights.aws, candidate, {})
 
 
-def test_a_components_name_in_use_elsewhere_is_not_waited_for(world: Serving, nights: Paced) -> None:
+def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
+    world: Serving, nights: Paced
+) -> None:
     world.shared()
     nights.half_gone()
     world.endpoint(
@@ -484,7 +500,9 @@ def killed(nights: Paced, kill: Kill) -> Iterator[None]:
 @pytest.mark.parametrize(
     "kills", share(zip(cycle(ACT_KILLS), UNDO_KILLS), 5, ids=lambda kills: "-".join(map(name_of, kills)))
 )
-def test_after_any_kill_both_are_finished(world: Serving, nights: Paced, kills: tuple[Kill, Kill]) -> None:
+def test_killed_at_any_step_of_act_and_undo_both_are_finished(
+    world: Serving, nights: Paced, kills: tuple[Kill, Kill]
+) -> None:
     act, undo = kills
     world.shared()
     before = world.shown()
@@ -665,7 +683,9 @@ def test_a_component_that_is_kept_of_production_or_of_a_tool_keeps_its_endpoint(
 @pytest.mark.parametrize(
     ("tags", "outcome"), [({"keep": "true"}, Outcome.KEPT), ({"environment": "production"}, Outcome.ADVISED)]
 )
-def test_a_later_component_tag(world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome) -> None:
+def test_a_tag_on_a_component_after_the_warning_counts(
+    world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome
+) -> None:
     world.shared()
     nights.due()
     tag(world, "base", **tags)
@@ -685,7 +705,9 @@ def test_other_components_than_those_that_were_judged_hold_it_back(world: Servin
         RULE.prepare(nights.aws, candidate, {})
 
 
-def test_unreadable_tags_of_a_component_keep_its_endpoint(world: Serving, nights: Paced) -> None:
+def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
+    world: Serving, nights: Paced
+) -> None:
     world.shared()
     nights.due()
     nights.box.fault("sagemaker", "ListTags", "deny", times=0, match="inference-component/base")
@@ -706,7 +728,9 @@ def test_unreadable_tags_of_a_component_keep_its_endpoint(world: Serving, nights
     ("churn", "of its name was created since"),
     ids=["another configuration", "a pipeline that deploys again, without last month's weights"],
 )
-def test_another_endpoint_of_its_name_is_kept(world: Serving, nights: Paced, config: str, why: str) -> None:
+def test_another_endpoint_of_its_name_is_left_alone(
+    world: Serving, nights: Paced, config: str, why: str
+) -> None:
     world.plain()
     nights.gone()
     world.box.set_clock(nights.clock)

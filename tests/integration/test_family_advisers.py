@@ -198,7 +198,9 @@ def test_spot_is_compared_at_the_discount_of_the_region(train: Train, aws: Aws) 
     assert Decimal("0.6") < saved / whole < Decimal("0.7"), "70 % off, less what is done again"
 
 
-def test_pipelines_are_families_and_older_runs_count(train: Train, aws: Aws, session: boto3.Session) -> None:
+def test_pipelines_have_families_of_their_own_and_a_longer_older_run_counts(
+    train: Train, aws: Aws, session: boto3.Session
+) -> None:
     """Two pipelines with the same step, by the steps of their executions; a quarterly run of one of them."""
     sagemaker: Any = session.client("sagemaker")
     for name, hours in (("churn", 2), ("rank", 9)):

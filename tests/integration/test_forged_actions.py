@@ -235,7 +235,9 @@ def test_a_record_that_was_not_signed_so_is_not_undone(nights: Nights, attack: A
 
 @pytest.mark.mutants
 @pytest.mark.parametrize("attack", [*RESUMED.values()], ids=RESUMED)
-def test_unverified_it_resumes(nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_verification_it_would_be_resumed(
+    nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(actions, "verify_record", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
@@ -245,7 +247,9 @@ def test_unverified_it_resumes(nights: Nights, attack: Attack, monkeypatch: pyte
 
 @pytest.mark.mutants
 @pytest.mark.parametrize("attack", UNDONE.values(), ids=UNDONE)
-def test_unverified_it_is_undone(nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_verification_it_would_be_undone(
+    nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(actions, "verify_record", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
@@ -291,7 +295,9 @@ def unsigned(nights: Nights) -> Undoing:
     )
 
 
-def test_only_a_person_undoes_an_unsigned_record(with_kms: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
+    with_kms: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     acted(with_kms, "a", "b")
     key = with_kms.actions.signatures.provider(SigningKey.RECORDS)
     assert key.since() < with_kms.of("a").began  # KMS says so
@@ -318,7 +324,9 @@ def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> N
     assert not_none(result.cause).why is CauseCode.NOTHING_DONE
 
 
-def test_a_developer_who_may_write_to_the_table_undoes_nothing(notebook: Deployment, table: Table) -> None:
+def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(
+    notebook: Deployment, table: Table
+) -> None:
     notebook.press("now", MEMBER)
     (action,) = actions.Actions(table).all("idle-notebooks", ACCOUNT, REGION)
     iam = IamControl(notebook.box.url)
@@ -341,7 +349,9 @@ def event(finding: str) -> dict[str, str]:
     return {"detector": "idle-notebooks", "region": REGION, "finding": finding, "by": "mallory"}
 
 
-def test_refusals_are_shown(notebook: Deployment, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_is_counted_and_said_in_slack(
+    notebook: Deployment, table: Table, capsys: pytest.CaptureFixture[str]
+) -> None:
     notebook.press("now", MEMBER)
     (action,) = actions.Actions(table).all("idle-notebooks", ACCOUNT, REGION)
     item = not_none(table.get(action.pk, action.sk))

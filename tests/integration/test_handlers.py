@@ -95,7 +95,9 @@ def test_an_event_for_some_regions_looks_at_those_only(
     assert len(deployed.messages()) == 2
 
 
-def test_an_event_acts_where_it_is_allowed(deployed: SlackControl, tmp_path: Path, log: StringIO) -> None:
+def test_an_event_acts_nowhere_else_than_the_deployment_does(
+    deployed: SlackControl, tmp_path: Path, log: StringIO
+) -> None:
     armed = f'[detectors.idle-endpoints]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'
     (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{armed}")
 
@@ -253,7 +255,9 @@ def handed(deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> list[dict
     return found
 
 
-def test_a_long_run_has_parts(box: Control, session: boto3.Session, handed: list[dict[str, Any]]) -> None:
+def test_a_run_short_of_time_goes_on_in_a_next_part(
+    box: Control, session: boto3.Session, handed: list[dict[str, Any]]
+) -> None:
     """What it read is unknown and acted on by nobody; the twelfth part is an error like any other."""
     idle_endpoints(session, box, "a", "b")
 

@@ -259,7 +259,9 @@ def test_a_rule_of_debugger_is_kept_while_its_training_job_runs(account: Account
 
 
 @pytest.mark.parametrize("name", ["gone", "big", "Big"])
-def test_a_rule_without_a_readable_training_job_is_unknown(account: Account, aws: Aws, name: str) -> None:
+def test_a_rule_whose_training_job_cannot_be_found_or_read_is_unknown(
+    account: Account, aws: Aws, name: str
+) -> None:
     """Also where its ARN spells it in small letters."""
     account.training("Big", levels=BUSY)
     account.processing("rule")
@@ -291,7 +293,9 @@ def test_whoever_keeps_what_started_a_job_keeps_the_job(
     assert by_name(again)["trial"].verdict.reason == "it belongs to pilot, which is tagged keep=true"
 
 
-def test_an_automl_jobs_tag_keeps_its_tuning_jobs(account: Account, session: boto3.Session, aws: Aws) -> None:
+def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
+    account: Account, session: boto3.Session, aws: Aws
+) -> None:
     arn = one_of_each.automl(session, "pilot")
     account.tuner("sweep", "trial-1", "trial-2")
     for name in ("trial-1", "trial-2"):

@@ -124,7 +124,9 @@ def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws
     ("nvidia_smi_utilization_gpu", [0.0] * 20 + [97.0] * 10, True),
     ("mem_used_percent", [80.0] * 30, False),
 )
-def test_cpu_use_is_work(account: Account, aws: Aws, *, metric: str, values: list[float], busy: bool) -> None:
+def test_processor_use_is_work(
+    account: Account, aws: Aws, *, metric: str, values: list[float], busy: bool
+) -> None:
     account.notebook("churn")
     more = {"cpu": "cpu3", "host": "ip-10-0-0-7"}
     account.publish(

@@ -87,7 +87,9 @@ def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
         act.by(client)
 
 
-def test_a_keep_tag_with_no_is_none(stack: HostedStack, box: Control, acts_on_kept: ActsOnKept) -> None:
+def test_a_keep_tag_that_says_no_keeps_nothing(
+    stack: HostedStack, box: Control, acts_on_kept: ActsOnKept
+) -> None:
     host = Host(stack.declared, box.url, stack.files)
     acts = acts_on_kept("idle-notebooks", "keep", "False")
     host.enforce()

@@ -129,7 +129,9 @@ def aws(session: boto3.Session, seconds: Seconds, request: pytest.FixtureRequest
 
 @pytest.mark.parametrize("detector", share(DETECTORS, 5, ids=lambda detector: detector.name))
 @pytest.mark.parametrize("number", [600, pytest.param(50_000, marks=pytest.mark.long)])
-def test_time(box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]) -> None:
+def test_a_sweep_ends_in_lambdas_time(
+    box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]
+) -> None:
     seed(boto3.Session(region_name=REGION), box, number)
     for action, rate in AWS_RATES.items():
         service, _, operation = action.partition(":")

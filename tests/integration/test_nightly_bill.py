@@ -188,7 +188,9 @@ def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
 
 
 @pytest.mark.usefixtures("billed")
-def test_without_a_picture_the_bill_is_sent(deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
+    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ml_janitor.report.bill_message.render_png", lambda _: 1 // 0)
 
     handlers.bill(event("scheduled"), Context())
@@ -217,7 +219,9 @@ def test_what_cannot_be_joined_is_said_and_the_bill_all_the_same(
 
 
 @pytest.mark.usefixtures("billed")
-def test_the_digest_names_a_bill_that_slack_refused(deployed: SlackControl, ledger: Ledger, aws: Aws) -> None:
+def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
+    deployed: SlackControl, ledger: Ledger, aws: Aws
+) -> None:
     quiet(ledger, aws)
     deployed.fault("error", times=0, code="channel_not_found")
     with pytest.raises(RunFailedError, match=r"the news could not be sent: .*channel_not_found"):
@@ -303,7 +307,9 @@ def test_a_denied_cost_explorer_is_said_and_the_last_bill_stays(
     assert "the credentials lack ce:GetCostAndUsage" in text
 
 
-def test_an_unreadable_bill_fails_silent_runs(settings: Say, box: Control, deployed: SlackControl) -> None:
+def test_a_bill_that_cannot_be_read_is_a_failed_run_where_nobody_is_told(
+    settings: Say, box: Control, deployed: SlackControl
+) -> None:
     settings("[janitor]\n")
     box.set_bill(enabled=False)
 

@@ -119,7 +119,9 @@ def published(session: boto3.Session) -> list[float]:
     return [point["Maximum"] for point in answer["Datapoints"]]
 
 
-def test_its_report(box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path) -> None:
+def test_a_notebook_that_says_so_is_proven_idle(
+    box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path
+) -> None:
     with box.at(NOW - timedelta(days=30)):
         session.client("sagemaker").create_notebook_instance(**notebook_request("churn"))
     with box.at(NOW - timedelta(minutes=2)):
@@ -131,7 +133,9 @@ def test_its_report(box: Control, session: boto3.Session, aws: Aws, jupyter: str
     assert "it says itself that it has been idle for" in result.verdict.reason
 
 
-def test_an_idle_space(box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path) -> None:
+def test_a_space_that_says_so_is_proven_idle(
+    box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path
+) -> None:
     studio = Studio(box, session)
     studio.app(space=studio.space("desk", studio.profile("anna")), active=None, wrote=None)
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:app/{studio.domain}/desk/JupyterLab/default"

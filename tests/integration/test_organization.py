@@ -78,7 +78,9 @@ def sweeps(ran: Ran) -> dict[tuple[str, str], list[str | None]]:
     return found
 
 
-def test_each_account_is_read_with_its_own_roles(box: Control, two: Organization, audit: Any) -> None:
+def test_each_account_is_looked_at_with_its_own_roles_alone(
+    box: Control, two: Organization, audit: Any
+) -> None:
     """And as a dry run, also where the deployment acts."""
     armed = (f"{NAMES[0]}.mode=act", f"{NAMES[0]}.act_in={json.dumps(two.members)}")
     ran: Ran = audit(two, granted(two), "--json", *(word for one in armed for word in ("--set", one)))
@@ -121,7 +123,9 @@ def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organizati
     assert "could not be read: its role cannot be taken on" in nothing.flat
 
 
-def test_a_role_without_region_access_does_not_hide_other_findings(two: Organization, audit: Any) -> None:
+def test_a_role_that_may_not_ask_for_regions_does_not_hide_what_the_others_read(
+    two: Organization, audit: Any
+) -> None:
     first, second = two.members
     roles = granted(two)
     asking = [role_arn(parsed(two), member_role_name(name), account=first, partition="aws") for name in NAMES]
@@ -140,7 +144,9 @@ def test_a_role_without_region_access_does_not_hide_other_findings(two: Organiza
 
 
 @pytest.mark.parametrize("wrong", ["caller", "external id", "organization"])
-def test_roles_trust_named_callers_with_an_external_id(wrong: str, two: Organization, audit: Any) -> None:
+def test_roles_are_for_the_named_callers_with_the_external_id_from_within(
+    wrong: str, two: Organization, audit: Any
+) -> None:
     roles = granted(two)
     who = f"arn:aws:iam::{ACCOUNT}:role/other" if wrong == "caller" else CALLER
     sent = {"external_id": "something-else"} if wrong == "external id" else {}
@@ -194,7 +200,9 @@ def test_the_accounts_of_a_unit_are_those_below_it(box: Control, two: Organizati
     assert "allowed organizations:ListAccountsForParent and organizations:ListOrganiz" in denied.err
 
 
-def test_unlisted_accounts_are_typed(two: Organization, audit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_may_not_list_the_others_names_them(
+    two: Organization, audit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = two.members
     roles = granted(two)
     inside = f"arn:aws:iam::{first}:role/platform"
@@ -243,7 +251,9 @@ def doctor(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bo
     return run
 
 
-def test_a_missing_old_or_wide_role_is_named_with_what_mends_it(two: Organization, doctor: Any) -> None:
+def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
+    two: Organization, doctor: Any
+) -> None:
     first, second = two.members
     roles, settings = granted(two), parsed(two)
     names = [member_role_name(one) for one in NAMES]
@@ -283,7 +293,9 @@ def test_a_missing_old_or_wide_role_is_named_with_what_mends_it(two: Organizatio
     assert f"aws iam delete-role-policy --role-name {names[1]} --policy-name by-hand  # in {first}" in ran.out
 
 
-def test_an_account_without_roles_gets_the_stack_and_loses_its_policy(two: Organization, doctor: Any) -> None:
+def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_taken_away(
+    two: Organization, doctor: Any
+) -> None:
     first, second = two.members
     roles = granted(two)
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -365,7 +377,9 @@ def test_the_account_that_manages_deploys_the_template_itself(two: Organization,
     assert "stack-instances" not in ran.flat
 
 
-def test_closed_accounts_or_broken_listings_are_none(box: Control, two: Organization, audit: Any) -> None:
+def test_closed_accounts_are_left_out_and_a_listing_that_broke_off_is_none(
+    box: Control, two: Organization, audit: Any
+) -> None:
     first, second = two.members
     client = boto3.client("organizations", region_name=REGION)
     client.close_account(AccountId=first)
@@ -396,7 +410,9 @@ def test_a_misspelt_region_is_refused(janitor: Janitor, monkeypatch: pytest.Monk
     assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
 
 
-def test_an_organization_without_accounts_is_not_clean(two: Organization, audit: Any, doctor: Any) -> None:
+def test_an_organization_of_which_no_account_is_left_is_not_one_without_waste(
+    two: Organization, audit: Any, doctor: Any
+) -> None:
     everyone = {"without": [ACCOUNT, *two.members]}
     for ran in (audit(two, {}, **everyone), doctor(two, {}, **everyone)):
         assert (ran.status, ran.out) == (1, "")

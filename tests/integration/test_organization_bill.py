@@ -209,7 +209,9 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
     assert "the ledger has 2 open findings there, at least $170 a month: ranker, pod" in text
 
 
-def test_a_members_bill_is_never_called_whole(box: Control, deployed: SlackControl, tmp_path: Path) -> None:
+def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
+    box: Control, deployed: SlackControl, tmp_path: Path
+) -> None:
     """Its payer is another account: Cost Explorer shows it no charge of the third one."""
     payer, other = "210987654321", "333333333333"
     box.set_bill(account=payer, members=[ACCOUNT, other], tags=["project"])

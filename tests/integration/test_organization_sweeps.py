@@ -140,7 +140,9 @@ def press(accounts: Accounts, word: str, account: str) -> None:
     accounts.armed.press(word, MEMBER, ts=accounts.message(account)["ts"])
 
 
-def test_actions_outside_act_in_are_reported_and_can_be_undone(warned: Accounts) -> None:
+def test_what_was_done_where_act_in_names_nothing_any_more_is_reported_and_can_be_undone(
+    warned: Accounts,
+) -> None:
     """The detector stays armed in the other account, and acts there."""
     press(warned, "now", warned.first)
     night = warned.armed.now.replace(second=0) + timedelta(hours=36)

@@ -112,7 +112,9 @@ ARTIFACT = f"{FOLDER}/output/model.tar.gz"
     ("transform", f"s3://{BUCKET}/in/", None),
     ("endpoint", "gone", "endpoint configuration gone, which exists no more"),
 )
-def test_any_user_of_it_keeps_it(account: Account, aws: Aws, user: str, uri: str, kept: str | None) -> None:
+def test_whoever_uses_something_in_it_keeps_it(
+    account: Account, aws: Aws, user: str, uri: str, kept: str | None
+) -> None:
     """Near misses: the same job reads elsewhere, or so long ago that nobody needs its input."""
     sagemaker, named = account.sagemaker, {"Image": "i", "ModelDataUrl": uri}
     user, long_ago, _ = user.partition(" long ago")

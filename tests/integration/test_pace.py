@@ -78,7 +78,9 @@ def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
     assert 3 < clock.seconds < 30
 
 
-def test_an_acting_run_shares_what_is_global_and_counts_it_once(box: Control, session: boto3.Session) -> None:
+def test_a_run_that_may_act_shares_what_is_of_no_region_and_counts_it_once(
+    box: Control, session: boto3.Session
+) -> None:
     first, until = NOW.date() - timedelta(days=9), NOW.date()
     with open_regions(
         session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None

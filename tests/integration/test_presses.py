@@ -109,7 +109,9 @@ def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deploym
     assert notebook.notebook_status == "InService"
 
 
-def test_now_waits_for_a_sweep(notebook: Deployment, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
+    notebook: Deployment, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was lost until the next schedule, although its message says "in the next minutes"."""
     where = ("idle-notebooks", ACCOUNT, REGION)
     Leases(table).take(*where, holder="sweep", now=notebook.now, until=notebook.now + HOUR)
@@ -229,7 +231,9 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
 # --- what is refused -------------------------------------------------------------------------------
 
 
-def test_a_refused_press_changes_nothing_and_is_explained_to_them(warned: Deployment, log: StringIO) -> None:
+def test_what_may_not_be_said_changes_nothing_and_is_explained_to_whoever_said_it(
+    warned: Deployment, log: StringIO
+) -> None:
     before = state(warned)
 
     assert warned.send(warned.signed("now", STRANGER))["statusCode"] == 200

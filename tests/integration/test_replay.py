@@ -64,7 +64,9 @@ def test_it_prints_the_answer_of_the_function(
     assert [item["name"] for item in items(session)["finding"]] == ["a"]
 
 
-def test_digests(deployed: SlackControl, capsys: pytest.CaptureFixture[str], session: boto3.Session) -> None:
+def test_it_runs_the_digest(
+    deployed: SlackControl, capsys: pytest.CaptureFixture[str], session: boto3.Session
+) -> None:
     assert replay("scheduled", "--digest") == 0
 
     assert json.loads(capsys.readouterr().out)["sweeps"] > 0
@@ -103,7 +105,9 @@ def test_a_file_that_is_no_json_is_two(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("name", ["JANITOR_TABLE", "JANITOR_BUCKET"])
-def test_out_required(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_where_it_writes_has_to_be_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     monkeypatch.delenv(name)
     assert replay("scheduled", "--detector", "idle-endpoints") == 2
     assert f"or set {name}" in capsys.readouterr().err

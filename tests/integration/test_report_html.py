@@ -152,7 +152,9 @@ def test_a_print_has_every_finding_and_the_evidence_that_is_unfolded(shown: Any)
     assert page.evaluate("printed") == [1]
 
 
-def test_eighty_three_findings_are_printed_in_twelve_pages_and_names_stay_whole(shown: Any) -> None:
+def test_eighty_three_findings_are_printed_in_twelve_pages_and_no_name_breaks_inside_itself(
+    shown: Any,
+) -> None:
     paper = {"width": 703, "height": 1032}  # A4 within margins of 12 mm, in CSS pixels
     owner = "mei-ling.zhou@example.com"
     page = shown(
@@ -172,7 +174,9 @@ def test_eighty_three_findings_are_printed_in_twelve_pages_and_names_stay_whole(
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_first_screen_has_the_five_largest_and_their_owners(shown: Any, size: dict[str, int]) -> None:
+def test_the_first_screen_has_the_five_largest_findings_and_their_owners(
+    shown: Any, size: dict[str, int]
+) -> None:
     spent = Cost(hourly_usd=Decimal("58.75"), accrued_usd=Decimal(99_000))
     many = (finding(n, owner=f"person-{n % 7}@example.com") for n in range(1, 84))
     page = shown(report(finding(100, spent, name="llm-pretrain"), *many, unknown(101)), size)

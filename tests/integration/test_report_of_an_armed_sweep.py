@@ -92,7 +92,9 @@ def test_what_to_type_can_be_copied_whole(nights: Nights, shown: Any) -> None:
     ]
 
 
-def test_a_half_done_action_is_shown_without_any_findings(nights: Nights, shown: Any) -> None:
+def test_a_half_done_action_is_on_the_page_also_when_nothing_is_found_any_more(
+    nights: Nights, shown: Any
+) -> None:
     nights.warned("lamp")
 
     def before(what: str) -> None:

@@ -48,7 +48,9 @@ def same(job: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", list(GROUPS))
-def test_a_job_is_stopped_and_resubmitted(floor: Floor, of: Callable[[str], RecordedAct], kind: str) -> None:
+def test_a_job_is_stopped_and_submitted_again_as_it_was(
+    floor: Floor, of: Callable[[str], RecordedAct], kind: str
+) -> None:
     getattr(floor, kind.removesuffix("-job"))("job")
     before = same(floor.job("job", kind))
     recorded = of("job")
@@ -127,7 +129,9 @@ def test_the_warm_pool_of_a_stopped_job_is_ended_too(floor: Floor, of: Callable[
     assert same(floor.job(again(recorded))) == before
 
 
-def test_half_done_is_waste_until_then(floor: Floor, of: Callable[[str], RecordedAct], aws: Aws) -> None:
+def test_what_is_half_done_is_waste_until_its_pool_is_ended(
+    floor: Floor, of: Callable[[str], RecordedAct], aws: Aws
+) -> None:
     floor.training("job", keep_alive=3600)
     recorded = of("job")
 
@@ -148,7 +152,9 @@ def test_half_done_is_waste_until_then(floor: Floor, of: Callable[[str], Recorde
     assert not isinstance(verdict(), Finding)
 
 
-def test_a_pool_taken_over_is_left_alone(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
+def test_a_pool_that_another_job_took_over_is_left_to_it(
+    floor: Floor, of: Callable[[str], RecordedAct]
+) -> None:
     floor.training("job", keep_alive=3600)
     recorded = of("job")
     with pytest.raises(NotFinishedError):
@@ -178,7 +184,9 @@ def test_a_warm_pool_is_ended_and_does_not_come_back(floor: Floor, of: Callable[
         recorded.undo()
 
 
-def test_a_tuning_job_and_its_children_stop_once(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
+def test_a_tuning_job_goes_with_its_children_and_is_not_run_twice(
+    floor: Floor, of: Callable[[str], RecordedAct]
+) -> None:
     floor.tuner("search", "one", "two")
     recorded = of("search")
     assert recorded.record == {"what": "tuning job"}
@@ -263,7 +271,9 @@ def test_nothing_secret_is_said(floor: Floor, of: Callable[[str], RecordedAct]) 
     assert caught.value.__suppress_context__
 
 
-def test_unreadable_checkpoints_keep_it(floor: Floor, of: Callable[[str], RecordedAct], aws: Aws) -> None:
+def test_unreadable_checkpoints_hold_it_back(
+    floor: Floor, of: Callable[[str], RecordedAct], aws: Aws
+) -> None:
     floor.training("job", CheckpointConfig={"S3Uri": "s3://ckpt/job"})
     recorded = of("job")
     candidate = recorded.detector.look(aws, recorded.target, NOW)

@@ -133,7 +133,9 @@ def test_another_one_of_its_name_is_neither_settled_by_nor_started(recorded: Rec
     ("ValidationException", "NotebookInstanceName is too long"),
     ("AccessDenied", "on RecordNotFound"),
 )
-def test_other_refusals_do_not_mean_gone(recorded: RecordedAct, desk: Desk, code: str, message: str) -> None:
+def test_a_refusal_of_another_kind_does_not_say_that_it_is_gone(
+    recorded: RecordedAct, desk: Desk, code: str, message: str
+) -> None:
     recorded.act()
     desk.wait()
     said = {"status": 400, "code": code, "message": message}
@@ -164,7 +166,9 @@ def test_whoever_started_it_again_is_left_alone(recorded: RecordedAct, desk: Des
     assert "sagemaker:StartNotebookInstance" not in desk.box.calls()
 
 
-def test_a_notebook_in_change_is_stopped_and_started_later(recorded: RecordedAct, desk: Desk) -> None:
+def test_one_that_is_being_changed_is_stopped_and_started_when_that_is_over(
+    recorded: RecordedAct, desk: Desk
+) -> None:
     desk.box.set_durations({"notebook.update": 120})
     recorded.act()
     desk.wait()

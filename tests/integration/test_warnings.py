@@ -14,7 +14,9 @@ from tables import cases
     (f'slack_group = "{GROUP}"', ["keep", "snooze"]),
     ('slack_signing_secret = "ml-janitor/slack-signing"', []),
 )
-def test_a_useless_button_is_not_there(armed: Deployment, without: str, shown: list[str]) -> None:
+def test_a_button_that_nobody_could_press_is_not_there(
+    armed: Deployment, without: str, shown: list[str]
+) -> None:
     armed.settings(ARMED_TOML.replace(without, ""))
     idle_endpoints(armed.session, armed.box, "a")
 

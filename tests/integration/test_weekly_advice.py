@@ -104,7 +104,9 @@ def test_its_buttons_hold_a_piece_for_its_owner_and_for_members_and_for_nobody_e
     assert "This week's advice: $1,500 a month in 5 changes." in str(told(advised)["blocks"])
 
 
-def test_the_digest_ends_old_keeps_and_renews_what_is_pressed(armed: Deployment, table: Table) -> None:
+def test_the_digest_ends_keeps_of_before_and_keeps_on_what_somebody_presses(
+    armed: Deployment, table: Table
+) -> None:
     about = {"how": HoldKind.KEPT, "by": f"Maria Lopez ({OWNER})", "given": NOW - 170 * DAY}
     key = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/{}@2026-01-01T00:00:00+00:00"
     ends = {"soon": 9 * DAY, "sooner": 2 * DAY, "later": 15 * DAY, "over": -DAY, "before": None}

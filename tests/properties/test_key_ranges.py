@@ -122,7 +122,9 @@ same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Heal
 @pytest.mark.usefixtures("eager")
 @given(keys=KEYS | ONE_BRANCH, seed=st.integers(), breaks=st.lists(st.integers(0, 12), max_size=4))
 @same
-def test_every_key(keys: set[str], seed: int, breaks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_key_is_listed_once(
+    keys: set[str], seed: int, breaks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever comes first, and however often the time runs out and what is left is listed by another."""
     random, ranges, found = order(seed), [KeyRange("b"), KeyRange("c")], Counter[tuple[str, str]]()
     for calls in (*breaks, float("inf")):

@@ -105,7 +105,9 @@ def test_a_dozen_things_look_wasteful_and_are_not() -> None:
     ('labels = "prod"', "'prod' is no set of labels, in eda"),
     ('kind = "notebook"', "'notebook' is no kind, in eda"),
 )
-def test_mistakes_have_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, said: str) -> None:
+def test_a_mistake_in_a_table_is_told_with_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, said: str
+) -> None:
     right = {"instance": '"ml.m5.xlarge"', "age": "3", "worked": '"9h"', "project": '"home-feed"'}
     changed = right | dict([wrong.split(" = ")])
     row = ", ".join(f"{key} = {value}" for key, value in changed.items())

@@ -108,7 +108,9 @@ def test_within_an_account_the_trust_policy_may_be_enough(
         )
 
 
-def test_a_session_policy_only_takes_from_a_role(iam: IamControl, aws: Clients, control: Control) -> None:
+def test_a_session_policy_takes_from_a_role_and_adds_nothing(
+    iam: IamControl, aws: Clients, control: Control
+) -> None:
     may = allow(["sagemaker:ListEndpoints", "sagemaker:DeleteEndpoint"])
     iam.enforce({JANITOR: role(ASSUMES), SPOKE: role(may, trust=trusting({"AWS": JANITOR}))})
     sts = aws("sts", key=iam.credentials(JANITOR)["aws_access_key_id"])

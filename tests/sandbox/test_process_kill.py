@@ -81,7 +81,9 @@ def test_the_dead_do_nothing_more_wherever_they_ask(
 
 
 @pytest.mark.usefixtures("notebook")
-def test_a_kill_in_slack(control: Control, sagemaker: Any, slack: SlackControl, client: WebClient) -> None:
+def test_a_process_may_die_of_slack(
+    control: Control, sagemaker: Any, slack: SlackControl, client: WebClient
+) -> None:
     for kind, posted in (("killed", ["x"]), ("killed-before", ["x"])):
         slack.fault(kind)
         with pytest.raises(OSError, match="closed connection"):

@@ -246,7 +246,9 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
     ({}, {"environment": "Production"}, "it serves Production"),
     ids=["elsewhere", "terraform", "cloudformation", "unlisted", "production"],
 )
-def test_only_reported(nights: Nights, arming: dict[str, Any], tags: dict[str, str], why: str) -> None:
+def test_some_findings_are_only_reported(
+    nights: Nights, arming: dict[str, Any], tags: dict[str, str], why: str
+) -> None:
     nights.arming = replace(ARMED, **arming)
     nights.world.things["lamp"] = tagged("lamp", **tags)
 
@@ -426,7 +428,9 @@ def test_what_a_member_wants_done_now_waits_for_nobody_elses_word(nights: Nights
 # --- law 7: it can be undone --------------------------------------------------------------------------
 
 
-def test_without_a_recorded_undo_nothing_is_done(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_undo_in_the_ledger_nothing_is_done(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(with_lamp.actions, "begin", raising(OSError("the table is full")))
     failed = with_lamp.after(4 * DAY)["lamp"]
 
@@ -513,7 +517,9 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
-def test_a_denied_undo_has_steps_by_hand(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It stays half done, and is asked for again by every sweep until somebody takes it."""
     half_done(nights)
     nights.world.use("lamp")
@@ -584,7 +590,9 @@ def test_what_has_no_time_left_is_no_failure(with_lamp: Nights) -> None:
     assert (with_lamp.of("lamp").stage, with_lamp.of("lamp").failures) == (Stage.ACTING, 0)
 
 
-def test_repeated_failures_are_left_to_a_person_and_undone_when_in_use_again(with_lamp: Nights) -> None:
+def test_what_keeps_failing_is_left_to_a_person_and_put_back_when_it_is_in_use_again(
+    with_lamp: Nights,
+) -> None:
     with_lamp.world.before = raising(RuntimeError("denied"), at="remove lamp")
     for _ in range(MOST_TRIES):
         assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
@@ -616,7 +624,9 @@ def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
     (RuntimeError("denied"), Outcome.FAILED, "nothing was done: RuntimeError: denied"),
     ids=["cannot", "not yet", "broken"],
 )
-def test_a_refused_preparation(with_lamp: Nights, refuses: Exception, outcome: Outcome, said: str) -> None:
+def test_what_cannot_be_prepared_is_not_done(
+    with_lamp: Nights, refuses: Exception, outcome: Outcome, said: str
+) -> None:
     with_lamp.world.refuses = refuses
 
     result = with_lamp.after(4 * DAY)["lamp"]
@@ -649,7 +659,9 @@ def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(with_lamp: Ni
     assert with_lamp.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
 
 
-def test_a_keep_during_preparation_still_counts(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keep_said_while_it_was_prepared_still_counts(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Comparing what is large takes minutes."""
     keep: Any = partial(with_lamp.hold, how=HoldKind.KEPT)
     monkeypatch.setattr(Cleaner, "prepare", lambda *_: keep("lamp") or {})
@@ -756,7 +768,9 @@ def test_what_is_half_done_waits_for_a_persons_word_as_well(nights: Nights) -> N
     assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
 
 
-def test_a_keep_while_aws_works_still_counts(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keep_said_while_it_waits_for_aws_still_counts(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its message says that it is kept; the run must not delete it minutes later."""
     tries = stuck(monkeypatch)
     with_lamp.wait = lambda: with_lamp.hold("lamp", how=HoldKind.KEPT)
@@ -767,7 +781,9 @@ def test_a_keep_while_aws_works_still_counts(with_lamp: Nights, monkeypatch: pyt
     assert [action.target.name for action in with_lamp.put_back] == ["lamp"]
 
 
-def test_waiting_for_aws_leaves_other_regions_time(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_aws_leaves_the_other_regions_their_time(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One stuck action must not keep the regions after it from theirs."""
     real, until, waited = Acting.act, [], []
 
@@ -1005,7 +1021,9 @@ def test_what_is_no_longer_waste_at_the_second_look_is_closed(
     assert with_lamp.world.done == []
 
 
-def test_without_time_nothing_is_begun_or_resumed(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_begun_or_gone_on_with_without_time(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(with_lamp.aws, "_has_time", lambda: False)
     waiting = lamp(with_lamp, 4 * DAY)
 
@@ -1014,7 +1032,9 @@ def test_without_time_nothing_is_begun_or_resumed(with_lamp: Nights, monkeypatch
     assert with_lamp.entries()["lamp"].warned == TUESDAY
 
 
-def test_a_half_done_action_waits_for_time(half_done_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_half_done_waits_for_a_run_with_time(
+    half_done_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(half_done_lamp.aws, "_has_time", lambda: False)
     waiting = lamp(half_done_lamp)
 
@@ -1023,7 +1043,9 @@ def test_a_half_done_action_waits_for_time(half_done_lamp: Nights, monkeypatch: 
 
 
 @pytest.mark.parametrize(("effect", "saves"), [(Effect.DELETE, True), (Effect.TAG, False)])
-def test_only_ending_a_cost_is_recorded_as_saved(with_lamp: Nights, effect: Effect, *, saves: bool) -> None:
+def test_only_what_ends_a_cost_is_recorded_to_save_it(
+    with_lamp: Nights, effect: Effect, *, saves: bool
+) -> None:
     with_lamp.arming = replace(ARMED, effect=effect)
 
     assert lamp(with_lamp, 4 * DAY).outcome is Outcome.ACTED
@@ -1047,7 +1069,9 @@ def test_a_warning_that_was_acted_on_before_is_void(with_lamp: Nights) -> None:
     )
 
 
-def test_an_undo_that_cannot_be_kept_is_free(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undo_that_the_ledger_cannot_keep_takes_no_place(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_lamp.warned("sofa")
     with_lamp.arming = replace(ARMED, max_actions=1)
 
@@ -1120,7 +1144,9 @@ def test_what_ended_by_itself_or_cannot_be_looked_at_is_not_done(
 # --- the end of an attempt -----------------------------------------------------------------------------
 
 
-def test_a_change_before_the_first_step_withdraws(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Cleaner, "act", raising(CannotActError("it moved on")))
     changed = lamp(with_lamp, 4 * DAY)
 
@@ -1135,7 +1161,9 @@ def test_a_change_before_the_first_step_withdraws(with_lamp: Nights, monkeypatch
     )
 
 
-def test_an_end_before_the_first_step_withdraws(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_lamp.world.before = raising(KilledError(), at="unplug lamp")
     with_lamp.clock += 4 * DAY
     with pytest.raises(KilledError):
@@ -1162,7 +1190,9 @@ def test_what_is_as_the_act_leaves_it_before_the_first_step_was_done_by_others(w
     assert (with_lamp.of("lamp").stage, with_lamp.world.done) == (Stage.WITHDRAWN, [])
 
 
-def test_a_day_later_a_long_action_is_a_failure(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_a_day_is_a_failure_in_the_second_after_it(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stuck(monkeypatch)
 
     outcomes = [lamp(with_lamp, span).outcome for span in (4 * DAY, DAY, timedelta(seconds=1))]
@@ -1191,7 +1221,9 @@ def test_a_record_that_was_changed_is_not_taken_for_done(half_done_lamp: Nights)
     ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(CauseCode.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
     ids=["limits", "act_in"],
 )
-def test_half_done_waits_as_a_beginning(half_done_lamp: Nights, arming: dict[str, Any], why: Cause) -> None:
+def test_what_is_half_done_waits_for_what_a_beginning_would(
+    half_done_lamp: Nights, arming: dict[str, Any], why: Cause
+) -> None:
     half_done_lamp.arming = replace(ARMED, **arming)
 
     waiting = lamp(half_done_lamp)
@@ -1224,7 +1256,9 @@ def test_a_revert_that_somebody_else_asks_for_in_that_moment_is_theirs(
     assert (kept.outcome, kept.cause, half_done_lamp.put_back) == (Outcome.KEPT, busy, [])
 
 
-def test_what_waits_for_aws_is_resumed_to_its_end(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_for_aws_is_gone_on_with_until_it_is_done(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts, waits = stuck(monkeypatch, times=2), list[str]()
     with_lamp.wait = lambda: waits.append("a minute")
 
@@ -1350,7 +1384,9 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_nobody_is_warned_repeatedly_of_what_will_not_happen(refused: Nights, prepared: list[str]) -> None:
+def test_nobody_is_warned_again_and_again_of_what_will_not_happen(
+    refused: Nights, prepared: list[str]
+) -> None:
     for _ in range(20):
         lamp = refused.after(DAY)["lamp"]
         assert (lamp.outcome, outcome_note(lamp)) == REPORTED
@@ -1409,7 +1445,9 @@ def test_what_was_in_use_meanwhile_starts_from_nothing(refused: Nights) -> None:
     assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
 
 
-def test_a_use_before_the_next_preparation_counts(refused: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
+    refused: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused.world.refuses = None
     looks(monkeypatch, lambda there: replace(there, verdict=USED))
 
@@ -1439,7 +1477,9 @@ def test_a_refusal_at_a_persons_word_is_remembered_too(with_lamp: Nights) -> Non
     assert ((lamp.outcome, outcome_note(lamp)), with_lamp.postman.carried) == (REPORTED, ["lamp"])
 
 
-def test_without_what_an_undo_needs_nothing_is_done(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_kept_for_an_undo_is_not_done(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An item of DynamoDB holds 400 KB; the steps of an act and of its undo have to fit in, too."""
     kilobytes = 350
     monkeypatch.setattr(

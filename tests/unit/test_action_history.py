@@ -70,7 +70,9 @@ def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights)
     ({"hourly_usd": Decimal("0.5"), "until": TUESDAY + 9 * DAY}, f"{LAMP} ($0.50 an hour) deleted"),
     ({"hourly_usd": None, "by": "Maria (U1)"}, f"{LAMP} deleted, because Maria pressed Do it now"),
 )
-def test_actions_say_what_they_cost_and_who_asked(acted: Nights, about: dict[str, Any], line: str) -> None:
+def test_what_was_done_says_what_it_cost_and_who_wanted_it(
+    acted: Nights, about: dict[str, Any], line: str
+) -> None:
     cost(acted, **about)
     assert told(acted).acted == [line]
 
@@ -127,7 +129,9 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
 
 
 @cases("became, tail", ("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2"))
-def test_undos_are_told_once(acted: Nights, monkeypatch: pytest.MonkeyPatch, became: str, tail: str) -> None:
+def test_what_was_undone_is_told_once(
+    acted: Nights, monkeypatch: pytest.MonkeyPatch, became: str, tail: str
+) -> None:
     monkeypatch.setattr(Cleaner, "revert", lambda *_: became)
     acted.clock += HOUR
     acted.undo()

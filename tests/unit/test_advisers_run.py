@@ -81,7 +81,9 @@ def test_all_are_done_one_after_the_other() -> None:
     (InProgressError("at work"), InProgressError),
     (LeaseTakenError("being swept"), InProgressError),
 )
-def test_an_error_is_raised_after_the_others_are_done(error: Exception, raised: type[Exception]) -> None:
+def test_what_one_raises_is_raised_once_the_others_are_done(
+    error: Exception, raised: type[Exception]
+) -> None:
     """Others at work are an error that the state machine waits for; the retry runs that one alone."""
     world = Lambda({"b": raising(error)})
     with pytest.raises(raised, match=r"^b: "):

@@ -99,7 +99,9 @@ def after(nights: Nights, cleaning: CleanupRun) -> SweptRegion:
 @cases(
     "about, armed", ({}, True), ({"dry": True}, False), ({"warner": None}, False), ({"acting": None}, False)
 )
-def test_without_memory_it_only_reports(nights: Nights, about: dict[str, Any], *, armed: bool) -> None:
+def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
+    nights: Nights, about: dict[str, Any], *, armed: bool
+) -> None:
     assert cleaning(nights, **about).judged_by([nights.aws]).armed("cellar").armed is armed
 
 
@@ -114,7 +116,9 @@ def test_what_people_asked_for_and_does_not_verify_is_a_failure_of_the_run(with_
     assert failed(run) == "lamp: the request to make it due is not signed"
 
 
-def test_it_knows_keeps_or_does_not_act_then(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_knows_what_people_keep_and_may_not_act_where_that_is_unreadable(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nights.world.add("lamp")
     nights.hold("lamp", how=HoldKind.KEPT)
     (hold,) = cleaning(nights).judged_by([nights.aws]).holds[nights.world.things["lamp"].target.key]
@@ -127,7 +131,9 @@ def test_it_knows_keeps_or_does_not_act_then(nights: Nights, monkeypatch: pytest
     assert failed(blind) == "what people asked to keep could not be read: OSError: reset"
 
 
-def test_it_knows_what_undos_need_if_readable(with_lamp: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_knows_what_undos_need_or_that_this_is_unreadable(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arn = with_lamp.world.things["lamp"].target.arn
     with_lamp.after(4 * DAY)
     acting = not_none(with_lamp.runner().acting)
@@ -154,7 +160,9 @@ def test_it_knows_what_undos_need_if_readable(with_lamp: Nights, monkeypatch: py
     assert failed(blind) == "what undos need could not be read: OSError: reset"
 
 
-def test_requests_come_first_but_not_for_advisers(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_people_asked_for_is_granted_first_but_not_to_an_adviser(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[tuple[object, ...]] = []
     monkeypatch.setattr(ButtonRequests, "grant", lambda _, *about: asked.append(about))
 
@@ -206,7 +214,9 @@ def test_a_run_that_does_not_act_still_updates_messages(with_lamp: Nights, about
     assert (failed(dry), with_lamp.world.done) == ("not delivered: ratelimited", [])
 
 
-def test_actions_and_what_limits_held_back_are_told(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_acting_did_and_what_limits_held_back_is_told(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left: list[Sweep] = []
     monkeypatch.setattr(LatestRecords, "left", lambda _, swept, __: left.append(swept))
     nights.arming = replace(ARMED, max_actions=1, max_share=100)
@@ -246,7 +256,9 @@ def test_what_was_made_anew_saves_nothing_any_more(with_lamp: Nights) -> None:
     ),
     ids=["everywhere", "here"],
 )
-def test_disarming_voids_warnings_of_the_unjudged_too(nights: Nights, arming: Any, why: str) -> None:
+def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(
+    nights: Nights, arming: Any, why: str
+) -> None:
     nights.warned("lamp", "chair")
     nights.world.judge("chair", UNTELLABLE)
     nights.world.add("new")

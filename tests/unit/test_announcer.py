@@ -132,7 +132,9 @@ def test_a_refusal_is_an_error_after_the_others(failed: SendError, others: list[
     ({"first": False}, ["", "#sofas"]),
     ({"organization": False}, ["", "#sofas"]),
 )
-def test_an_organizations_digest_announces_a_first_sweep(how: dict[str, Any], channels: list[str]) -> None:
+def test_the_digest_of_an_organization_tells_its_channel_of_a_first_sweep(
+    how: dict[str, Any], channels: list[str]
+) -> None:
     """Twenty accounts of 48 sweeps each would post 960 messages in their first night."""
     slack = Slack()
 

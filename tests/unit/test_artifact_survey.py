@@ -196,7 +196,9 @@ def test_what_is_archived_is_nobodys_keeper(monkeypatch: pytest.MonkeyPatch, *, 
 
 @pytest.mark.parametrize("changed", [{"expires": "in a week"}, {"replica": True}])
 @pytest.mark.parametrize(("file", "size"), [("a/1", MIB), ("a/2", 9)])
-def test_keepers_last(monkeypatch: pytest.MonkeyPatch, file: str, size: int, changed: dict[str, Any]) -> None:
+def test_a_keeper_lasts_in_every_file(
+    monkeypatch: pytest.MonkeyPatch, file: str, size: int, changed: dict[str, Any]
+) -> None:
     read = Read(monkeypatch, FOLDERS, known={file: ObjectContents(size=size, **changed)})
 
     assert read.standings["a/"].keeper == FOLDERS[1]

@@ -319,7 +319,9 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
 
 
 @cases("unit, grown, jumped", ("GB-Mo", 1, False), ("GB-Mo", 1.05, True), ("GB", 1, True))
-def test_the_same_bytes_are_no_jump_in_another_month(unit: str, grown: float, *, jumped: bool) -> None:
+def test_the_same_bytes_are_no_jump_between_months_of_other_lengths(
+    unit: str, grown: float, *, jumped: bool
+) -> None:
     """January's 31 days cost as much as February's 28: the 28 of January are 10 % cheaper."""
     january, february = DaySpan(date(2026, 1, 4), 28), DaySpan(date(2026, 2, 1), 28)
     rows = [

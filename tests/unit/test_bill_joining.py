@@ -137,7 +137,9 @@ def test_a_claim_is_on_the_line_of_its_tag_if_any(tags: Sequence[str | None], ow
     ({"omar": 1, "": 10}, None),
     ({}, None),
 )
-def test_use_without_a_resource_has_one_of_equal_change(changes: dict[str, int], owner: str | None) -> None:
+def test_use_without_a_resource_has_the_owner_whose_use_changed_as_much(
+    changes: dict[str, int], owner: str | None
+) -> None:
     owners = {HOST: {name: Decimal(usd) for name, usd in changes.items()}, "other": {"eve": Decimal(10)}}
 
     (mover,) = find_movers([part((0, 0), (10, 10))], [], DAYS, owners)
@@ -157,7 +159,9 @@ def test_only_what_nothing_is_known_of_is_not_explained() -> None:
 
 
 @cases("left, found", (0.009, [("new", 10.009)]), (0.01, [("new", 10), ("", 0.01)]))
-def test_an_unexplained_part_of_a_cent_is_rounding(left: float, found: list[tuple[str, float]]) -> None:
+def test_less_than_a_cent_that_nothing_explains_is_rounding(
+    left: float, found: list[tuple[str, float]]
+) -> None:
     said = explained(part((0, 0), (10 + left, 10 + left)), by=[known("new", after=10)])
 
     assert [(name, usd) for name, _, usd in said] == [(name, Decimal(str(usd))) for name, usd in found]
@@ -334,7 +338,9 @@ def use(tag: str | None, before: float, after: float, **more: Any) -> ChangePart
     ([use("a", 100, 0), use("b", 100, 0), use("", 0, 100)], [("a", "", 100)]),
     ([use("llm", 100, 0), part((100, 0), (90, 100), tag="")], []),
 )
-def test_retagged_use_moved(parts: list[ChangePart], tags: list[tuple[str | None, str | None, int]]) -> None:
+def test_use_that_left_one_tag_for_another_moved(
+    parts: list[ChangePart], tags: list[tuple[str | None, str | None, int]]
+) -> None:
     found = find_movers(parts, [], DAYS, {})
 
     assert moved(*found) == [(before, after, Decimal(usd)) for before, after, usd in tags]

@@ -156,7 +156,9 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
     (MoverCause.FINDING, 5, 0, False, False),
     (MoverCause.TAG, 5, 0, False, False),
 )
-def test_usual_change(cause: MoverCause, usd: float, line: int, *, with_usage: bool, ordinary: bool) -> None:
+def test_no_more_than_usual_is_no_news(
+    cause: MoverCause, usd: float, line: int, *, with_usage: bool, ordinary: bool
+) -> None:
     of = part(
         STORED, "vision", Phase.STORAGE, "100", f"{100 + line}", usual=Decimal(60), usage_jumped=with_usage
     )

@@ -427,7 +427,9 @@ def test_the_accounts_that_moved_are_read_by_usage_type_and_what_is_left_is_of_a
 
 
 @cases("settling, named", (0, ONE), (1, ONE), (2, TWO))
-def test_an_account_moved_in_settled_days(monkeypatch: pytest.MonkeyPatch, settling: int, named: str) -> None:
+def test_an_account_moved_by_its_settled_days_alone(
+    monkeypatch: pytest.MonkeyPatch, settling: int, named: str
+) -> None:
     monkeypatch.setattr(reading, "MOST_MOVED_ACCOUNTS", 1)
     paper = Paper(SEVERAL | {"LINKED_ACCOUNT": [(1, (ONE,), "40"), (3, (TWO,), "20")]})
 

@@ -96,7 +96,9 @@ def test_a_unit_also_says_what_it_cost_before() -> None:
     ((calls(points=None),), None, "requests unknown"),
     ((), None, "requests unknown"),
 )
-def test_nothing_has_no_price(meters: tuple[VariantRequests, ...], units: int | None, said: str) -> None:
+def test_no_request_and_no_answer_have_no_price(
+    meters: tuple[VariantRequests, ...], units: int | None, said: str
+) -> None:
     found = costs(endpoint("search", runs(), requests=meters))
 
     assert {(one.units, one.per_unit) for one in found.values()} == {(units, None)}

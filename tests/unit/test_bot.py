@@ -177,7 +177,9 @@ def test_a_post_has_its_replies_and_its_report_in_its_thread(slack: SlackBot, wo
 
 
 @pytest.mark.parametrize(("attachment", "report"), [("", b"page"), ("report.html", b"")])
-def test_nothing_to_upload(slack: SlackBot, workspace: Workspace, attachment: str, report: bytes) -> None:
+def test_without_a_report_nothing_is_uploaded(
+    slack: SlackBot, workspace: Workspace, attachment: str, report: bytes
+) -> None:
     slack.deliver(Post(main=HELLO, attachment=attachment), report, deadline=100, channel="C2")
     assert [method for method, _ in workspace.asked] == ["chat.postMessage"]
     assert workspace.asked[0][1]["channel"] == "C2"

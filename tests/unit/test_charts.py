@@ -284,7 +284,9 @@ def test_a_legend_beside_the_columns_has_the_order_of_a_stack() -> None:
     (NARROW_FORM, {"unsettled": 1}, [43.92, 334, 9.6, 198.4, 224.8, 261]),
     (PICTURE_FORM, {"groups": {}, "days": []}, [63.24, 761, 45.6, 362.8, 59.6, 400]),
 )
-def test_a_chart_follows_its_form(form: ChartForm, more: dict[str, Any], layout: list[float]) -> None:
+def test_a_chart_is_laid_out_as_its_form_says(
+    form: ChartForm, more: dict[str, Any], layout: list[float]
+) -> None:
     """Left, right, top and bottom of the columns, the first line of the legend, and the height of it all."""
     chart = replace(series({"a": [1, 2]}), **more)
     found = _drawing(chart, form)

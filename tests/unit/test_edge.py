@@ -390,7 +390,9 @@ def test_what_cannot_be_written_any_more_goes_nowhere(tmp_path: Path) -> None:
     ("0", False, 100),
     ("wide", False, 100),
 )
-def test_page_widths(monkeypatch: pytest.MonkeyPatch, columns: str, width: int, *, tty: bool) -> None:
+def test_a_page_is_as_wide_as_its_reader_can_use(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int, *, tty: bool
+) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     stream = Terminal()
     stream.tty = tty

@@ -98,7 +98,9 @@ COPIES = {"VariantName": "blue", "RuntimeConfig": {"CopyCount": 3}}
         COPIES | {"Specifications": [OF_A_TYPE | {"Container": AGAIN}]},
     ),
 )
-def test_a_components_creation(offline: Aws, given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_what_a_component_is_created_with(
+    offline: Aws, given: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert act.component_arguments(offline, given) == NAMED | expected
 
 
@@ -221,7 +223,9 @@ SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 9, "ProvisionedConcurren
         {"VariantName": "blue", "ServerlessUpdateConfig": {"MaxConcurrency": 9, "ProvisionedConcurrency": 3}},
     ),
 )
-def test_desired_capacity_is_recorded_or_managed(running: dict[str, Any], recorded: dict[str, Any]) -> None:
+def test_a_capacity_is_recorded_as_desired_but_a_count_that_aws_manages(
+    running: dict[str, Any], recorded: dict[str, Any]
+) -> None:
     assert desired_capacity(running) == recorded
 
 

@@ -104,7 +104,9 @@ def test_an_endpoint_was_changed_when_it_was_last_deployed_or_scaled() -> None:
         True, True, EndpointVariant(name="blue", instances=1, resolved=NOW - DAY),
     ),
 )  # fmt: skip
-def test_its_cost(*, answer: Mapping[str, Any], runs: bool, costs: bool, expected: EndpointVariant) -> None:
+def test_what_runs_of_a_variant_and_costs(
+    *, answer: Mapping[str, Any], runs: bool, costs: bool, expected: EndpointVariant
+) -> None:
     found = described({"VariantName": "blue", **answer})
 
     (variant,) = found.variants

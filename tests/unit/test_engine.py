@@ -58,7 +58,9 @@ def test_one_detector_that_fails_hides_nobody_elses_findings(aws: Aws) -> None:
     assert [result.target.name for result in report.findings] == ["a"]
 
 
-def test_a_detector_failing_at_once_is_an_error_too(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_that_fails_before_its_first_candidate_is_an_error_too(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Shelf, "find", raising(RuntimeError("not even an iterator")))
 
     assert swept(Shelf(), aws).error == "RuntimeError: not even an iterator"
@@ -84,7 +86,9 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
     ({"ThingName": "odd"}, "1 of 3 entries"),
     ("odd", "1 of 3 entries"),
 )
-def test_only_an_unreadable_entry_is_unknown(aws: Aws, entry: object, error: str | None) -> None:
+def test_an_entry_that_could_not_be_read_is_unknown_and_the_others_are_judged(
+    aws: Aws, entry: object, error: str | None
+) -> None:
     """Without ARN or creation time, or of another kind, an entry may be any candidate: an error."""
     unread = UnreadEntriesError("1 of 3 entries", (UnreadEntry(entry, "it has no Status"),))
 
@@ -127,7 +131,9 @@ def test_failures_of_listing_and_rule_are_both_said_on_one_line(aws: Aws) -> Non
 
 
 @pytest.mark.parametrize("things", [(), (thing("a", USED),)])
-def test_notes_are_reported_with_or_without_candidates(aws: Aws, things: tuple[Thing, ...]) -> None:
+def test_notes_of_the_reading_are_reported_with_or_without_candidates(
+    aws: Aws, things: tuple[Thing, ...]
+) -> None:
     notes = (
         SweepNote("read a list of yesterday"),
         SweepNote(looked_through=300),
@@ -418,7 +424,9 @@ NOT_HERE = "is not in account 123456789012 and region us-east-1"
     ("arn:aws:sagemaker:us-east-1:999999999999:thing/a", NOT_HERE),
     ("arn:aws:sagemaker:eu-west-1:123456789012:thing/a", NOT_HERE),
 )
-def test_namesakes_are_left_alone(aws: Aws, monkeypatch: pytest.MonkeyPatch, arn: str, error: str) -> None:
+def test_a_namesake_from_elsewhere_is_not_looked_at(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, arn: str, error: str
+) -> None:
     monkeypatch.setattr(Shelf, "look", raising(AssertionError("it was looked at")))
     done = sweep_resource(Shelf(), aws, arn, now=NOW, policy=RunPolicy())
 

@@ -116,7 +116,9 @@ WITHIN_A_DAY = "The fees are back within a day."
         "STANDARD costs least: $2.76",
     ),
 )
-def test_advice(held_so: dict[str, Any], asked: dict[str, Any], advice: str, payback: str, best: str) -> None:
+def test_what_is_advised_and_why(
+    held_so: dict[str, Any], asked: dict[str, Any], advice: str, payback: str, best: str
+) -> None:
     found = storage(cohort(**held_so), **asked)
 
     assert (found.advice, found.reasons[0]) == (advice, payback)

@@ -280,7 +280,9 @@ def test_a_warning_that_changed_since_it_was_read_takes_no_press(desk: Desk) -> 
     ({"mac": ""}, True, CauseCode.WARNING_UNSIGNED),
     ({}, False, None),
 )
-def test_only_signed_ones(desk: Desk, changed: dict[str, Any], *, keyed: bool, why: CauseCode | None) -> None:
+def test_only_a_signed_warning_counts(
+    desk: Desk, changed: dict[str, Any], *, keyed: bool, why: CauseCode | None
+) -> None:
     """Without a key nothing is verified, and a decision fails."""
     entry = replace(desk.warned(), **changed)
     ledger = desk.ledger if keyed else Ledger(desk.table)

@@ -520,7 +520,9 @@ STEPS: Any = SimpleNamespace(do=lambda _, call: call())
     (described("Completed", CreationTime=NOW), None, None),  # another job of the name
     ids=["gone", "runs", "stopping", "stopped", "failed", "completed", "namesake"],
 )
-def test_an_ended_job_is_neither_stopped_nor_rerun(found: Any, said: str | None, again: str | None) -> None:
+def test_a_job_that_ended_by_itself_is_not_stopped_nor_submitted_again(
+    found: Any, said: str | None, again: str | None
+) -> None:
     rule, aws = HungTrainingJobs(), Script({DESCRIBE: found}).aws().armed()
     runs = found == described("InProgress")
 
@@ -578,7 +580,9 @@ def test_an_error_that_quotes_what_a_job_was_given_is_not_shown(value: str, *, s
     ("Available", "Available", "no pool"),
     ("Reused", "Reused", "another job has taken over its warm pool"),
 )
-def test_a_pool_that_is_gone_ended_despite_a_refusal(before: str, left: str, raised: str | None) -> None:
+def test_a_pool_whose_end_is_refused_has_ended_if_it_is_gone(
+    before: str, left: str, raised: str | None
+) -> None:
     """With a lost answer, the retry is refused."""
     script = Script({UPDATE: Refusal("ValidationException", "no pool")})
     script.answers[DESCRIBE] = lambda _: described("Stopped", left if script.asked(UPDATE) else before)
@@ -958,7 +962,9 @@ NOT_LISTED = "its running children could not be listed"
     *((tuner(PROVEN, status=status), "kept", "") for status in ("Stopping", "Completed", Absent())),
     *((tuner(PROVEN, status=status), "unknown", "") for status in (REFUSED, NotRead())),
 )
-def test_a_tuner_hangs_with_its_running_children(candidate: SuspectTuner, expected: str, reason: str) -> None:
+def test_a_tuner_hangs_when_every_running_child_does(
+    candidate: SuspectTuner, expected: str, reason: str
+) -> None:
     verdict = decide(candidate)
 
     assert (word(verdict), verdict.reason) == (expected, reason or verdict.reason)

@@ -626,7 +626,9 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
     (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown", None),
     (NotRead(), "unknown", None),
 )
-def test_a_monitor_means_likely(schedules: Signal[tuple[str, ...]], expected: str, doubt: str | None) -> None:
+def test_a_running_monitor_makes_it_likely(
+    schedules: Signal[tuple[str, ...]], expected: str, doubt: str | None
+) -> None:
     found = endpoint(schedules=schedules)
 
     assert (word(RULE.decide(found, NOW)), monitoring_doubt(found)) == (expected, doubt)

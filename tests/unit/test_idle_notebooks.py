@@ -332,7 +332,9 @@ def test_earlier_and_of_others_the_clock_says_nothing(now: datetime, entry: str)
     (LATE, {"quiet": 6 * HOUR, **published(LATE, timedelta())}, LATE + 2 * HOUR),  # a silent kernel computes
     (LATE, {"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
 )
-def test_after_closing_it_is_due_when_quiet(now: datetime, signals: dict[str, Any], due: datetime) -> None:
+def test_from_closing_on_it_is_due_once_nothing_shows_work(
+    now: datetime, signals: dict[str, Any], due: datetime
+) -> None:
     verdict = of_type(Finding, scheduled(notebook(now, **signals), now))
 
     assert verdict.schedule == ActionSchedule(CLOSING, due, CLOSING + DAY)

@@ -109,7 +109,9 @@ def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: s
     ("Available", 90, None, False),
     ("InUse", 90, None, False),
 )
-def test_an_ended_pool_is_in(*, status: str, seconds: int | None, retained: int | None, reused: bool) -> None:
+def test_a_warm_pool_counts_when_it_has_ended(
+    *, status: str, seconds: int | None, retained: int | None, reused: bool
+) -> None:
     billed = {} if seconds is None else {"ResourceRetainedBillableTimeInSeconds": seconds}
     (family,) = read(record(WarmPoolStatus={"Status": status} | billed))
 
@@ -295,7 +297,9 @@ def test_a_limit_is_proposed_by_the_whole_history(older: Any, limit: str) -> Non
 
 
 @cases("experiment, counts", ("churn", True), ("rank", False), (None, True))
-def test_an_older_run_of_no_known_pipeline_may_count(experiment: str | None, *, counts: bool) -> None:
+def test_an_older_run_whose_pipeline_is_unknown_may_be_the_familys(
+    experiment: str | None, *, counts: bool
+) -> None:
     def run(name: str, experiment: str | None, **more: Any) -> dict[str, Any]:
         return record(name, ExperimentConfig=experiment and {"ExperimentName": experiment}, **more)
 

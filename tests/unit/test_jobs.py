@@ -235,7 +235,9 @@ def on(**cluster: Any) -> dict[str, Any]:
     (processing_job, takes(S3Input=S3_INPUT, AppManaged=True), {"downloads": False}),
     (processing_job, takes(DatasetDefinition={"LocalPath": "/opt/ml/processing/in"}), {"downloads": True}),
 )
-def test_texts(read_job: Callable[..., RunningJob], members: dict[str, Any], read: dict[str, Any]) -> None:
+def test_what_a_description_says_is_read(
+    read_job: Callable[..., RunningJob], members: dict[str, Any], read: dict[str, Any]
+) -> None:
     """Outputs at its end show progress too: in the upload the container is over, logs nothing and rests."""
     found = read_job(**members)
 
@@ -510,7 +512,9 @@ def test_a_long_hole_is_not_measured(points: Signal[MetricSeries], whole: bool) 
     (None, LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
     (None, LoadSpan(0, 1), Machine(8, 1), LoadPattern.UNMEASURED),
 )
-def test_machine_loads(gpu: LoadSpan | None, cpu: LoadSpan, machine: Machine, expected: LoadPattern) -> None:
+def test_a_load_is_measured_against_the_machine(
+    gpu: LoadSpan | None, cpu: LoadSpan, machine: Machine, expected: LoadPattern
+) -> None:
     measured = GONE if gpu is None else Value(gpu)
 
     assert HostLoad(host="a/algo-1", cpu=Value(cpu), gpu=measured).motion(machine) is expected
@@ -551,7 +555,9 @@ def test_what_was_not_read_is_unreadable(unread: Signal[LoadSpan]) -> None:
     (GONE, REFUSED, LoadPattern.UNREADABLE),
     (NotRead(), GONE, LoadPattern.UNREADABLE),
 )
-def test_a_full_host_works(disk: Signal[LoadSpan], memory: Signal[LoadSpan], expected: LoadPattern) -> None:
+def test_a_host_whose_disk_or_memory_fills_works(
+    disk: Signal[LoadSpan], memory: Signal[LoadSpan], expected: LoadPattern
+) -> None:
     """It downloads, for instance, which may take less than half a thread and say nothing for hours."""
     load = HostLoad(
         host="a/algo-1", cpu=Value(LoadSpan(0, 30)), gpu=Value(LoadSpan(0, 0)), disk=disk, memory=memory

@@ -67,7 +67,9 @@ CONFIRMED, PENDING = f"{TOPIC}:1", "PendingConfirmation"
     (([("email", PENDING), ("email", CONFIRMED)],), True),
     (([("sqs", CONFIRMED)], [("email", CONFIRMED)]), True),
 )
-def test_a_warning_needs_a_confirmed_one(pages: Sequence[Sequence[tuple[str, str]]], *, read: bool) -> None:
+def test_a_warning_needs_a_confirmed_address_at_that_moment(
+    pages: Sequence[Sequence[tuple[str, str]]], *, read: bool
+) -> None:
     topic = Topic(*pages)
     mail = TopicMail(TOPIC, lambda: topic)
     if read:

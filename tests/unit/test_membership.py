@@ -93,7 +93,7 @@ OWNERS = "only its owner and members of the janitor's user group may press that"
     (Button.KEEP, {}, False, None, OWNERS),
     (Button.KEEP, {"email": ""}, False, "", OWNERS),
 )
-def test_who_presses(
+def test_who_may_press_what(
     word: Button, who: dict[str, Any], *, member: bool, owner: str | None, why: str | None
 ) -> None:
     pressed = Person(**{"id": "U1", "name": "Maria", "email": MARIA.email, "own": True, **who})

@@ -103,7 +103,9 @@ def deleted(board: Board) -> Board:
     return board
 
 
-def test_withdrawn_is_not_half_done(with_lamp: Nights, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_withdrawn_is_not_half_done(
+    with_lamp: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Cleaner, "act", raising(CannotActError("it was overwritten in the last moment")))
     with_lamp.after(4 * DAY)
     assert with_lamp.of("lamp").stage is Stage.WITHDRAWN
@@ -148,7 +150,9 @@ def test_what_slack_did_not_take_is_told_by_the_next_sweep(board: Board) -> None
     assert "*Deleted on Sat 10 Oct 03:00*" in board.said()
 
 
-def test_unverified_actions_are_told_by_the_next(deleted: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_verified_is_told_by_the_next_sweep(
+    deleted: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deleted.nights.undo()
     with monkeypatch.context() as patch:
         patch.setattr(Actions, "doubt", lambda *_: make_cause(CauseCode.RECORD_UNREAD, "throttled"))
@@ -180,7 +184,9 @@ def test_an_undo_that_was_refused_before_it_began_is_told(nights: Nights, delete
     assert "It can be undone until" in said
 
 
-def test_a_half_done_act_is_not_void_when_its_detector_is_disarmed(nights: Nights, board: Board) -> None:
+def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
+    nights: Nights, board: Board
+) -> None:
     """Killed after its first step: its message has to say that it is half done, and to offer the undo."""
     nights.warned("lamp", "sofa")
     nights.arming = replace(nights.arming, max_actions=1)
@@ -201,7 +207,9 @@ def test_a_half_done_act_is_not_void_when_its_detector_is_disarmed(nights: Night
     assert board.news() == []
 
 
-def test_actions_messages_are_kept(with_lamp: Nights, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_tells_of_an_action_is_left_to_it(
+    with_lamp: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed before the ledger closed the finding, and found again: it does not say "waiting"."""
     monkeypatch.setattr(Ledger, "close", lambda *_: None)
     board.sweep(4 * DAY)
@@ -337,7 +345,9 @@ def test_what_became_of_a_warned_finding_is_told(
 @cases(
     "outcome, left", (Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")
 )
-def test_a_void_warning_is_told_once(nights: Nights, board: Board, outcome: Outcome, left: str) -> None:
+def test_that_a_warning_is_void_is_told_once(
+    nights: Nights, board: Board, outcome: Outcome, left: str
+) -> None:
     entry = warned(nights)
     nights.ledger.void_warning(entry, because("it is only reported now"))
 
@@ -347,7 +357,9 @@ def test_a_void_warning_is_told_once(nights: Nights, board: Board, outcome: Outc
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
-def test_waiting_for_its_hour_it_can_be_kept(nights: Nights, board: Board, *, scheduled: bool) -> None:
+def test_what_waits_for_its_hour_can_be_kept_for_tonight(
+    nights: Nights, board: Board, *, scheduled: bool
+) -> None:
     at = nights.clock
     plan = ActionSchedule(closing=at, due=at, next_closing=at) if scheduled else None
 
@@ -380,7 +392,9 @@ def test_an_old_warning_without_a_direct_message_is_told(nights: Nights, board: 
     assert "*This warning counts no more:* It is used." in board.said()
 
 
-def test_a_refusal_by_slack_ends_updates_but_of_direct_messages(nights: Nights, board: Board) -> None:
+def test_what_slack_refuses_ends_the_updates_unless_it_is_the_direct_message(
+    nights: Nights, board: Board
+) -> None:
     entry = warned(nights)
     for board.refuses, told, void in (
         ("D1", (), ()),
@@ -410,7 +424,9 @@ def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(with_lamp: Nights
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_the_rest_of_its_warning_is_shown_if_known(with_lamp: Nights, board: Board, *, known: bool) -> None:
+def test_what_lasts_of_its_warning_is_shown_if_it_is_known(
+    with_lamp: Nights, board: Board, *, known: bool
+) -> None:
     with_lamp.after(4 * DAY)
     where = f"finding#cellar#{ACCOUNT}#{REGION}", with_lamp.entries()["lamp"].key
     if known:
@@ -421,7 +437,9 @@ def test_the_rest_of_its_warning_is_shown_if_known(with_lamp: Nights, board: Boa
     assert ("What lasts of it." in board.action()) is known
 
 
-def test_how_long_it_can_be_undone_and_is_then_left_alone(with_lamp: Nights, board: Board) -> None:
+def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(
+    with_lamp: Nights, board: Board
+) -> None:
     with_lamp.after(4 * DAY)
     began = with_lamp.clock
     for with_lamp.clock, said in ((began + 30 * DAY - MINUTE, True), (began + 30 * DAY, False)):

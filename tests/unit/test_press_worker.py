@@ -275,7 +275,9 @@ def keep_on(office: Office, **hold: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("hold_time", [180 * DAY, None])
 @pytest.mark.parametrize("person", [MARIA, OWNER], ids=["member", "giver"])
-def test_a_digests_keep_renews_a_hold(nights: Nights, person: Person, hold_time: timedelta | None) -> None:
+def test_keep_in_the_digest_renews_a_hold(
+    nights: Nights, person: Person, hold_time: timedelta | None
+) -> None:
     office = Office(nights, person=person, hold_time=hold_time)
 
     answer = office.press(**keep_on(office))
@@ -299,7 +301,9 @@ def test_a_digests_keep_renews_a_hold(nights: Nights, person: Person, hold_time:
     (MARIA, {"why": "by command"}, OVER),
     (MARIA, {"until": datetime(2026, 10, 6, tzinfo=UTC)}, OVER),
 )
-def test_only_own_keeps_are_kept_on(nights: Nights, person: Person, hold: dict[str, Any], why: str) -> None:
+def test_what_is_not_kept_or_not_theirs_is_not_kept_on(
+    nights: Nights, person: Person, hold: dict[str, Any], why: str
+) -> None:
     office = Office(nights, person=person)
     pressed = keep_on(office, **hold)
 
@@ -348,7 +352,9 @@ def test_now_asks_that_it_is_due_and_invokes_its_function(nights: Nights) -> Non
     ({"group": ""}, "only members of the janitor's user group may press that"),
     ids=["dry run", "no function", "owner", "no group"],
 )
-def test_now_is_refused_without_effect_or_right(nights: Nights, about: dict[str, Any], why: str) -> None:
+def test_now_is_refused_where_it_has_no_effect_or_nobody_may(
+    nights: Nights, about: dict[str, Any], why: str
+) -> None:
     assert Office(nights, **about).refused(Button.NOW) == why
 
 
@@ -415,7 +421,9 @@ def test_a_press_of_an_hour_ago_counts(nights: Nights, ago: timedelta) -> None:
     (lambda led, one, _: led.void_warning(one, because("disarmed")), "this warning is void"),
 )
 @pytest.mark.parametrize("word", [Button.KEEP, Button.NOW])
-def test_void_warnings_are_refused(nights: Nights, word: Button, ends: Callable[..., None], why: str) -> None:
+def test_a_warning_that_no_longer_counts_takes_no_press(
+    nights: Nights, word: Button, ends: Callable[..., None], why: str
+) -> None:
     ends(nights.ledger, Office(nights).entry(), nights.clock)
 
     assert Office(nights).refused(word) == why
@@ -443,7 +451,9 @@ def test_what_an_account_elsewhere_has_is_acted_on_in_an_organization_only(night
     (Button.LATER, HoldKind.SNOOZED, 28 * DAY, "advice for later"),
     (Button.NOT_FOR_US, HoldKind.KEPT, None, "advice that is not for us"),
 )
-def test_held_advice(nights: Nights, word: Button, how: HoldKind, lasts: timedelta | None, why: str) -> None:
+def test_advice_is_held_for_itself_alone(
+    nights: Nights, word: Button, how: HoldKind, lasts: timedelta | None, why: str
+) -> None:
     office = Office(nights)
     said = "for 28 days" if lasts else "for good"
     told = f"The advice about `lamp` is left out {said}. `janitor findings` lists it."

@@ -127,7 +127,9 @@ A_GROUP = {"ModelPackageGroupName": MISSING_NAME, "MaxResults": 1}
     ("athena:GetWorkGroup", "workgroup/janitor", "", {"WorkGroup": "janitor"}),
     ("ce:GetTags", None, "", TODAY),
 )  # fmt: skip
-def test_its_place(aws: Aws, action: str, on: str | None, call: str, parameters: Mapping[str, Any]) -> None:
+def test_a_probe_asks_where_the_grant_holds(
+    aws: Aws, action: str, on: str | None, call: str, parameters: Mapping[str, Any]
+) -> None:
     made = prepared(aws, allow(action) if on is None else allow(action, on=on))
 
     assert f"{made.service}:{made.operation}" == (call or action)

@@ -125,7 +125,9 @@ def after(error: BaseException) -> Callable[[Nights, Write], Any]:
 
 @pytest.mark.parametrize("on", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("fault", [raising(THROTTLED), after(LostError("reset"))], ids=["throttled", "lost"])
-def test_a_ledger_that_fails_during_an_act(fault: Callable[[Nights, Write], Any], *, on: bool) -> None:
+def test_a_ledger_that_fails_in_the_middle_of_an_act(
+    fault: Callable[[Nights, Write], Any], *, on: bool
+) -> None:
     for nights in each_write(fault, on=on):
         check(nights, again=1)
 

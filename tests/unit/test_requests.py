@@ -67,7 +67,9 @@ def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requ
     assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == ("", later + DAY)
 
 
-def test_a_forged_request_is_told_and_not_granted(nights: Nights, requests: ButtonRequests) -> None:
+def test_a_request_that_somebody_changed_is_told_and_not_granted(
+    nights: Nights, requests: ButtonRequests
+) -> None:
     requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
     (item,) = nights.table.scan("request#")
     nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
@@ -84,7 +86,9 @@ def test_a_forged_request_is_told_and_not_granted(nights: Nights, requests: Butt
     assert nights.of("lamp").stage is Stage.ACTED
 
 
-def test_a_request_under_a_forged_warning_is_not_granted(nights: Nights, requests: ButtonRequests) -> None:
+def test_a_request_under_a_warning_that_somebody_changed_is_told_and_not_granted(
+    nights: Nights, requests: ButtonRequests
+) -> None:
     lamp = nights.entries()["lamp"]
     requests.make_due(lamp, by="maria", now=nights.clock)
     nights.table.change(lamp.pk, lamp.sk, set_to={"channel": "C9"})
@@ -93,7 +97,9 @@ def test_a_request_under_a_forged_warning_is_not_granted(nights: Nights, request
     assert nights.entries()["lamp"].hurried == ""
 
 
-def test_an_undo_is_asked_for_under_its_own_warning(nights: Nights, requests: ButtonRequests) -> None:
+def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(
+    nights: Nights, requests: ButtonRequests
+) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
     grant(nights)
@@ -105,7 +111,9 @@ def test_an_undo_is_asked_for_under_its_own_warning(nights: Nights, requests: Bu
     assert nights.of("lamp") == asked
 
 
-def test_the_second_request_within_a_minute_is_refused(nights: Nights, requests: ButtonRequests) -> None:
+def test_of_two_who_ask_within_a_minute_the_second_is_refused(
+    nights: Nights, requests: ButtonRequests
+) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)

@@ -152,7 +152,9 @@ def test_without_the_logs_the_listing_alone_says_when_a_job_last_logged() -> Non
     (Refusal("ResourceNotFoundException"), [], Absent(LIST)),
     (Refusal("AccessDeniedException"), [], Unreadable("DescribeLogStreams: AccessDeniedException: no", LIST)),
 )
-def test_all_streams_make_it(listing: Any, calls: Sequence[Call], expected: Signal[LogRhythm]) -> None:
+def test_the_rhythm_is_that_of_all_streams(
+    listing: Any, calls: Sequence[Call], expected: Signal[LogRhythm]
+) -> None:
     assert rhythm(listing, calls) == expected
 
 
@@ -189,7 +191,9 @@ def hours(first: int, end: int) -> list[datetime]:
     ("a", [*pages([LAST]), THROTTLED], SLOW),
     ("a", [*TOO_MUCH, THROTTLED], SLOW),
 )
-def test_pauses_are_of_all_streams(names: str, calls: list[Call], expected: Signal[timedelta]) -> None:
+def test_pauses_are_those_of_all_streams_together(
+    names: str, calls: list[Call], expected: Signal[timedelta]
+) -> None:
     assert pause(calls, *names) == expected
 
 

@@ -61,7 +61,9 @@ def test_a_run_is_remembered_until_a_later_one_begins() -> None:
     assert runs.last("idle-notebooks") is None
 
 
-def test_a_list_is_for_its_own_run_only(lists: RunLists, bucket: MemoryBucket, table: MemoryTable) -> None:
+def test_a_list_is_read_back_for_its_own_run_alone(
+    lists: RunLists, bucket: MemoryBucket, table: MemoryTable
+) -> None:
     key = lists.keep(DETECTOR, NOW, listed=ACCOUNTS[:1], accounts=ACCOUNTS)
     (named,) = table.scan("organization")
     assert named[EXPIRES_ATTRIBUTE] == (NOW + 90 * DAY).timestamp()
@@ -80,7 +82,9 @@ def test_a_list_is_for_its_own_run_only(lists: RunLists, bucket: MemoryBucket, t
             lists.listed(detector, time)
 
 
-def test_another_versions_list_is_none(lists: RunLists, bucket: MemoryBucket, table: MemoryTable) -> None:
+def test_a_list_of_another_version_is_no_list(
+    lists: RunLists, bucket: MemoryBucket, table: MemoryTable
+) -> None:
     key = put_hashed(bucket, "reports", "other", b"{}")  # type: ignore[arg-type]
     table.put("organization", f"{DETECTOR}#2026-10-06T03:00:00Z", {"listed": key})
     with pytest.raises(ReadError, match=r"^s3://reports/other\.\w+\.json is not a list of accounts$"):
@@ -95,7 +99,9 @@ def test_a_fault_of_ours_is_raised_as_it_is(lists: RunLists, bucket: MemoryBucke
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", None])
-def test_a_changed_list_is_not_read(lists: RunLists, bucket: MemoryBucket, body: bytes | None) -> None:
+def test_a_changed_or_missing_list_is_not_read(
+    lists: RunLists, bucket: MemoryBucket, body: bytes | None
+) -> None:
     key = lists.keep(DETECTOR, NOW, listed=ACCOUNTS, accounts=ACCOUNTS)
     del bucket.objects[key]
     if body is not None:
@@ -117,7 +123,9 @@ def files(bucket: MemoryBucket, table: MemoryTable) -> HashedFiles:
     return HashedFiles(bucket, "reports", table, "one")  # type: ignore[arg-type]
 
 
-def test_the_next_run_reads_an_earlier_list(bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_run_reads_what_an_earlier_one_has_kept(
+    bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ml_janitor.ledger.files.BLOCK_SIZE", 4)
     table = MemoryTable()
     first = files(bucket, table)
@@ -142,7 +150,9 @@ def test_the_next_run_reads_an_earlier_list(bucket: MemoryBucket, monkeypatch: p
 
 
 @pytest.mark.parametrize("body", [b"0123x56789", b"0123", b"", None])
-def test_blocks_before_it(bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch, body: bytes | None) -> None:
+def test_blocks_before_a_changed_block_are_read(
+    bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch, body: bytes | None
+) -> None:
     monkeypatch.setattr("ml_janitor.ledger.files.BLOCK_SIZE", 4)
     kept, read = files(bucket, MemoryTable()), list[bytes]()
     kept.put(NAME, b"0123456789")
@@ -192,7 +202,9 @@ def test_of_two_runs_that_keep_descriptions_at_once_the_first_counts(bucket: Mem
 
 
 @pytest.mark.parametrize("body", [b"another", None])
-def test_descriptions_by_others_are_none(bucket: MemoryBucket, body: bytes | None) -> None:
+def test_descriptions_that_the_janitor_did_not_write_are_none(
+    bucket: MemoryBucket, body: bytes | None
+) -> None:
     kept = HashedDescriptions(bucket, "reports", MemoryTable())  # type: ignore[arg-type]
     kept.write(*HERE, b"own")
     (key,) = bucket.objects

@@ -459,7 +459,9 @@ def test_a_range_is_split_about_the_middle_of_where_its_keys_part(
     (KeyRange("b", "n", None, 0, 7), "m", 2, KeyRange("b", "n", None, 0, 7), None),
     (KeyRange("b", "c", "m", 0, 7), "m", 2, KeyRange("b", "c", "m", 0, 7), None),
 )
-def test_split_first(one: KeyRange, at: str, depth: int, kept: KeyRange, rest: KeyRange | None) -> None:
+def test_splitting_keeps_the_first_part(
+    one: KeyRange, at: str, depth: int, kept: KeyRange, rest: KeyRange | None
+) -> None:
     def members(each: KeyRange | None) -> Any:
         return each and {name: getattr(each, name) for name in KeyRange.__slots__}
 

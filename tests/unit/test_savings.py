@@ -121,7 +121,9 @@ def test_what_was_made_anew_saves_nothing_since_then(nights: Nights) -> None:
     ({"stage": Stage.UNDOING}, None),
     ({"ended": None}, None),
 )
-def test_only_savings_are_ended(nights: Nights, about: dict[str, Any], ended: timedelta | None) -> None:
+def test_only_what_still_saves_is_ended(
+    nights: Nights, about: dict[str, Any], ended: timedelta | None
+) -> None:
     """*until* is counted from the last sweep, and a sweep is a day later."""
     action, last = nights.of("lamp"), nights.clock
     found = {name: last + value if name == "until" else value for name, value in about.items()}
@@ -136,7 +138,9 @@ def test_only_savings_are_ended(nights: Nights, about: dict[str, Any], ended: ti
     assert over(nights) == (None if ended is None else last + ended)
 
 
-def test_the_unreadable_is_left_for_the_next_sweep(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nights.world.add("lamp")
     monkeypatch.setattr(Cleaner, "is_done", raising(PermissionError("no")))
 

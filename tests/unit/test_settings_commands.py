@@ -20,7 +20,9 @@ __all__ = ["janitor"]
 UPGRADE = Path(__file__).parents[1] / "upgrade" / "settings-0.1.0.toml"
 
 
-def test_all_settings_are_listed_with_defaults_and_own_values(janitor: Janitor, tmp_path: Path) -> None:
+def test_all_settings_are_listed_with_their_defaults_and_what_is_set_here(
+    janitor: Janitor, tmp_path: Path
+) -> None:
     (tmp_path / "janitor.toml").write_text(
         '[janitor]\nregions = ["eu-west-1"]\nundo_days = 30\nread_logs = false\nholidays = [2026-12-25]\n'
     )
@@ -60,7 +62,9 @@ def test_all_settings_are_listed_with_defaults_and_own_values(janitor: Janitor, 
     ("slack.routes", ["slack.routes"], ['"team:vision"', '"account:210987654321"']),
     ("regions", ["janitor", "organization"], ["regions", "regions"]),
 )
-def test_a_setting_has_many_names(janitor: Janitor, name: str, tables: list[str], keys: list[str]) -> None:
+def test_a_setting_is_explained_by_any_of_its_names(
+    janitor: Janitor, name: str, tables: list[str], keys: list[str]
+) -> None:
     ran = janitor("settings", name)
 
     lines = ran.out.splitlines()
@@ -146,7 +150,9 @@ def somewhere(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_init_asks_for_the_unknown(janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch) -> None:
+def test_init_asks_only_for_what_it_cannot_find_out(
+    janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch
+) -> None:
     typed = Typed(somewhere, channel="#ml-costs", owner="ml-platform@example.com", team="ml platform")
     ran = janitor("init")
 
@@ -188,7 +194,9 @@ def test_init_asks_for_region_and_time_zone_where_nothing_tells_them(
     ("zoneinfo/Europe/Atlantis", ""),
     ("localtime", ""),
 )
-def test_a_time_zone_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str, zone: str) -> None:
+def test_a_time_zone_is_that_of_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str, zone: str
+) -> None:
     monkeypatch.setattr(settings, "LOCAL_TIME", tmp_path / "now")
     (tmp_path / "now").symlink_to(tmp_path / link)
 
@@ -211,7 +219,9 @@ def test_init_without_a_terminal_asks_nothing_and_overwrites_nothing(
     assert (tmp_path / "janitor.toml").read_text() == text
 
 
-def test_a_wrong_answer_is_refused(janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch) -> None:
+def test_a_wrong_answer_is_asked_for_again_at_once(
+    janitor: Janitor, tmp_path: Path, somewhere: pytest.MonkeyPatch
+) -> None:
     Typed(somewhere, channel="#ml-costs", secret=["xoxb-123", "ml/slack"], team=["#", "ml"])
     ran = janitor("init")
 

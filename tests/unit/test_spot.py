@@ -56,7 +56,9 @@ def test_two_days_without_a_checkpoint_cost_months() -> None:
 
 
 @given(RATES, WORK, st.floats(0, 0.5), st.floats(0.001, 0.5), st.floats(0, 0.9))
-def test_spot_takes_longer(rate: float, work: float, restart: float, save: float, discount: float) -> None:
+def test_spot_takes_no_less_than_the_work(
+    rate: float, work: float, restart: float, save: float, discount: float
+) -> None:
     spot = SpotCapacity(rate, restart, save, discount)
 
     assert spot.hours(work) >= work * (1 - 1e-9)

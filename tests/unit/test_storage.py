@@ -69,7 +69,9 @@ def test_the_price_list(products: list[dict[str, Any]], expected: dict[str, Deci
     ("eu-west-1", {}, "STANDARD", Cost(source=FROM_PRICE_LIST)),
     ("us-east-1", {}, "INTELLIGENT_TIERING", Cost(source=FROM_PRICE_LIST)),
 )
-def test_2_gb(region: str, listed: dict[str, Decimal] | None, storage_class: str, expected: Cost) -> None:
+def test_two_gigabytes(
+    region: str, listed: dict[str, Decimal] | None, storage_class: str, expected: Cost
+) -> None:
     assert StoragePrices(region, listed).cost(storage_class, 2 * GB) == expected
 
 

@@ -333,7 +333,9 @@ def test_an_unwritable_ledger_is_a_failed_run(world: World, monkeypatch: pytest.
     assert world.listener.heard == []
 
 
-def test_with_unreadable_sweeps_no_night_is_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_earlier_sweeps_are_unreadable_no_night_is_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first night of an organization is folded, so that a failure to read would silence any other."""
     monkeypatch.setattr(LatestRecords, "sweeps", raising(RuntimeError("throttled")))
     assert world.failed().startswith(
@@ -522,14 +524,18 @@ def two(world: World) -> Callable[..., SweepRunResult]:
     )
 
 
-def test_with_no_free_region_the_run_stops_at_once(world: World, two: Callable[..., SweepRunResult]) -> None:
+def test_with_no_free_region_the_run_stops_before_it_reads(
+    world: World, two: Callable[..., SweepRunResult]
+) -> None:
     with pytest.raises(LeaseTakenError):
         two(ABROAD)
 
     assert (world.shelf.folders, last(world, ABROAD)) == ({}, None)
 
 
-def test_the_retry_sweeps_only_what_is_left(world: World, two: Callable[..., SweepRunResult]) -> None:
+def test_the_retry_sweeps_what_is_left_and_nothing_twice(
+    world: World, two: Callable[..., SweepRunResult]
+) -> None:
     taken = f"cellar is being swept in {ACCOUNT}, {ABROAD} by another run, so it was not swept"
     with pytest.raises(RunFailedError, match=taken):
         two(REGION, ABROAD)

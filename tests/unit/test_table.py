@@ -188,7 +188,9 @@ def test_a_time_is_utc_to_the_second() -> None:
     ("update", False, ["transact"] * 2),
     ("update", True, ["transact", *["update"] * 100, "transact", *["update"] * 30]),
 )
-def test_items_are_written_by_the_hundred_or_singly(verb: str, *, refused: bool, calls: list[str]) -> None:
+def test_many_items_are_written_by_the_hundred_or_one_by_one(
+    verb: str, *, refused: bool, calls: list[str]
+) -> None:
     made, written = list[str](), list[dict[str, Any]]()
 
     class Client:

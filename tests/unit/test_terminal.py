@@ -193,7 +193,7 @@ def test_a_whole_page_is_as_it_was_looked_at(monkeypatch: pytest.MonkeyPatch, pa
 
 @pytest.mark.parametrize("columns", ["60", "80", "100", "140"])
 @pytest.mark.parametrize("every", [True, False])
-def test_it_fits(
+def test_it_fits_and_ends_its_lines_cleanly(
     monkeypatch: pytest.MonkeyPatch,
     columns: str,
     every: bool,  # noqa: FBT001

@@ -111,7 +111,9 @@ QUEUE, UNDELIVERED = (
     ((QUEUE, UNDELIVERED), ("0", "0"), CheckOutcome.FINE, "empty"),
     ((QUEUE, UNDELIVERED), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
 )
-def test_queues(resources: Sequence[tuple[str, str]], answer: Any, outcome: CheckOutcome, seen: str) -> None:
+def test_a_queue_is_empty_or_it_is_told(
+    resources: Sequence[tuple[str, str]], answer: Any, outcome: CheckOutcome, seen: str
+) -> None:
     def counted(**asked: Any) -> dict[str, dict[str, str]]:
         assert asked["QueueUrl"] in {f"the-{name}" for name, _ in resources}
         return {"Attributes": dict(zip(asked["AttributeNames"], answer, strict=True))}
@@ -127,7 +129,9 @@ def test_queues(resources: Sequence[tuple[str, str]], answer: Any, outcome: Chec
     (("0", "0"), "no message waits in the queues that an upgrade removes"),
     (("2", "1"), "messages wait in queues that an upgrade removes: 3 in IdleNotebooksFailed"),
 )
-def test_an_earlier_stack_says_what_waits_in_its_old_queues(waiting: tuple[str, str], seen: str) -> None:
+def test_a_stack_of_an_earlier_version_says_what_waits_in_the_queues_that_go(
+    waiting: tuple[str, str], seen: str
+) -> None:
     def counted(**asked: Any) -> dict[str, dict[str, str]]:
         return {"Attributes": dict(zip(asked["AttributeNames"], waiting, strict=True))}
 
@@ -149,7 +153,9 @@ CONFIRMED, PENDING = "arn:aws:sns:us-east-1:1:x:1", "PendingConfirmation"
     ((TOPIC,), (PENDING,), "nobody has confirmed a subscription"),
     ((TOPIC,), (PENDING, CONFIRMED, CONFIRMED), "2 subscribed"),
 )
-def test_an_alarm_wakes_who_subscribed(resources: Sequence[tuple[str, str]], arns: Any, seen: str) -> None:
+def test_an_alarm_wakes_whoever_confirmed_a_subscription(
+    resources: Sequence[tuple[str, str]], arns: Any, seen: str
+) -> None:
     def pages(**_: object) -> list[dict[str, Any]]:
         return [{"Subscriptions": [{"SubscriptionArn": arn}]} for arn in arns]
 

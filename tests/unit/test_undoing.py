@@ -142,7 +142,9 @@ def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(rem
 # --- from which record ---------------------------------------------------------------------------------
 
 
-def test_an_undo_holds_each_name_for_a_week(removed: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = "arn:aws:sagemaker:us-east-1:123456789012:thing/lamp-2"
     monkeypatch.setattr(Cleaner, "reverted_arn", lambda *_: other)
     target = removed.of("lamp").target
@@ -212,7 +214,9 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     assert (error.value.__cause__.cause.why, str(error.value.__cause__)) == (refused, refused.name)
 
 
-def test_after_a_silent_key_it_can_be_tried_again(removed: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     removed.actions.signatures = own_signatures()  # of a new run, which has verified nothing yet
     with monkeypatch.context() as patch:
         key = removed.actions.signatures.provider(SigningKey.RECORDS)
@@ -382,7 +386,9 @@ UNARMED = "the settings do not allow it"
     ({}, {"again": True}, "lamp is not half brought back any more"),
     ids=["another account", "of the organization", "unarmed", "unarmed there", "unknown", "again"],
 )
-def test_idle_runs_say_why(removed: Nights, about: dict[str, Any], asked: dict[str, Any], why: str) -> None:
+def test_a_run_that_has_nothing_to_do_says_why(
+    removed: Nights, about: dict[str, Any], asked: dict[str, Any], why: str
+) -> None:
     office = Office(removed, **about)
 
     answer = office.run(**asked)
@@ -523,7 +529,9 @@ def test_a_second_undo_of_an_action_waits_for_the_first(removed: Nights) -> None
     assert office.slept == [5.0] * 12
 
 
-def test_a_sweep_begun_meanwhile_is_waited_for(removed: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_begins_while_the_action_is_read_is_waited_for(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
     office, find, reads = Office(removed), removed.undoing.find, list[Action]()
 
     def found(_: object, *asked: str) -> Action:
@@ -863,7 +871,9 @@ def test_it_is_gone_on_with_after_its_detector_was_disarmed(half_back: Nights) -
     assert [action.target.name for action in half_back.put_back] == ["lamp"]
 
 
-def test_a_failure_is_measured_for_the_alarm(half_back: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_that_it_failed_then_is_measured_for_the_alarm(
+    half_back: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The alarm stays for as long as what was done can be undone."""
     for _ in range(MOST_TRIES - 1):
         with pytest.raises(CannotUndoError):

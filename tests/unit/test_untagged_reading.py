@@ -84,7 +84,9 @@ def entry(type_: str, noun: str, created: datetime = LONG_AGO, **more: Any) -> d
     ),
     ("space", {"DomainId": "d-1", "SpaceName": "One", "CreationTime": SINCE}, {"arn": "d-1/One"}),
 )
-def test_a_listing_of_a_resource(type_: str, listed: dict[str, Any], expected: dict[str, str]) -> None:
+def test_what_a_listing_says_of_a_resource(
+    type_: str, listed: dict[str, Any], expected: dict[str, str]
+) -> None:
     found = listed_resource(Script({}).aws(), kind(type_), listed, SINCE)
 
     assert (found.name, found.arn) == ("One", f"{ROOT}:{type_}/{expected.get('arn', 'one')}")
@@ -226,7 +228,9 @@ def test_a_service_is_named_where_there_is_no_user() -> None:
     (DEFINITION, {"request": {"jobDefinitionName": "drift"}}, True),
     (DEFINITION, {"request": {"jobDefinitionName": "bias"}}, False),
 )
-def test_a_resources_first_event(of: TaggableResource, changed: dict[str, Any], *, expected: bool) -> None:
+def test_which_event_made_a_resource(
+    of: TaggableResource, changed: dict[str, Any], *, expected: bool
+) -> None:
     assert is_creation_of(replace(EVENT, **changed), of) is expected
 
 

@@ -82,7 +82,9 @@ def test_the_size_of_artifacts_is_known(artifacts: Signal[int], value: str | Non
     (resource(Absent()), {"used by": "none"}, ("all that may use it was read, and does not name it",)),
     (resource(Value("endpoint churn")), {"used by": "endpoint churn"}, ()),
 )
-def test_passing_over(candidate: ServingResource, seen: dict[str, str], steps: tuple[str, ...]) -> None:
+def test_what_was_seen_and_passed(
+    candidate: ServingResource, seen: dict[str, str], steps: tuple[str, ...]
+) -> None:
     decided = UnusedServingResources().decide(candidate, NOW)
 
     assert (evidence_of(decided), decided.steps[:-1]) == (seen, steps)
