@@ -123,8 +123,7 @@ def test_a_record_that_changes_after_its_verification_brings_nothing_back(remove
     removed.table.change(lamp.pk, lamp.sk, set_to={"undo": '{"made": "by mallory"}'})
     with pytest.raises(CannotUndoError) as error:
         removed.undoing.undo(Cleaner(), removed.aws, lamp, by="maria")
-    assert error.value.cause is not None
-    assert (error.value.cause.why, error.value.final) == (CauseCode.MAC_INVALID, True)
+    assert (not_none(error.value.cause).why, error.value.final) == (CauseCode.MAC_INVALID, True)
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 

@@ -32,6 +32,7 @@ from ml_janitor.detectors.duplicate_artifacts.inventories import (
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from recorded_acts import IAM_NAMES
 from tables import cases
 from verdicts import sweep_once, word
@@ -190,13 +191,10 @@ def test_looking_again_asks_for_one_size(account: Account, aws: Aws, box: Contro
     box.clear_calls()
 
     again = rule.look(aws, found, NOW)
-    new = rule.look(aws, replace(found, arn=found.arn.replace("/1/", "/new/")), NOW)
+    new = not_none(rule.look(aws, replace(found, arn=found.arn.replace("/1/", "/new/")), NOW))
 
-    assert again is not None
-    assert new is not None
-    assert isinstance(rule.decide(again, NOW), Finding)
-    unknown = rule.decide(new, NOW)
-    assert isinstance(unknown, Kept)
+    assert isinstance(rule.decide(not_none(again), NOW), Finding)
+    unknown = of_type(Kept, rule.decide(new, NOW))
     assert "the inventory of its bucket does not show it" in unknown.reason
     assert unknown.unknown
     assert box.calls()["athena:StartQueryExecution"] == 2, "one for each"

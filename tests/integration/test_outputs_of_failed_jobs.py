@@ -16,7 +16,7 @@ from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from narrowing import not_none
+from narrowing import not_none, of_type
 from sagemaker_requests import (
     ROLE,
     configure,
@@ -216,8 +216,7 @@ def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: py
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 2)
     assert [type(each) for each in outputs(aws)] == [JobOutput, JobOutput]
 
-    assert isinstance(job, JobOutput)
-    assert job.target.name == "churn-2"
+    assert of_type(JobOutput, job).target.name == "churn-2"
     assert note == SweepNote("only the newest 1 of 2 jobs that failed or were stopped were looked at")
 
 

@@ -31,6 +31,7 @@ from ml_janitor.engine.run import RunFailedError, sweep_region
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.report.causes import limit_texts, outcome_note
+from narrowing import not_none
 from standin import (
     ARMED,
     DAY,
@@ -123,8 +124,7 @@ def test_nothing_is_due_whose_warning_did_not_arrive_and_the_due_date_moves(nigh
     late = nights.after(5 * DAY)["lamp"]
 
     assert late.outcome is Outcome.WARNED
-    assert late.due is not None
-    assert late.due >= nights.clock + 3 * DAY
+    assert not_none(late.due) >= nights.clock + 3 * DAY
     assert nights.world.done == []
 
 
@@ -873,9 +873,8 @@ def entries(nights: Nights) -> dict[str, Entry]:
 def act_on_found(nights: Nights) -> ActedSweep:
     """What acting makes of what is found now, by what the ledger knows."""
     runner = nights.runner()
-    assert runner.acting is not None
     known = entries(nights)
-    return runner.acting.act(
+    return not_none(runner.acting).act(
         nights.detector, nights.aws, found(nights), known, now=nights.clock, policy=runner.policy
     )
 
@@ -908,8 +907,7 @@ def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_on
 def test_disarmed_it_says_what_no_function_may_undo(with_lamp: Nights, *, undoable: bool) -> None:
     with_lamp.after(4 * DAY)
     with_lamp.undoable = undoable
-    acting = with_lamp.runner().acting
-    assert acting is not None
+    acting = not_none(with_lamp.runner().acting)
 
     resumed = acting.resumed(with_lamp.detector, found(with_lamp))
 
@@ -939,8 +937,7 @@ def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(ni
     nights.warned("desk", "chair")
     nights.clock += 3 * DAY
 
-    at = nights.entries()["lamp"].due
-    assert at is not None
+    at = not_none(nights.entries()["lamp"].due)
     due = due_findings(found(nights), entries(nights), at)
 
     assert [one.target.name for one in due] == ["lamp"]

@@ -29,7 +29,7 @@ from ml_janitor.aws.activity import (
 )
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from narrowing import not_none
+from narrowing import not_none, of_type
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
@@ -246,8 +246,7 @@ def test_the_last_event_of_a_log(answers: list[Any], expected: Signal[datetime] 
 
     assert list(coming) == []
     if isinstance(expected, str):
-        assert isinstance(found, Unreadable)
-        assert expected in found.error
+        assert expected in of_type(Unreadable, found).error
     else:
         assert found == expected
 

@@ -37,7 +37,7 @@ from ml_janitor.aws.client import (
 )
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from ml_janitor.slack.ingress import hand_over
-from narrowing import not_none
+from narrowing import not_none, of_type
 from scripted import DENIED, Script, Torn
 from tables import cases
 
@@ -482,8 +482,7 @@ def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch)
     files.keep("a", {})
     assert ([*files.blocks("a/b")], [*files.blocks("a/c")]) == ([b"0123", b"4567", b"89"], [b"agai", b"n"])
     assert (files.kept("a"), [*files.blocks("e/f/g")]) == (None, [])
-    made = files._made
-    assert isinstance(made, Path)
+    made = of_type(Path, files._made)
     del files
     assert not made.exists()
 
@@ -491,8 +490,7 @@ def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch)
 def test_a_temporary_folder_that_somebody_deleted_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     files, errors = FolderScratch(), list[object]()
     files.put("a", b"")
-    assert files._made is not None
-    rmtree(files._made)
+    rmtree(not_none(files._made))
     monkeypatch.setattr("sys.excepthook", lambda *error: errors.append(error))
 
     del files

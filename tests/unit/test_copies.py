@@ -166,9 +166,8 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
         if standing.role not in {CopyRole.SURPLUS, CopyRole.ELSEWHERE}:
             continue
         assert not one.needed
-        assert standing.keeper is not None
         assert not_none(standing.match).likeness >= Likeness.LIKELY
-        keeper = by_unit[standing.keeper]
+        keeper = by_unit[not_none(standing.keeper)]
         assert keeper.lasting
         same_bucket = keeper.unit.bucket == one.unit.bucket
         assert same_bucket is (standing.role is CopyRole.SURPLUS)

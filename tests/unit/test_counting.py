@@ -149,8 +149,7 @@ def test_less_than_a_dollar_is_shared_out_as_any_other_amount() -> None:
 
     left, _ = find_overlaps([domain, A])
 
-    assert left is not None
-    assert left.monthly_usd == Decimal("0.5")
+    assert not_none(left).monthly_usd == Decimal("0.5")
 
 
 def test_a_finding_claims_what_it_costs_and_what_its_change_ends() -> None:

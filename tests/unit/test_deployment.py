@@ -99,14 +99,12 @@ def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pyte
 
     warner, updates = make_warner(with_slack), make_message_updates(with_slack)
     assert (type(warner), type(updates)) == (Warner, MessageUpdates)
-    assert updates is not None
     naps = list[float]()
     monkeypatch.setattr(with_slack, "seconds", SenderClock(clock=lambda: 0.0, sleep=naps.append))
     acting, undoing = make_lambda_acting(with_slack), make_lambda_undoing(with_slack)
-    assert [part.within for part in (updates, acting, undoing)] == [timedelta(days=7)] * 3
+    assert [part.within for part in (not_none(updates), acting, undoing)] == [timedelta(days=7)] * 3
     for rest in (acting.wait, undoing.wait, acting.pause):
-        assert rest is not None
-        rest()
+        not_none(rest)()
     assert naps == [15, 15, 1]
 
 

@@ -40,7 +40,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import (
     DuplicateArtifacts,
 )
 from ml_janitor.engine.detector import CannotActError
-from narrowing import of_type
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
@@ -226,8 +226,7 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
     found = of_type(Finding, judged(copy()))
 
     assert {seen.signal: seen.value for seen in found.evidence}["keeper"] == "s3://models/live/model.tar.gz"
-    assert found.cost is not None
-    assert found.cost.monthly_usd == Decimal("6.9")
+    assert not_none(found.cost).monthly_usd == Decimal("6.9")
     assert found.since == NOW - 40 * DAY
     assert found.action == DELETE_COPY_ACTION
     assert found.steps[:-1] == (

@@ -275,8 +275,7 @@ def test_an_asynchronous_endpoint_is_idle_while_nothing_waits() -> None:
         ]
         assert backlogs == [[{"Name": "EndpointName", "Value": "api"}]]
     one = read(account)
-    assert isinstance(one.description, Value)
-    assert one.description.value.asynchronous
+    assert of_type(Value, one.description).value.asynchronous
     assert one.variants[0].sleeps
 
 

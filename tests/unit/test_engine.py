@@ -26,7 +26,7 @@ from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import CauseCode, Outcome, Sweep
 from ml_janitor.engine.policy import Arming, Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
-from narrowing import not_none
+from narrowing import not_none, of_type
 from scripted import Script
 from tables import cases
 
@@ -345,8 +345,7 @@ def test_what_its_undo_lacks_is_told_only_of_what_will_be_acted_on(
     (result,) = swept(Shelf(things=(found,)), aws, policy).findings
 
     assert (result.outcome, result.why) == (outcome, why)
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.missing_for_undo == missing
+    assert of_type(Finding, result.verdict).missing_for_undo == missing
 
 
 @cases(

@@ -25,6 +25,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
 from ml_janitor_cli.screen import make_console, print_blocks
+from narrowing import not_none
 from reports import schema_problems
 from tables import cases
 
@@ -109,18 +110,16 @@ def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> Non
 )
 def test_the_tags_are_a_signal_too(tags: Any, value: str | None, error: str | None) -> None:
     one = explained(kept(), tags=tags)
-    assert one.result is not None
 
-    (seen,) = signals_with_tags(one.result)
+    (seen,) = signals_with_tags(not_none(one.result))
 
     assert (seen.signal, seen.value, seen.error) == ("tags", value, error)
 
 
 def test_tags_that_the_rule_shows_itself_are_not_shown_twice() -> None:
     one = explained(kept(Evidence("tags", "owner")), tags={"owner": "maria"})
-    assert one.result is not None
 
-    assert signals_with_tags(one.result) == (Evidence("tags", "owner"),)
+    assert signals_with_tags(not_none(one.result)) == (Evidence("tags", "owner"),)
 
 
 # --- steps and verdicts ----------------------------------------------------------------------------

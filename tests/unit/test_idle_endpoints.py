@@ -514,8 +514,7 @@ def test_a_scaling_and_where_a_price_is_from_are_evidence() -> None:
 
 def wanted(described: Signal[EndpointDescription], *components: InferenceComponent) -> set[Metric]:
     """The metrics of the decisive meters."""
-    assert isinstance(described, Value)
-    return {one.metric for one in request_meters(described.value, components) if one.decisive}
+    return {one.metric for one in request_meters(of_type(Value, described).value, components) if one.decisive}
 
 
 def test_each_kind_of_endpoint_has_its_own_metrics() -> None:

@@ -153,9 +153,8 @@ def test_the_outside_rule_never_allows_more_than_the_other() -> None:
 
 def test_the_outside_rule_gives_less_time_to_answer() -> None:
     by_night, by_day = judged(notebook(NIGHT), NIGHT), judged(notebook(NOON), NOON)
-    assert isinstance(by_night, Finding)
     assert isinstance(by_day, Finding)
-    assert (by_night.grace, by_day.grace, IdleNotebooks.cleanup.grace) == (HOUR, None, DAY)
+    assert (of_type(Finding, by_night).grace, by_day.grace, IdleNotebooks.cleanup.grace) == (HOUR, None, DAY)
 
 
 @pytest.mark.parametrize("status", ["Pending", "Stopping", "Stopped", "Failed", "Updating", "InMaintenance"])

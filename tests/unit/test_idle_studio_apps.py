@@ -365,8 +365,7 @@ def test_where_the_idle_time_of_an_app_is_published() -> None:
 
     assert lab is not None
     assert (lab.name, dict(lab.dimensions)) == ("IdleSeconds", {"DomainId": "d-1", "SpaceName": "desk"})
-    assert of_canvas is not None
-    assert dict(of_canvas.dimensions) == {"DomainId": "d-1", "UserProfileName": "anna"}
+    assert dict(not_none(of_canvas).dimensions) == {"DomainId": "d-1", "UserProfileName": "anna"}
     assert _metric(app(space=None)) is None
     assert _metric(canvas(HOUR, profile=None)) is None
 

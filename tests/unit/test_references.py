@@ -115,9 +115,7 @@ class Account:
         return Torn({"Body": StreamingBody(io.BytesIO(raw), len(raw)), "ContentLength": len(raw)})
 
     def read(
-        self,
-        contents_in: tuple[str, ...] = ("s3://lists/",),
-        jobs_since: datetime | None = None,
+        self, contents_in: tuple[str, ...] = ("s3://lists/",), jobs_since: datetime | None = None
     ) -> References:
         self.jobs_since = jobs_since
         return read_references(self.script.aws(), contents_in, NOW, jobs_since=jobs_since, asks_trail=True)

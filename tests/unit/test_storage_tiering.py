@@ -536,11 +536,10 @@ def test_which_arns_it_judges(arn: str, *, judged: bool) -> None:
 
 
 def test_what_a_rule_saves_is_shared_out_by_folder() -> None:
-    cost = finding(
-        bucket(held("experiments/a"), held("experiments/run/b"), held("experiments/c", age=1))
-    ).cost
+    cost = not_none(
+        finding(bucket(held("experiments/a"), held("experiments/run/b"), held("experiments/c", age=1))).cost
+    )
 
-    assert cost is not None
     assert cost.shares == {
         f"arn:aws:s3:::meridian-lab/experiments/{place}*": pytest.approx((cost.monthly_usd or 0) / 2)
         for place in ("", "run/")

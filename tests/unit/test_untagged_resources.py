@@ -136,8 +136,7 @@ def exact(own: Tags) -> TaggedResource:
 
 
 def found(verdict: object) -> Finding:
-    assert isinstance(verdict, Finding)
-    return verdict
+    return of_type(Finding, verdict)
 
 
 def seen(verdict: Finding | Kept) -> dict[str, Any]:
