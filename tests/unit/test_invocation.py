@@ -151,6 +151,11 @@ def test_without_a_slack_nobody_is_told(tmp_path: Path) -> None:
     assert own(tmp_path, JANITOR_SLACK_URL="http://127.0.0.1/").slack_url == "http://127.0.0.1/"
 
 
+def test_without_a_secret_no_press_is_verified(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="no secret verifies presses: set slack_signing_secret"):
+        _ = own(tmp_path).signing_secret
+
+
 def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets, read = ["xoxb-1", "https://hooks.slack.com/x", "https://hooks.slack.com/x"], list[str]()
 

@@ -168,6 +168,11 @@ def test_a_run_of_advisers_shares_with_what_runs_beside_it_and_not_beside_their_
     assert f"{DESCRIBE}Config" not in weekly
 
 
+def test_a_function_that_the_settings_give_no_calls_waits_with_the_first_turn_of_each() -> None:
+    turns = rate_slots(Settings.parse({}), BILL_FUNCTION)
+    assert (len(turns) > 20, {turn.place for turn in turns.values()}) == (True, {0})
+
+
 def every_minute(schedule: str) -> set[int]:
     """When it may start, in minutes of a week; an hourly one at any."""
     return minutes_of_week(schedule) if schedule.startswith("cron(") else set(range(WEEK // MINUTE))
