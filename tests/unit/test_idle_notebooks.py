@@ -28,7 +28,7 @@ from ml_janitor.detectors import idle_notebooks
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks, Notebook
 from narrowing import not_none, of_type
 from tables import cases
-from verdicts import shown, word
+from verdicts import expect_verdict, shown, word
 
 NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
 NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
@@ -177,9 +177,7 @@ def test_only_a_notebook_in_service_is_judged(status: str) -> None:
 )
 @pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent(), DENIED, NotRead()])
 def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign: str, log: Any) -> None:
-    verdict = judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT)
-    assert word(verdict) == "kept"
-    assert sign in verdict.reason
+    expect_verdict(judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT), "kept", sign)
 
 
 @cases(
@@ -189,9 +187,7 @@ def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign:
     {"busy": Value(NIGHT - 2 * HOUR)},
 )
 def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
-    verdict = judged(notebook(NIGHT, **signals), NIGHT)
-    assert word(verdict) == "likely"
-    assert "2 hours ago" in verdict.reason
+    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "likely", "2 hours ago")
 
 
 @cases(
@@ -204,9 +200,7 @@ def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, An
     ({"log": Absent(), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
 )
 def test_without_a_log_or_a_published_time_nobody_knows(signals: dict[str, Any], words: str) -> None:
-    verdict = judged(notebook(NIGHT, **signals), NIGHT)
-    assert word(verdict) == "unknown"
-    assert words in verdict.reason
+    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "unknown", words)
 
 
 @cases(
