@@ -23,6 +23,7 @@ AREAS = (
     "cloudtrail",
     "cloudwatch",
     "ecr",
+    "expressions",
     "kms",
     "lifecycles",
     "logs",
