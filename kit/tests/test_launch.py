@@ -182,9 +182,7 @@ def test_a_request_has_no_member_that_its_job_does_not_need() -> None:
 
 def test_code_that_is_in_s3_is_used_as_it_is(aws: Recording) -> None:
     job = replace(JOB, source="s3://models/code.tar.gz", entry="train.py", output="s3://models/out/")
-    plan = planned(job)
-
-    launch(job, plan, session())
+    launch(job, planned(job), session())
 
     assert aws.uploaded == {}
     assert aws.created[0]["HyperParameters"]["sagemaker_submit_directory"] == '"s3://models/code.tar.gz"'

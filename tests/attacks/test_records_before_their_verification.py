@@ -101,9 +101,7 @@ def test_a_changed_record_is_refused_and_nothing_breaks(
     change(table, stopped, **changed(stopped))
     (stored,) = Actions(table).everywhere()
 
-    answer = handlers.undo(asked(stored, {**request, "what": "undo"}), notebook.context())
-
-    assert answer["done"] is False
+    assert handlers.undo(asked(stored, {**request, "what": "undo"}), notebook.context())["done"] is False
     assert notebook.notebook_status == "Stopped"
 
 

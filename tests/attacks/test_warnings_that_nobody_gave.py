@@ -87,9 +87,7 @@ def test_approvals_that_nobody_gave_do_not_lift_the_limit_on_many_deletions(nigh
     for name in names:
         write(nights, name, approved="mallory")
 
-    results = nights.after(4 * DAY)
-
-    assert results["lamp"].why is CauseCode.MAX_SHARE
+    assert nights.after(4 * DAY)["lamp"].why is CauseCode.MAX_SHARE
     assert nights.world.done == []
 
 

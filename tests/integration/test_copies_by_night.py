@@ -148,9 +148,7 @@ def test_of_several_copies_due_at_once_the_oldest_stays(copies: Copies, ages: tu
     oldest = f"{'abc'[ages.index(50)]}.tar.gz"
     copies.night()
 
-    done = copies.night(4)
-
-    assert sorted(done.values()) == [Outcome.ACTED, Outcome.ACTED, Outcome.KEPT]
+    assert sorted(copies.night(4).values()) == [Outcome.ACTED, Outcome.ACTED, Outcome.KEPT]
     assert copies.keys() == [oldest]
 
 

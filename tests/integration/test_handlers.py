@@ -163,9 +163,7 @@ def test_an_event_that_is_delivered_twice_is_answered_from_memory(
     left = (items(session), reports(session), deployed.messages())
     box.clear_calls()
 
-    again = handlers.sweep(event("scheduled"), Context(aws_request_id="another"))
-
-    assert again == first
+    assert handlers.sweep(event("scheduled"), Context(aws_request_id="another")) == first
     assert box.calls() == {"dynamodb:PutItem": 1}
     assert (items(session), reports(session), deployed.messages()) == left
     (record,) = items(session)["idempotency"]
@@ -181,9 +179,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
 
     with ThreadPoolExecutor(2) as both:
         running = [both.submit(handlers.sweep, event("scheduled"), Context()) for _ in range(2)]
-    failures = [one.exception() for one in running]
-
-    (failed,) = (one for one in failures if one is not None)
+    (failed,) = (one for one in [one.exception() for one in running] if one is not None)
     assert isinstance(failed, InProgressError)
     assert str(failed) == "another invocation of idle-endpoints is at work on the same event"
     answer = next(one.result() for one in running if one.exception() is None)

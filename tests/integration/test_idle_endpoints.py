@@ -199,9 +199,7 @@ def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: See
     seed.requests("churn")
     scale(seed, "churn", 2)
     (first,) = RULE.find(aws, NOW)
-    look = not_none(RULE.look(aws, first.target, NOW))
-
-    record = RULE.prepare(aws, look, {})
+    record = RULE.prepare(aws, not_none(RULE.look(aws, first.target, NOW)), {})
 
     assert record["modified"] == (NOW - 30 * DAY).isoformat()
 
@@ -275,9 +273,7 @@ def test_a_description_without_variants_may_be_whole(seed: Seed, aws: Aws, statu
     seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
     assert "ProductionVariants" not in seed.sagemaker.describe_endpoint(EndpointName="churn")
 
-    again = not_none(RULE.look(aws, first.target, NOW))
-
-    kept(RULE.decide(again, NOW), f"it is {status}, not InService")
+    kept(RULE.decide(not_none(RULE.look(aws, first.target, NOW)), NOW), f"it is {status}, not InService")
 
 
 def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Seed, aws: Aws) -> None:

@@ -283,9 +283,7 @@ def test_equal_etags_prove_nothing_alone(account: Account, aws: Aws, monkeypatch
     account.deliver()
     monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventories.BY_SIZE_BYTES", MIB)
 
-    done = swept(aws, min_size=128)
-
-    assert words(done) == {
+    assert words(swept(aws, min_size=128)) == {
         "md5/0.tar.gz": "kept",
         "md5/1.tar.gz": "kept",
         "kms/a/model.tar.gz": "kept",

@@ -89,9 +89,7 @@ def memo_of(call: Callable[[], object]) -> Mapping[str, Any]:
 
 
 def test_what_is_only_likely_is_compared_to_the_last_byte(pair: Pair) -> None:
-    undo = pair.prepared({})
-
-    assert undo["proof"].startswith("every byte read, SHA-256 of 25 ranges' SHA-256: ")
+    assert pair.prepared({})["proof"].startswith("every byte read, SHA-256 of 25 ranges' SHA-256: ")
     assert pair.ranges_read() == 50
 
 
@@ -236,9 +234,7 @@ def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
     of_type(Finding, pair.detector.decide(copy, NOW))
     pair.box.clear_calls()
 
-    undo = pair.detector.prepare(pair.aws, copy, {})
-
-    assert (undo["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
+    assert (pair.detector.prepare(pair.aws, copy, {})["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
 
 
 EVERYBODY = 'uri="http://acs.amazonaws.com/groups/global/AllUsers"'

@@ -123,9 +123,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
     else:
         acted.actions.refused(acted.of("lamp"), because("RuntimeError: no capacity"))
 
-    found = told(acted)
-
-    assert found.failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
+    assert told(acted).failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
 
 
 @cases("became, tail", ("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2"))

@@ -95,9 +95,7 @@ def test_each_metric_gets_its_own_points(
 
 
 def test_a_page_without_results_is_unreadable() -> None:
-    data = read_metrics(Script({DATA: Torn({})}).aws(), [BLUE], NOW - DAY, NOW)
-
-    assert isinstance(data[BLUE], Unreadable)
+    assert isinstance(read_metrics(Script({DATA: Torn({})}).aws(), [BLUE], NOW - DAY, NOW)[BLUE], Unreadable)
 
 
 def test_every_metric_is_asked_for_once_and_500_to_a_call() -> None:
@@ -300,9 +298,7 @@ def test_log_groups_are_on_all_pages_with_how_long_they_keep_events() -> None:
 def test_one_group_is_the_one_of_exactly_that_name() -> None:
     pages = [{"logGroups": [listed("/a/b")]}, {"logGroups": [listed("/a")]}]
 
-    found = not_none(find_log_group(Script({GROUPS: pages}).aws(), "/a"))
-
-    assert found.name == "/a"
+    assert not_none(find_log_group(Script({GROUPS: pages}).aws(), "/a")).name == "/a"
     assert find_log_group(Script({GROUPS: pages}).aws(), "/a/") is None
     with pytest.raises(ReadError, match="DescribeLogGroups broke off after 1"):
         find_log_group(Script({GROUPS: [pages[0], DENIED]}).aws(), "/a")
@@ -326,9 +322,7 @@ def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
     ]
     account = Script({STREAMS: pages})
 
-    found = active_streams(account.aws(), "group", AT)
-
-    assert found == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
+    assert active_streams(account.aws(), "group", AT) == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
     asked = {"logGroupName": "group", "orderBy": "LastEventTime", "descending": True, "limit": 50}
     assert account.asked(STREAMS)[0] == asked
     every = Script({STREAMS: {"logStreams": [stream("a", AT)]}})

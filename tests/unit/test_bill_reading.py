@@ -333,9 +333,7 @@ def test_an_unused_service_is_told(services: list[str], charged: list[str], miss
 
 
 def test_names_of_services_that_could_not_be_read_are_wrong_by_nobody_s_word() -> None:
-    paper = Paper(SERVICES)
-
-    bill = paper.read(most=8, services=["EC2"])
+    bill = Paper(SERVICES).read(most=8, services=["EC2"])
 
     assert (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "") not in gaps(bill)
     few = Paper(SERVICES).read(most=3, services=["EC2"])

@@ -212,9 +212,7 @@ def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | N
 def test_a_page_has_the_size_that_is_asked_for_and_a_listing_its_entries() -> None:
     app = {"AppName": "a"}
     script = Script({LIST: [{"Apps": [app]}, {"Apps": [app]}, DENIED]})
-    aws = script.aws()
-
-    found = aws.listing(LIST, "Apps", lambda entry: str(entry["AppName"]), 7, DomainIdEquals="d-1")
+    found = script.aws().listing(LIST, "Apps", lambda entry: str(entry["AppName"]), 7, DomainIdEquals="d-1")
 
     assert (found.items, script.asked(LIST)[0]) == (("a", "a"), {"DomainIdEquals": "d-1", "MaxResults": 7})
     assert found.error == f"{LIST} broke off after 2: ListApps: AccessDeniedException: denied"
@@ -251,9 +249,7 @@ class Turns:
 def test_each_try_waits_its_turn_and_tells_how_it_ended(service: Any, call: str, action: str) -> None:
     turns, throttled = Turns(), {"__type": "ThrottlingException"}
     wire = Wire((400, throttled), (200, {}))
-    aws = reader(wire.session(), attempts=2, pace=cast("Pace", turns))
-
-    getattr(aws.client(service), call)()
+    getattr(reader(wire.session(), attempts=2, pace=cast("Pace", turns)).client(service), call)()
 
     assert turns.waited == [(REGION, action)] * 2
     assert turns.answers == [(REGION, action, True), (REGION, action, False)]

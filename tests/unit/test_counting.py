@@ -145,9 +145,7 @@ def test_what_is_taken_of_a_month_is_not_taken_of_what_it_has_cost() -> None:
 
 def test_less_than_a_dollar_is_shared_out_as_any_other_amount() -> None:
     half = {"a": Decimal("0.25"), "b": Decimal("0.25")}
-    domain = replace(DOMAIN, monthly_usd=Decimal("0.75"), shares=half)
-
-    left, _ = find_overlaps([domain, A])
+    left, _ = find_overlaps([replace(DOMAIN, monthly_usd=Decimal("0.75"), shares=half), A])
 
     assert not_none(left).monthly_usd == Decimal("0.5")
 

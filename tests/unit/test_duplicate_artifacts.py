@@ -240,9 +240,7 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
 
 def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
     folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
-    found = of_type(Finding, judged(folder, act_on_prefixes=BACKUP))
-
-    assert found.spared == (
+    assert of_type(Finding, judged(folder, act_on_prefixes=BACKUP)).spared == (
         "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
         " proves it a copy"
     )

@@ -240,9 +240,7 @@ def test_only_an_hour_that_counted_no_request_is_idle() -> None:
 
 
 def test_requests_to_components_are_added_up_where_each_of_them_has_the_hour() -> None:
-    account = script(lacking={("Invocations", "two"): 9}, **HOSTS)
-
-    found = served(account)
+    found = served(script(lacking={("Invocations", "two"): 9}, **HOSTS))
 
     total = MetricTotal(2 * 7 * (LOAD_HOURS - 1), LOAD_HOURS - 1, 14)
     assert found.totals["requests"] == Value(total, "cloudwatch:GetMetricData")

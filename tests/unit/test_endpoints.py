@@ -178,12 +178,10 @@ def test_a_configuration_says_what_a_description_leaves_out() -> None:
     blue = {"VariantName": "blue", "InstanceType": "ml.g5.xlarge", "ModelName": "churn"}
     hosts = {"VariantName": "hosts", "InstanceType": "ml.m5.large"}
     scaled = {"VariantName": "scaled", "ManagedInstanceScaling": {"Status": "ENABLED"}}
-    fixed = {"VariantName": "fixed", "ManagedInstanceScaling": {"Status": "DISABLED"}}
-
     found = configured(
         *(blue, hosts, scaled),
         ExecutionRoleArn="role",
-        ShadowProductionVariants=[fixed],
+        ShadowProductionVariants=[{"VariantName": "fixed", "ManagedInstanceScaling": {"Status": "DISABLED"}}],
         AsyncInferenceConfig={},
         DataCaptureConfig={"EnableCapture": True},
     )

@@ -117,9 +117,7 @@ def test_a_rule_that_fails_on_one_candidate_keeps_it_as_unknown_and_judges_the_r
 def test_the_same_rule_failure_is_said_once_for_all_candidates(aws: Aws) -> None:
     things = tuple(thing(f"t{number}", ValueError("no")) for number in range(2))
 
-    error = not_none(swept(Shelf(things=things), aws).error)
-
-    assert error.endswith("thing/t0 and 1 more: ValueError: no")
+    assert not_none(swept(Shelf(things=things), aws).error).endswith("thing/t0 and 1 more: ValueError: no")
 
 
 def test_failures_of_listing_and_rule_are_both_said_on_one_line(aws: Aws) -> None:
@@ -217,9 +215,7 @@ def test_who_keeps_its_kin_keeps_it_too(
     aws: Aws, relation: str, said: str, tags: Signal[Tags], policy: RunPolicy, *, unknown: bool, why: str
 ) -> None:
     related: Any = {relation: (thing("other", waste()).target, replace(KIN, tags=tags))}
-    found = replace(thing("a", waste()), **related)
-
-    (result,) = swept(Shelf(things=(found,)), aws, policy).results
+    (result,) = swept(Shelf(things=(replace(thing("a", waste()), **related),)), aws, policy).results
 
     assert isinstance(result.verdict, Kept)
     assert (result.verdict.unknown, result.verdict.reason) == (unknown, f"{said}, {why}")
@@ -230,9 +226,7 @@ def test_who_keeps_its_kin_keeps_it_too(
 def test_kin_need_not_be_read_where_nothing_is_found(aws: Aws, relation: str) -> None:
     kin = thing("kin", USED, NotRead()).target
     related: Any = {relation: (kin,)}
-    used = replace(thing("a", USED), **related)
-
-    (result,) = swept(Shelf(things=(used,)), aws).results
+    (result,) = swept(Shelf(things=(replace(thing("a", USED), **related),)), aws).results
 
     assert result.verdict == USED
 
@@ -240,9 +234,7 @@ def test_kin_need_not_be_read_where_nothing_is_found(aws: Aws, relation: str) ->
 def test_a_resource_that_a_shifting_listing_names_twice_counts_once(aws: Aws) -> None:
     made_again = thing("a", waste(), created=NOW)
 
-    done = swept(Shelf(things=(thing("a", waste()), thing("a", waste()), made_again)), aws)
-
-    assert done.looked_at == 2
+    assert swept(Shelf(things=(thing("a", waste()), thing("a", waste()), made_again)), aws).looked_at == 2
 
 
 def test_results_stand_by_dollars_then_arn_and_unknown_prices_last(aws: Aws) -> None:

@@ -136,9 +136,7 @@ def test_at_the_break_even_both_cost_the_same(price: float, each: float, memory:
         "payload_gb": payload,
         "transfer_usd": 0.016,
     }
-    even = not_none(inference(0, **asked).values["break_even_requests"])
-
-    there = inference(even, **asked).values
+    there = inference(not_none(inference(0, **asked).values["break_even_requests"]), **asked).values
     assert there["serverless_usd"] == pytest.approx(there["always_on_usd"])
 
 

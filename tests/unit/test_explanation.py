@@ -95,9 +95,7 @@ def test_a_signal_is_a_line_of_name_value_and_source(seen: Evidence, lines: list
 
 @pytest.mark.parametrize("value", ["2026-10-06T03:00:00Z", "2026-10-06 03:00 UTC, by maria"])
 def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> None:
-    out = drawn(explained(kept(Evidence("start", value, at=NOW))))
-
-    body = out.partition("shelf")[2]
+    body = drawn(explained(kept(Evidence("start", value, at=NOW)))).partition("shelf")[2]
     assert body.count("03:00") == 1
 
 
@@ -109,9 +107,7 @@ def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> Non
     (NotRead(), "not read: the question was settled without it", None),
 )
 def test_the_tags_are_a_signal_too(tags: Any, value: str | None, error: str | None) -> None:
-    one = explained(kept(), tags=tags)
-
-    (seen,) = signals_with_tags(not_none(one.result))
+    (seen,) = signals_with_tags(not_none(explained(kept(), tags=tags).result))
 
     assert (seen.signal, seen.value, seen.error) == ("tags", value, error)
 

@@ -568,9 +568,7 @@ def test_hints_are_told_apart_by_their_dimensions() -> None:
         ),
     )
 
-    found = {one.metric for one in hints.meters("churn", [COMPONENT]) if not one.decisive}
-
-    assert found == {
+    assert {one.metric for one in hints.meters("churn", [COMPONENT]) if not one.decisive} == {
         inner,
         variant_invocations("churn", "blue"),
         processed_requests("churn", "blue"),

@@ -335,9 +335,7 @@ def test_from_closing_on_it_is_due_once_nothing_shows_work(
 
 @pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])
 def test_it_has_cost_something_only_since_it_was_quiet(quiet: timedelta, since: datetime | None) -> None:
-    verdict = of_type(Finding, scheduled(notebook(LATE, quiet=quiet), LATE))
-
-    assert verdict.since == since
+    assert of_type(Finding, scheduled(notebook(LATE, quiet=quiet), LATE)).since == since
 
 
 def test_the_steps_say_how_it_was_judged() -> None:

@@ -377,9 +377,7 @@ def test_what_has_been_quiet_for_exactly_so_long_is_read_on() -> None:
 
 
 def test_what_runs_on_nobody_knows_what_has_no_price() -> None:
-    prices = [_price(cast("Aws", None), each) for each in (app(instance_type=None), canvas(HOUR))]
-
-    assert prices == [
+    assert [_price(cast("Aws", None), each) for each in (app(instance_type=None), canvas(HOUR))] == [
         Price(None, "nothing says which instance it runs on"),
         Price(None, "Canvas is billed by the session, which no instance price tells"),
     ]

@@ -119,9 +119,7 @@ def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(invocation, "open_regions", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
     here = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
-    elsewhere = EnteredPlace(replace_session(here), here.place, here.off)
-
-    found.opened(elsewhere)
+    found.opened(EnteredPlace(replace_session(here), here.place, here.off))
 
     assert given["pace"] is None
     assert given["prices_from"] is here.session

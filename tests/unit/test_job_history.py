@@ -306,9 +306,7 @@ def test_an_older_run_whose_pipeline_is_unknown_may_be_the_familys(
     (family,) = read(run(JOBS[0], "churn"))
     script = Script({"sagemaker:Search": Torn({"Results": [{"TrainingJob": run(JOBS[1], experiment)}]})})
 
-    found = read_longest_older_run(script.aws(), family, SINCE)
-
-    assert isinstance(found, Value) is counts
+    assert isinstance(read_longest_older_run(script.aws(), family, SINCE), Value) is counts
     ((name, *_),) = (asked["SearchExpression"]["Filters"] for asked in script.asked("sagemaker:Search"))
     assert (name["Operator"], name["Value"]) == ("Contains", "TrainModel")
 

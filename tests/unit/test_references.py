@@ -327,9 +327,7 @@ def test_ended_jobs_beyond_a_number_may_use_anything(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(references, "MOST_ENDED_JOBS", 1)
 
     account = Account(held)
-    found = account.read(jobs_since=MADE)
-
-    assert found.errors == ["only the newest 1 of 2 processing jobs were read"]
+    assert account.read(jobs_since=MADE).errors == ["only the newest 1 of 2 processing jobs were read"]
     assert len(account.script.asked(PROCESSING_JOB.describes)) == 1
     asked = account.script.asked(PROCESSING_JOB.lists)[0]
     assert (asked["CreationTimeAfter"], asked["SortOrder"], "StatusEquals" in asked) == (
@@ -527,9 +525,7 @@ def test_an_endpoint_without_its_configuration_loads_what_cloudtrail_recorded(
 ) -> None:
     """The newest deployment counts, and of each name what was made before it; anything cut off is unread."""
     held: Descriptions = {ENDPOINT: {"api": {"EndpointConfigName": "api-1"}}}
-    events = trail(**calls)
-
-    found = Account(held, events=events).read()
+    found = Account(held, events=trail(**calls)).read()
 
     assert found.errors == []
     if unknown is None:

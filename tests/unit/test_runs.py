@@ -382,11 +382,9 @@ def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_ma
         MetricsConfig={"MetricPublishFrequencyInSeconds": 10},
         ShadowProductionVariants=[variant("dark", 1)],
     )
-    account = serving(
-        endpoints=[deployed("old", 200, "all"), deployed("new", 0, "all")], configs={"all": kinds}
+    read = found(
+        serving(endpoints=[deployed("old", 200, "all"), deployed("new", 0, "all")], configs={"all": kinds})
     )
-
-    read = found(account)
 
     assert set(read) == {"old"}
     ran = [(run.variant, run.model, run.shadow, run.reserved) for run in read["old"].runs if run.hourly]

@@ -144,9 +144,7 @@ def test_a_page_of_objects_reads_as_botocore_reads_it(space: str, contents: str)
     session = boto3.Session(region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
     xml = f"<ListBucketResult{space}>{HEAD}{contents}<Prefix>x</Prefix></ListBucketResult>"
 
-    ours = page(make_client(session, "s3", "us-east-1", 1), xml)
-
-    assert ours == page(session.client("s3"), xml)
+    assert page(make_client(session, "s3", "us-east-1", 1), xml) == page(session.client("s3"), xml)
 
 
 def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_error() -> None:
@@ -253,9 +251,7 @@ def test_a_part_that_cannot_be_read_makes_the_size_unreadable() -> None:
     def answer(asked: Mapping[str, Any]) -> Any:
         return DENIED if asked["Prefix"] == "b" else {"KeyCount": 0, "IsTruncated": False}
 
-    aws = Script({"s3:ListObjectsV2": answer}).aws()
-
-    found = size_outside(aws, ["s3://bucket/a", "s3://bucket/b"], [])
+    found = size_outside(Script({"s3:ListObjectsV2": answer}).aws(), ["s3://bucket/a", "s3://bucket/b"], [])
     assert found == Unreadable(f"ListObjectsV2: {DENIAL}", LIST)
 
 

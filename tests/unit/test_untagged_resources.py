@@ -325,9 +325,7 @@ def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     (without("owner"), Unreadable("denied"), "who created it could not be read (denied)"),
 )
 def test_nobody_is_warned_of_what_will_not_happen(own: Tags, creator: Signal[Creator], why: str) -> None:
-    verdict = found(FILLING.decide(replace(exact(own), creator=creator), NOW))
-
-    assert verdict.spared == why
+    assert found(FILLING.decide(replace(exact(own), creator=creator), NOW)).spared == why
 
 
 def test_whoever_is_filled_in_as_owner_has_an_address_by_which_slack_knows_them() -> None:
