@@ -164,8 +164,9 @@ gpu-prices: dev ## Write the table of GPU prices again, FROM=DIR of SkyPilot's c
 	$(BIN)/uv pip install --quiet --python .build/custodian/bin/python --require-hashes -r requirements/custodian.txt
 	@touch $@
 
+# Memory is measured as the functions have it: MEMORY_ARENAS of cli/ml_janitor_cli/template/plan.py.
 bench: dev .build/custodian/.made ## Measure the speed claims, as ratios within one run; PARTS="endpoints bills" for some of them
-	$(BIN)/python -m bench $(PARTS)
+	MALLOC_ARENA_MAX=2 $(BIN)/python -m bench $(PARTS)
 
 measures: dev ## Count what one endpoint executes, files, names and lines
 	$(BIN)/python tests/measures.py

@@ -1,7 +1,5 @@
 """Made-up bills: charges in one call each, and a report of a bill with everything that one can hold."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal

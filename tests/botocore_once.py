@@ -5,8 +5,6 @@ What follows from AWS's models alone is computed once. Clients, sessions, their 
 connections stay each test's own. In Lambda a client is made once, so there nothing is changed.
 """
 
-from __future__ import annotations
-
 import functools
 import http.client
 import inspect

@@ -5,8 +5,6 @@ A source of charges is a resource with a life, or usage without one: a batch, a 
 here comes from the sandbox's meters or from the program: the truth is made first, and the bill from it.
 """
 
-from __future__ import annotations
-
 import random
 from calendar import monthrange
 from collections import defaultdict

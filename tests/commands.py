@@ -1,7 +1,5 @@
 """`janitor` as a test types it, in this process, which spares its start; and an account to type it at."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

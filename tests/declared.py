@@ -1,7 +1,5 @@
 """A synthesised stack as it would stand in the sandbox, and what each of its roles is declared to need."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Makes endpoints of any age in the sandbox, and the metrics they would have published."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any

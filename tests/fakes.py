@@ -1,7 +1,5 @@
 """Detectors that find what a test tells them to, and one with a tunable of every kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -87,11 +85,7 @@ def waste(monthly: str | None = "10", *, accrued: str | None = None) -> Finding:
         accrued_usd=None if accrued is None else Decimal(accrued),
     )
     return Finding(
-        reason="nobody uses it",
-        confidence=Confidence.PROVEN,
-        action="remove it",
-        evidence=(),
-        cost=cost,
+        reason="nobody uses it", confidence=Confidence.PROVEN, action="remove it", evidence=(), cost=cost
     )
 
 

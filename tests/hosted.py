@@ -36,6 +36,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET, SIGNING
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
+from narrowing import not_none
 from one_of_each import BUCKET, SCRATCH, DueResources
 from organization import Organization
 from properties.worlds import build_rare
@@ -235,13 +236,11 @@ class Host:
 
     def _environment(self, patch: pytest.MonkeyPatch, function: Function, session: boto3.Session) -> None:
         """What the function finds: its role's credentials, Lambda's variables, and those of the template."""
-        credentials = session.get_credentials()
-        assert credentials is not None
-        assert credentials.token is not None
+        credentials = not_none(session.get_credentials())
         variables = {
             "AWS_ACCESS_KEY_ID": credentials.access_key,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-            "AWS_SESSION_TOKEN": credentials.token,
+            "AWS_SESSION_TOKEN": not_none(credentials.token),
             "AWS_REGION": self.deployed.region,
             "AWS_DEFAULT_REGION": self.deployed.region,
             "AWS_ENDPOINT_URL": self.url,

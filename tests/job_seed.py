@@ -1,7 +1,5 @@
 """Jobs that hang, of every kind, in the sandbox."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -11,13 +9,7 @@ import boto3
 
 from conftest import NOW
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import (
-    processing_request,
-    rented,
-    training_request,
-    transform_request,
-    tuning_request,
-)
+from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR

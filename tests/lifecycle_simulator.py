@@ -6,8 +6,6 @@ Written from the S3 User Guide alone ("How Amazon S3 handles conflicts in lifecy
 the program that it judges.
 """
 
-from __future__ import annotations
-
 import random
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Endpoints in the sandbox with the load of two weeks, and what is said of them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any

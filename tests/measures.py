@@ -4,8 +4,6 @@ Prints how large this project is to live in: `make measures`.
 One idle endpoint's way through the functions' handlers, with settings and Slack, is the way that is counted.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -1,7 +1,5 @@
 """The ledger's table and the report bucket in memory, for tests that are not about DynamoDB and S3."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress

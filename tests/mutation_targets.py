@@ -22,7 +22,10 @@ LISTED = ROOT / "tests" / "mutants.md"
 BREAKAGES = ROOT / "tests" / "breakages.toml"
 
 PACKAGES = ("functions/ml_janitor", "cli/ml_janitor_cli", "kit/src/janitor_kit")
-"""All their modules are targets."""
+"""All their modules are targets but those of `FOR_TRAINERS`."""
+
+FOR_TRAINERS = tuple(f"kit/src/janitor_kit/spot_{trainer}.py" for trainer in ("lightning", "transformers"))
+"""Modules for libraries that `make kit-soak` alone installs, and tests in processes of their trainers."""
 
 IMPORTED_FROM = ("functions", "cli", "kit/src", "")
 """The folders on the path of modules; the last is that of `infra` and `app`."""
@@ -68,9 +71,11 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_family_advisers.py",
     ),
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
+    "functions/ml_janitor/ledger/limits.py": ("attacks/test_limits_that_are_filled_before.py",),
     "functions/ml_janitor/ledger/findings.py": ("integration/test_cli_ledger.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/aws/calls.py": ("unit/test_client.py", "unit/test_s3.py"),
+    "functions/ml_janitor/aws/client.py": ("unit/test_run_lists.py", "unit/test_tags.py"),
     "functions/ml_janitor/aws/tags.py": ("unit/test_detector.py", "unit/test_events.py"),
     "functions/ml_janitor/bill/report.py": ("integration/test_reading_the_bill.py",),
     "functions/ml_janitor/report/digest.py": (
@@ -140,6 +145,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "unit/test_acting.py",
         "unit/test_after_sweep.py",
     ),
+    "functions/ml_janitor/scheduled/watch.py": ("infra/test_alarms.py",),
+    "functions/ml_janitor/slack/digest.py": ("integration/test_weekly_advice.py",),
     "functions/ml_janitor/handlers.py": (
         "integration/test_digest.py",
         "integration/test_handlers.py",
@@ -197,7 +204,7 @@ def breakages() -> tuple[Breakage, ...]:
 
 def targets() -> list[str]:
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return sorted(path.relative_to(ROOT).as_posix() for path in files)
+    return sorted({path.relative_to(ROOT).as_posix() for path in files}.difference(FOR_TRAINERS))
 
 
 def of_kit(path: str) -> bool:

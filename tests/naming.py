@@ -5,8 +5,6 @@ A public name of a module (function, class, constant, type alias) stands once in
 and once in the kit, so that one grep finds it. No variable is called `one`.
 """
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Values of the type that a test expects: anything else fails it."""
 
-from __future__ import annotations
-
 
 def of_type[T](kind: type[T], value: object) -> T:
     """*value*, which is a *kind*."""

@@ -1,7 +1,5 @@
 """Buckets as storage-tiering reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any

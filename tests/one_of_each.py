@@ -1,7 +1,5 @@
 """An account with one of each kind: rare ones, and what is due for each armed detector, with any tags."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple

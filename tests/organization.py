@@ -1,7 +1,5 @@
 """An organization in the sandbox: accounts that grant the roles of the real template, and what they waste."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Reports in a real Chromium, as a person opens them."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Families of past training jobs, as `JobFamily` candidates."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal

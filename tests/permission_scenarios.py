@@ -1,7 +1,5 @@
 """What is done under the roles of a deployment or of a person, mode by mode; `recorder` records it."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Sequence

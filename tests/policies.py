@@ -1,7 +1,5 @@
 """Policy documents for tests, short enough to be read in a table."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -5,8 +5,6 @@ It reads pages (without their generated parts, code and tables), docstrings, and
 CONTRIBUTING says how to write; `RULES` has what this check refuses, each with a better way.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

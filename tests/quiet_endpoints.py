@@ -1,7 +1,5 @@
 """Endpoints as serverless-candidates reads them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -40,11 +38,7 @@ def loaded(
     status = more.pop("status", "InService")
     summary = EndpointSummary(arn=target.arn, name="api", status=status, created=created, modified=created)
     description = EndpointDescription(
-        summary=summary,
-        config_name="api-1",
-        variants=variants,
-        asynchronous=asynchronous,
-        captures=captures,
+        summary=summary, config_name="api-1", variants=variants, asynchronous=asynchronous, captures=captures
     )
     return replace(LoadedEndpoint(target=target, summary=summary, description=Value(description)), **more)
 

@@ -1,7 +1,5 @@
 """One act or undo of a real detector on the sandbox, without the engine around it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The one recorder of permissions: what each role is asked for in a play, and what each statement is for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol

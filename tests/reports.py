@@ -1,7 +1,5 @@
 """A made-up report with everything that a report can hold."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping

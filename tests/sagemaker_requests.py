@@ -1,7 +1,5 @@
 """Requests that create SageMaker resources: all that AWS requires, and what a test is about."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Which rows of a long table this run tries: one law holds for all of them, so eve
 Which share that is changes from run to run. SEED=17 repeats that of one run; `make soak` tries all rows.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from collections.abc import Callable, Collection, Iterable

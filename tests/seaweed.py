@@ -1,7 +1,5 @@
 """A real S3 server for tests that ask for `seaweedfs`: it knows what the sandbox only imitates."""
 
-from __future__ import annotations
-
 import os
 import random
 import socket

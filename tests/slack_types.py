@@ -1,7 +1,5 @@
 """Judges of messages: the sandbox's rules, slack_sdk's models and Slack's own TypeScript types of blocks."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -4,8 +4,6 @@ Collects the names that deployments, tables, scripts and dashboards use: no refa
 `make names` writes them to stable_names.toml: a change there has to be meant.
 """
 
-from __future__ import annotations
-
 import pkgutil
 import re
 import tempfile

@@ -5,8 +5,6 @@ The stand-in deployment: its detector acts on a world in memory, or its function
 functions, run in this process as Lambda runs them; presses go the way they go in Lambda.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -246,12 +244,7 @@ def undo_event(
 
 
 ARMED = Arming(
-    mode=Mode.ACT,
-    effect=Effect.DELETE,
-    every=7 * DAY,
-    act_in=(ACCOUNT,),
-    grace=3 * DAY,
-    business_days=False,
+    mode=Mode.ACT, effect=Effect.DELETE, every=7 * DAY, act_in=(ACCOUNT,), grace=3 * DAY, business_days=False
 )
 
 
@@ -316,10 +309,7 @@ class Nights:
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
-            actions=self.actions,
-            holds=self.holds,
-            clock=lambda: self.clock,
-            within=30 * DAY,
+            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY
         )
 
     def runner(self, *, dry: bool = False, event: str = "") -> SweepRunner:

@@ -1,7 +1,5 @@
 """Makes Studio domains in the sandbox, with apps of any age and state."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any

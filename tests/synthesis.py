@@ -1,7 +1,5 @@
 """Synthesises the stack for tests, without building the bundle."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Tables of cases: a test runs once for each row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

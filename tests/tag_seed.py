@@ -1,7 +1,5 @@
 """Makes resources in the sandbox whose tags count."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import boto3

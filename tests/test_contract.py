@@ -1,7 +1,5 @@
 """What holds for every detector of the registry, and for the shape of the house."""
 
-from __future__ import annotations
-
 import ast
 import random
 import re

@@ -1,7 +1,5 @@
 """The layers: which package may import from which, and that nothing imports in a circle."""
 
-from __future__ import annotations
-
 import ast
 import re
 import tomllib

@@ -1,7 +1,5 @@
 """The names that deployments, tables, scripts and dashboards use stay, whatever the code is called."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Verdicts in a word, and what they show."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

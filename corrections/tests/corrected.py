@@ -1,7 +1,5 @@
 """Corrected moto in this process: its clients, its clock, and what no AWS API can make."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

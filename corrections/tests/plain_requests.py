@@ -1,7 +1,5 @@
 """Requests to SageMaker with what AWS demands of them and no test is about, and how AWS refuses one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Application Auto Scaling over SageMaker: targets, what hangs on them, and what an endpoint takes along."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Stacks are made, changed and deleted in AWS's order, and a failed one goes back."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

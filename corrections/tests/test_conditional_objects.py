@@ -1,7 +1,5 @@
 """Deleting and copying under conditions, and bringing back what a delete marker hides."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

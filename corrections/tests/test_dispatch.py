@@ -1,7 +1,5 @@
 """What moto's answers are taken apart with finds what moto's own way of doing it finds."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,7 +1,5 @@
 """How long a change takes is the sandbox's own, on its own clock, and anybody's to set."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

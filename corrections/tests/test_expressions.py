@@ -1,7 +1,5 @@
 """Update expressions are read as moto reads them, and what is kept of one stays as it is."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from importlib import import_module
 from typing import Any

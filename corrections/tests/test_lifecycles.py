@@ -1,7 +1,5 @@
 """Lifecycle configurations: kept element by element, and refused as S3 refuses them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

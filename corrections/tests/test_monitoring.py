@@ -1,7 +1,5 @@
 """Model Monitor's schedules over endpoints."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

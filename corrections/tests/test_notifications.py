@@ -1,7 +1,5 @@
 """Subscriptions that wait for a person, and events on their way to queues and topics."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Search over what the sandbox holds: records with tags, expressions, pages, and loud refusals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """A moto that has moved is refused, and what the package needs is what it says."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

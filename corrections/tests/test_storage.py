@@ -1,7 +1,5 @@
 """Objects under a KMS key, and image repositories in pages."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Studio: what stands in a domain, which settings it has, and apps that are listed after their end."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import timedelta

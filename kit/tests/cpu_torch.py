@@ -9,8 +9,6 @@ a dry run. So torch itself comes, without what it depends on, from where this pr
 that pip is configured with, or on macOS from its index, whose wheel has no CUDA. Only then come the others.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib import invalidate_caches, metadata

@@ -1,7 +1,5 @@
 """An AWS of a few answers on this machine that records what it is asked."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

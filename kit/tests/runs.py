@@ -1,7 +1,5 @@
 """Orders to trainer.py, and what became of them."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """The example of docs/kit.md, called as a server calls it."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib.util
 import json

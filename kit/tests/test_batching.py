@@ -1,7 +1,5 @@
 """What a caller of the batcher gets, case by case; the random schedules are in test_batching_schedules.py."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import functools
@@ -21,6 +19,7 @@ from janitor_kit.batching import (
     RequestTimeoutError,
     WrongAnswersError,
 )
+from tables import cases
 from virtual_time import VirtualExecutor, VirtualLoop, run
 
 
@@ -145,15 +144,13 @@ def raising(error: BaseException) -> list[Callable[[list[int]], Any]]:
 
 
 @pytest.mark.parametrize("bisect", [False, True])
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        ([1, 2], "2 answers for 3 requests"),
-        ([1, 2, 3, 4], "4 answers for 3 requests"),
-        (None, "one NoneType, not an answer for each request"),
-        ("abc", "one str, not"),
-        ({1: 2, 3: 4, 5: 6}, "one dict, not"),
-    ],
+@cases(
+    "answer, message",
+    ([1, 2], "2 answers for 3 requests"),
+    ([1, 2, 3, 4], "4 answers for 3 requests"),
+    (None, "one NoneType, not an answer for each request"),
+    ("abc", "one str, not"),
+    ({1: 2, 3: 4, 5: 6}, "one dict, not"),
 )
 def test_a_wrong_number_of_answers_is_an_error_for_every_caller(
     answer: Any, message: str, *, bisect: bool
@@ -250,10 +247,15 @@ def test_a_call_is_refused_at_once_where_the_queue_is_full_and_a_producer_waits(
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match=r"^3 requests wait, the most that max_queue allows$"):
             await batcher(5, priority=9)
+        leaving = asyncio.create_task(batcher.submit(7))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
         waiting[0].cancel()  # its place goes to the producer that waits for one
         assert await (await producer) == 8
         assert [await first, await waiting[1], await future, await batcher(6)] == [0, 4, 6, 12]
-        assert (batcher.counters.accepted, batcher.counters.overloaded) == (6, 1)
+        assert (batcher.counters.accepted, batcher.counters.overloaded) == (7, 1)
 
     run(main())
     assert model.batches == [[0], [2, 3], [4], [6]]
@@ -494,17 +496,15 @@ def test_the_model_sees_no_callers_context() -> None:
     assert seen == ["nobody"]
 
 
-@pytest.mark.parametrize(
+@cases(
     "settings",
-    [
-        {"max_batch": 0},
-        {"max_queue": 0},
-        {"max_delay": -1},
-        {"max_delay": float("inf")},
-        {"ageing": 0},
-        {"timeout": 0},
-        {"ageing": float("inf")},
-    ],
+    {"max_batch": 0},
+    {"max_queue": 0},
+    {"max_delay": -1},
+    {"max_delay": float("inf")},
+    {"ageing": 0},
+    {"timeout": 0},
+    {"ageing": float("inf")},
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at least 1|or more"):

@@ -1,7 +1,5 @@
 """None lost, none doubled: random callers, cancellations, timeouts, faults and closings."""
 
-from __future__ import annotations
-
 import os
 import random
 from typing import Any

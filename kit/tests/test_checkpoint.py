@@ -1,11 +1,11 @@
 """A checkpoint is whole, or it is passed over."""
 
-from __future__ import annotations
-
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -301,6 +301,33 @@ def test_a_file_is_hashed_while_it_is_written_and_never_read_again(
     truncate(checkpoints.latest)
     with pytest.raises(TornError):
         check(checkpoints.latest)
+
+
+def test_a_writer_has_its_piece_back_once_it_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, whole = threading.Event(), hashlib.sha256()
+
+    class Late:
+        """Hashes a piece once its writer has changed it, or never will."""
+
+        def update(self, piece: memoryview) -> None:
+            changed.wait(0.05)
+            whole.update(piece)
+
+        def hexdigest(self) -> str:
+            return whole.hexdigest()
+
+    piece = bytearray(b"x" * checkpoint.PIECE)
+    expected = hashlib.sha256(piece).hexdigest()
+    monkeypatch.setattr(hashlib, "sha256", Late)
+    with HashedFile(tmp_path / "model") as file:
+        file.write(piece)
+        piece[:] = bytes(len(piece))
+        changed.set()
+
+    assert "checkpoint-hash" not in {thread.name for thread in threading.enumerate()}
+    assert file.digest() == expected
 
 
 def test_killed_at_any_operation_a_whole_one_stays(tmp_path: Path) -> None:

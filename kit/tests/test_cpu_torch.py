@@ -1,7 +1,5 @@
 """No test ever downloads CUDA, and no build fails because torch is not at hand."""
 
-from __future__ import annotations
-
 import sys
 from importlib import metadata
 from pathlib import Path

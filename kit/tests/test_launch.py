@@ -1,7 +1,5 @@
 """The request of a job, what is refused, what a budget buys, and the command line with its exit statuses."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json
@@ -20,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tables import cases
 
 pytest.importorskip("boto3")
 import boto3
@@ -182,9 +182,7 @@ def test_a_request_has_no_member_that_its_job_does_not_need() -> None:
 
 def test_code_that_is_in_s3_is_used_as_it_is(aws: Recording) -> None:
     job = replace(JOB, source="s3://models/code.tar.gz", entry="train.py", output="s3://models/out/")
-    plan = planned(job)
-
-    launch(job, plan, session())
+    launch(job, planned(job), session())
 
     assert aws.uploaded == {}
     assert aws.created[0]["HyperParameters"]["sagemaker_submit_directory"] == '"s3://models/code.tar.gz"'
@@ -303,18 +301,16 @@ def test_a_script_that_is_the_first_process_gets_its_arguments_and_sigterm(
         assert process.wait(60) == 9
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"instance_type": None}, "no machines: give instance_type, or instance_groups"),
-        ({"instance_groups": {"a": {"instance_type": "ml.m5.xlarge", "instances": 1}}}, "exclude each other"),
-        ({"instance_type": None, "instance_groups": {"a": {"instances": 1}}}, "group a needs instance_type"),
-        ({"keep_alive_period": 600}, "a warm pool (keep_alive_period) is on demand"),
-        ({"keep_alive_period": 3601}, "from 1 second to an hour"),
-        ({"exec_script": True}, "exec_script needs source"),
-        ({"inputs": {"train": {"sharded": True}}}, "input train is an s3:// path, or a table of uri"),
-        ({"inputs": {"train": {"uri": "s3://a/b", "shared": 1}}}, "input train is an s3:// path, or a table"),
-    ],
+@cases(
+    "change, why",
+    ({"instance_type": None}, "no machines: give instance_type, or instance_groups"),
+    ({"instance_groups": {"a": {"instance_type": "ml.m5.xlarge", "instances": 1}}}, "exclude each other"),
+    ({"instance_type": None, "instance_groups": {"a": {"instances": 1}}}, "group a needs instance_type"),
+    ({"keep_alive_period": 600}, "a warm pool (keep_alive_period) is on demand"),
+    ({"keep_alive_period": 3601}, "from 1 second to an hour"),
+    ({"exec_script": True}, "exec_script needs source"),
+    ({"inputs": {"train": {"sharded": True}}}, "input train is an s3:// path, or a table of uri"),
+    ({"inputs": {"train": {"uri": "s3://a/b", "shared": 1}}}, "input train is an s3:// path, or a table"),
 )
 def test_settings_that_exclude_each_other(change: dict[str, Any], why: str) -> None:
     with pytest.raises(Refused, match=re.escape(why)):
@@ -340,6 +336,9 @@ def test_jobs_are_waited_for_listed_stopped_and_read(
     assert cli.main(["list", "--name", "churn"]) == 0
     assert capsys.readouterr().out == "churn-1  Stopped  2026-09-21 14:13\n"
     assert aws.created[-1]["NameContains"] == "churn"
+    assert cli.main(["list", "--count", "200"]) == 0
+    assert aws.created[-1]["MaxResults"] == 100, "the most that AWS takes"
+    capsys.readouterr()
     assert cli.main(["stop", "churn-1", "--wait"]) == 0
     assert capsys.readouterr().out.splitlines() == ["stopping churn-1", end]
     assert aws.created[-1] == {"TrainingJobName": "churn-1"}
@@ -358,59 +357,55 @@ def test_a_launch_may_wait(aws: Recording, file: Path, capsys: pytest.CaptureFix
 # --- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"max_runtime": None}, "no limit"),
-        ({"max_runtime": 29 * 86400, "max_wait": 30 * 86400}, "28 days"),
-        ({"max_runtime": 0}, "28 days"),
-        ({"max_usd": Decimal(-5)}, "max_usd is -5"),
-        ({"max_usd": Decimal("NaN")}, "max_usd is NaN"),
-        ({"tags": {"project": "churn", "owner": " "}}, "tags missing: owner"),
-        ({"tags": TAGS | {"note": "50 %"}}, "note=50 %"),
-        ({"checkpoints": None}, "give checkpoints"),
-        ({"max_wait": None}, "max_wait"),
-        ({"max_wait": 3600}, "shorter than max_runtime"),
-        ({"spot": False}, "for spot alone"),
-        ({"entry": "train.py"}, "belong together"),
-        ({"source": "/nowhere", "entry": "train.py"}, "there is no /nowhere/train.py"),
-        (
-            {"source": Path(__file__).parent, "entry": Path(__file__).name, "also": (Path("/a"), Path("/b"))},
-            "there is no /a, /b$",
-        ),
-        ({"request": {"StoppingCondition": {}}}, "may not set StoppingCondition"),
-        ({"max_runtime": 28 * 86400 + 1, "max_wait": 28 * 86400 + 1}, "28 days"),
-        ({"max_wait": 6 * 3600 - 1}, "shorter than max_runtime"),
-        ({"max_runtime": None, "max_usd": Decimal(1), "max_wait": 0}, "max_wait .0 s. is shorter"),
-        ({"max_usd": Decimal(0)}, "max_usd is 0"),
-        ({"max_usd": Decimal(10**9)}, "max_usd is 1000000000"),
-        ({"tags": TAGS | {"AWS:x": "y"}}, "AWS does not allow the tag AWS:x=y"),
-        ({"source": "src"}, "belong together"),
-        ({"instances": 0}, "at least 1"),
-        ({"volume_gb": 0}, "at least 1"),
-        ({"allowance": -1}, "allowance not negative"),
-        ({"price": Decimal("1e30")}, "price is 1E"),
-        ({"retries": 31}, "0 to 30"),
-        ({"retries": -1}, "0 to 30"),
-    ],
+@cases(
+    "change, said",
+    ({"max_runtime": None}, "no limit"),
+    ({"max_runtime": 29 * 86400, "max_wait": 30 * 86400}, "28 days"),
+    ({"max_runtime": 0}, "28 days"),
+    ({"max_usd": Decimal(-5)}, "max_usd is -5"),
+    ({"max_usd": Decimal("NaN")}, "max_usd is NaN"),
+    ({"tags": {"project": "churn", "owner": " "}}, "tags missing: owner"),
+    ({"tags": TAGS | {"note": "50 %"}}, "note=50 %"),
+    ({"checkpoints": None}, "give checkpoints"),
+    ({"max_wait": None}, "max_wait"),
+    ({"max_wait": 3600}, "shorter than max_runtime"),
+    ({"spot": False}, "for spot alone"),
+    ({"entry": "train.py"}, "belong together"),
+    ({"source": "/nowhere", "entry": "train.py"}, "there is no /nowhere/train.py"),
+    (
+        {"source": Path(__file__).parent, "entry": Path(__file__).name, "also": (Path("/a"), Path("/b"))},
+        "there is no /a, /b$",
+    ),
+    ({"request": {"StoppingCondition": {}}}, "may not set StoppingCondition"),
+    ({"max_runtime": 28 * 86400 + 1, "max_wait": 28 * 86400 + 1}, "28 days"),
+    ({"max_wait": 6 * 3600 - 1}, "shorter than max_runtime"),
+    ({"max_runtime": None, "max_usd": Decimal(1), "max_wait": 0}, "max_wait .0 s. is shorter"),
+    ({"max_usd": Decimal(0)}, "max_usd is 0"),
+    ({"max_usd": Decimal(10**9)}, "max_usd is 1000000000"),
+    ({"tags": TAGS | {"AWS:x": "y"}}, "AWS does not allow the tag AWS:x=y"),
+    ({"source": "src"}, "belong together"),
+    ({"instances": 0}, "at least 1"),
+    ({"volume_gb": 0}, "at least 1"),
+    ({"allowance": -1}, "allowance not negative"),
+    ({"price": Decimal("1e30")}, "price is 1E"),
+    ({"retries": 31}, "0 to 30"),
+    ({"retries": -1}, "0 to 30"),
 )
 def test_a_job_without_what_every_job_must_have(change: dict[str, Any], said: str) -> None:
     with pytest.raises(Refused, match=said):
         check_demands(replace(JOB, **change))
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
-    [
-        {},
-        {"max_runtime": 1, "max_wait": 1},
-        {"max_runtime": 28 * 86400, "max_wait": 28 * 86400},
-        {"max_runtime": None, "max_usd": Decimal(1), "max_wait": 1},
-        {"max_usd": Decimal("0.001")},
-        {"max_usd": Decimal(10**9 - 1), "price": Decimal(10**9 - 1)},
-        {"instances": 1, "volume_gb": 1, "allowance": 0},
-        {"spot": False, "max_wait": None, "checkpoints": None},
-    ],
+    {},
+    {"max_runtime": 1, "max_wait": 1},
+    {"max_runtime": 28 * 86400, "max_wait": 28 * 86400},
+    {"max_runtime": None, "max_usd": Decimal(1), "max_wait": 1},
+    {"max_usd": Decimal("0.001")},
+    {"max_usd": Decimal(10**9 - 1), "price": Decimal(10**9 - 1)},
+    {"instances": 1, "volume_gb": 1, "allowance": 0},
+    {"spot": False, "max_wait": None, "checkpoints": None},
 )
 def test_a_job_at_the_limits_of_what_is_allowed(change: dict[str, Any]) -> None:
     check_demands(replace(JOB, **change))
@@ -424,24 +419,22 @@ def test_a_script_that_is_not_packed(code: Path, entry: str) -> None:
         check_demands(job)
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"name": "bad_name"}, "TrainingJobName"),
-        ({"name": "x" * 60}, "TrainingJobName"),
-        ({"role": "training"}, "RoleArn"),
-        ({"instance_type": "ml.g5.xlagre", "price": None, "max_usd": Decimal(5)}, r"near: ml\.g5\.xlarge"),
-        ({"request": {"VpcConfg": {}}}, "VpcConfg"),
-        ({"request": {"VpcConfig": {"Subnets": ["s"]}}}, "SecurityGroupIds"),
-        ({"inputs": {"a b": "s3://data/x"}}, "ChannelName"),
-        (
-            {"hyperparameters": {f"p{n}": n for n in range(101)}},
-            "^HyperParameters has the length 101, the most is 100$",
-        ),
-        ({"tags": {f"t{n}": "" for n in range(49)} | TAGS}, "^51 tags: a job may have 50$"),
-        ({"instance_type": "none"}, r"near: [^,]+, [^,]+, [^,]+$"),
-        ({"instance_type": "ml.g5.large"}, r"near: [^,]+, [^,]+, [^,]+$"),
-    ],
+@cases(
+    "change, said",
+    ({"name": "bad_name"}, "TrainingJobName"),
+    ({"name": "x" * 60}, "TrainingJobName"),
+    ({"role": "training"}, "RoleArn"),
+    ({"instance_type": "ml.g5.xlagre", "price": None, "max_usd": Decimal(5)}, r"near: ml\.g5\.xlarge"),
+    ({"request": {"VpcConfg": {}}}, "VpcConfg"),
+    ({"request": {"VpcConfig": {"Subnets": ["s"]}}}, "SecurityGroupIds"),
+    ({"inputs": {"a b": "s3://data/x"}}, "ChannelName"),
+    (
+        {"hyperparameters": {f"p{n}": n for n in range(101)}},
+        "^HyperParameters has the length 101, the most is 100$",
+    ),
+    ({"tags": {f"t{n}": "" for n in range(49)} | TAGS}, "^51 tags: a job may have 50$"),
+    ({"instance_type": "none"}, r"near: [^,]+, [^,]+, [^,]+$"),
+    ({"instance_type": "ml.g5.large"}, r"near: [^,]+, [^,]+, [^,]+$"),
 )
 @pytest.mark.usefixtures("aws")
 def test_what_sagemaker_would_refuse(change: dict[str, Any], said: str) -> None:
@@ -488,15 +481,13 @@ def test_buckets_are_found_wherever_they_are_named() -> None:
     assert found["input"] == "InputDataConfig[0].DataSource.S3DataSource.S3Uri"
 
 
-@pytest.mark.parametrize(
-    ("bucket", "region"),
-    [
-        ((200, "eu-west-1", None), "eu-west-1"),
-        ((403, "eu-central-1", None), "eu-central-1"),
-        ((403, None, ""), "us-east-1"),
-        ((403, None, "EU"), "eu-west-1"),
-        ((403, None, "eu-north-1"), "eu-north-1"),
-    ],
+@cases(
+    "bucket, region",
+    ((200, "eu-west-1", None), "eu-west-1"),
+    ((403, "eu-central-1", None), "eu-central-1"),
+    ((403, None, ""), "us-east-1"),
+    ((403, None, "EU"), "eu-west-1"),
+    ((403, None, "eu-north-1"), "eu-north-1"),
 )
 def test_the_region_of_a_bucket(
     aws: Recording, bucket: tuple[int, str | None, str | None], region: str
@@ -506,15 +497,13 @@ def test_the_region_of_a_bucket(
     assert bucket_region(session().client("s3"), "data") == region
 
 
-@pytest.mark.parametrize(
-    ("bucket", "said"),
-    [
-        ((403, None, None), "HeadBucket 403, GetBucketLocation AccessDenied.* --bucket-region data=REGION"),
-        ((403, None, "hang up"), "HeadBucket 403, GetBucketLocation ConnectionClosedError"),
-        ((200, None, None), "HeadBucket 200, GetBucketLocation AccessDenied"),
-        ((0, None, None), "HeadBucket ConnectionClosedError, GetBucketLocation AccessDenied"),
-        ((404, None, None), "there is no bucket data"),
-    ],
+@cases(
+    "bucket, said",
+    ((403, None, None), "HeadBucket 403, GetBucketLocation AccessDenied.* --bucket-region data=REGION"),
+    ((403, None, "hang up"), "HeadBucket 403, GetBucketLocation ConnectionClosedError"),
+    ((200, None, None), "HeadBucket 200, GetBucketLocation AccessDenied"),
+    ((0, None, None), "HeadBucket ConnectionClosedError, GetBucketLocation AccessDenied"),
+    ((404, None, None), "there is no bucket data"),
 )
 def test_a_region_that_cannot_be_read(
     aws: Recording, bucket: tuple[int, None, str | None], said: str
@@ -538,18 +527,16 @@ def test_without_credentials_no_permission_is_asked_for(
     )
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
-    [
-        {"inputs": {"train": "s3://far/x"}},
-        {"environment": {"LOGS": "s3://far/x"}},
-        {"hyperparameters": {"data": {"path": "s3://far/x"}}},
-        {"checkpoints": "s3://far/x"},
-        {"output": "s3://far/x"},
-        {"source": "s3://far/x.tar.gz", "entry": "train.py"},
-        {"image": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2"},
-        {"environment": {"LOGS": "arn:aws:s3:eu-west-1:123456789012:accesspoint/far"}},
-    ],
+    {"inputs": {"train": "s3://far/x"}},
+    {"environment": {"LOGS": "s3://far/x"}},
+    {"hyperparameters": {"data": {"path": "s3://far/x"}}},
+    {"checkpoints": "s3://far/x"},
+    {"output": "s3://far/x"},
+    {"source": "s3://far/x.tar.gz", "entry": "train.py"},
+    {"image": "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-training:2"},
+    {"environment": {"LOGS": "arn:aws:s3:eu-west-1:123456789012:accesspoint/far"}},
 )
 def test_data_of_another_region(aws: Recording, change: dict[str, Any]) -> None:
     aws.buckets["far"] = (403, "eu-west-1", None)
@@ -636,8 +623,12 @@ def test_without_the_price_list_the_table_has_the_price_and_its_date() -> None:
 def test_an_unknown_price_is_no_obstacle_to_a_limit_in_time() -> None:
     plan = planned(replace(JOB, instance_type="ml.m4.10xlarge"))
 
-    assert plan.bound.at_most_usd is None
-    assert "cost unknown" in cli.described(plan, JOB)
+    groups = {name: {"instance_type": f"ml.{name}", "instances": 1} for name in ("m4.10xlarge", "g5.xlarge")}
+    several = planned(replace(JOB, instance_type=None, instance_groups=groups))
+
+    for each in (plan, several):
+        assert each.bound.at_most_usd is None
+        assert "cost unknown" in cli.described(each, JOB)
 
 
 def test_the_most_it_costs_is_never_rounded_down() -> None:
@@ -895,38 +886,33 @@ def test_help_shows_the_file_as_it_is_written(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)],
+    ("value", "seconds"), [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)]
 )
 def test_a_time_has_a_unit_or_is_in_seconds(value: Any, seconds: int) -> None:
     assert cli.seconds("max_wait", value) == seconds
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (3599, "59 min"),
-        (3600, "1 h"),
-        (3660, "1 h 1 min"),
-        (172_800, "48 h"),
-    ],
+@cases(
+    "seconds, said",
+    (0, "0 s"),
+    (59, "59 s"),
+    (60, "1 min"),
+    (3599, "59 min"),
+    (3600, "1 h"),
+    (3660, "1 h 1 min"),
+    (172_800, "48 h"),
 )
 def test_a_duration_is_in_hours_and_minutes(seconds: int, said: str) -> None:
     assert cli.duration(seconds) == said
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--max-usd", "x"], "max_usd is 'x': not a number"),
-        (["--max-wait", "2 weeks"], "max_wait is '2 weeks': write 90m"),
-        (["--max-wait", ""], "max_wait is '': write 90m, 6h, 2d or seconds"),
-        (["--set", "a=b", "--set", "epochs"], "epochs: NAME=VALUE is needed"),
-        (["--tag", "owner="], "tags missing: owner"),
-    ],
+@cases(
+    "arguments, said",
+    (["--max-usd", "x"], "max_usd is 'x': not a number"),
+    (["--max-wait", "2 weeks"], "max_wait is '2 weeks': write 90m"),
+    (["--max-wait", ""], "max_wait is '': write 90m, 6h, 2d or seconds"),
+    (["--set", "a=b", "--set", "epochs"], "epochs: NAME=VALUE is needed"),
+    (["--tag", "owner="], "tags missing: owner"),
 )
 def test_a_refusal_is_one_line_and_status_2(
     aws: Recording, file: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
@@ -940,20 +926,18 @@ def test_a_refusal_is_one_line_and_status_2(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"max_urs": 5}, "unknown: max_urs; did you mean max_usd?\n"),
-        ({"xyz": 5}, "unknown: xyz\n"),
-        ({"name": None, "role": None}, "missing: name, role\n"),
-        ({"max_wait": True}, "max_wait is True: write 90m"),
-        ({"spot": "yes"}, "spot is 'yes'"),
-        ({"retries": True}, "retries is True"),
-        ({"tags": ["a"]}, "tags is"),
-        ({"also": "helpers"}, "also is 'helpers': a list"),
-        ({"name": 5}, "name is 5: a text is needed"),
-        ({"tags": "x"}, "tags is 'x': a table is needed"),
-    ],
+@cases(
+    "change, said",
+    ({"max_urs": 5}, "unknown: max_urs; did you mean max_usd?\n"),
+    ({"xyz": 5}, "unknown: xyz\n"),
+    ({"name": None, "role": None}, "missing: name, role\n"),
+    ({"max_wait": True}, "max_wait is True: write 90m"),
+    ({"spot": "yes"}, "spot is 'yes'"),
+    ({"retries": True}, "retries is True"),
+    ({"tags": ["a"]}, "tags is"),
+    ({"also": "helpers"}, "also is 'helpers': a list"),
+    ({"name": 5}, "name is 5: a text is needed"),
+    ({"tags": "x"}, "tags is 'x': a table is needed"),
 )
 @pytest.mark.usefixtures("aws")
 def test_a_file_that_makes_no_sense(
@@ -994,15 +978,13 @@ def test_code_that_cannot_be_read(
     assert (aws.created, aws.uploaded) == ([], {})
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("none.json", None, "cannot be read: "),
-        ("job.json", b"\xff", "cannot be read: "),
-        ("job.json", b"[", "Expecting value"),
-        ("job.json", b"[]", "not a table"),
-        ("job.toml", b"", "TOML needs Python 3.11 or newer; write it as JSON"),
-    ],
+@cases(
+    "name, text, said",
+    ("none.json", None, "cannot be read: "),
+    ("job.json", b"\xff", "cannot be read: "),
+    ("job.json", b"[", "Expecting value"),
+    ("job.json", b"[]", "not a table"),
+    ("job.toml", b"", "TOML needs Python 3.11 or newer; write it as JSON"),
 )
 def test_a_file_that_is_no_job(
     tmp_path: Path, name: str, text: bytes | None, said: str, capsys: pytest.CaptureFixture[str]

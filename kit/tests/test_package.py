@@ -1,7 +1,5 @@
 """The kit knows nothing of the janitor and needs nothing but Python."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from pathlib import Path

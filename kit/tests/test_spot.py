@@ -1,7 +1,5 @@
 """Training that is interrupted between any two steps, for a state of one number."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import logging
@@ -16,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ import pytest
 from janitor_kit import spot
 from janitor_kit.checkpoint import Checkpoints, Progress, check
 from janitor_kit.spot import Alone, Interrupted, Snapshot, State, Training, interval
+from tables import cases
 
 SOURCE = str(Path(__file__).parents[1] / "src")
 
@@ -254,6 +254,11 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_p
         train(tmp_path / "file")
 
 
+def test_what_is_typed_has_no_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    assert spot.entry_point() == {"entry point": "interactive"}
+
+
 def test_a_folder_belongs_to_one_run_at_a_time(tmp_path: Path) -> None:
     script = f"from test_spot import *; train(Path({str(tmp_path)!r}), fingerprint={{'entry point': 'ours'}})"
     other = [sys.executable, "-c", script]
@@ -296,19 +301,18 @@ def test_checkpoints_of_another_script_are_named_as_such(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("finished", [True, False])
-@pytest.mark.parametrize(
-    ("theirs", "ours", "said"),
-    [
-        ({"entry point": "a.py"}, {"entry point": "b.py"}, "entry point was a.py and is b.py. Give"),
-        ({"data": "v1"}, {"data": "v2"}, "data was v1 and is v2. Give"),
-        ({"data": [1, 2.5]}, {}, r"data was \[1, 2.5\] and is None. Give"),
-        ({}, {"data": "v2"}, "data was None and is v2. Give"),
-        (
-            dict.fromkeys("edcba", 1),
-            dict.fromkeys("bcdea", 2),
-            "a was 1 and is 2; b .*; c .*; 2 more differences",
-        ),
-    ],
+@cases(
+    "theirs, ours, said",
+    ({"entry point": "a.py"}, {"entry point": "b.py"}, "entry point was a.py and is b.py. Give"),
+    ({"data": "v1"}, {"data": "v2"}, "data was v1 and is v2. Give"),
+    ({"data": [1, 2.5]}, {}, r"data was \[1, 2.5\] and is None. Give"),
+    ({}, {"data": "v2"}, "data was None and is v2. Give"),
+    (dict.fromkeys("abc", 1), {}, "a was 1 and is None; b .*; c was 1 and is None. Give"),
+    (
+        dict.fromkeys("edcba", 1),
+        dict.fromkeys("bcdea", 2),
+        "a was 1 and is 2; b .*; c .*; 2 more differences",
+    ),
 )
 def test_a_checkpoint_of_another_run_is_refused_with_both_values_unless_it_is_named(
     tmp_path: Path,
@@ -351,6 +355,7 @@ def test_a_run_that_should_go_on_from_a_checkpoint_does_not_begin_without_it(tmp
 
 SCRIPT = """
 from pathlib import Path
+from types import ModuleType
 from test_spot import Sum, Training
 state = Sum()
 with Training(state, Path(__file__).parent / "checkpoints") as training:
@@ -664,18 +669,16 @@ def test_the_first_process_cleans_up_before_a_machine_downloads_and_all_wait_for
     assert ("close 120" in noted, any(name.startswith("step") for name in noted)) == (first, first)
 
 
-@pytest.mark.parametrize(
-    ("first_here", "here", "others", "expected"),
-    [
-        (True, [3, 5], [-3_000, 3_000], 3),  # another machine has an older one at most
-        (False, [3, 5], [-3_000, 3_000], 3),
-        (True, [3, 5], [-9_000, 9_000], 5),
-        (True, [0], [-5_000, 5_000], 0),
-        (True, [0], [0, 0], 0),
-        (True, [], [1, -1], None),
-        (True, [3], [1, -1], 3),  # a machine with none says so:
-        (True, [], [-5_000, 5_000], "not every rank has a whole .*/step-000000000005-000 "),
-    ],
+@cases(
+    "first_here, here, others, expected",
+    (True, [3, 5], [-3_000, 3_000], 3),  # another machine has an older one at most
+    (False, [3, 5], [-3_000, 3_000], 3),
+    (True, [3, 5], [-9_000, 9_000], 5),
+    (True, [0], [-5_000, 5_000], 0),
+    (True, [0], [0, 0], 0),
+    (True, [], [1, -1], None),
+    (True, [3], [1, -1], 3),  # a machine with none says so:
+    (True, [], [-5_000, 5_000], "not every rank has a whole .*/step-000000000005-000 "),
 )
 def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
     tmp_path: Path,
@@ -708,17 +711,15 @@ def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
     )
 
 
-@pytest.mark.parametrize(
-    ("step_s", "slowest_s", "every", "looked"),
-    [
-        (0.125, 0.0, 999, [1, 5, 9, 13]),  # each half second ...
-        (0.25, 0.0, 999, [1, 3, 5, 7, 9, 11, 13]),
-        (1.0, 0.0, 999, [*range(1, 15)]),
-        (0.125, 0.25, 999, [1, 3, 5, 7, 9, 11, 13]),  # ... of the slowest process
-        (1 / 512, 0.0, 999, [1, 31, 61]),  # or each 30 steps
-        (0.0, 0.0, 999, [1, 31, 61]),
-        (0.0, 0.0, 4, [1, 4, 4, 5, 8, 8, 9, 12, 12, 13]),  # and before and after each save
-    ],
+@cases(
+    "step_s, slowest_s, every, looked",
+    (0.125, 0.0, 999, [1, 5, 9, 13]),  # each half second ...
+    (0.25, 0.0, 999, [1, 3, 5, 7, 9, 11, 13]),
+    (1.0, 0.0, 999, [*range(1, 15)]),
+    (0.125, 0.25, 999, [1, 3, 5, 7, 9, 11, 13]),  # ... of the slowest process
+    (1 / 512, 0.0, 999, [1, 31, 61]),  # or each 30 steps
+    (0.0, 0.0, 999, [1, 31, 61]),
+    (0.0, 0.0, 4, [1, 4, 4, 5, 8, 8, 9, 12, 12, 13]),  # and before and after each save,
 )
 @pytest.mark.parametrize("resumed", [0, 100])
 def test_processes_ask_each_other_twice_a_second_or_every_30_steps(

@@ -1,7 +1,5 @@
 """Trainers of others: what they go on from after a kill, and that torn and flipped files are passed over."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

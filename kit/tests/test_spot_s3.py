@@ -1,7 +1,5 @@
 """Copies of checkpoints in S3: whole as soon as their manifest is there."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What a checkpoint of a training with torch refuses, and what it restores beside the weights."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import random
@@ -24,6 +22,7 @@ from janitor_kit import spot_torch
 from janitor_kit.checkpoint import digest
 from janitor_kit.spot import Interrupted, Training
 from janitor_kit.spot_torch import SHARDED, TorchState, load_tensors, numbers, set_numbers, storage_bytes
+from tables import cases
 
 
 class FullyShardedDataParallel(nn.Module):
@@ -162,10 +161,7 @@ def test_gradients_buffers_scaler_and_random_numbers_come_back(tmp_path: Path) -
     assert all(map(torch.equal, model.state_dict().values(), other.state_dict().values()))
 
 
-@pytest.mark.parametrize(
-    ("parts", "why"),
-    [({"average": nn.Linear(2, 2)}, "has no average"), ({"loader": [1]}, "without a loader")],
-)
+@cases("parts, why", ({"average": nn.Linear(2, 2)}, "has no average"), ({"loader": [1]}, "without a loader"))
 def test_a_checkpoint_that_lacks_a_part_is_an_error(tmp_path: Path, parts: dict[str, Any], why: str) -> None:
     TorchState(model=nn.Linear(2, 2)).save(tmp_path)
     if "loader" in parts:
@@ -252,18 +248,16 @@ def made_run(rows: int = 2, *, rate: float = 0.1, batch: int = 3, outer: Any = n
     return TorchState(model=model, optimizer=optimizer, loader=loader, schedule=schedule)
 
 
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        ({"rows": 3}, r"model.0.bias was \[2\] and is \[3\]; model.0.weight was \[2, 2\] and is \[3, 2\]"),
-        (
-            {"rate": 0.2},
-            "optimizer group 0 initial_lr was 0.1 and is 0.2; optimizer group 0 lr was 0.1 and is 0.2",
-        ),
-        ({"batch": 2}, "batch size was 3 and is 2"),
-        ({"outer": Chain}, "model was Sequential and is Chain"),
-        ({}, None),
-    ],
+@cases(
+    "other, said",
+    ({"rows": 3}, r"model.0.bias was \[2\] and is \[3\]; model.0.weight was \[2, 2\] and is \[3, 2\]"),
+    (
+        {"rate": 0.2},
+        "optimizer group 0 initial_lr was 0.1 and is 0.2; optimizer group 0 lr was 0.1 and is 0.2",
+    ),
+    ({"batch": 2}, "batch size was 3 and is 2"),
+    ({"outer": Chain}, "model was Sequential and is Chain"),
+    ({}, None),
 )
 def test_a_checkpoint_of_another_model_optimizer_or_batch_is_refused_with_both_values(
     tmp_path: Path, other: dict[str, Any], said: str | None
@@ -329,16 +323,24 @@ def test_a_copy_for_which_the_system_has_no_memory_after_all_is_no_error(
     assert TorchState(model=nn.Linear(2, 2)).snapshot(copy=True).copied is False
 
 
-@pytest.mark.parametrize(
-    ("files", "left"),
-    [
-        ({}, None),
-        ({"memory.max": "max"}, None),
-        ({"memory.max": "1000", "memory.current": "900", "memory.stat": "anon 1\ninactive_file 300\n"}, 400),
-        ({"memory.max": "1000", "memory.current": "1900", "memory.stat": "inactive_file 300\n"}, 0),
-        ({"memory.max": "1" + "0" * 15, "memory.current": "9", "memory.stat": "inactive_file 0\n"}, None),
-        ({"memory.max": "1000", "memory.current": "900"}, None),
-    ],
+def test_a_hyperparameter_of_one_number_is_that_number() -> None:
+    assert spot_torch.plain([torch.tensor(3), torch.tensor([0.5])]) == [3, 0.5]
+
+
+def test_a_copy_leaves_memory_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spot_torch, "available_memory", lambda: 100)
+    monkeypatch.setattr(spot_torch, "storage_bytes", lambda _: {0: 100})
+    assert TorchState(model=nn.Linear(2, 2)).snapshot(copy=True).copied is False
+
+
+@cases(
+    "files, left",
+    ({}, None),
+    ({"memory.max": "max"}, None),
+    ({"memory.max": "1000", "memory.current": "900", "memory.stat": "anon 1\ninactive_file 300\n"}, 400),
+    ({"memory.max": "1000", "memory.current": "1900", "memory.stat": "inactive_file 300\n"}, 0),
+    ({"memory.max": "1" + "0" * 15, "memory.current": "9", "memory.stat": "inactive_file 0\n"}, None),
+    ({"memory.max": "1000", "memory.current": "900"}, None),
 )
 def test_a_containers_limit_counts_where_it_leaves_less_than_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], left: int | None

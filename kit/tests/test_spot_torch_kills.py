@@ -1,7 +1,5 @@
 """A training that is killed anywhere ends as one that was left alone: the same bits."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

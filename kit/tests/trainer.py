@@ -6,8 +6,6 @@ with their exit statuses. An order can end a rank by SIGKILL in its nth step, or
 file of the checkpoints or of the bucket, which this program sees through Python's audit hooks.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The program that runs the sandbox until it is told to stop: `python -m ml_janitor_sandbox --port 5000`."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys

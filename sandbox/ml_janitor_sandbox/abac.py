@@ -1,7 +1,5 @@
 """S3 buckets whose tags control access, once that is switched on: attribute-based access control."""
 
-from __future__ import annotations
-
 from http import HTTPStatus
 
 import xmltodict  # type: ignore[import-untyped]

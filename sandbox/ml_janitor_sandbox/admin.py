@@ -1,7 +1,5 @@
 """The sandbox's own HTTP interface under /sandbox/: time, faults, counts, and seeding."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """A client for the sandbox's own interface, with nothing but the standard library."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import urllib.error

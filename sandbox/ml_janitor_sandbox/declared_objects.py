@@ -6,8 +6,6 @@ S3 objects of any size that take no room: their bytes are made when they are rea
 to `WHOLE`. Past what one PutObject takes, the object has the ETag and the checksum of a multipart upload.
 """
 
-from __future__ import annotations
-
 import copy
 import datetime as dt
 import hashlib

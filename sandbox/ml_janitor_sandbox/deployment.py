@@ -1,7 +1,5 @@
 """The resources of a deployed stack: the ledger's table, the report bucket, and the secrets for Slack."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 

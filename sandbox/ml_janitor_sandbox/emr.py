@@ -6,8 +6,6 @@ An instance that a resize ended stays listed as TERMINATED.
 Nothing publishes `IsIdle`: whoever needs it seeds the metric. An auto-termination policy ends nothing here.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any

@@ -6,8 +6,6 @@ awslambdaric. Both lie in folders of their own, and Python's own site-packages a
 what is not in the bundle cannot be imported.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """Answers for what moto lacks: plain JSON services, S3's ABAC, and invoking a function."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus

@@ -8,8 +8,6 @@ is `text/*`, JSON, XML and JavaScript, and all else is base64: forms such as Sla
 a type.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Lambda's Invoke: functions that run here are run, and events are taken and left for a test to deliver."""
 
-from __future__ import annotations
-
 import json
 import urllib.request
 from collections.abc import Callable, Mapping

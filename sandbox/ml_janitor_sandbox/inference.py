@@ -5,8 +5,6 @@ Every answer is counted as Invocations in CloudWatch, with its latencies, so tha
 it from being idle here as on AWS.
 """
 
-from __future__ import annotations
-
 import json
 from http import HTTPStatus
 from typing import Any

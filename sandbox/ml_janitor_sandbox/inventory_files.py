@@ -1,7 +1,5 @@
 """S3's inventories of a bucket, delivered at once: the files that Athena reads, in the sandbox's S3."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import json

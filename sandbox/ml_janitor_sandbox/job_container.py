@@ -6,8 +6,6 @@ hyperparameters name a tarball and a program in it, and the container tells the 
 Unlike there, the program gets SIGTERM (sagemaker-training 5.1.4 does not pass it on: its issues 125, 173).
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

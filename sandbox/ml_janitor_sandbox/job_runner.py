@@ -7,8 +7,6 @@ to SIGKILL, when spot capacity is back, and what is billed. It runs what its cal
 listens on 127.0.0.1 alone, and only if asked to.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import signal

@@ -1,7 +1,5 @@
 """A press on a warning's button as Slack sends it to a function URL, for whoever only needs one."""
 
-from __future__ import annotations
-
 from ml_janitor.report.mrkdwn import Message, button_row, make_button
 from ml_janitor.slack.client import SenderClock, SlackBot
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl

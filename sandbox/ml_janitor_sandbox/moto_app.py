@@ -1,7 +1,5 @@
 """moto as one WSGI application, without what it does for every request and nobody here needs."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

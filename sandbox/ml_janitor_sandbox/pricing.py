@@ -1,7 +1,5 @@
 """The Price List Query API, which moto does not have, in the shape of the real price list."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json

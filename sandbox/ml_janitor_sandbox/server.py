@@ -1,7 +1,5 @@
 """The sandbox as an HTTP server: counts requests, makes them fail on request, hands them to moto or Slack."""
 
-from __future__ import annotations
-
 import io
 import sys
 import time

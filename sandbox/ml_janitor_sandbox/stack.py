@@ -1,7 +1,5 @@
 """A synthesised template as a stack of the sandbox, beside what CDK puts there."""
 
-from __future__ import annotations
-
 import io
 import json
 import zipfile

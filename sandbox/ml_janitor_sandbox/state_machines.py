@@ -6,8 +6,6 @@ for states:StartExecution too before a Distributed Map starts its children, and 
 moto does neither, and so nothing here shows that a role allows them.
 """
 
-from __future__ import annotations
-
 import importlib
 from datetime import timezone
 from threading import Lock

@@ -1,7 +1,5 @@
 """The AWS operation that an HTTP request asks for, and replies that its client understands."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re

@@ -5,8 +5,6 @@ The attacker holds an old Slack message, or `lambda:InvokeFunction` on the undo 
 that began before the settings were deployed.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Everybody in the account whom IAM allows everything but IAM itself: nothing can be signed or written."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -161,9 +159,7 @@ def test_who_is_listed_works_by_hand_and_changes_no_policy(site: Callable[..., S
 def test_administrators_change_policies_and_do_not_sign(site: Callable[..., Site], who: str) -> None:
     """Whoever deploys is among them: KMS refuses a policy that its caller could not change again."""
     deployed = site(**TO_ARM, **LISTED)
-    tried = set(deployed.attempts())
-
-    refused = tried - deployed.done(who)
+    refused = set(deployed.attempts()) - deployed.done(who)
 
     assert {name.split()[0] for name in refused} == {*WRITES, "generate_mac", "verify_mac"}
 

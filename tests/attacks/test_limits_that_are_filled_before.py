@@ -1,7 +1,5 @@
 """Whoever changes the counters of the limits has no more acted on than the settings allow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256

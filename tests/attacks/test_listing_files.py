@@ -4,8 +4,6 @@ Files of an unfinished listing decide nothing unless they are the files that the
 The attacker may write to the report bucket, and wants waste to look as if it were gone.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

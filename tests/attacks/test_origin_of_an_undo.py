@@ -5,8 +5,6 @@ An undo has one of three origins: a press, a person's command, or the janitor's 
 Each is signed, and in time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -125,8 +123,7 @@ def test_a_record_that_changes_after_its_verification_brings_nothing_back(remove
     removed.table.change(lamp.pk, lamp.sk, set_to={"undo": '{"made": "by mallory"}'})
     with pytest.raises(CannotUndoError) as error:
         removed.undoing.undo(Cleaner(), removed.aws, lamp, by="maria")
-    assert error.value.cause is not None
-    assert (error.value.cause.why, error.value.final) == (CauseCode.MAC_INVALID, True)
+    assert (not_none(error.value.cause).why, error.value.final) == (CauseCode.MAC_INVALID, True)
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 

@@ -4,8 +4,6 @@ A press counts only as Slack signed it, where it is carried out, while it is you
 The attacker may invoke the function of Slack's worker, and knows people, messages and buttons.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

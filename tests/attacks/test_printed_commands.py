@@ -1,7 +1,5 @@
 """Names from the account in what the janitor prints: what a reader pastes runs nothing else."""
 
-from __future__ import annotations
-
 import ast
 import csv
 import io

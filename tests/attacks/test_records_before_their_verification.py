@@ -4,8 +4,6 @@ Whoever writes a record into the ledger has the janitor give advice from it, or 
 The record is verified before anything else is done with it, and an alarm counts what does not verify.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -103,9 +101,7 @@ def test_a_changed_record_is_refused_and_nothing_breaks(
     change(table, stopped, **changed(stopped))
     (stored,) = Actions(table).everywhere()
 
-    answer = handlers.undo(asked(stored, {**request, "what": "undo"}), notebook.context())
-
-    assert answer["done"] is False
+    assert handlers.undo(asked(stored, {**request, "what": "undo"}), notebook.context())["done"] is False
     assert notebook.notebook_status == "Stopped"
 
 

@@ -4,8 +4,6 @@ The list of a run over an organization decides nothing unless it is the list tha
 The attacker may write to the report bucket, and changes the files of a run while it is at work.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from pathlib import Path

@@ -4,8 +4,6 @@ Whoever writes into a finding of the ledger has the janitor act without a warnin
 A signature covers a warning: resource, times, messages, who hurried or approved it, and how far `prepare` is.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -89,9 +87,7 @@ def test_approvals_that_nobody_gave_do_not_lift_the_limit_on_many_deletions(nigh
     for name in names:
         write(nights, name, approved="mallory")
 
-    results = nights.after(4 * DAY)
-
-    assert results["lamp"].why is CauseCode.MAX_SHARE
+    assert nights.after(4 * DAY)["lamp"].why is CauseCode.MAX_SHARE
     assert nights.world.done == []
 
 

@@ -1,7 +1,5 @@
 """A role of the janitor's in somebody else's hands: what it still may do beyond the janitor's work."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,9 +14,7 @@ from tables import cases
 
 ARMED: dict[Any, Detector[Any]] = {
     DuplicateArtifacts: DuplicateArtifacts(
-        buckets=("models",),
-        act_on_prefixes=("s3://models",),
-        undo_prefixes=("s3://old/a/",),
+        buckets=("models",), act_on_prefixes=("s3://models",), undo_prefixes=("s3://old/a/",)
     ),
     StorageTiering: StorageTiering(act_on_buckets=("models",), undo_buckets=("old",)),
 }

@@ -1,7 +1,5 @@
 """The alarms: few, over all functions; each broken thing rings exactly one, twice if broken twice."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -221,12 +219,10 @@ def test_what_breaks_rings_exactly_one_alarm_and_twice_if_it_breaks_twice(
 # --- what counts as missed ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@cases(
     "schedule",
-    [
-        *("rate(5 minutes)", "rate(1 hour)", "rate(7 hours)", "cron(0 3 * * ? *)", "cron(0 3 ? * MON-FRI *)"),
-        *("cron(0 5 ? * MON *)", "cron(0 5 1 * ? *)", "cron(0 3 1 1 ? *)"),
-    ],
+    *("rate(5 minutes)", "rate(1 hour)", "rate(7 hours)", "cron(0 3 * * ? *)", "cron(0 3 ? * MON-FRI *)"),
+    *("cron(0 5 ? * MON *)", "cron(0 5 1 * ? *)", "cron(0 3 1 1 ? *)"),
 )
 def test_a_schedule_may_be_silent_between_two_runs_however_rare_it_is(schedule: str) -> None:
     every = schedule_period(schedule)

@@ -1,7 +1,5 @@
 """What a template has in which detectors are armed; what its roles hold, `test_declared.py` compares."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -16,16 +14,7 @@ from declared import listed
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from synthesis import (
-    BUTTONS,
-    TO_ACT,
-    TO_ARM,
-    TODAY,
-    Synthesised,
-    resolved,
-    synthesise,
-    synthesise_with_cdk,
-)
+from synthesis import BUTTONS, TO_ACT, TO_ARM, TODAY, Synthesised, resolved, synthesise, synthesise_with_cdk
 
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 PERMANENT = {

@@ -1,7 +1,5 @@
 """What AWS watches of the bill: budgets with their alerts, anomalies, and who may tell the topic."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The bundle has the same bytes and modes wherever it is built, and a document says what is in it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Every role of a stack, armed or not, holds what is declared for it, and nothing else."""
 
-from __future__ import annotations
-
 import random
 import re
 

@@ -1,7 +1,5 @@
 """CDK's templates in the sandbox's CloudFormation: made, updated both ways, gone back, and deleted."""
 
-from __future__ import annotations
-
 import json
 from copy import deepcopy
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The roles that accounts of an organization grant: the same from either file, and no more than reading."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -36,6 +34,7 @@ from ml_janitor_cli.template import member
 from ml_janitor_cli.template.member import LONGEST_ROLE_POLICIES, terraform_module
 from organization import granted_by
 from synthesis import EVERY_ACCOUNT, SLACK, TO_ARM, TODAY, resolved, synthesise_with_cdk
+from tables import cases
 
 HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
@@ -120,15 +119,13 @@ def armed(detectors: dict[str, Any] = ARMED, **organization: Any) -> Settings:
     )
 
 
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        (settings(), READING_STACK),
-        (settings(DEMANDED, **TWO), READING_STACK),
-        (settings(id="", all_accounts=False, accounts=FEW), READING_STACK),
-        (armed(), CHANGING_STACK),
-        (armed(regions=[]), CHANGING_STACK),
-    ],
+@cases(
+    "given, name",
+    (settings(), READING_STACK),
+    (settings(DEMANDED, **TWO), READING_STACK),
+    (settings(id="", all_accounts=False, accounts=FEW), READING_STACK),
+    (armed(), CHANGING_STACK),
+    (armed(regions=[]), CHANGING_STACK),
 )
 def test_the_template_and_terraform_grant_the_same(given: Settings, name: str) -> None:
     roles = member.member_stacks(given, TODAY)[name]
@@ -279,13 +276,11 @@ def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> Non
     assert max(map(len, names)) <= 64
 
 
-@pytest.mark.parametrize(
-    ("given", "linted"),
-    [
-        (settings(DEMANDED, **SEVENTEEN), "linted"),
-        (armed(**SEVENTEEN), ""),  # cfn-lint tries all that conditions can be together
-        (settings(DEMANDED, **TWO, armed={"idle-notebooks": {"mode": "act", "act_in": FEW}}), "linted"),
-    ],
+@cases(
+    "given, linted",
+    (settings(DEMANDED, **SEVENTEEN), "linted"),
+    (armed(**SEVENTEEN), ""),  # cfn-lint tries all that conditions can be together
+    (settings(DEMANDED, **TWO, armed={"idle-notebooks": {"mode": "act", "act_in": FEW}}), "linted"),
 )
 def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: str, tmp_path: Path) -> None:
     paths = [one for one in member.write_member_roles(given, tmp_path, TODAY) if one.suffix == ".json"]
@@ -392,9 +387,10 @@ def test_what_changes_something_trusts_one_function_and_no_person() -> None:
         assert set(statement["Condition"]["StringEquals"]) == {"sts:ExternalId", "aws:PrincipalOrgID"}
 
 
-@pytest.mark.parametrize(
-    ("account", "acts_in", "undoes_in"),
-    [("210987654321", ["eu-west-1"], TWO["regions"]), ("333333333333", TWO["regions"], TWO["regions"])],
+@cases(
+    "account, acts_in, undoes_in",
+    ("210987654321", ["eu-west-1"], TWO["regions"]),
+    ("333333333333", TWO["regions"], TWO["regions"]),
 )
 def test_acts_are_limited_to_regions_and_tags(account: str, acts_in: list[str], undoes_in: list[str]) -> None:
     for name, action, regions in (

@@ -1,7 +1,5 @@
 """What an organization demands is on every role, function, queue, topic and log group; by default on none."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

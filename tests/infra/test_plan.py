@@ -1,7 +1,5 @@
 """The plan against CDK: one stack, whichever way it is deployed."""
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """The CDK aspect that `janitor policies write` writes, on a small app."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 from types import ModuleType

@@ -1,7 +1,5 @@
 """Laws of the template, for every detector of the registry."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import traceback
@@ -54,7 +52,8 @@ def test_each_detector_of_the_card_has_a_function_and_the_others_share_one(stack
     assert {name[:-16] for name in functions} == {*(one.__name__ for one in CARD), "Advisers", "Digest"}
     for detector in CARD:
         function = only(functions, construct(detector))
-        assert function["Environment"]["Variables"]["JANITOR_DETECTOR"] == detector.name
+        variables = function["Environment"]["Variables"]
+        assert (variables["JANITOR_DETECTOR"], variables["MALLOC_ARENA_MAX"]) == (detector.name, "2")
         assert function["Handler"] == "ml_janitor.handlers.sweep"
         hourly = detector.schedule == "rate(1 hour)"
         assert function["MemorySize"] == (512 if hourly else 1024), "a run of each hour waits, and is small"

@@ -1,7 +1,5 @@
 """The state machine of an organization: who starts it, what it may do, who hears of it, and what it costs."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from copy import deepcopy
@@ -104,9 +102,7 @@ def test_it_logs_every_step(stack: Synthesised) -> None:
     assert group["RetentionInDays"] == 90
 
 
-def test_so_many_accounts_are_looked_at_at_once_and_what_may_pass_is_retried(
-    deployed: Deployed,
-) -> None:
+def test_so_many_accounts_are_looked_at_at_once_and_what_may_pass_is_retried(deployed: Deployed) -> None:
     (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
     states = json.loads(deployed.resolve(machine["DefinitionString"]))["States"]
     assert states["EachAccount"]["MaxConcurrency"] == 7

@@ -1,7 +1,5 @@
 """The weight of the stack: docs/operating.md says it, and it does not grow."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

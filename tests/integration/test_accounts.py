@@ -1,7 +1,5 @@
 """The runs over an organization: their lists, the latest of each detector, and what they leave."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The GitHub action: its steps are run as a runner runs them, in a sandbox."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

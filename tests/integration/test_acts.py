@@ -1,7 +1,5 @@
 """Acts and undos: refused, with each answer lost, and killed after each step, they end as undisturbed."""
 
-from __future__ import annotations
-
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence

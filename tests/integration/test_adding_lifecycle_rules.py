@@ -1,7 +1,5 @@
 """Lifecycle rules are added to a bucket's and taken out again, and nothing of the others changes."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable

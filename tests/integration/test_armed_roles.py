@@ -1,7 +1,5 @@
 """What the roles of an armed stack let through, call by call: the act where it is allowed, and no more."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any

@@ -1,7 +1,5 @@
 """`janitor doctor --policy` as a document; `test_permissions.py` audits under it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -9,13 +7,7 @@ import pytest
 from commands import Janitor
 from conftest import REGION
 from ml_janitor.engine.detector import Condition, allow, in_own_buckets
-from ml_janitor_cli.doctor import (
-    MANAGED_POLICY_LIMIT,
-    audit_policies,
-    audit_statements,
-    policy_document,
-    policy_size,
-)
+from ml_janitor_cli import doctor
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from permission_scenarios import WITH_CONTENTS, Person
@@ -47,7 +39,7 @@ def test_what_is_over_the_limit_is_divided_and_that_is_on_stderr(person: Person)
 
     several = ran.document
     assert len(several) > 1
-    assert all(policy_size(one) <= MANAGED_POLICY_LIMIT for one in several)
+    assert all(doctor.policy_size(one) <= doctor.MANAGED_POLICY_LIMIT for one in several)
     assert f"{len(several)} policies" in ran.err
     assert "Attach all of them" in ran.err
     one_by_one = {region for region in ("eu-west-1", "eu-north-3") if region in ran.out}
@@ -57,9 +49,9 @@ def test_what_is_over_the_limit_is_divided_and_that_is_on_stderr(person: Person)
 def test_a_statement_that_is_over_the_limit_itself_is_divided() -> None:
     grants = [allow("s3:GetObject", on=f"arn:aws:s3:::{'b' * 60}-{number}/*") for number in range(200)]
 
-    made = audit_policies(grants, {"eu-west-1": "aws"})
+    made = doctor.audit_policies(grants, {"eu-west-1": "aws"})
 
-    assert all(policy_size(one) <= MANAGED_POLICY_LIMIT for one in made)
+    assert all(doctor.policy_size(one) <= doctor.MANAGED_POLICY_LIMIT for one in made)
     on = [arn for one in made for each in one["Statement"] for arn in each["Resource"]]
     assert sorted(on) == sorted(grant.on for grant in grants)
 
@@ -68,7 +60,7 @@ def test_another_partition() -> None:
     when = (Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", ("arn:aws:s3:::m/*",)),)
     grants = [allow("s3:GetObject", on="arn:aws:s3:::m/*"), allow("kms:Decrypt", on="key/*", when=when)]
 
-    made = policy_document(list(audit_statements(grants, {"cn-north-1": "aws-cn"})))
+    made = doctor.policy_document(list(doctor.audit_statements(grants, {"cn-north-1": "aws-cn"})))
 
     assert [one["Resource"] for one in made["Statement"]] == [
         ["arn:aws-cn:kms:cn-north-1:*:key/*"],
@@ -82,6 +74,6 @@ def test_another_partition() -> None:
 def test_an_action_limited_to_own_buckets_by_one_detector_alone_is_allowed_once() -> None:
     everywhere = allow("s3:ListBucket", on="arn:aws:s3:::*")
 
-    made = list(audit_statements([everywhere, *in_own_buckets([everywhere])], {"eu-west-1": "aws"}))
+    made = list(doctor.audit_statements([everywhere, *in_own_buckets([everywhere])], {"eu-west-1": "aws"}))
 
     assert made == [{"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ["arn:aws:s3:::*"]}]

@@ -1,7 +1,5 @@
 """`janitor audit` against the sandbox: what it prints, where, and with which exit status."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -17,6 +15,7 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none
 from reports import schema_problems
 from tables import cases
 
@@ -68,10 +67,8 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     with subprocess.Popen(
         [program, "audit", "--json", "--all"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        running.stdout.close()
-        assert running.stderr.read() == ""
+        not_none(running.stdout).close()
+        assert not_none(running.stderr).read() == ""
 
 
 @pytest.mark.usefixtures("notebooks")

@@ -1,7 +1,5 @@
 """`janitor bill` against the sandbox: the answer to the Monday question, and what is said without one."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """`janitor doctor` against the sandbox: it names what is missing, and nothing else."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`janitor estimate`, as it is typed: its numbers, its JSON, and what it refuses."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 
@@ -93,10 +91,7 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
             "payback_months": 1,
         },
     ),
-    (
-        f"{TIMED} --once 0 --loss 0",
-        {"teacher_monthly_usd": 16 * 730, "student_monthly_usd": 4 * 730},
-    ),
+    (f"{TIMED} --once 0 --loss 0", {"teacher_monthly_usd": 16 * 730, "student_monthly_usd": 4 * 730}),
     (
         f"distillation {MODELS} --rate 40 --once 730 --teacher-accuracy 91.2 --student-accuracy 90.8",
         {"teacher_instances": 4, "student_instances": 1, "monthly_usd": 7 * 730, "payback_months": 1 / 7},
@@ -173,14 +168,8 @@ def test_an_estimate_names_its_prices_and_what_it_leaves_out(janitor: Janitor) -
         "distillation --teacher 4 --student 1 --requests 1 --rate 1 --once 1 --loss 1",
         "or --teacher-ms, --student-ms and --rate",
     ),
-    (
-        f"{TYPED} --teacher-accuracy 9 --student-accuracy -1",
-        "an accuracy lies between 0 and 100 percent",
-    ),
-    (
-        f"{TYPED} --teacher-accuracy 101 --student-accuracy 1",
-        "an accuracy lies between 0 and 100 percent",
-    ),
+    (f"{TYPED} --teacher-accuracy 9 --student-accuracy -1", "an accuracy lies between 0 and 100 percent"),
+    (f"{TYPED} --teacher-accuracy 101 --student-accuracy 1", "an accuracy lies between 0 and 100 percent"),
 )
 def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> None:
     ran = janitor("estimate", *typed.split())

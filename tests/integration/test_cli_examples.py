@@ -1,7 +1,5 @@
 """Every example of every `--help`: its options exist, and it runs in the sandbox, in a small account."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """`janitor explain` against the sandbox: every signal, every step, and the verdict."""
 
-from __future__ import annotations
-
 import random
 import re
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """`janitor findings, keep, snooze, approve, sweep, undo`: a person at the ledger."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -625,9 +623,7 @@ def test_a_day_that_is_over_keeps_nothing(desk: Desk) -> None:
 
 def test_the_region_of_what_is_kept_is_that_of_its_arn(desk: Desk) -> None:
     desk.nights.world.add("lamp")
-    elsewhere = arn("lamp").replace("us-east-1", "eu-west-1")
-
-    assert desk("keep", elsewhere, "--reason", "x")[0] == 0
+    assert desk("keep", arn("lamp").replace("us-east-1", "eu-west-1"), "--reason", "x")[0] == 0
     assert list(desk.nights.holds.all(ACCOUNT, REGION)) == []
     assert [key.partition("@")[0] for key in desk.nights.holds.all(ACCOUNT, "eu-west-1")] == [arn("lamp")]
 

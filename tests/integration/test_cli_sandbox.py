@@ -1,7 +1,5 @@
 """`janitor sandbox`: what a command in it is given, its exit status, signals, and serving without one."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

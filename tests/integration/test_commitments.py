@@ -1,7 +1,5 @@
 """Commitments over the sandbox: hours read and hours billed, what is owned, what others found, by request."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -29,6 +27,7 @@ from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
+from narrowing import of_type
 from sagemaker_requests import configure, hosting
 from tables import cases
 from verdicts import by_name, sweep_once
@@ -57,8 +56,7 @@ def verdicts(sweep: Sweep) -> dict[str, Verdict]:
 
 
 def committed(verdict: Verdict) -> float:
-    assert isinstance(verdict, Finding), verdict.reason
-    return float(verdict.action.partition("--commitment ")[2].partition(",")[0])
+    return float(of_type(Finding, verdict).action.partition("--commitment ")[2].partition(",")[0])
 
 
 def test_cost_explorer_is_asked_once(box: Control, session: boto3.Session, serving: str) -> None:
@@ -101,8 +99,7 @@ def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws
     assert "Hourly granularity is not enabled" in sweep.notices[0]
     assert sweep.notices[1].startswith("made 3 Cost Explorer requests ($0.03)")
     (later,) = candidates(Commitments(), aws, NOW + timedelta(minutes=17, seconds=33, microseconds=5))
-    assert isinstance(later.hours, Value)
-    assert later.hours.value.since == NOW - 32 * DAY
+    assert of_type(Value, later.hours).value.since == NOW - 32 * DAY
 
 
 def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control, serving: str) -> None:

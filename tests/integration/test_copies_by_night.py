@@ -1,7 +1,5 @@
 """Copies in the armed order of things: warned, looked at again, deleted, and brought back."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -150,9 +148,7 @@ def test_of_several_copies_due_at_once_the_oldest_stays(copies: Copies, ages: tu
     oldest = f"{'abc'[ages.index(50)]}.tar.gz"
     copies.night()
 
-    done = copies.night(4)
-
-    assert sorted(done.values()) == [Outcome.ACTED, Outcome.ACTED, Outcome.KEPT]
+    assert sorted(copies.night(4).values()) == [Outcome.ACTED, Outcome.ACTED, Outcome.KEPT]
     assert copies.keys() == [oldest]
 
 

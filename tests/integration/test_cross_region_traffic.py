@@ -1,7 +1,5 @@
 """What cross-region-traffic reads of VPCs, registries and the bill itself, on the sandbox."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal

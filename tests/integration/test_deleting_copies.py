@@ -1,7 +1,5 @@
 """A copy is deleted and brought back, on a real S3 server and in the sandbox: whatever happens in between."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -26,6 +24,7 @@ from tables import cases
 
 MIB = 1024**2
 COPY, KEEPER = "b/model.tar.gz", "a/model.tar.gz"
+NEW = b"new" * MIB
 
 DRESSED: dict[str, Any] = {
     "Metadata": {"git-commit": "4f2a", "framework": "pytorch 2"},
@@ -142,11 +141,16 @@ SERVERS = [
 ]
 
 
-def filled(bucket: Bucket, *, versioned: bool = False) -> tuple[Bucket, Mapping[str, Any]]:
-    """The *bucket* with two copies, and what is recorded before one of them is deleted."""
+def filled(
+    bucket: Bucket, *, versioned: bool = False, beside: bool = False
+) -> tuple[Bucket, Mapping[str, Any]]:
+    """The *bucket* with two copies, if asked *beside* a deleted key, and what is recorded for an undo."""
     if versioned:
         bucket.versions()
     bucket.fill()
+    if beside:  # another key, which begins like it
+        bucket.put(f"{COPY}.bak", b"x")
+        bucket.delete(f"{COPY}.bak")
     return bucket, bucket.prepared()
 
 
@@ -161,22 +165,17 @@ def make(
 
 
 def test_a_copy_is_hidden_and_its_version_comes_back(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
+    bucket, undo = filled(make(), versioned=True)
     before = bucket.whole()
-
-    undo = bucket.prepared()
     assert not bucket.settled(undo)
+
     notes = bucket.act(undo)
 
     versions, markers = bucket.versions_of()
     assert (len(versions), len(markers), bucket.there()) == (1, 1, False)
     assert notes.done == ["delete", f"delete marker {markers[0]}"]
     assert bucket.settled(undo)
-
     bucket.undo(undo)
-
     assert bucket.whole() == before
     assert bucket.versions_of()[1] == markers
     assert set(versions) < set(bucket.versions_of()[0])
@@ -184,18 +183,14 @@ def test_a_copy_is_hidden_and_its_version_comes_back(make: Callable[..., Bucket]
 
 
 def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.fill()
+    bucket, undo = filled(make())
     before = bucket.whole()
-
-    undo = bucket.prepared()
     assert not bucket.settled(undo)
+
     notes = bucket.act(undo)
 
     assert (bucket.keys(), notes.done, bucket.settled(undo)) == ([KEEPER], ["delete"], True)
-
     bucket.undo(undo)
-
     assert bucket.whole() == before
     assert bucket.keys() == [KEEPER, COPY]
 
@@ -206,12 +201,8 @@ def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
 ) -> None:
     monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.act.COPY_LIMIT_BYTES", 6 * MIB)
     monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.act.COPY_PART_BYTES", 5 * MIB)
-    bucket = make(size=13 * MIB + 1)
-    if versioned:
-        bucket.versions()
-    bucket.fill()
+    bucket, undo = filled(make(size=13 * MIB + 1), versioned=versioned)
     before = bucket.whole()
-    undo = bucket.prepared()
     bucket.act(undo)
 
     bucket.undo(undo)
@@ -222,12 +213,26 @@ def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     assert bucket.whole() == before
 
 
-def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
-    """Its ETag is the same, so S3 would delete it."""
-    bucket, undo = filled(make())
-    bucket.put(COPY, Metadata={"mine": "yes"})
+IS_COPY_OF = r"a/model\.tar\.gz, which it is a copy of"
 
-    with pytest.raises(CannotActError, match="overwritten"):
+
+@cases(
+    "versioned, happens, why",
+    (False, lambda bucket: bucket.put(COPY, Metadata={"mine": "yes"}), "overwritten"),
+    (False, lambda bucket: bucket.delete(KEEPER), IS_COPY_OF),
+    (False, lambda bucket: bucket.put(KEEPER, NEW), IS_COPY_OF),
+    (True, lambda bucket: bucket.put(KEEPER), IS_COPY_OF),
+    (True, lambda bucket: bucket.versions("Suspended"), "versioning was changed"),
+    ids=["same bytes", "keeper deleted", "keeper overwritten", "keeper's other version", "no versions now"],
+)
+def test_a_copy_stays_if_it_its_keeper_or_its_bucket_changes(
+    make: Callable[..., Bucket], *, versioned: bool, happens: Callable[[Bucket], None], why: str
+) -> None:
+    """S3 would delete what has the same ETag; a lifecycle rule may expire the keeper's other version."""
+    bucket, undo = filled(make(), versioned=versioned)
+    happens(bucket)
+
+    with pytest.raises(CannotActError, match=why):
         bucket.act(undo)
 
     assert bucket.there()
@@ -235,45 +240,14 @@ def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Buck
 
 @pytest.mark.parametrize("versioned", [True, False])
 def test_an_object_overwritten_in_the_meantime_stays(make: Callable[..., Bucket], *, versioned: bool) -> None:
-    bucket = make()
-    if versioned:
-        bucket.versions()
-    bucket.fill()
-    bucket.put(f"{COPY}.bak", b"another key, which begins like it")
-    bucket.delete(f"{COPY}.bak")
-    undo = bucket.prepared()
-    bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
+    bucket, undo = filled(make(), versioned=versioned, beside=True)
+    bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, NEW))
 
     with pytest.raises(CannotActError, match="overwritten"):
         bucket.act(undo)
 
-    assert bucket.whole()["body"] == b"new" * MIB
+    assert bucket.whole()["body"] == NEW
     assert len(bucket.versions_of()[1]) == versioned  # that of the other key
-
-
-@pytest.mark.parametrize("how", ["deleted", "overwritten"])
-def test_a_copy_whose_keeper_changes_stays(make: Callable[..., Bucket], how: str) -> None:
-    bucket, undo = filled(make())
-    if how == "deleted":
-        bucket.delete(KEEPER)
-    else:
-        bucket.put(KEEPER, b"new" * MIB)
-
-    with pytest.raises(CannotActError, match=r"a/model\.tar\.gz, which it is a copy of"):
-        bucket.act(undo)
-
-    assert bucket.there()
-
-
-def test_a_copy_whose_keeper_is_another_version_of_the_same_bytes_stays(make: Callable[..., Bucket]) -> None:
-    """It may be one that a lifecycle rule expires tomorrow: the next sweep looks at it."""
-    bucket, undo = filled(make(), versioned=True)
-    bucket.put(KEEPER)
-
-    with pytest.raises(CannotActError, match=r"a/model\.tar\.gz, which it is a copy of"):
-        bucket.act(undo)
-
-    assert bucket.there()
 
 
 def test_an_earlier_delete_marker_is_no_deletion(box: Control, session: boto3.Session, aws: Aws) -> None:
@@ -286,7 +260,7 @@ def test_an_earlier_delete_marker_is_no_deletion(box: Control, session: boto3.Se
     with box.at(NOW - timedelta(days=40)):
         bucket.fill()
     undo = bucket.prepared()
-    bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
+    bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, NEW))
 
     with pytest.raises(CannotActError, match="overwritten"):
         bucket.act(undo)
@@ -294,24 +268,12 @@ def test_an_earlier_delete_marker_is_no_deletion(box: Control, session: boto3.Se
     assert not bucket.settled(undo)
 
 
-def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bucket]) -> None:
-    bucket, undo = filled(make(), versioned=True)
-    bucket.versions("Suspended")
-
-    with pytest.raises(CannotActError, match="versioning was changed"):
-        bucket.act(undo)
-
-    assert bucket.there()
-
-
 def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.delete(COPY)
     bucket.delete(COPY)
 
-    notes = bucket.act(undo)
-
-    assert notes.done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
+    assert bucket.act(undo).done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
 
 
 def test_an_object_hidden_at_the_same_moment_is_success(make: Callable[..., Bucket]) -> None:
@@ -350,22 +312,38 @@ def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..
 def test_what_somebody_wrote_meanwhile_is_not_overwritten(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.act(undo)
-    bucket.put(COPY, b"new" * MIB)
+    bucket.put(COPY, NEW)
 
     with pytest.raises(CannotActError, match="somebody has written another object"):
         bucket.undo(undo)
 
-    assert bucket.whole()["body"] == b"new" * MIB
+    assert bucket.whole()["body"] == NEW
     assert bucket.settled(undo)
 
 
-def test_the_same_bytes_with_other_metadata_are_another_object(make: Callable[..., Bucket]) -> None:
+@cases(
+    "happens, why",
+    (lambda bucket: bucket.delete(KEEPER), "its bytes are gone: no longer s3://"),
+    (lambda bucket: bucket.put(KEEPER, NEW), "its bytes are gone: no longer s3://"),
+    (lambda bucket: bucket.put(COPY, Metadata={"mine": "yes"}), "somebody has written another object"),
+    (
+        lambda bucket: bucket.meanwhile("CopyObject", lambda: bucket.put(KEEPER, NEW)),
+        "changed in the last moment",
+    ),
+    ids=["keeper deleted", "keeper overwritten", "other metadata", "keeper overwritten during the copy"],
+)
+def test_without_versions_it_comes_back_only_from_its_keeper_to_a_free_key(
+    make: Callable[..., Bucket], happens: Callable[[Bucket], None], why: str
+) -> None:
     bucket, undo = filled(make())
     bucket.act(undo)
-    bucket.put(COPY, Metadata={"mine": "yes"})
+    happens(bucket)
+    there = bucket.there()
 
-    with pytest.raises(CannotActError, match="somebody has written another object"):
+    with pytest.raises(CannotActError, match=why):
         bucket.undo(undo)
+
+    assert bucket.there() is there
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -378,12 +356,12 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     bucket, undo = filled(make())
     bucket.act(undo)
     operation = "CompleteMultipartUpload" if large else "CopyObject"
-    bucket.meanwhile(operation, lambda: bucket.put(COPY, b"new" * MIB))
+    bucket.meanwhile(operation, lambda: bucket.put(COPY, NEW))
 
     with pytest.raises(CannotActError, match="somebody has written another object"):
         bucket.undo(undo)
 
-    assert bucket.whole()["body"] == b"new" * MIB
+    assert bucket.whole()["body"] == NEW
     assert not bucket.s3.list_multipart_uploads(Bucket=bucket.name).get("Uploads")
 
 
@@ -450,11 +428,8 @@ def test_what_was_never_deleted_needs_no_undo(make: Callable[..., Bucket]) -> No
 
 
 def test_a_version_that_has_expired_comes_back_from_the_keeper(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
+    bucket, undo = filled(make(), versioned=True)
     before = bucket.whole()
-    undo = bucket.prepared()
     bucket.act(undo)
     bucket.s3.delete_object(Bucket=bucket.name, Key=COPY, VersionId=bucket.versions_of()[0][0])
 
@@ -475,30 +450,11 @@ def test_its_own_version_comes_back_though_the_keeper_is_gone(make: Callable[...
     assert bucket.whole() == before
 
 
-@pytest.mark.parametrize("how", ["deleted", "overwritten"])
-def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Bucket], how: str) -> None:
-    bucket, undo = filled(make())
-    bucket.act(undo)
-    if how == "deleted":
-        bucket.delete(KEEPER)
-    else:
-        bucket.put(KEEPER, b"new" * MIB)
-
-    with pytest.raises(CannotActError, match="its bytes are gone: no longer s3://"):
-        bucket.undo(undo)
-
-    assert not bucket.there()
-
-
 @pytest.mark.parametrize("versioned", [False, True])
 def test_archived_bytes_come_back_once_restored(session: boto3.Session, aws: Aws, *, versioned: bool) -> None:
     """A lifecycle rule archives an object as it is: its ETag stays."""
-    bucket = Bucket(session.client("s3"), aws)
-    if versioned:
-        bucket.versions()
-    bucket.fill()
+    bucket, undo = filled(Bucket(session.client("s3"), aws), versioned=versioned)
     before = bucket.whole()
-    undo = bucket.prepared()
     bucket.act(undo)
     if versioned:
         bucket.s3.delete_object(Bucket=bucket.name, Key=COPY, VersionId=bucket.versions_of()[0][0])
@@ -517,17 +473,6 @@ def test_archived_bytes_come_back_once_restored(session: boto3.Session, aws: Aws
     assert bucket.whole() == before
 
 
-def test_a_keeper_overwritten_during_the_copy_is_not_the_copy(make: Callable[..., Bucket]) -> None:
-    bucket, undo = filled(make())
-    bucket.act(undo)
-    bucket.meanwhile("CopyObject", lambda: bucket.put(KEEPER, b"new" * MIB))
-
-    with pytest.raises(CannotActError, match="changed in the last moment"):
-        bucket.undo(undo)
-
-    assert not bucket.there()
-
-
 @pytest.mark.parametrize("operation", ["DeleteObject", "CopyObject"])
 def test_a_denied_call_is_a_failure(box: Control, session: boto3.Session, aws: Aws, operation: str) -> None:
     bucket, undo = filled(Bucket(session.client("s3"), aws))
@@ -540,12 +485,7 @@ def test_a_denied_call_is_a_failure(box: Control, session: boto3.Session, aws: A
 
 
 def test_a_key_that_others_begin_with_has_its_own_marker(make: Callable[..., Bucket]) -> None:
-    bucket = make()
-    bucket.versions()
-    bucket.fill()
-    bucket.put(f"{COPY}.bak", b"x")
-    bucket.delete(f"{COPY}.bak")
-    undo = bucket.prepared()
+    bucket, undo = filled(make(), versioned=True, beside=True)
     assert not bucket.settled(undo)
 
     notes = bucket.act(undo)

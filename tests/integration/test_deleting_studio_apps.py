@@ -1,7 +1,5 @@
 """Studio apps are deleted and created again, on a bad day too."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

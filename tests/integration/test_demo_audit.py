@@ -1,7 +1,5 @@
 """The audit of the demo account finds what is waste there, all of it, and nothing that only looks like it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """`janitor deploy` and `janitor destroy` against CloudFormation in the sandbox, as from a wheel."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -80,11 +78,7 @@ def statuses(session: boto3.Session) -> list[str]:
 
 
 def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
-    janitor: Janitor,
-    box: Control,
-    session: boto3.Session,
-    bundle: Path,
-    owners: dict[str, set[str]],
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path, owners: dict[str, set[str]]
 ) -> None:
     box.set_durations({"stack.change": 1.5 * deploying.POLL_SECONDS})
     configure(LITTLE)

@@ -1,7 +1,5 @@
 """The digest's function over HTTP: all sweeps in one message, and which of them did not run."""
 
-from __future__ import annotations
-
 import pytest
 
 from conftest import ACCOUNT, NOW

@@ -1,7 +1,5 @@
 """Direct messages to owners, besides the channel: what they say, what a press in one does, and what fails."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What `janitor doctor` says of the bill: whether Cost Explorer answers, and which tags are not activated."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`janitor doctor` and the deployed stack: the synthesised template, made in the sandbox, and broken."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -209,8 +207,7 @@ def test_a_deployment_without_a_fault_passes_every_check(
     assert ran.status == 0
     for detector in DETECTORS:
         assert re.fullmatch(
-            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago",
-            ran.row(detector.name),
+            rf"{detector.name} +{re.escape(detector.schedule)} +20 minutes ago", ran.row(detector.name)
         )
     assert re.fullmatch(r"digest +\S+ \S+ \S+ \S+ \S+ \S+ +2 hours ago", ran.row("digest"))
     assert "queues empty" in ran.part

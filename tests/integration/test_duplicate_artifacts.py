@@ -1,7 +1,5 @@
 """Artifacts stored more than once, against the sandbox: what is read, how often, and what is made of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -653,6 +651,4 @@ def test_what_was_replaced_since_it_was_listed_is_unknown(account: Account) -> N
         "s3", "HeadObject", "error", times=0, status=412, code="PreconditionFailed", match="b/model"
     )
 
-    done = account.swept()
-
-    assert words(done) == {"a/model.tar.gz": "unknown", COPY: "unknown"}
+    assert words(account.swept()) == {"a/model.tar.gz": "unknown", COPY: "unknown"}

@@ -1,7 +1,5 @@
 """Endpoints deleted and brought back: what Describe showed before is what it shows after."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """generous-runtime-limits, generous-warm-pools and spot-training: what they read of jobs, on the sandbox."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -22,6 +20,7 @@ from ml_janitor.engine.detector import FamilyAdviser
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import heed_owners
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from sagemaker_requests import pipeline_request, rented, training_request
 from studio_seed import spelled
 from verdicts import by_name, shown, sweep_once, word
@@ -89,9 +88,7 @@ def swept(aws: Aws, adviser: FamilyAdviser) -> dict[str, Result]:
 
 
 def monthly(result: Result) -> Decimal | None:
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.cost is not None
-    return result.verdict.cost.monthly_usd
+    return not_none(of_type(Finding, result.verdict).cost).monthly_usd
 
 
 def test_the_longest_run_and_the_limit_of_the_newest_job_decide(train: Train, aws: Aws, box: Control) -> None:
@@ -117,8 +114,7 @@ def test_the_longest_run_and_the_limit_of_the_newest_job_decide(train: Train, aw
         "limit the run time to 6 hours: set StoppingCondition.MaxRuntimeInSeconds to 21600 where the job is"
         " created"
     )
-    assert churn.verdict.cost is not None
-    assert churn.verdict.cost.exposure_usd == 16 * 4 * G5
+    assert not_none(churn.verdict.cost).exposure_usd == 16 * 4 * G5
     assert churn.target.arn.startswith(f"arn:aws:sagemaker:{aws.region}:{ACCOUNT}:training-job/churn-*~")
     assert {name for name in box.calls() if name.startswith("sagemaker:")} == {"sagemaker:Search"}
 
@@ -146,8 +142,7 @@ def test_the_seconds_for_which_ended_pools_were_billed_decide(train: Train, aws:
         "waits-*": ("kept", "1 warm pools in 60 days"),
     }
     assert told(found, expected) == expected
-    churn = found["churn-*"].verdict
-    assert isinstance(churn, Finding)
+    churn = of_type(Finding, found["churn-*"].verdict)
     assert (
         churn.action
         == "shorten the warm pool: set ResourceConfig.KeepAlivePeriodInSeconds to 900 where the job is"
@@ -194,8 +189,7 @@ def test_spot_is_compared_at_the_discount_of_the_region(train: Train, aws: Aws) 
         "hours between interruptions": "3.3",
         "spot discount": "70%, measured here on ml.g5",
     }
-    saved = monthly(found["saves-*"])
-    assert saved is not None
+    saved = not_none(monthly(found["saves-*"]))
     whole = 3 * 20 * 2 * G5 * 730 / (60 * 24)
     assert Decimal("0.6") < saved / whole < Decimal("0.7"), "70 % off, less what is done again"
 
@@ -250,8 +244,7 @@ def test_a_tag_of_its_newest_job_that_search_lacks_keeps_a_family(
 
     assert bool(heeded.findings) is (kept != "churn-2"), "the newest job speaks for its family"
     assert box.calls() == {"tag:GetResources": 1}
-    looked = LIMITS.look(aws, found.target, NOW)
-    assert looked is not None
+    looked = not_none(LIMITS.look(aws, found.target, NOW))
     assert (policy.keeps(looked.target, NOW) is None) is (kept != "churn-2")
 
 

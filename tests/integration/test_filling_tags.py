@@ -1,7 +1,5 @@
 """Absent tags are filled in and removed again, whatever somebody else does to them meanwhile."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import boto3

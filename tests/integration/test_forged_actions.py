@@ -1,7 +1,5 @@
 """Whoever writes into the ledger's table cannot have anything done: attacks on the records of actions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """A person's name leaves the reports of the bucket; what the ledger names by its hash stays to the letter."""
 
-from __future__ import annotations
-
 import boto3
 
 from ml_janitor.ledger.files import get_hashed, put_hashed

@@ -1,7 +1,5 @@
 """Log groups and images against the sandbox: what names an image, and what is unknown when a read fails."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

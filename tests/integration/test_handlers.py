@@ -1,7 +1,5 @@
 """The Lambda edges with the real payloads of events/, over HTTP: what goes in, and all that comes out."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -165,9 +163,7 @@ def test_an_event_that_is_delivered_twice_is_answered_from_memory(
     left = (items(session), reports(session), deployed.messages())
     box.clear_calls()
 
-    again = handlers.sweep(event("scheduled"), Context(aws_request_id="another"))
-
-    assert again == first
+    assert handlers.sweep(event("scheduled"), Context(aws_request_id="another")) == first
     assert box.calls() == {"dynamodb:PutItem": 1}
     assert (items(session), reports(session), deployed.messages()) == left
     (record,) = items(session)["idempotency"]
@@ -183,9 +179,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
 
     with ThreadPoolExecutor(2) as both:
         running = [both.submit(handlers.sweep, event("scheduled"), Context()) for _ in range(2)]
-    failures = [one.exception() for one in running]
-
-    (failed,) = (one for one in failures if one is not None)
+    (failed,) = (one for one in [one.exception() for one in running] if one is not None)
     assert isinstance(failed, InProgressError)
     assert str(failed) == "another invocation of idle-endpoints is at work on the same event"
     answer = next(one.result() for one in running if one.exception() is None)
@@ -450,9 +444,7 @@ def test_advisers_keep_a_record_each_and_a_retry_runs_those_that_have_none(
     assert identities == {'{"time":"2026-10-06T03:00:00Z"}'}, "what an earlier version calls this event"
 
 
-def test_what_had_no_time_is_the_next_part_of_the_same_run(
-    handed: list[dict[str, Any]],
-) -> None:
+def test_what_had_no_time_is_the_next_part_of_the_same_run(handed: list[dict[str, Any]]) -> None:
     """A retry of the first part leaves it to the next one; the twelfth part is the last."""
     asked = {"time": "2026-10-06T03:00:00Z", "detectors": ["spot-training", "generous-warm-pools"]}
     for _ in range(2):

@@ -126,9 +126,7 @@ def test_a_hung_transform_job_is_found_by_hosts_that_metrics_name(account: Accou
     account.transform("half", "half/i-4", count=2)  # its other instance is measured by nothing
     account.box.clear_calls()
 
-    report = swept(aws)
-
-    assert words(report) == {"score": "likely", "score-2": "kept", "half": "kept"}
+    assert words(swept(aws)) == {"score": "likely", "score-2": "kept", "half": "kept"}
     assert account.box.calls()["cloudwatch:ListMetrics"] == 1
     assert account.box.calls()["cloudwatch:GetMetricData"] == 1
 

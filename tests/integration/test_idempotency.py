@@ -1,7 +1,5 @@
 """An event is answered once, however often it is delivered."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

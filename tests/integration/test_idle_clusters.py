@@ -1,7 +1,5 @@
 """idle-clusters over the sandbox's EMR and HyperPod: what is read of whom, and what cannot be read."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Idle endpoints against the sandbox, kind by kind: what is read, what it costs in calls, what faults do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +13,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding, Kept, Value, Verdict
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from sagemaker_requests import scalable_target
 from tables import cases
 from verdicts import by_name, only, sweep_once
@@ -77,10 +76,8 @@ def test_zeros_from_every_variant_are_proof(seed: Seed, aws: Aws) -> None:
 
     assert finding.reason == "no request in 7 days, and none since it was deployed 30 days ago"
     assert finding.since == NOW - 30 * DAY
-    assert finding.cost is not None
-    hourly = aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
-    assert hourly is not None
-    assert finding.cost.monthly_usd == 3 * 730 * hourly
+    hourly = not_none(aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd)
+    assert not_none(finding.cost).monthly_usd == 3 * 730 * hourly
     shown = {one.signal: one.value for one in finding.evidence}
     assert shown["requests to variant blue"] == shown["requests to variant green"] == 0
     assert shown["requests to variant blue, container second"] == 0
@@ -202,10 +199,7 @@ def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: See
     seed.requests("churn")
     scale(seed, "churn", 2)
     (first,) = RULE.find(aws, NOW)
-    look = RULE.look(aws, first.target, NOW)
-    assert look is not None
-
-    record = RULE.prepare(aws, look, {})
+    record = RULE.prepare(aws, not_none(RULE.look(aws, first.target, NOW)), {})
 
     assert record["modified"] == (NOW - 30 * DAY).isoformat()
 
@@ -256,9 +250,8 @@ def test_only_what_is_not_reserved_counts_as_its_cost(seed: Seed, aws: Aws) -> N
     for name in ("blue", "green"):
         seed.requests("churn", name)
 
-    found = verdict(aws)
+    found = of_type(Finding, verdict(aws))
 
-    assert isinstance(found, Finding)
     assert found.cost is not None
     assert found.cost.hourly_usd == aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
 
@@ -280,10 +273,7 @@ def test_a_description_without_variants_may_be_whole(seed: Seed, aws: Aws, statu
     seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
     assert "ProductionVariants" not in seed.sagemaker.describe_endpoint(EndpointName="churn")
 
-    again = RULE.look(aws, first.target, NOW)
-
-    assert again is not None
-    kept(RULE.decide(again, NOW), f"it is {status}, not InService")
+    kept(RULE.decide(not_none(RULE.look(aws, first.target, NOW)), NOW), f"it is {status}, not InService")
 
 
 def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Seed, aws: Aws) -> None:
@@ -462,9 +452,8 @@ def test_looking_again_reads_the_same(seed: Seed, aws: Aws) -> None:
     seed.endpoint("other")
     first = next(one for one in RULE.find(aws, NOW) if one.target.name == "churn")
 
-    again = RULE.look(aws, first.target, NOW)
+    again = not_none(RULE.look(aws, first.target, NOW))
 
-    assert again is not None
     assert again.target.tags == Value({"owner": "maria"}, "sagemaker:ListTags")
     assert replace(again, target=first.target) == first
     verdicts = [RULE.decide(one, NOW) for one in (again, first)]
@@ -481,9 +470,8 @@ def test_looking_again_asks_each_component_for_its_tags_as_they_are_now(seed: Se
     (first,) = RULE.find(aws, NOW)
     in_bulk = seed.box.calls()
 
-    again = RULE.look(aws, first.target, NOW)
+    again = not_none(RULE.look(aws, first.target, NOW))
 
-    assert again is not None
     assert sorted((one.name, one.kind) for one in again.takes_along) == [
         ("a", "inference-component"),
         ("b", "inference-component"),

@@ -1,7 +1,5 @@
 """Studio apps against the sandbox: what is read, how often, and what is made of it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,7 +15,7 @@ from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from narrowing import not_none
+from narrowing import not_none, of_type
 from standin import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio
 from verdicts import only, shown, sweep_once, word
@@ -37,8 +35,7 @@ def swept(aws: Aws) -> Sweep:
 
 
 def reason(result: Result) -> str:
-    assert isinstance(result.verdict, Kept)
-    return result.verdict.reason
+    return of_type(Kept, result.verdict).reason
 
 
 @pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor"])

@@ -1,7 +1,5 @@
 """Copies in a bucket that is read from its inventory: what Athena and S3 of the sandbox say of them."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -18,22 +16,12 @@ from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.s3 import ATHENA_PAGE
 from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
+from ml_janitor.detectors.duplicate_artifacts import inventories
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
-from ml_janitor.detectors.duplicate_artifacts.inventories import (
-    InventoryDelivery,
-    InventoryQueries,
-    InventorySettings,
-    QueryBudget,
-    SizeGroup,
-    groups_sql,
-    inventories_in,
-    limit_groups,
-    query_portions,
-    read_inventories,
-)
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from recorded_acts import IAM_NAMES
 from tables import cases
 from verdicts import sweep_once, word
@@ -192,13 +180,10 @@ def test_looking_again_asks_for_one_size(account: Account, aws: Aws, box: Contro
     box.clear_calls()
 
     again = rule.look(aws, found, NOW)
-    new = rule.look(aws, replace(found, arn=found.arn.replace("/1/", "/new/")), NOW)
+    new = not_none(rule.look(aws, replace(found, arn=found.arn.replace("/1/", "/new/")), NOW))
 
-    assert again is not None
-    assert new is not None
-    assert isinstance(rule.decide(again, NOW), Finding)
-    unknown = rule.decide(new, NOW)
-    assert isinstance(unknown, Kept)
+    assert isinstance(rule.decide(not_none(again), NOW), Finding)
+    unknown = of_type(Kept, rule.decide(new, NOW))
     assert "the inventory of its bucket does not show it" in unknown.reason
     assert unknown.unknown
     assert box.calls()["athena:StartQueryExecution"] == 2, "one for each"
@@ -298,9 +283,7 @@ def test_equal_etags_prove_nothing_alone(account: Account, aws: Aws, monkeypatch
     account.deliver()
     monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventories.BY_SIZE_BYTES", MIB)
 
-    done = swept(aws, min_size=128)
-
-    assert words(done) == {
+    assert words(swept(aws, min_size=128)) == {
         "md5/0.tar.gz": "kept",
         "md5/1.tar.gz": "kept",
         "kms/a/model.tar.gz": "kept",
@@ -355,9 +338,11 @@ def test_its_permissions_are_the_calls_it_makes(account: Account, aws: Aws, box:
     }
 
 
-def delivery(bucket: str = BUCKET, *, versions: bool = False) -> InventoryDelivery:
-    (inventory,) = inventories_in({BUCKET: SETTING})
-    return InventoryDelivery(inventory=replace(inventory, bucket=bucket), at=NOW, most=0, versions=versions)
+def delivery(bucket: str = BUCKET, *, versions: bool = False) -> inventories.InventoryDelivery:
+    (inventory,) = inventories.inventories_in({BUCKET: SETTING})
+    return inventories.InventoryDelivery(
+        inventory=replace(inventory, bucket=bucket), at=NOW, most=0, versions=versions
+    )
 
 
 def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: Account) -> None:
@@ -367,7 +352,7 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
     table = delivery(versions=True)
     with open_regions(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
-        queries = InventoryQueries(aws, table, ArtifactNames(), QueryBudget(1.0, 5.0))
+        queries = inventories.InventoryQueries(aws, table, ArtifactNames(), inventories.QueryBudget(1.0, 5.0))
         found, artifacts = queries.groups(by_size=False)
         named = Counter((size, etag) for _, size, etag in queries.keys(found))
     assert {(one.size, one.etag): one.count for one in found} == expected
@@ -380,7 +365,7 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
         ]
     )
     assert len(found) > ATHENA_PAGE, "more than a page"
-    assert len(query_portions(found)) > 1, "more than a query"
+    assert len(inventories.query_portions(found)) > 1, "more than a query"
 
 
 def test_the_page_has_the_statement_that_makes_the_table() -> None:
@@ -390,9 +375,12 @@ def test_the_page_has_the_statement_that_makes_the_table() -> None:
 
 
 def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> None:
-    asking, places = InventorySettings(inventories=inventories_in({BUCKET: SETTING})), {BUCKET: "eu-west-1"}
+    asking, places = (
+        inventories.InventorySettings(inventories=inventories.inventories_in({BUCKET: SETTING})),
+        {BUCKET: "eu-west-1"},
+    )
 
-    known = read_inventories(
+    known = inventories.read_inventories(
         aws, asking, places, ArtifactNames(), NOW, readable=(), sizes=None, elsewhere=frozenset()
     )
 
@@ -401,7 +389,7 @@ def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> No
 
 
 def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> None:
-    asked = groups_sql(delivery("it's"), ArtifactNames(min_size=128), by_size=False)
+    asked = inventories.groups_sql(delivery("it's"), ArtifactNames(min_size=128), by_size=False)
 
     assert "WHEN size < 128 OR NOT " in asked
     assert "bucket <> 'it''s'" in asked
@@ -409,6 +397,6 @@ def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> N
 
 @pytest.mark.parametrize(("most", "taken", "left"), [(5, 2, 0), (4, 1, 2), (2, 1, 3), (1, 0, 5)])
 def test_of_too_many_artifacts_the_largest_groups_are_taken_whole(most: int, taken: int, left: int) -> None:
-    wanted = [SizeGroup(9, "a", 3), SizeGroup(8, "b", 2)]
+    wanted = [inventories.SizeGroup(9, "a", 3), inventories.SizeGroup(8, "b", 2)]
 
-    assert limit_groups(wanted, most) == ([wanted[1]] if most == 2 else wanted[:taken], left)
+    assert inventories.limit_groups(wanted, most) == ([wanted[1]] if most == 2 else wanted[:taken], left)

@@ -1,7 +1,5 @@
 """What is tagged to be kept is refused to every role that acts, by AWS itself: each Deny is what does it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

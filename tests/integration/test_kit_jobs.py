@@ -1,7 +1,5 @@
 """The sandbox runs script-mode training jobs for real: their directories, limits, interruptions and bill."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile
@@ -49,7 +47,7 @@ class Trainer:
                 "sagemaker_program": '"train.py"',
                 "sagemaker_submit_directory": '"s3://models/code/sourcedir.tar.gz"',
                 **more.pop("hyperparameters", {}),
-            },
+            }
         }
         if spot:
             request["EnableManagedSpotTraining"] = True
@@ -76,8 +74,7 @@ class Trainer:
 @pytest.fixture
 def trainer(paced: Control, tmp_path: Path) -> Iterator[Trainer]:
     with Sandbox(run_jobs=tmp_path, speed=0) as running:
-        assert running.runner is not None
-        yield Trainer(paced, running.runner)
+        yield Trainer(paced, not_none(running.runner))
 
 
 SHOW = """
@@ -297,8 +294,7 @@ def test_a_job_on_two_instances_is_refused_and_not_there(trainer: Trainer) -> No
 
 def test_the_clock_ticks_while_a_job_lives(paced: Control, tmp_path: Path) -> None:
     with Sandbox(run_jobs=tmp_path, speed=3600) as running:
-        assert running.runner is not None
-        trainer = Trainer(paced, running.runner)
+        trainer = Trainer(paced, not_none(running.runner))
         arn = trainer.train("import time; time.sleep(0.3)")
         trainer.runner.await_status(arn, "Completed")
 

@@ -1,7 +1,5 @@
 """The kit's copies of checkpoints, by boto3 against the sandbox's S3."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import boto3

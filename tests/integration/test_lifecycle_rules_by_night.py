@@ -1,7 +1,5 @@
 """Buckets given lifecycle rules in the armed order of things: warned, looked at again, written, taken out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """A call that breaks off makes the sweep of its detector an error: law 3, one call after the other."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

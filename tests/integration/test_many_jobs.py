@@ -1,7 +1,5 @@
 """An account with thousands of training jobs a month, on the sandbox's clock and within AWS's rates."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

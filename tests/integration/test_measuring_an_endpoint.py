@@ -1,7 +1,5 @@
 """`janitor estimate batching --measure`: what it says first, what it sends, and where it stops."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import sys

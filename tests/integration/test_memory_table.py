@@ -1,7 +1,5 @@
 """The table that tests keep in memory answers, writes and refuses as the one in the sandbox does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """The notebooks' start script: what it publishes, from a Jupyter on loopback, and what is made of it."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -23,7 +21,7 @@ from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor_sandbox.control import Control
-from narrowing import not_none
+from narrowing import not_none, of_type
 from sagemaker_requests import notebook_request
 from studio_seed import Studio
 from tables import cases
@@ -147,8 +145,7 @@ def test_a_space_that_says_so_is_proven_idle(
         ran = run(box, jupyter, machine)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     result = only(sweep_once(IdleStudioApps(), aws))
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.confidence is Confidence.PROVEN
+    assert of_type(Finding, result.verdict).confidence is Confidence.PROVEN
 
 
 @pytest.mark.parametrize("silent", ["status", "kernels", "terminals"])

@@ -1,7 +1,5 @@
 """A deployment without Slack: warnings and the digest by mail, and events on the bus."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

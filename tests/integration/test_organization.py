@@ -1,7 +1,5 @@
 """`janitor audit --organization`: each account through its own roles, and what was not looked at is said."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Armed in two accounts of three, under the roles of the stack and of the templates."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path

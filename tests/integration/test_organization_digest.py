@@ -1,7 +1,5 @@
 """The digest of an organization over HTTP: 200 accounts in one message, and in how many requests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,14 +18,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import (
-    SWEEP_ADAPTER,
-    LastRun,
-    LastSweep,
-    LatestRuns,
-    RunAccount,
-    RunLists,
-)
+from ml_janitor.ledger.latest import SWEEP_ADAPTER, LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE

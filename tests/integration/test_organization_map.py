@@ -1,7 +1,5 @@
 """The synthesised state machine, run by the sandbox's interpreter over twenty accounts."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

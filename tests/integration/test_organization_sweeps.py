@@ -1,7 +1,5 @@
 """What a detector's function does in other accounts: only where its run listed, and each by itself."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What failed training jobs left in S3, against the sandbox: whoever may need it keeps it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +16,7 @@ from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
-from narrowing import not_none
+from narrowing import not_none, of_type
 from sagemaker_requests import (
     ROLE,
     configure,
@@ -218,8 +216,7 @@ def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: py
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 2)
     assert [type(each) for each in outputs(aws)] == [JobOutput, JobOutput]
 
-    assert isinstance(job, JobOutput)
-    assert job.target.name == "churn-2"
+    assert of_type(JobOutput, job).target.name == "churn-2"
     assert note == SweepNote("only the newest 1 of 2 jobs that failed or were stopped were looked at")
 
 

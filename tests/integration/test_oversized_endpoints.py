@@ -1,7 +1,5 @@
 """oversized-endpoints over the sandbox: which metrics, statistics, units and pages decide."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,7 +14,7 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from ml_janitor_sandbox.control import Control
-from narrowing import not_none
+from narrowing import not_none, of_type
 from verdicts import by_name, sweep_once
 
 FITS = ("kept", "its size fits its peaks")
@@ -77,8 +75,7 @@ def test_the_peak_of_each_metric_in_its_unit_decides(loads: Loads, aws: Aws, box
 
     assert told(found, expected) == expected
     calm = found["calm"]
-    assert isinstance(calm.verdict, Finding)
-    assert not_none(calm.verdict.cost).monthly_usd == 730 * Decimal("0.204")
+    assert not_none(of_type(Finding, calm.verdict).cost).monthly_usd == 730 * Decimal("0.204")
     assert (calm.target.account, calm.target.region) == (ACCOUNT, aws.region)
     calls = box.calls()
     assert calls["sagemaker:DescribeEndpointConfig"] == len(expected) - 1
@@ -129,6 +126,5 @@ def test_another_region_has_its_own_endpoints_and_prices(loads: Loads, aws: Aws,
     assert told(swept(aws), {"api": FITS}) == {"api": FITS}
     abroad = swept(there)["api"]
 
-    assert isinstance(abroad.verdict, Finding)
     assert abroad.target.arn == f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/api"
-    assert not_none(abroad.verdict.cost).monthly_usd == 730 * Decimal("0.2278")
+    assert not_none(of_type(Finding, abroad.verdict).cost).monthly_usd == 730 * Decimal("0.2278")

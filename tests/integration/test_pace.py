@@ -1,7 +1,5 @@
 """Calls to an account whose rates AWS enforces, on the sandbox's clock."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """`janitor policies write`, as it is typed; and its policies, enforced by the sandbox on whole requests."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Presses on the buttons in Slack: signed requests in, and what they change, or why they change nothing."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -70,9 +68,7 @@ def state(deployment: Deployment) -> tuple[Any, ...]:
 
 
 def test_keep_holds_it_for_half_a_year_and_the_message_says_who_did(warned: Deployment) -> None:
-    answer = warned.press("keep", OWNER)
-
-    assert answer == {"statusCode": 200, "body": ""}
+    assert warned.press("keep", OWNER) == {"statusCode": 200, "body": ""}
     (hold,) = warned.table()["hold"]
     assert (hold["how"], hold["by"], hold["until"]) == ("kept", f"{NAMES[OWNER]} ({OWNER})", UNTIL)
     message = only(warned)

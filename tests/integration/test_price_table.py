@@ -1,7 +1,5 @@
 """The script that writes the dated table of prices: from the API, and from a Price List file."""
 
-from __future__ import annotations
-
 import json
 from decimal import Decimal
 from pathlib import Path

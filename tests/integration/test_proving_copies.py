@@ -1,7 +1,5 @@
 """That a copy has its keeper's bytes is proven before it is deleted, over several runs if need be."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -48,8 +46,7 @@ class Pair:
     def prepared(self, memo: Mapping[str, Any], *, reads: int = 10**6) -> Mapping[str, Any]:
         """What is prepared in a run that has time for so many looks at the clock."""
         copy = next(one for one in candidates(self.detector, self.aws, NOW) if one.stored.key == "b.tar.gz")
-        found = self.detector.decide(copy, NOW)
-        assert isinstance(found, Finding), found.reason
+        found = of_type(Finding, self.detector.decide(copy, NOW))
         assert found.confidence is Confidence.LIKELY
         self.box.clear_calls()
         return self.detector.prepare(Hurried(self.aws, reads), copy, memo)  # type: ignore[arg-type]
@@ -92,9 +89,7 @@ def memo_of(call: Callable[[], object]) -> Mapping[str, Any]:
 
 
 def test_what_is_only_likely_is_compared_to_the_last_byte(pair: Pair) -> None:
-    undo = pair.prepared({})
-
-    assert undo["proof"].startswith("every byte read, SHA-256 of 25 ranges' SHA-256: ")
+    assert pair.prepared({})["proof"].startswith("every byte read, SHA-256 of 25 ranges' SHA-256: ")
     assert pair.ranges_read() == 50
 
 
@@ -239,9 +234,7 @@ def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
     of_type(Finding, pair.detector.decide(copy, NOW))
     pair.box.clear_calls()
 
-    undo = pair.detector.prepare(pair.aws, copy, {})
-
-    assert (undo["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
+    assert (pair.detector.prepare(pair.aws, copy, {})["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
 
 
 EVERYBODY = 'uri="http://acs.amazonaws.com/groups/global/AllUsers"'

@@ -1,7 +1,5 @@
 """A bill read from the sandbox's Cost Explorer: its sums, its pages, and what it says is missing."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What recomputed-datasets reads of scripts, images and models, on the sandbox."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """`janitor replay`: the function's own code on this machine, its answer, and its exit status."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

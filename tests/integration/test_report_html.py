@@ -1,7 +1,5 @@
 """The HTML report in a real Chromium: what it shows, how it sorts and filters, and what it refuses to run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -263,9 +261,7 @@ def test_nothing_sticks_out(shown: Any, size: dict[str, int]) -> None:
         f"aws s3api put-bucket-lifecycle-configuration --bucket b --lifecycle-configuration '{'x' * 900}'"
     )
     found = (finding(1, name=long_name, owner=long_name), finding(2, spent, action=change), unknown(3))
-    page = shown(report(*found), size)
-
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert shown(report(*found), size).evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
 NODES = """() => {

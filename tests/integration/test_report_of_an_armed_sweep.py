@@ -1,7 +1,5 @@
 """The page of a sweep that acted: what became of each finding, and that what is gone costs no more."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

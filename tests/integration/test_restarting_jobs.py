@@ -1,7 +1,5 @@
 """Hung jobs are stopped and submitted again, warm pools ended; on a bad day too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Routed warnings in Slack: a press counts where the warning went."""
 
-from __future__ import annotations
-
 from conftest import ACCOUNT, REGION
 from ml_janitor import handlers
 from ml_janitor_sandbox.slack import CHANNEL, form, sign

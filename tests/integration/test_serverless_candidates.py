@@ -1,7 +1,5 @@
 """serverless-candidates over the sandbox: which metrics, statistics, units and pages decide."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal

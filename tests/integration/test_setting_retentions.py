@@ -1,7 +1,5 @@
 """A retention is set on a log group that has none, and taken away again only while it is that one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import boto3

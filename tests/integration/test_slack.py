@@ -1,7 +1,5 @@
 """Posts over HTTP to the sandbox's Slack, on good days and bad ones. Nothing sleeps: time is made up."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from typing import Any

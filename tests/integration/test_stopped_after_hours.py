@@ -1,7 +1,5 @@
 """Notebook instances that an operator has stopped outside working hours: one evening after the other."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import boto3

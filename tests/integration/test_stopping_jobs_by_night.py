@@ -1,7 +1,5 @@
 """Hung jobs in the armed order of things: warned, looked at again, stopped, and submitted again."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

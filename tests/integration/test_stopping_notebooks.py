@@ -1,7 +1,5 @@
 """Notebook instances are stopped and started again, on a bad day too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any

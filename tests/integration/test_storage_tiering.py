@@ -1,7 +1,5 @@
 """Buckets against the sandbox: what is read of them, by whom, and what is unknown when a read fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any

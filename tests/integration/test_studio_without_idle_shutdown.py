@@ -1,7 +1,5 @@
 """studio-without-idle-shutdown over the sandbox: which descriptions, levels, units and pages decide."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

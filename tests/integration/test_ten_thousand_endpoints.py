@@ -4,8 +4,6 @@ Ten thousand endpoints in a night: the handlers on a clock that moves on when al
 Each part is killed once and taken up again, by the retry of its event.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Untagged resources in the sandbox, over HTTP: every kind, every read that can fail, and what it costs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 
@@ -100,9 +98,7 @@ def test_tagged_buckets_and_repositories_are_kept(aws: Aws, session: boto3.Sessi
     session.client("ecr").create_repository(repositoryName="serve", tags=spelled(COMPLETE))
     model(session, "m", **COMPLETE)
 
-    results = swept(aws).results
-
-    assert {one.target.name: one.verdict.reason for one in results} == dict.fromkeys(
+    assert {one.target.name: one.verdict.reason for one in swept(aws).results} == dict.fromkeys(
         ["models", "serve", "m"], "it has every required tag"
     )
 
@@ -195,9 +191,7 @@ def test_looking_again_reads_one_listing_and_the_tags(aws: Aws, box: Control, se
 
 
 def test_looking_again_does_not_rely_on_the_name_that_was_given(aws: Aws, session: boto3.Session) -> None:
-    arn = model(session, "Bare")
-
-    assert look(aws, arn.lower(), "another").target.name == "Bare"
+    assert look(aws, model(session, "Bare").lower(), "another").target.name == "Bare"
 
 
 def test_looking_again_at_what_is_gone_sees_nothing(aws: Aws, session: boto3.Session) -> None:

@@ -1,7 +1,5 @@
 """Unused configurations and models against the sandbox: what uses them, what faults do, what undos need."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta

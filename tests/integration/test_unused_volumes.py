@@ -1,7 +1,5 @@
 """unused-volumes over the sandbox: which listings, descriptions, logs and pages decide."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +14,7 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.unused_volumes import UnusedVolumes
 from ml_janitor_sandbox.control import Control
+from narrowing import not_none, of_type
 from sagemaker_requests import notebook_request
 from studio_seed import DAY, GROUP, HOUR, Studio, spelled
 from tables import cases
@@ -75,9 +74,7 @@ def swept(aws: Aws, theirs: str = "", error: str = "None") -> dict[str, Result]:
 
 
 def monthly(result: Result) -> Decimal | None:
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.cost is not None
-    return result.verdict.cost.monthly_usd
+    return not_none(of_type(Finding, result.verdict).cost).monthly_usd
 
 
 def test_instances_that_stopped_long_ago_are_described_for_gigabytes(box: Control, aws: Aws) -> None:

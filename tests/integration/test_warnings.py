@@ -1,7 +1,5 @@
 """Warnings in Slack: what they say, whom they call, what can be pressed, and what became of each."""
 
-from __future__ import annotations
-
 import re
 import shlex
 

@@ -1,7 +1,5 @@
 """The week's advice and the keeps that end in the digest, and what a press of their buttons does."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import timedelta

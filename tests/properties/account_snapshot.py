@@ -1,7 +1,5 @@
 """Everything that there is in an account, read from the sandbox's own shelves: no call can miss it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import deepcopy
 from hashlib import sha256

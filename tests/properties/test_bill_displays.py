@@ -1,7 +1,5 @@
 """One document, three displays: random bills say the same in the terminal, in HTML and in Slack."""
 
-from __future__ import annotations
-
 import html
 import io
 import random
@@ -22,20 +20,10 @@ from ml_janitor.bill.explaining import BillResource
 from ml_janitor.bill.model import BillGap, BillReading, Charge, Culprit, GapCause
 from ml_janitor.bill.reading import BillQuestion
 from ml_janitor.bill.report import BillReport, BudgetState, UnitCost, make_bill_report
+from ml_janitor.report import blocks
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_post, make_bill_message
 from ml_janitor.report.bill_page import render_bill_page
-from ml_janitor.report.blocks import (
-    DocumentBlock,
-    FigureBlock,
-    HeadingBlock,
-    NoteBlock,
-    Rank,
-    RowBlock,
-    TableBlock,
-    cut_document,
-    slack_paragraphs,
-)
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
 from ml_janitor_cli.screen import draw_document, make_console, print_blocks
 
@@ -86,20 +74,20 @@ def random_report(choose: random.Random) -> BillReport:
     return replace(report, budgets=(state,) * choose.randint(0, 1), unit_costs=(unit,) * choose.randint(0, 9))
 
 
-def ranked_texts(block: DocumentBlock | RowBlock) -> Iterator[tuple[Rank, str]]:
+def ranked_texts(block: blocks.DocumentBlock | blocks.RowBlock) -> Iterator[tuple[blocks.Rank, str]]:
     """Every text of the document in its order, with the rank of its block."""
     match block:
-        case NoteBlock():
+        case blocks.NoteBlock():
             yield block.rank, block.text
-        case FigureBlock():
+        case blocks.FigureBlock():
             yield from ((block.rank, text) for text in (block.label, block.text))
-        case RowBlock():
+        case blocks.RowBlock():
             yield from ((block.rank, cell) for cell in block.cells)
-        case TableBlock():
+        case blocks.TableBlock():
             yield from ((block.rank, head) for head in block.columns)
             for row in block.rows:
                 yield from ranked_texts(row)
-        case HeadingBlock():
+        case blocks.HeadingBlock():
             yield from ((block.rank, text) for text in (block.title, block.summary))
             for inner in block.blocks:
                 yield from ranked_texts(inner)
@@ -109,7 +97,7 @@ def amounts(text: str) -> Counter[str]:
     return Counter(AMOUNT.findall(text))
 
 
-def screen(document: HeadingBlock) -> str:
+def screen(document: blocks.HeadingBlock) -> str:
     console = make_console(io.StringIO())
     console.width = 140
     print_blocks(draw_document(document), console)
@@ -129,7 +117,7 @@ def test_every_display_has_every_figure(choose: random.Random, by: str) -> None:
     texts = [text for _, text in ranked_texts(document)]
     figures = sum(map(amounts, texts), Counter[str]())
 
-    slack = list(slack_paragraphs(document))
+    slack = list(blocks.slack_paragraphs(document))
     terminal, shown = screen(document), page(report, by)
 
     for display in (terminal, shown, html.unescape("\n".join(slack))):
@@ -144,10 +132,10 @@ def test_every_display_has_every_figure(choose: random.Random, by: str) -> None:
 def test_a_short_form_is_a_cut_in_the_order_of_ranks(choose: random.Random) -> None:
     report = random_report(choose)
     whole = lay_out_bill(report, by="project", max_requests=8)
-    forms = [list(ranked_texts(cut_document(whole, rank))) for rank in Rank]
+    forms = [list(ranked_texts(blocks.cut_document(whole, rank))) for rank in blocks.Rank]
 
     assert forms[-1] == list(ranked_texts(whole))
-    for rank, form in zip(Rank, forms, strict=True):
+    for rank, form in zip(blocks.Rank, forms, strict=True):
         assert form == [text for text in forms[-1] if text[0] <= rank]
     for shorter, longer in pairwise(forms):
         assert len(shorter) <= len(longer)

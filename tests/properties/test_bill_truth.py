@@ -4,8 +4,6 @@ Bills with known causes: each comes first with its dollars and its owner, and a 
 Each run tries other random bills. SEED=17 repeats those of one run; `make bill-soak` tries 1,000 of each.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from collections.abc import Callable, Sequence
@@ -232,10 +230,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="scaled from 2 to 8 beside a steady one",
-        sources=[
-            life("rag", "02-01", count=2, scaled=[(on("10-05"), 8)]),
-            life("embed", "02-01", count=6),
-        ],
+        sources=[life("rag", "02-01", count=2, scaled=[(on("10-05"), 8)]), life("embed", "02-01", count=6)],
         words="endpoint rag, ",
     ),
     Scenario(

@@ -6,8 +6,6 @@ to people, operators and limits is proven in `properties.nightly`, whose detecto
 one thread, so that `make soak SEED=17` lives through the same nights again.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ Every run tries some accounts, and the faults on another share of the near misse
 seed. `make soak` tries more accounts, and each fault on all near misses.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Sequence

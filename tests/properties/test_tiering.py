@@ -1,7 +1,5 @@
 """What moving objects costs, against a simulation that goes through every single day."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -263,7 +261,5 @@ def test_what_is_there_is_not_moved_there() -> None:
 
 
 def test_a_price_is_the_one_that_holds_after_a_month() -> None:
-    tiering = ClassRates(stages=((0, Decimal(3)), (30, Decimal(2)), (31, Decimal(1))))
-
-    assert tiering.lasting == 2
+    assert ClassRates(stages=((0, Decimal(3)), (30, Decimal(2)), (31, Decimal(1)))).lasting == 2
     assert costs("3").lasting == 3

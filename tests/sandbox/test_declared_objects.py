@@ -1,7 +1,5 @@
 """Objects of any size that take no room: whatever tells a size agrees, and bytes are made when read."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Callable

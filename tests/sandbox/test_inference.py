@@ -1,7 +1,5 @@
 """InvokeEndpoint: who answers, what is refused in AWS's words, and what CloudWatch counts."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Somebody presses a button: the request is Slack's to the byte, and its own verifier accepts it."""
 
-from __future__ import annotations
-
 import base64
 import json
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The end of a process between two steps, and answers that never come, for every call that acts."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import boto3

@@ -1,7 +1,5 @@
 """The sandbox as a server: its program, its own requests, and how it hands the others to moto."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

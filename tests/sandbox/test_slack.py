@@ -1,7 +1,5 @@
 """The sandbox's Slack, asked as slack_sdk asks: it refuses what Slack refuses, and keeps the rest."""
 
-from __future__ import annotations
-
 import urllib.error
 import urllib.request
 from typing import Any

@@ -1,7 +1,5 @@
 """A snapshot: everything comes back, as often as it is asked for, and nothing that happens later is in it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """State machines: their functions run here or answer on a URL, and their role is what they may do."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer

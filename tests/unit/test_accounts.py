@@ -1,7 +1,5 @@
 """A run over an organization, without AWS: its list, what it skips, and what left no result."""
 
-from __future__ import annotations
-
 import io
 import json
 from datetime import datetime, timedelta
@@ -18,6 +16,7 @@ from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.scheduled.accounts import _NO_RESULT, AccountsRun, account_list_grants, skip_empty_time
+from narrowing import not_none
 from reports import sweep
 from tables import cases
 
@@ -220,8 +219,7 @@ def test_a_run_of_which_every_pair_left_a_result_has_ended() -> None:
 
     assert world.ask("close") == {"unread": 0}
 
-    run = world.runs.last(DAILY)
-    assert run is not None
+    run = not_none(world.runs.last(DAILY))
     assert (run.ended, run.unread) == (NOW + HOUR, 0)
     assert [last.error for last in (world.last(ONE, "us-east-1"), world.last(TWO, "us-east-1")) if last] == [
         None,
@@ -242,11 +240,9 @@ def test_what_left_no_result_is_an_error_of_its_pair_and_of_the_run() -> None:
         f"{DAILY} left no result of {ONE}/eu-west-1, {ONE}/us-east-1, {TWO}/us-east-1"
     )
     for account, region in ((ONE, "eu-west-1"), (ONE, "us-east-1"), (TWO, "us-east-1")):
-        last = world.last(account, region)
-        assert last is not None
+        last = not_none(world.last(account, region))
         assert (last.error, last.time, last.found) == (_NO_RESULT, NOW, 0)
-    run = world.runs.last(DAILY)
-    assert run is not None
+    run = not_none(world.runs.last(DAILY))
     assert (run.ended, run.unread) == (NOW + HOUR, 3)
 
 
@@ -266,6 +262,5 @@ def test_a_child_that_ends_after_all_replaces_the_error() -> None:
     with pytest.raises(RunFailedError):
         world.ask("close")
     world.swept(ONE, "us-east-1", FOUND, ago=-2 * HOUR)
-    last = world.last(ONE, "us-east-1")
-    assert last is not None
+    last = not_none(world.last(ONE, "us-east-1"))
     assert (last.error, last.found) == (None, 1)

@@ -1,7 +1,5 @@
 """Where copies may be deleted, and which never may."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any

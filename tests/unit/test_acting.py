@@ -1,7 +1,5 @@
 """The armed order of things, law by law: warned, due, within the limits, looked at again, undoable."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,6 +31,7 @@ from ml_janitor.engine.run import RunFailedError, sweep_region
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.report.causes import limit_texts, outcome_note
+from narrowing import not_none
 from standin import (
     ARMED,
     DAY,
@@ -75,9 +74,7 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
     assert (waiting.outcome, outcome_note(waiting)) == (Outcome.WAITING, "warned; not due yet")
     assert nights.world.done == []
     nights.world.looked_at.clear()
-    acted = nights.after(2 * DAY)["lamp"]
-
-    assert acted.outcome is Outcome.ACTED
+    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
     assert nights.world.done == ["unplug lamp", "remove lamp"]
     assert nights.world.looked_at == [nights.clock]
     assert nights.postman.carried == ["lamp"]
@@ -95,9 +92,7 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
 def test_a_dry_run_neither_warns_nor_acts(with_lamp: Nights) -> None:
     with_lamp.world.add("chair")
 
-    results = with_lamp.after(4 * DAY, dry=True)
-
-    assert {result.outcome for result in results.values()} == {Outcome.WOULD_ACT}
+    assert {result.outcome for result in with_lamp.after(4 * DAY, dry=True).values()} == {Outcome.WOULD_ACT}
     assert (with_lamp.world.done, with_lamp.postman.carried) == ([], ["lamp"])
     assert with_lamp.after(HOUR)["lamp"].outcome is Outcome.ACTED
 
@@ -125,8 +120,7 @@ def test_nothing_is_due_whose_warning_did_not_arrive_and_the_due_date_moves(nigh
     late = nights.after(5 * DAY)["lamp"]
 
     assert late.outcome is Outcome.WARNED
-    assert late.due is not None
-    assert late.due >= nights.clock + 3 * DAY
+    assert not_none(late.due) >= nights.clock + 3 * DAY
     assert nights.world.done == []
 
 
@@ -156,9 +150,7 @@ def test_after_a_snooze_it_is_warned_about_again(with_lamp: Nights) -> None:
 def test_now_is_pressed_on_a_delivered_warning_only(with_lamp: Nights) -> None:
     now(with_lamp, "lamp")
 
-    acted = with_lamp.after(timedelta(minutes=1))["lamp"]
-
-    assert acted.outcome is Outcome.ACTED
+    assert with_lamp.after(timedelta(minutes=1))["lamp"].outcome is Outcome.ACTED
     assert with_lamp.of("lamp").by == "maria"
 
 
@@ -845,9 +837,7 @@ def test_what_is_half_done_takes_a_place_of_the_limits(with_lamp: Nights) -> Non
     with_lamp.world.before = lambda _: None
     with_lamp.arming = replace(ARMED, max_actions=1)
 
-    results = with_lamp.after(3 * DAY)
-
-    assert {name: one.outcome for name, one in results.items()} == {
+    assert {name: one.outcome for name, one in with_lamp.after(3 * DAY).items()} == {
         "lamp": Outcome.ACTED,
         "sofa": Outcome.WAITING,
     }
@@ -875,9 +865,8 @@ def entries(nights: Nights) -> dict[str, Entry]:
 def act_on_found(nights: Nights) -> ActedSweep:
     """What acting makes of what is found now, by what the ledger knows."""
     runner = nights.runner()
-    assert runner.acting is not None
     known = entries(nights)
-    return runner.acting.act(
+    return not_none(runner.acting).act(
         nights.detector, nights.aws, found(nights), known, now=nights.clock, policy=runner.policy
     )
 
@@ -910,10 +899,7 @@ def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_on
 def test_disarmed_it_says_what_no_function_may_undo(with_lamp: Nights, *, undoable: bool) -> None:
     with_lamp.after(4 * DAY)
     with_lamp.undoable = undoable
-    acting = with_lamp.runner().acting
-    assert acting is not None
-
-    resumed = acting.resumed(with_lamp.detector, found(with_lamp))
+    resumed = not_none(with_lamp.runner().acting).resumed(with_lamp.detector, found(with_lamp))
 
     lost = UnreachableUndos(detector="cellar", region=REGION, count=1, last="2026-10-10", until="2026-11-09")
     assert resumed.unreachable == (None if undoable else lost)
@@ -941,8 +927,7 @@ def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(ni
     nights.warned("desk", "chair")
     nights.clock += 3 * DAY
 
-    at = nights.entries()["lamp"].due
-    assert at is not None
+    at = not_none(nights.entries()["lamp"].due)
     due = due_findings(found(nights), entries(nights), at)
 
     assert [one.target.name for one in due] == ["lamp"]
@@ -1082,9 +1067,7 @@ def test_an_undo_that_the_ledger_cannot_keep_takes_no_place(
         return {"name": name, "all of it": "x" * (400_000 if name == "lamp" else 1)}
 
     monkeypatch.setattr(Cleaner, "prepare", prepare)
-    results = with_lamp.after(4 * DAY)
-
-    assert {name: one.outcome for name, one in results.items()} == {
+    assert {name: one.outcome for name, one in with_lamp.after(4 * DAY).items()} == {
         "lamp": Outcome.ADVISED,
         "sofa": Outcome.ACTED,
     }
@@ -1277,9 +1260,7 @@ def test_aws_is_waited_for_so_often_and_while_there_is_time(
     with_lamp.wait = lambda: waited.append("a minute")
     monkeypatch.setattr(ArmedSweep, "act", ends_time(with_lamp, monkeypatch, waited, minutes))
 
-    waiting = lamp(with_lamp, 4 * DAY)
-
-    assert (waiting.outcome, len(waited)) == (Outcome.WAITING, waits)
+    assert (lamp(with_lamp, 4 * DAY).outcome, len(waited)) == (Outcome.WAITING, waits)
     assert len(attempts) == 1 + (waits if minutes == 1000 else max(0, waits - 1))
 
 

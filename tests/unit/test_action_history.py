@@ -1,7 +1,5 @@
 """What the digest reads of armed detectors: done, failed, undone, due, lost, and saved since when."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -125,9 +123,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
     else:
         acted.actions.refused(acted.of("lamp"), because("RuntimeError: no capacity"))
 
-    found = told(acted)
-
-    assert found.failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
+    assert told(acted).failed == [f"{LAMP} could not be brought back: RuntimeError: no capacity"]
 
 
 @cases("became, tail", ("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2"))
@@ -160,10 +156,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
             nights.table.change(where, entry.key, set_to={"due": nights.clock - DAY, "monthly_usd": None})
             nights.sign_warnings()
 
-    assert told(nights).due == [
-        "thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)",
-        line.format("lamp"),
-    ]
+    assert told(nights).due == ["thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)", line.format("lamp")]
 
 
 def test_what_the_deployment_can_no_longer_undo_is_told(acted: Nights) -> None:

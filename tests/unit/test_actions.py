@@ -1,7 +1,5 @@
 """What an action says of itself, how it changes in the ledger, and what authenticates it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

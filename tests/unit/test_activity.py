@@ -1,7 +1,5 @@
 """What CloudWatch's metrics and logs and CloudTrail answer: whole, partial, failed, cut off or missing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -31,7 +29,7 @@ from ml_janitor.aws.activity import (
 )
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from narrowing import not_none
+from narrowing import not_none, of_type
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
@@ -97,9 +95,7 @@ def test_each_metric_gets_its_own_points(
 
 
 def test_a_page_without_results_is_unreadable() -> None:
-    data = read_metrics(Script({DATA: Torn({})}).aws(), [BLUE], NOW - DAY, NOW)
-
-    assert isinstance(data[BLUE], Unreadable)
+    assert isinstance(read_metrics(Script({DATA: Torn({})}).aws(), [BLUE], NOW - DAY, NOW)[BLUE], Unreadable)
 
 
 def test_every_metric_is_asked_for_once_and_500_to_a_call() -> None:
@@ -248,8 +244,7 @@ def test_the_last_event_of_a_log(answers: list[Any], expected: Signal[datetime] 
 
     assert list(coming) == []
     if isinstance(expected, str):
-        assert isinstance(found, Unreadable)
-        assert expected in found.error
+        assert expected in of_type(Unreadable, found).error
     else:
         assert found == expected
 
@@ -303,9 +298,7 @@ def test_log_groups_are_on_all_pages_with_how_long_they_keep_events() -> None:
 def test_one_group_is_the_one_of_exactly_that_name() -> None:
     pages = [{"logGroups": [listed("/a/b")]}, {"logGroups": [listed("/a")]}]
 
-    found = not_none(find_log_group(Script({GROUPS: pages}).aws(), "/a"))
-
-    assert found.name == "/a"
+    assert not_none(find_log_group(Script({GROUPS: pages}).aws(), "/a")).name == "/a"
     assert find_log_group(Script({GROUPS: pages}).aws(), "/a/") is None
     with pytest.raises(ReadError, match="DescribeLogGroups broke off after 1"):
         find_log_group(Script({GROUPS: [pages[0], DENIED]}).aws(), "/a")
@@ -329,9 +322,7 @@ def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
     ]
     account = Script({STREAMS: pages})
 
-    found = active_streams(account.aws(), "group", AT)
-
-    assert found == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
+    assert active_streams(account.aws(), "group", AT) == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
     asked = {"logGroupName": "group", "orderBy": "LastEventTime", "descending": True, "limit": 50}
     assert account.asked(STREAMS)[0] == asked
     every = Script({STREAMS: {"logStreams": [stream("a", AT)]}})

@@ -1,7 +1,5 @@
 """The advisers' run: one that raises, hangs or is killed fails alone, and the rest is the next part."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What follows a sweep: by which policy it is judged, what is acted on, and what is remembered and told."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, logger_to, raising
+from ml_janitor.acting import savings
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
@@ -271,6 +270,21 @@ def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(
     assert board.swept == [(known.sweep, known.recorded)]
     assert board.void == [({"lamp", "chair"}, why)]
     assert {name for name, one in nights.entries().items() if one.voided} == {"lamp", "chair"}
+
+
+def test_disarmed_it_goes_on_as_if_it_had_acted_where_its_actions_cannot_be_read(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.arming, board = replace(ARMED, mode=Mode.DRY_RUN), Board()
+    after(nights, run := cleaning(nights, follow=board))
+    assert board.swept == []
+    run.failures.check()
+
+    monkeypatch.setattr(savings, "end_savings", raising(RuntimeError("no")))
+    known = after(nights, run)
+
+    assert board.swept == [(known.sweep, known.recorded)]
+    assert failed(run).startswith("what was saved could not be counted")
 
 
 def test_what_no_function_may_undo_any_more_fails_the_run(with_lamp: Nights) -> None:

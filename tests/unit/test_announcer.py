@@ -1,7 +1,5 @@
 """Which channel hears of what is new, with which report, and what becomes of a message that is not taken."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace

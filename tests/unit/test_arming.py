@@ -1,7 +1,5 @@
 """What may be acted on at all: by the tags of what was found, and of all that would go with it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -86,9 +84,7 @@ def test_the_name_of_a_tool_is_that_of_all_its_stacks(excepted: str) -> None:
 
 @cases("every, grace, likely, days", (7, 3, 1, 14), (1, 3, 1, 3), (1, 1, 4, 4), (0, 0, 0, 2))
 def test_a_warning_lasts_for_two_sweeps_or_longer(every: int, grace: int, likely: int, days: int) -> None:
-    armed = replace(ARMED, every=every * DAY, grace=grace * DAY, grace_likely=likely * DAY)
-
-    assert armed.lasts == days * DAY
+    assert replace(ARMED, every=every * DAY, grace=grace * DAY, grace_likely=likely * DAY).lasts == days * DAY
 
 
 def test_what_has_no_creation_time_is_only_reported() -> None:

@@ -1,7 +1,5 @@
 """What an armed detector would never do as things are set is named, place by place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -90,9 +88,7 @@ def test_only_the_janitor_account_may_deploy_it(*, organization: bool, account: 
         "external_id": "ml-janitor",
         "callers": ["arn:aws:iam::333333333333:role/platform"],
     }
-    settings = Settings.parse({"organization": section} if organization else {})
-
-    said = home_refusals(settings, account)
+    said = home_refusals(Settings.parse({"organization": section} if organization else {}), account)
 
     assert isinstance(said, list)
     assert [f"and this deployment is in {ACCOUNT}" in one for one in said] == [True] * refused

@@ -1,7 +1,5 @@
 """What the reading of artifacts does when S3 changes under it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime

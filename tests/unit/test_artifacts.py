@@ -1,7 +1,5 @@
 """What counts as a model artifact, which files make up one model, and listings of any size."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -288,6 +286,16 @@ def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> N
     assert part.shelves["b"].error == error
     assert list(part.artifacts()) == []
     assert {FIRST, POSITION} < set(scratch.files)
+
+
+def test_what_memory_may_hold_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have two objects: four are held, four, and the last."""
+    monkeypatch.setattr(artifacts, "_MOST_HELD", 4)
+    scratch = Kept()
+
+    read(PagedS3(MANY, scratch))
+
+    assert sum(name.endswith("-artifacts") for name in scratch.files) == 3
 
 
 def test_a_run_without_time_for_one_page_keeps_nothing() -> None:

@@ -1,7 +1,5 @@
 """The bill of several accounts: which count, which moved most, what is left, and of which nothing is seen."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """What is asked of a bill: which pages, by which calls, and which days are compared with which."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -37,13 +35,7 @@ def section(**settings: Any) -> BillSection:
 # --- what is read -----------------------------------------------------------------------------
 
 
-@cases(
-    "asked, days, span",
-    (0, BILL_DAYS, 30),
-    (31, BILL_DAYS, 31),
-    (32, 66, 32),
-    (60, 122, 60),
-)
+@cases("asked, days, span", (0, BILL_DAYS, 30), (31, BILL_DAYS, 31), (32, 66, 32), (60, 122, 60))
 def test_a_bill_reads_the_span_before(asked: int, days: int, span: int) -> None:
     found = bill_request(section(), days=asked)
 

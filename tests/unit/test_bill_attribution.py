@@ -1,7 +1,5 @@
 """Parts of a change add up to it, whatever the charges; no claim exceeds its line."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -198,9 +196,7 @@ WAVES = {f"d{ago}": 3.0 if ago % 14 < 7 else -3.0 for ago in range(1, 65)}
     (costs(d31=90, d59=80), 30, 30, 170 + 34),  # there is one, and before there were two; other weekdays
 )
 def test_a_line_may_move_as_it_did(usd: dict[date, Decimal], days: int, gap: int, usual: float) -> None:
-    found = usual_change(usd, compared(days, gap))
-
-    assert float(found) == pytest.approx(usual)
+    assert float(usual_change(usd, compared(days, gap))) == pytest.approx(usual)
 
 
 @cases(

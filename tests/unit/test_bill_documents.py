@@ -1,7 +1,5 @@
 """The bill for programs, spreadsheets and browsers: schema, sums, and hostile names."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """The resources behind a change: their claims, prices, families, and use that moved to another tag."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -115,9 +113,7 @@ def test_claims_are_no_more_than_their_line(line: tuple[int, int], hours: list[t
 
 
 def test_where_more_is_claimed_than_billed_each_gets_its_share() -> None:
-    of = part((0, 0), (60, 20))
-
-    found = explained(of, by=[known("large", after=30), known("small", after=10)])
+    found = explained(part((0, 0), (60, 20)), by=[known("large", after=30), known("small", after=10)])
 
     assert found == [("large", MoverCause.STARTED, Decimal(45)), ("small", MoverCause.STARTED, Decimal(15))]
 
@@ -208,9 +204,7 @@ def test_a_price_needs_both_spans_to_differ(after: tuple[float, float], causes: 
 
 def test_a_price_is_one_mover_whatever_the_tags() -> None:
     parts = [part((100, 10), (150, 10), tag=tag) for tag in ("llm", "vision")]
-    other = part((10, 1), (13, 1), tag="llm", usage_type="Other")
-
-    found = find_movers((*parts, other), [], DAYS, {})
+    found = find_movers((*parts, part((10, 1), (13, 1), tag="llm", usage_type="Other")), [], DAYS, {})
 
     assert [(one.cause, one.usd, one.part.usage_type, one.part.tag) for one in found] == [
         (MoverCause.PRICE, Decimal(100), HOST, None),
@@ -252,15 +246,11 @@ def test_jobs_of_a_family_are_one_but_for_what_ran_over_three_times_as_long(
     hours: dict[str, tuple[float, float]], found: dict[str, tuple[object, int]]
 ) -> None:
     by = [known(name, *one, family="f", kind="training-job") for name, one in hours.items()]
-    line = part((1000, 1000), (1000, 1000))
-
-    said = {
+    assert {
         one.culprit.name: (one.usd, one.culprit.members)
-        for one in find_movers([line], by, DAYS, {})
+        for one in find_movers([part((1000, 1000), (1000, 1000))], by, DAYS, {})
         if one.culprit
-    }
-
-    assert said == found
+    } == found
 
 
 def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:

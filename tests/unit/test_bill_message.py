@@ -1,7 +1,5 @@
 """What the bill says in Slack each morning, within Slack's limits."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

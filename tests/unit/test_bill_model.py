@@ -1,7 +1,5 @@
 """The plain data of a bill: which days count, and what adds up."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -125,9 +123,7 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
         return replace(made, **more)
 
     kept, fresh = read(first, 1), read(third, 2)
-    whole = fresh.after(kept, second)
-
-    assert whole == replace(
+    assert fresh.after(kept, second) == replace(
         fresh,
         first=second,
         charges=(kept.charges[1], *fresh.charges),

@@ -1,7 +1,5 @@
 """Which pages a bill is read from, for which days and accounts, and what an answer makes it say."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -335,9 +333,7 @@ def test_an_unused_service_is_told(services: list[str], charged: list[str], miss
 
 
 def test_names_of_services_that_could_not_be_read_are_wrong_by_nobody_s_word() -> None:
-    paper = Paper(SERVICES)
-
-    bill = paper.read(most=8, services=["EC2"])
+    bill = Paper(SERVICES).read(most=8, services=["EC2"])
 
     assert (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "") not in gaps(bill)
     few = Paper(SERVICES).read(most=3, services=["EC2"])

@@ -1,7 +1,5 @@
 """A bill and what is known of its resources, put together: spans, movers, shares, credits, prices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -156,9 +154,7 @@ def test_what_a_resource_uses_of_several_types_is_one_mover(read: Bill) -> None:
     more = charges(
         HOST, [day for day in LAST if day.day > 25 or day.month > 9], price="1", quantity="24", tag="llm"
     )
-    grown = bill([*read.by_tag["project"], *more])
-
-    report = make_bill_report(grown, ASKED, resources=[both])
+    report = make_bill_report(bill([*read.by_tag["project"], *more]), ASKED, resources=[both])
 
     assert report.main is not None
     own = [one for one in report.main.movers if one.culprit]
@@ -172,9 +168,7 @@ def test_untagged_shares_have_a_trend_and_an_inactive_tag_has_none(read: Bill) -
     nobody = tuple(replace(one, tag="") for one in read.by_tag["project"])
     more = charges(NOTEBOOK, LAST, price="1", quantity="1", tag="")
     rows = (*read.by_tag["project"], *more)
-    report = make_bill_report(replace(read, by_tag={"project": rows, "owner": nobody}), ASKED)
-
-    (share,) = report.shares
+    (share,) = make_bill_report(replace(read, by_tag={"project": rows, "owner": nobody}), ASKED).shares
     assert (share.tag, share.total, share.total_before) == (
         "project",
         read.total(LAST) + 30,

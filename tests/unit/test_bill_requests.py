@@ -1,7 +1,5 @@
 """Series that count the requests to endpoints and their instances, and what is known without some of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

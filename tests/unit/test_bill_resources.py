@@ -1,7 +1,5 @@
 """What is known of resources that are billed: who judged them, what still holds, and whose they are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta

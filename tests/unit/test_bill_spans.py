@@ -1,7 +1,5 @@
 """`janitor bill --against`: which days the bill may be compared with."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """What a unit cost: never more dollars than the line has, and no units where none were measured."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,9 +59,7 @@ def costs(*resources: BillResource, billed: list[Charge] | None = None) -> dict[
 
 
 def test_a_thousand_requests_cost_what_the_endpoint_was_charged_for_them() -> None:
-    one = endpoint("search", runs(), requests=(calls(400_000, 600_000),))
-
-    found = costs(one)
+    found = costs(endpoint("search", runs(), requests=(calls(400_000, 600_000),)))
 
     assert {key: (each.usd, each.units, each.per_unit) for key, each in found.items()} == {
         ("endpoint", "search"): (Decimal("1013.76"), 1_000_000, Decimal("1.01376")),
@@ -120,9 +116,7 @@ def test_only_days_of_the_span_count() -> None:
 def test_a_new_model_serves_from_its_hour_on_and_costs_from_then_on() -> None:
     switch = BEGIN + timedelta(days=10, minutes=30)
     hours = calls(*[10] * 720, period=HOUR)
-    one = endpoint("search", runs("old", end=switch), runs("new", start=switch), requests=(hours,))
-
-    found = costs(one)
+    found = costs(endpoint("search", runs("old", end=switch), runs("new", start=switch), requests=(hours,)))
 
     assert found["endpoint", "search"].units == 7200
     assert (found["model", "old"].units, found["model", "new"].units) == (2400, 4800)
@@ -162,9 +156,7 @@ def test_a_charged_line_with_a_quantity_has_a_price(usd: str, quantity: str, exp
     """At most what ran, 720 hours, has its share of the line."""
     line = Charge(day=LAST.first, usage_type=HOST, usd=Decimal(usd), quantity=Decimal(quantity))
 
-    found = costs(endpoint("search", runs()), billed=[line])
-
-    assert [one.usd for one in found.values()] == (
+    assert [one.usd for one in costs(endpoint("search", runs()), billed=[line]).values()] == (
         [] if expected is None else [pytest.approx(Decimal(expected))] * 2
     )
 
@@ -182,9 +174,7 @@ def test_a_shadow_serves_copies_and_costs_all_the_same() -> None:
 
 def test_models_that_share_instances_have_no_cost_of_their_own() -> None:
     shared = endpoint("shared", runs(""), requests=(calls(10),))
-    many = endpoint("many", runs("loader"), requests=(calls(10, many_models=True),))
-
-    found = costs(shared, many)
+    found = costs(shared, endpoint("many", runs("loader"), requests=(calls(10, many_models=True),)))
 
     assert set(found) == {("endpoint", "shared"), ("endpoint", "many"), ("model", "loader")}
     assert found["endpoint", "shared"].notes == (UnitNote.COMPONENTS,)

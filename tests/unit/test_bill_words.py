@@ -1,7 +1,5 @@
 """A bill in words: each cause of a movement, and each reason why something is missing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal

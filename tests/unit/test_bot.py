@@ -1,7 +1,5 @@
 """What the bot asks of Slack, in which order and until when, and what becomes of each answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -162,9 +160,7 @@ def test_a_post_has_its_replies_and_its_report_in_its_thread(slack: SlackBot, wo
     taken = list[int]()
     post = Post(main=HELLO, replies=(REPLY, REPLY), attachment="report.html")
 
-    done = slack.deliver(post, b"page", deadline=100, taken=lambda: taken.append(len(workspace.asked)))
-
-    assert done == ()
+    assert slack.deliver(post, b"page", deadline=100, taken=lambda: taken.append(len(workspace.asked))) == ()
     assert taken == [1], "before the thread"
     assert [(one["channel"], one["thread_ts"]) for one in workspace.of("chat.postMessage")] == [
         ("#ml", None),

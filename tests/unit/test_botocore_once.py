@@ -1,7 +1,5 @@
 """What the tests have botocore work out only once: the same as otherwise, and nothing leaks by way of it."""
 
-from __future__ import annotations
-
 import email
 import http.client
 import inspect

@@ -1,23 +1,12 @@
 """What becomes of an object that is deleted from a bucket, and who may read it by the bucket's policy."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
-from ml_janitor.detectors.duplicate_artifacts.buckets import (
-    DeletionRules,
-    PolicyReader,
-    read_bucket_readers,
-    read_bucket_region,
-    read_lock,
-    readers_in_policy,
-    when_freed,
-    why_maybe_read,
-)
 from scripted import Refusal, Script
 from tables import cases
 
@@ -39,13 +28,13 @@ def rule(days: int = 30, *, status: str = "Enabled", **given: Any) -> dict[str, 
 
 
 def said(*rules: dict[str, Any], versioning: Signal[str] | None = None, version: str | None = "v1") -> str:
-    habits = DeletionRules(
+    habits = buckets.DeletionRules(
         versioning=versioning or Value("Enabled"),
         lock=Absent(),
         lifecycle=Value(rules) if rules else Absent(),
         tags=Value({}),
     )
-    return when_freed(habits, ONE, version, TAGS)
+    return buckets.when_freed(habits, ONE, version, TAGS)
 
 
 def test_without_versions_its_bytes_are_freed_at_once() -> None:
@@ -90,8 +79,10 @@ def test_the_soonest_rule_counts() -> None:
 
 def test_what_is_unreadable_is_said_to_be() -> None:
     assert "unknown, since its versioning is (denied)" in said(versioning=DENIED)
-    habits = DeletionRules(versioning=Value("Enabled"), lock=Absent(), lifecycle=DENIED, tags=Value({}))
-    assert "whether a lifecycle rule frees its bytes is unknown (denied)" in when_freed(
+    habits = buckets.DeletionRules(
+        versioning=Value("Enabled"), lock=Absent(), lifecycle=DENIED, tags=Value({})
+    )
+    assert "whether a lifecycle rule frees its bytes is unknown (denied)" in buckets.when_freed(
         habits, ONE, "v", TAGS
     )
 
@@ -119,12 +110,12 @@ def test_a_retention_or_hold_locks_and_unreadable_may(retention: Any, hold: str,
     kept = Refusal(codes[retention]) if isinstance(retention, str) else {"Retention": retention}
     answers: dict[str, Any] = {"s3:GetObjectRetention": kept, "s3:GetObjectLegalHold": held}
     aws = Script(answers | {"s3:HeadBucket": {}}).aws("eu-west-3")
-    found = read_lock(aws, ONE, Value("Enabled"))
+    found = buckets.read_lock(aws, ONE, Value("Enabled"))
 
     assert isinstance(found, type(expected) if isinstance(expected, Value) else expected)
     assert not isinstance(found, Value) or found.value == expected.value
-    assert [read_lock(aws, ONE, lock) for lock in (Absent(), DENIED)] == [Absent(), DENIED]
-    assert read_bucket_region(aws, "b") == Value("eu-west-3", "s3:HeadBucket")
+    assert [buckets.read_lock(aws, ONE, lock) for lock in (Absent(), DENIED)] == [Absent(), DENIED]
+    assert buckets.read_bucket_region(aws, "b") == Value("eu-west-3", "s3:HeadBucket")
 
 
 OWN, STRANGER = "123456789012", "999999999999"
@@ -143,7 +134,7 @@ def policy(**changed: Any) -> dict[str, Any]:
 
 
 def who(document: dict[str, Any]) -> list[str]:
-    return [reader.who for reader in readers_in_policy(document, OWN) if reader.reads(OBJECT)]
+    return [reader.who for reader in buckets.readers_in_policy(document, OWN) if reader.reads(OBJECT)]
 
 
 @cases(
@@ -204,16 +195,16 @@ def test_one_statement_may_stand_without_a_list() -> None:
 def test_no_policy_is_absent_and_one_that_is_none_is_unreadable(answer: str, expected: type) -> None:
     given = Refusal(answer) if answer.isalpha() else {"Policy": answer}
     aws = Script({"s3:GetBucketPolicy": given}).aws()
-    found = read_bucket_readers(aws, "models")
+    found = buckets.read_bucket_readers(aws, "models")
 
     assert isinstance(found, expected)
     assert not isinstance(found, Value) or found.value == (), "the account itself is nobody else"
 
 
 READERS = (
-    PolicyReader(who=f"account {STRANGER}", what=("*",)),
-    PolicyReader(who=f"account {STRANGER}", what=("*/backup/*",)),
-    PolicyReader(who="everybody", what=("*/public/*",)),
+    buckets.PolicyReader(who=f"account {STRANGER}", what=("*",)),
+    buckets.PolicyReader(who=f"account {STRANGER}", what=("*/backup/*",)),
+    buckets.PolicyReader(who="everybody", what=("*/public/*",)),
 )
 
 
@@ -226,5 +217,5 @@ READERS = (
     (Unreadable("AccessDenied"), "whom its bucket's policy lets read it is unknown (AccessDenied)"),
     (NotRead(), "whom its bucket's policy lets read it was not read"),
 )
-def test_why_a_copy_may_be_in_use(signal: Signal[tuple[PolicyReader, ...]], why: str | None) -> None:
-    assert why_maybe_read(signal, OBJECT) == why
+def test_why_a_copy_may_be_in_use(signal: Signal[tuple[buckets.PolicyReader, ...]], why: str | None) -> None:
+    assert buckets.why_maybe_read(signal, OBJECT) == why

@@ -1,7 +1,5 @@
 """Charts as SVG: what is drawn where, that nothing sticks out, and colours that everybody can tell apart."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -98,9 +96,7 @@ def written(root: ET.Element) -> list[str]:
 
 
 def test_columns_are_as_high_as_their_dollars_and_stand_on_each_other() -> None:
-    root = drawn(series({"a": [100, 200, 0], "b": [50, 0, 25]}))
-
-    (colour_a, _, a), (colour_b, _, b) = stacks(root)
+    (colour_a, _, a), (colour_b, _, b) = stacks(drawn(series({"a": [100, 200, 0], "b": [50, 0, 25]})))
 
     assert (colour_a, colour_b) == (LIGHT_COLOURS["group-1"], LIGHT_COLOURS["group-2"])
     assert [len(a), len(b)] == [2, 2]  # nothing is drawn for nothing

@@ -1,7 +1,5 @@
 """AWS as detectors see it: no write in a dry run, no call without time, turns, regions and shared answers."""
 
-from __future__ import annotations
-
 import gc
 import json
 import threading
@@ -39,7 +37,7 @@ from ml_janitor.aws.client import (
 )
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from ml_janitor.slack.ingress import hand_over
-from narrowing import not_none
+from narrowing import not_none, of_type
 from scripted import DENIED, Script, Torn
 from tables import cases
 
@@ -214,9 +212,7 @@ def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | N
 def test_a_page_has_the_size_that_is_asked_for_and_a_listing_its_entries() -> None:
     app = {"AppName": "a"}
     script = Script({LIST: [{"Apps": [app]}, {"Apps": [app]}, DENIED]})
-    aws = script.aws()
-
-    found = aws.listing(LIST, "Apps", lambda entry: str(entry["AppName"]), 7, DomainIdEquals="d-1")
+    found = script.aws().listing(LIST, "Apps", lambda entry: str(entry["AppName"]), 7, DomainIdEquals="d-1")
 
     assert (found.items, script.asked(LIST)[0]) == (("a", "a"), {"DomainIdEquals": "d-1", "MaxResults": 7})
     assert found.error == f"{LIST} broke off after 2: ListApps: AccessDeniedException: denied"
@@ -253,9 +249,7 @@ class Turns:
 def test_each_try_waits_its_turn_and_tells_how_it_ended(service: Any, call: str, action: str) -> None:
     turns, throttled = Turns(), {"__type": "ThrottlingException"}
     wire = Wire((400, throttled), (200, {}))
-    aws = reader(wire.session(), attempts=2, pace=cast("Pace", turns))
-
-    getattr(aws.client(service), call)()
+    getattr(reader(wire.session(), attempts=2, pace=cast("Pace", turns)).client(service), call)()
 
     assert turns.waited == [(REGION, action)] * 2
     assert turns.answers == [(REGION, action, True), (REGION, action, False)]
@@ -484,8 +478,7 @@ def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch)
     files.keep("a", {})
     assert ([*files.blocks("a/b")], [*files.blocks("a/c")]) == ([b"0123", b"4567", b"89"], [b"agai", b"n"])
     assert (files.kept("a"), [*files.blocks("e/f/g")]) == (None, [])
-    made = files._made
-    assert isinstance(made, Path)
+    made = of_type(Path, files._made)
     del files
     assert not made.exists()
 
@@ -493,8 +486,7 @@ def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch)
 def test_a_temporary_folder_that_somebody_deleted_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     files, errors = FolderScratch(), list[object]()
     files.put("a", b"")
-    assert files._made is not None
-    rmtree(files._made)
+    rmtree(not_none(files._made))
     monkeypatch.setattr("sys.excepthook", lambda *error: errors.append(error))
 
     del files

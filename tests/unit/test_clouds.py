@@ -1,7 +1,5 @@
 """GPUs on three clouds: what is believed of the catalog, and a job on the same GPUs like with like."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

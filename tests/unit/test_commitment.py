@@ -1,7 +1,5 @@
 """The best commitment against all others, on 1,000 random profiles; hours from starts, ends and counts."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import replace
 
@@ -75,9 +73,7 @@ def test_with_one_discount_it_is_the_use_that_is_exceeded_in_the_rest_of_the_hou
 
 
 def test_a_use_of_half_the_day_is_not_worth_forty_percent() -> None:
-    hours = [[RatedUsage(10.0, 0.4)] if hour % 24 >= 12 else [] for hour in range(168)]
-
-    assert best_commitment(hours) == 0
+    assert best_commitment([[RatedUsage(10.0, 0.4)] if hour % 24 >= 12 else [] for hour in range(168)]) == 0
     assert best_commitment(
         [[RatedUsage(10.0, 0.55)] if hour % 24 >= 12 else [] for hour in range(168)]
     ) == pytest.approx(4.5)
@@ -201,6 +197,4 @@ def test_the_use_of_each_hour_is_as_billed_where_something_was() -> None:
     ((), {}),
 )
 def test_savings_follow_billed_use(billed: tuple[UsageTotal, ...] | None, shares: dict[str, float]) -> None:
-    free = use("free", "w", 4, 0.0, 0.5)
-
-    assert hours(A, B, C, free, totals=billed).shares() == pytest.approx(shares)
+    assert hours(A, B, C, use("free", "w", 4, 0.0, 0.5), totals=billed).shares() == pytest.approx(shares)

@@ -1,7 +1,5 @@
 """The decide table of commitments; its own path against brute force; what others leave, and never spot."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The pages of the AWS console."""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 from ml_janitor.report.html import console_link

@@ -1,7 +1,5 @@
 """What checksums and bytes say about two objects, what they do not, and how much is read for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -225,9 +223,7 @@ def test_a_range_is_large_and_what_is_held_of_it_small() -> None:
 def test_equal_bytes_are_read_once_and_proven(store: Bytes, size: int) -> None:
     a, b = store.put("a", b"x" * size), store.put("b", b"x" * size)
 
-    done = settled(store, [a, b])
-
-    assert alike(done, a, b) is Likeness.PROVEN
+    assert alike(settled(store, [a, b]), a, b) is Likeness.PROVEN
     assert store.read == {"a": size, "b": size}
 
 
@@ -236,26 +232,20 @@ def test_one_other_byte_disproves(store: Bytes, at: int) -> None:
     body = b"x" * 500
     a, b = store.put("a", body), store.put("b", body[:at] + b"y" + body[at + 1 :])
 
-    done = settled(store, [a, b])
-
-    assert alike(done, a, b) is Likeness.DIFFERENT
+    assert alike(settled(store, [a, b]), a, b) is Likeness.DIFFERENT
 
 
 def test_what_differs_early_is_not_read_on(store: Bytes) -> None:
     a, b, c = (store.put(key, start + b"x" * 500) for key, start in (("a", b"1"), ("b", b"2"), ("c", b"1")))
 
-    done = settled(store, [a, b, c])
-
-    assert alike(done, a, c) is Likeness.PROVEN
+    assert alike(settled(store, [a, b, c]), a, c) is Likeness.PROVEN
     assert store.read == {"a": 501, "b": PROBE, "c": 501}
 
 
 def test_each_of_many_is_read_one_range_at_a_time(store: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they differ in early is then read of none but once."""
     monkeypatch.setattr(contents, "READ_THREADS", 2)
-    many = [store.put(f"{n}", b"x" * PROBE + bytes([n]) * 500) for n in range(3)]
-
-    settled(store, many)
+    settled(store, [store.put(f"{n}", b"x" * PROBE + bytes([n]) * 500) for n in range(3)])
 
     assert set(store.read.values()) == {PROBE + RANGE}
 
@@ -300,9 +290,7 @@ def test_what_may_not_be_read_is_not_read(store: Bytes) -> None:
 def test_no_more_is_read_than_allowed(store: Bytes, budget: int, expected: Likeness, read: int) -> None:
     a, b = store.put("a", b"x" * 50), store.put("b", b"x" * 50)
 
-    done = settled(store, [a, b], budget=budget)
-
-    assert alike(done, a, b) is expected
+    assert alike(settled(store, [a, b], budget=budget), a, b) is expected
     assert store.read.get("a", 0) == read
     assert sum(store.read.values()) <= budget
 

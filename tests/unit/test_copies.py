@@ -1,7 +1,5 @@
 """Which of several equal artifacts stay: table by table, and as laws over random ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -12,11 +10,7 @@ from ml_janitor.aws.references import ObjectUses, PlaceUser
 from ml_janitor.core.model import Absent, Signal, Value
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness
-from ml_janitor.detectors.duplicate_artifacts.copies import (
-    CopyRole,
-    GroupMember,
-    settle_standings,
-)
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, GroupMember, settle_standings
 from narrowing import not_none
 from tables import cases
 
@@ -104,11 +98,7 @@ SURE = (Likeness.PROVEN, Likeness.LIKELY)
         [member("a", ended=True), member("b", 1, ended=True), member("c", 2, needed=True)],
         {"a": ("surplus", "c"), "b": ("surplus", "c"), "c": STAYS},
     ),
-    (
-        SURE[:1],
-        [member("a", ended=True), member("b", 1, ended=True)],
-        {"a": STAYS, "b": ("surplus", "a")},
-    ),
+    (SURE[:1], [member("a", ended=True), member("b", 1, ended=True)], {"a": STAYS, "b": ("surplus", "a")}),
 )
 def test_which_of_equal_artifacts_stay(
     likenesses: Sequence[Likeness], members: list[GroupMember], expected: dict[str, tuple[str, str | None]]
@@ -176,9 +166,8 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
         if standing.role not in {CopyRole.SURPLUS, CopyRole.ELSEWHERE}:
             continue
         assert not one.needed
-        assert standing.keeper is not None
         assert not_none(standing.match).likeness >= Likeness.LIKELY
-        keeper = by_unit[standing.keeper]
+        keeper = by_unit[not_none(standing.keeper)]
         assert keeper.lasting
         same_bucket = keeper.unit.bucket == one.unit.bucket
         assert same_bucket is (standing.role is CopyRole.SURPLUS)

@@ -1,7 +1,5 @@
 """What is asked of Cost Explorer and Savings Plans, what an answer means, and why there may be none."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -92,6 +90,7 @@ def test_each_page_that_was_sent_for_counts_and_none_is_beyond_the_limit() -> No
         explorer.services(FIRST, UNTIL)
 
     assert (found.value.cause, explorer.requests, len(client.asked)) == (RefusalCause.OVER_LIMIT, 3, 4)
+    assert (asking(most=4)[0].left, explorer.left) == (4, 0)
     assert ["NextPageToken" in asked for _, asked in client.asked] == [False, True, True, True]
 
 
@@ -291,9 +290,7 @@ def test_hours_are_those_of_use_on_demand_in_the_region() -> None:
     second = [hour(5, ("EU-Host:a", "Run", "1", "3")), hour(6, ("EU-Host:a", "", "0.5", "1"))]
     owned, client = plans(REGIONS, {"ResultsByTime": first, "NextPageToken": "n"}, {"ResultsByTime": second})
 
-    found = owned.hourly(since, 3)
-
-    assert found == Value(
+    assert owned.hourly(since, 3) == Value(
         (
             SavingsPlanLine(usage_type="EU-Host:a", operation="Run", usd=(2.0, 1.0, 0.0), quantity=7.0),
             SavingsPlanLine(usage_type="EU-Host:a", operation="", usd=(0.0, 0.0, 0.5), quantity=1.0),
@@ -342,9 +339,7 @@ def test_rates_are_those_of_an_hour_for_a_year_of_what_is_no_spot() -> None:
     ]
     owned, client = plans({"searchResults": offers[:2], "nextToken": "n"}, {"searchResults": offers[2:]})
 
-    found = owned.rates(["EU-Host:b", "EU-TrSpt:a", "EU-Host:a", "EU-Host:a", "EU-SpotTrain:a"])
-
-    assert found == Value(
+    assert owned.rates(["EU-Host:b", "EU-TrSpt:a", "EU-Host:a", "EU-Host:a", "EU-SpotTrain:a"]) == Value(
         {
             "SageMaker": {("EU-Host:a", "Run"): PlanRate(0.5, "o"), ("EU-Host:b", ""): PlanRate(0.6, "o")},
             "Compute": {("BoxUsage:e", ""): PlanRate(0.7, "p")},

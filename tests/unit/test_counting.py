@@ -1,7 +1,5 @@
 """What several findings name is counted once: on one resource, a whole and its parts, in every report."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from decimal import Decimal
@@ -147,12 +145,9 @@ def test_what_is_taken_of_a_month_is_not_taken_of_what_it_has_cost() -> None:
 
 def test_less_than_a_dollar_is_shared_out_as_any_other_amount() -> None:
     half = {"a": Decimal("0.25"), "b": Decimal("0.25")}
-    domain = replace(DOMAIN, monthly_usd=Decimal("0.75"), shares=half)
+    left, _ = find_overlaps([replace(DOMAIN, monthly_usd=Decimal("0.75"), shares=half), A])
 
-    left, _ = find_overlaps([domain, A])
-
-    assert left is not None
-    assert left.monthly_usd == Decimal("0.5")
+    assert not_none(left).monthly_usd == Decimal("0.5")
 
 
 def test_a_finding_claims_what_it_costs_and_what_its_change_ends() -> None:

@@ -1,7 +1,5 @@
 """The decide table of cross-region-traffic, and how addresses and usage types are read."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -440,8 +438,7 @@ def test_the_data_that_is_read_counts_once_and_only_where_it_is(
 
     read = cross_region_traffic._sized(script.aws(), line(*causes, size=Absent(), copy=None))
 
-    assert isinstance(read.causes, Value)
-    assert [cause.about for cause in read.causes.value] == left
+    assert [cause.about for cause in of_type(Value, read.causes).value] == left
     if size is None:
         assert "AccessDenied" in getattr(read.size, "error", "")
     else:
@@ -465,5 +462,4 @@ def test_where_cost_explorer_cannot_be_asked_a_note_says_so_and_no_alarm_rings(
     (note,) = detector.find(script.aws(region), NOW)
 
     assert script.calls == []
-    assert isinstance(note, SweepNote)
-    assert note.text.startswith("Cost Explorer is not asked in partition aws-")
+    assert of_type(SweepNote, note).text.startswith("Cost Explorer is not asked in partition aws-")

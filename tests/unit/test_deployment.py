@@ -1,7 +1,5 @@
 """The composition root hands on what the operator set."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,25 +18,12 @@ from aws_lambda_powertools import Logger
 from conftest import ACCOUNT, NOW
 from fakes import logger_to, raising
 from memory_table import MemoryTable
-from ml_janitor import handlers
+from ml_janitor import deployment, handlers
 from ml_janitor.acting.warning import Warner
 from ml_janitor.config.events import PressEvent
 from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
-from ml_janitor.deployment import (
-    make_accounts_run,
-    make_acting,
-    make_action_history,
-    make_bill_run,
-    make_lambda_acting,
-    make_lambda_undoing,
-    make_message_updates,
-    make_organization_reader,
-    make_undo_run,
-    make_undoing,
-    make_warner,
-)
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.idempotency import InProgressError
@@ -53,7 +38,7 @@ from standin import ORGANIZATION_TOML, SLACK_TOML, Context, in_memory, own_invoc
 def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
     table: Any = MemoryTable()
     settings = Settings.parse({"janitor": {"undo_days": 7, "max_actions_per_night": 3}})
-    acting = make_acting(
+    acting = deployment.make_acting(
         settings,
         table,
         Actions(table),
@@ -62,7 +47,7 @@ def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
         wait=lambda: None,
         revert=lambda _: None,
     )
-    undoing = make_undoing(settings, table, Actions(table), lambda: NOW, wait=lambda: None)
+    undoing = deployment.make_undoing(settings, table, Actions(table), lambda: NOW, wait=lambda: None)
 
     assert (acting.within, undoing.within) == (timedelta(days=7), timedelta(days=7))
     assert (acting.max_actions_per_night, acting.together) == (3, False)
@@ -88,10 +73,14 @@ def own(tmp_path: Path) -> Callable[[str], Invocation]:
 
 
 def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (make_warner(own("")), make_message_updates(own("")), own("").announcers) == (None, None, [])
+    assert (
+        deployment.make_warner(own("")),
+        deployment.make_message_updates(own("")),
+        own("").announcers,
+    ) == (None, None, [])
     by_mail, both = own(MAIL), own(SLACK + MAIL)
-    senders = [not_none(make_warner(each)).warn for each in (by_mail, both)]
-    assert make_message_updates(by_mail) is None
+    senders = [not_none(deployment.make_warner(each)).warn for each in (by_mail, both)]
+    assert deployment.make_message_updates(by_mail) is None
     assert [isinstance(sender, WarningSender) and sender.copy for sender in senders] == [None, both.mail]
     assert [each.interactive for each in by_mail.announcers] == [False]
     assert len(both.announcers) == 2
@@ -99,16 +88,14 @@ def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pyte
 
     with_slack = own(SLACK)
 
-    warner, updates = make_warner(with_slack), make_message_updates(with_slack)
+    warner, updates = deployment.make_warner(with_slack), deployment.make_message_updates(with_slack)
     assert (type(warner), type(updates)) == (Warner, MessageUpdates)
-    assert updates is not None
     naps = list[float]()
     monkeypatch.setattr(with_slack, "seconds", SenderClock(clock=lambda: 0.0, sleep=naps.append))
-    acting, undoing = make_lambda_acting(with_slack), make_lambda_undoing(with_slack)
-    assert [part.within for part in (updates, acting, undoing)] == [timedelta(days=7)] * 3
+    acting, undoing = deployment.make_lambda_acting(with_slack), deployment.make_lambda_undoing(with_slack)
+    assert [part.within for part in (not_none(updates), acting, undoing)] == [timedelta(days=7)] * 3
     for rest in (acting.wait, undoing.wait, acting.pause):
-        assert rest is not None
-        rest()
+        not_none(rest)()
     assert naps == [15, 15, 1]
 
 
@@ -116,14 +103,14 @@ def test_only_in_an_organization_the_digest_reads_all_accounts(own: Callable[[st
     logger = Logger(service="test")
     alone, together = own(SLACK + ARMED), own(SLACK + ARMED + ORGANIZATION_TOML)
 
-    assert make_organization_reader(alone) is None
-    assert isinstance(make_organization_reader(together), OrganizationReader)
-    assert make_bill_run(alone, logger).organization is None
-    assert isinstance(make_bill_run(together, logger).organization, OrganizationReader)
-    with make_bill_run(alone, logger).opened(SweepPlace(ACCOUNT, ("us-gov-west-1",))) as accounts:
+    assert deployment.make_organization_reader(alone) is None
+    assert isinstance(deployment.make_organization_reader(together), OrganizationReader)
+    assert deployment.make_bill_run(alone, logger).organization is None
+    assert isinstance(deployment.make_bill_run(together, logger).organization, OrganizationReader)
+    with deployment.make_bill_run(alone, logger).opened(SweepPlace(ACCOUNT, ("us-gov-west-1",))) as accounts:
         assert [each.region for each in accounts] == ["us-gov-west-1"]
-    assert "us-gov-east-1" in make_accounts_run(together, logger).known_regions
-    histories = [make_action_history(each) for each in (alone, together)]
+    assert "us-gov-east-1" in deployment.make_accounts_run(together, logger).known_regions
+    histories = [deployment.make_action_history(each) for each in (alone, together)]
     assert [history.several for history in histories] == [False, True]
     actors = {kind.name for kind in DETECTORS if kind.cleanup is not None}
     assert histories[0].cleanups.keys() == actors
@@ -139,7 +126,7 @@ def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pyt
         nights.after(timedelta(days=4))
     undo, lamp = own(SLACK), nights.of("lamp")
     undo.table = nights.table
-    run = make_undo_run(undo, logger_to(log))
+    run = deployment.make_undo_run(undo, logger_to(log))
 
     def enter(place: SweepPlace, role: str) -> EnteredPlace:
         entered.append((place, role))
@@ -176,7 +163,7 @@ def test_an_undo_is_one_event(own: Callable[[str], Invocation], monkeypatch: pyt
             undo.table = nights.table
             monkeypatch.setattr(undo, "client", lambda _: SimpleNamespace(put_events=put))
             monkeypatch.setattr(type(undo.settings), "detector_called", lambda *_: nights.detector)
-            run = make_undo_run(undo, logger_to())
+            run = deployment.make_undo_run(undo, logger_to())
             run.tell(acted)
             assert entries == [], "it is not back yet"
         undone = nights.undo()

@@ -1,7 +1,5 @@
 """Descriptions from kept files and from Search: never another than DescribeEndpoint would give."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import random
@@ -181,9 +179,7 @@ def test_search_and_then_the_kept_file_stand_in_for_descriptions(world: World) -
     files = Folder()
 
     first, calls = world.read(files), world.calls()
-    second = world.read(files)
-
-    assert first == second == world.truth()
+    assert first == world.read(files) == world.truth()
     assert calls == {SEARCH: 1, CONFIGURE: 150}
     assert (world.read(files), world.calls(), files.written) == (first, {}, 1)
     assert (world.read(None), world.calls()) == (first, {SEARCH: 1, CONFIGURE: 150})
@@ -262,9 +258,7 @@ def test_what_sagemaker_scales_by_itself_is_described_each_night(world: World) -
     world.read(files)
     world.there["hosts"]["ProductionVariants"][0]["CurrentInstanceCount"] = 0
 
-    found = world.read(files)["hosts"]
-
-    assert (found.value.variants[0].instances, world.calls()) == (0, {DESCRIBE: 1})
+    assert (world.read(files)["hosts"].value.variants[0].instances, world.calls()) == (0, {DESCRIBE: 1})
 
 
 @pytest.mark.parametrize("status", ["Updating", "Creating", "Deleting", "UpdateRollbackFailed"])

@@ -1,7 +1,5 @@
 """What a detector is, needs and does where it says nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """`janitor doctor`: settings as janitor.toml has them, and statements that fit into a policy."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from ml_janitor_cli.doctor import (

@@ -1,7 +1,5 @@
 """The rule for artifacts stored more than once, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -42,7 +40,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import (
     DuplicateArtifacts,
 )
 from ml_janitor.engine.detector import CannotActError
-from narrowing import of_type
+from narrowing import not_none, of_type
 from tables import cases
 from verdicts import word
 
@@ -228,8 +226,7 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
     found = of_type(Finding, judged(copy()))
 
     assert {seen.signal: seen.value for seen in found.evidence}["keeper"] == "s3://models/live/model.tar.gz"
-    assert found.cost is not None
-    assert found.cost.monthly_usd == Decimal("6.9")
+    assert not_none(found.cost).monthly_usd == Decimal("6.9")
     assert found.since == NOW - 40 * DAY
     assert found.action == DELETE_COPY_ACTION
     assert found.steps[:-1] == (
@@ -243,9 +240,7 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
 
 def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
     folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
-    found = of_type(Finding, judged(folder, act_on_prefixes=BACKUP))
-
-    assert found.spared == (
+    assert of_type(Finding, judged(folder, act_on_prefixes=BACKUP)).spared == (
         "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
         " proves it a copy"
     )

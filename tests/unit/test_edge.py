@@ -1,7 +1,5 @@
 """What the command line takes from flags, the environment, the clock and people, before AWS is asked."""
 
-from __future__ import annotations
-
 import errno
 import io
 import os

@@ -1,7 +1,5 @@
 """The load of endpoints: which series are asked for, and what their answers mean, hour by hour."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -242,9 +240,7 @@ def test_only_an_hour_that_counted_no_request_is_idle() -> None:
 
 
 def test_requests_to_components_are_added_up_where_each_of_them_has_the_hour() -> None:
-    account = script(lacking={("Invocations", "two"): 9}, **HOSTS)
-
-    found = served(account)
+    found = served(script(lacking={("Invocations", "two"): 9}, **HOSTS))
 
     total = MetricTotal(2 * 7 * (LOAD_HOURS - 1), LOAD_HOURS - 1, 14)
     assert found.totals["requests"] == Value(total, "cloudwatch:GetMetricData")
@@ -277,8 +273,7 @@ def test_an_asynchronous_endpoint_is_idle_while_nothing_waits() -> None:
         ]
         assert backlogs == [[{"Name": "EndpointName", "Value": "api"}]]
     one = read(account)
-    assert isinstance(one.description, Value)
-    assert one.description.value.asynchronous
+    assert of_type(Value, one.description).value.asynchronous
     assert one.variants[0].sleeps
 
 

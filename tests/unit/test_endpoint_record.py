@@ -1,15 +1,16 @@
 """What is recorded of an endpoint, and what of it keeps it from being deleted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import MINUTE
 from fakes import target_at
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import fit_request
 from ml_janitor.detectors.idle_endpoints import act, reading
@@ -20,7 +21,7 @@ from ml_janitor.detectors.idle_endpoints.act import (
     why_not_itself,
 )
 from ml_janitor.engine.detector import CannotActError
-from scripted import Script, Torn
+from scripted import Refusal, Script, Torn
 from tables import cases
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -67,6 +68,14 @@ AGAIN = {
 }
 COMPUTE = {"MinMemoryRequiredInMb": 1024, "NumberOfCpuCoresRequired": 0.5}
 NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
+SUMMARIZED = (
+    "InferenceComponentArn",
+    "EndpointArn",
+    "EndpointName",
+    "VariantName",
+    "CreationTime",
+    "LastModifiedTime",
+)
 
 
 ADAPTER = {"BaseInferenceComponentName": "base", "Container": {"ArtifactUrl": "s3://adapters/a.tar.gz"}}
@@ -101,6 +110,51 @@ def test_a_description_without_its_copies_was_cut_off(offline: Aws) -> None:
 
     with pytest.raises(KeyError):
         act.component_arguments(offline, given)
+
+
+FINDS = "sagemaker:DescribeInferenceComponent"
+MISSING = Refusal("ValidationException", "Could not find inference component")
+
+
+@cases("found, name", (described(), "ranker"), (MISSING, None))
+def test_a_component_is_there_or_it_is_not(found: Any, name: str | None) -> None:
+    there = act.find_component(Script({FINDS: found}).aws(), "ranker")
+
+    assert (there or {}).get("InferenceComponentName") == name
+
+
+def test_half_a_description_of_a_component_is_an_error() -> None:
+    with pytest.raises(ReadError, match="the description of inference component ranker was cut off"):
+        act.find_component(Script({FINDS: Torn(CreationTime=CREATED)}).aws(), "ranker")
+
+
+@cases(
+    "listed, found, other",
+    ([], described(), None),
+    (["ranker"], described(), None),
+    (["ranker"], described() | {"CreationTime": CREATED + MINUTE}, "ranker"),
+    (["another"], described(), "another"),
+    (["another"], MISSING, None),  # a listing may still name one that is deleted
+)
+def test_a_component_that_was_not_recorded_is_found(listed: list[str], found: Any, other: str | None) -> None:
+    summary = {key: described()[key] for key in SUMMARIZED}
+    components = [summary | {"InferenceComponentName": name} for name in listed]
+    script = Script({"sagemaker:ListInferenceComponents": {"InferenceComponents": components}, FINDS: found})
+
+    records = [{"name": "ranker", "created": CREATED.isoformat()}]
+    assert act.find_other_component(script.aws(), "churn", records) == other
+
+
+@cases("endpoint, refused", ("churn", False), ("another", True), (None, True))
+def test_a_component_that_exists_on_its_endpoint_was_created(endpoint: str | None, *, refused: bool) -> None:
+    there = MISSING if endpoint is None else described() | {"EndpointName": endpoint}
+    script = Script(
+        {"sagemaker:CreateInferenceComponent": Refusal("ValidationException", "exists"), FINDS: there}
+    )
+    record = {"name": "ranker", "tags": {}, "arguments": NAMED | {"VariantName": "blue", "Specification": {}}}
+
+    with pytest.raises(ClientError) if refused else nullcontext():
+        act.create_component(script.aws(may_write=True), record)
 
 
 def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:
@@ -166,10 +220,7 @@ SERVERLESS = {"MemorySizeInMB": 2048, "MaxConcurrency": 9, "ProvisionedConcurren
     (variant(ManagedInstanceScaling={"Status": "DISABLED"}), MANAGED | {"DesiredInstanceCount": 2}),
     (
         {"VariantName": "blue", "DesiredServerlessConfig": SERVERLESS},
-        {
-            "VariantName": "blue",
-            "ServerlessUpdateConfig": {"MaxConcurrency": 9, "ProvisionedConcurrency": 3},
-        },
+        {"VariantName": "blue", "ServerlessUpdateConfig": {"MaxConcurrency": 9, "ProvisionedConcurrency": 3}},
     ),
 )
 def test_a_capacity_is_recorded_as_desired_but_a_count_that_aws_manages(

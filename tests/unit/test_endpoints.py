@@ -1,7 +1,5 @@
 """Endpoints as they are listed and described: what runs behind one, what costs, and its settings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from types import get_original_bases
@@ -180,12 +178,10 @@ def test_a_configuration_says_what_a_description_leaves_out() -> None:
     blue = {"VariantName": "blue", "InstanceType": "ml.g5.xlarge", "ModelName": "churn"}
     hosts = {"VariantName": "hosts", "InstanceType": "ml.m5.large"}
     scaled = {"VariantName": "scaled", "ManagedInstanceScaling": {"Status": "ENABLED"}}
-    fixed = {"VariantName": "fixed", "ManagedInstanceScaling": {"Status": "DISABLED"}}
-
     found = configured(
         *(blue, hosts, scaled),
         ExecutionRoleArn="role",
-        ShadowProductionVariants=[fixed],
+        ShadowProductionVariants=[{"VariantName": "fixed", "ManagedInstanceScaling": {"Status": "DISABLED"}}],
         AsyncInferenceConfig={},
         DataCaptureConfig={"EnableCapture": True},
     )

@@ -1,7 +1,5 @@
 """The engine's laws: what a failure may hide, what unknown means, what a dry run may do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +26,7 @@ from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import CauseCode, Outcome, Sweep
 from ml_janitor.engine.policy import Arming, Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
-from narrowing import not_none
+from narrowing import not_none, of_type
 from scripted import Script
 from tables import cases
 
@@ -83,10 +81,7 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
         {"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": ""},
         "1 of 3 entries",
     ),
-    (
-        {"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd", "CreationTime": NOW},
-        "1 of 3 entries",
-    ),
+    ({"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd", "CreationTime": NOW}, "1 of 3 entries"),
     ({"ThingArn": "cut"}, "1 of 3 entries"),
     ({"ThingName": "odd"}, "1 of 3 entries"),
     ("odd", "1 of 3 entries"),
@@ -122,9 +117,7 @@ def test_a_rule_that_fails_on_one_candidate_keeps_it_as_unknown_and_judges_the_r
 def test_the_same_rule_failure_is_said_once_for_all_candidates(aws: Aws) -> None:
     things = tuple(thing(f"t{number}", ValueError("no")) for number in range(2))
 
-    error = not_none(swept(Shelf(things=things), aws).error)
-
-    assert error.endswith("thing/t0 and 1 more: ValueError: no")
+    assert not_none(swept(Shelf(things=things), aws).error).endswith("thing/t0 and 1 more: ValueError: no")
 
 
 def test_failures_of_listing_and_rule_are_both_said_on_one_line(aws: Aws) -> None:
@@ -222,9 +215,7 @@ def test_who_keeps_its_kin_keeps_it_too(
     aws: Aws, relation: str, said: str, tags: Signal[Tags], policy: RunPolicy, *, unknown: bool, why: str
 ) -> None:
     related: Any = {relation: (thing("other", waste()).target, replace(KIN, tags=tags))}
-    found = replace(thing("a", waste()), **related)
-
-    (result,) = swept(Shelf(things=(found,)), aws, policy).results
+    (result,) = swept(Shelf(things=(replace(thing("a", waste()), **related),)), aws, policy).results
 
     assert isinstance(result.verdict, Kept)
     assert (result.verdict.unknown, result.verdict.reason) == (unknown, f"{said}, {why}")
@@ -235,9 +226,7 @@ def test_who_keeps_its_kin_keeps_it_too(
 def test_kin_need_not_be_read_where_nothing_is_found(aws: Aws, relation: str) -> None:
     kin = thing("kin", USED, NotRead()).target
     related: Any = {relation: (kin,)}
-    used = replace(thing("a", USED), **related)
-
-    (result,) = swept(Shelf(things=(used,)), aws).results
+    (result,) = swept(Shelf(things=(replace(thing("a", USED), **related),)), aws).results
 
     assert result.verdict == USED
 
@@ -245,9 +234,7 @@ def test_kin_need_not_be_read_where_nothing_is_found(aws: Aws, relation: str) ->
 def test_a_resource_that_a_shifting_listing_names_twice_counts_once(aws: Aws) -> None:
     made_again = thing("a", waste(), created=NOW)
 
-    done = swept(Shelf(things=(thing("a", waste()), thing("a", waste()), made_again)), aws)
-
-    assert done.looked_at == 2
+    assert swept(Shelf(things=(thing("a", waste()), thing("a", waste()), made_again)), aws).looked_at == 2
 
 
 def test_results_stand_by_dollars_then_arn_and_unknown_prices_last(aws: Aws) -> None:
@@ -350,8 +337,7 @@ def test_what_its_undo_lacks_is_told_only_of_what_will_be_acted_on(
     (result,) = swept(Shelf(things=(found,)), aws, policy).findings
 
     assert (result.outcome, result.why) == (outcome, why)
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.missing_for_undo == missing
+    assert of_type(Finding, result.verdict).missing_for_undo == missing
 
 
 @cases(

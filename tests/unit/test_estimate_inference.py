@@ -1,7 +1,5 @@
 """`estimate inference --endpoint`: the same numbers as serverless-candidates, and what is not known."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import pytest

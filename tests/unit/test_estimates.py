@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from ml_janitor_cli.estimate.batching import estimate_batching
 from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference import estimate_inference
 from ml_janitor_cli.estimate.storage import estimate_storage, make_cohort, parse_rule
+from narrowing import not_none
 from tables import cases
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
@@ -92,9 +91,8 @@ def test_where_spot_breaks_even_it_costs_as_much(hours: float, discount: float, 
     spot = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=discount)
     asked: dict[str, Any] = {"checkpoints": checkpoints, "storage_gb": 500.0, "storage_usd": 0.14}
 
-    even = training(2.0, hours, spot, **asked).values["even_interruptions"]
+    even = not_none(training(2.0, hours, spot, **asked).values["even_interruptions"])
 
-    assert even is not None
     at, below = (
         training(2.0, hours, replace(spot, interruptions=rate), **asked).values
         for rate in (even, even * (1 - 1e-9))
@@ -138,10 +136,7 @@ def test_at_the_break_even_both_cost_the_same(price: float, each: float, memory:
         "payload_gb": payload,
         "transfer_usd": 0.016,
     }
-    even = inference(0, **asked).values["break_even_requests"]
-
-    assert even is not None
-    there = inference(even, **asked).values
+    there = inference(not_none(inference(0, **asked).values["break_even_requests"]), **asked).values
     assert there["serverless_usd"] == pytest.approx(there["always_on_usd"])
 
 

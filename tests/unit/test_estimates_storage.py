@@ -1,7 +1,5 @@
 """Storage: an age profile in other classes, and that estimate and adviser agree on a bucket."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any

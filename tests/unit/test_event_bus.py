@@ -1,11 +1,9 @@
 """Events for programs: one document for each kind, and a bus that takes none, some, or fails."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -201,5 +199,6 @@ def test_a_missed_run_is_one_event_however_often_it_is_looked_for() -> None:
         first, again = bus.details[::2], bus.details[1::2]
         assert first == again, "a repeated look sends the same events"
         for detail in first:
+            assert timedelta() <= NOW + hour * HOUR - datetime.fromisoformat(detail["time"]) <= HOUR
             missed[detail["detector"]].append(hour)
     assert missed == {"digest": [28, 52], "idle-notebooks": [11, 12, 13]}, "27 hours after the last, each day"

@@ -1,7 +1,5 @@
 """Counts that may only fall: exception classes, each with a caller that asks for it, and lines of tests."""
 
-from __future__ import annotations
-
 import ast
 
 import naming

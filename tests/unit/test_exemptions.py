@@ -1,7 +1,5 @@
 """What keeps a resource although it looks like waste."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """An explanation on the screen and as a document: nothing left out, nothing hostile let through."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace
@@ -27,6 +25,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
 from ml_janitor_cli.screen import make_console, print_blocks
+from narrowing import not_none
 from reports import schema_problems
 from tables import cases
 
@@ -96,9 +95,7 @@ def test_a_signal_is_a_line_of_name_value_and_source(seen: Evidence, lines: list
 
 @pytest.mark.parametrize("value", ["2026-10-06T03:00:00Z", "2026-10-06 03:00 UTC, by maria"])
 def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> None:
-    out = drawn(explained(kept(Evidence("start", value, at=NOW))))
-
-    body = out.partition("shelf")[2]
+    body = drawn(explained(kept(Evidence("start", value, at=NOW)))).partition("shelf")[2]
     assert body.count("03:00") == 1
 
 
@@ -110,19 +107,15 @@ def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> Non
     (NotRead(), "not read: the question was settled without it", None),
 )
 def test_the_tags_are_a_signal_too(tags: Any, value: str | None, error: str | None) -> None:
-    one = explained(kept(), tags=tags)
-    assert one.result is not None
-
-    (seen,) = signals_with_tags(one.result)
+    (seen,) = signals_with_tags(not_none(explained(kept(), tags=tags).result))
 
     assert (seen.signal, seen.value, seen.error) == ("tags", value, error)
 
 
 def test_tags_that_the_rule_shows_itself_are_not_shown_twice() -> None:
     one = explained(kept(Evidence("tags", "owner")), tags={"owner": "maria"})
-    assert one.result is not None
 
-    assert signals_with_tags(one.result) == (Evidence("tags", "owner"),)
+    assert signals_with_tags(not_none(one.result)) == (Evidence("tags", "owner"),)
 
 
 # --- steps and verdicts ----------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 """What goes wrong in a run that goes on: all of it is logged, and raised at the end in one line."""
 
-from __future__ import annotations
-
 import sys
 from typing import cast
 

@@ -1,7 +1,5 @@
 """What the ledger remembers of findings: seen, closed, warned about, refused, void; and when it may not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -87,9 +85,7 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
     desk.swept(result_of("lamp"))
     before = desk.entry()
 
-    recorded = desk.swept(*later, at=at, error=error)
-
-    assert recorded.closed == ((before, why),) * (why is not None)
+    assert desk.swept(*later, at=at, error=error).closed == ((before, why),) * (why is not None)
     assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, None))
     assert desk.entry().open is (why is None)
     left = () if why else ((desk.entry(), GONE),)

@@ -1,7 +1,5 @@
 """A person's name leaves the ledger and the reports: what is signed stays signed, resources keep names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The decide tables of forgotten-leftovers, and which images go together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The decide table of generous-warm-pools, and the pools of the sandbox's own jobs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any

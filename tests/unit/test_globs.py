@@ -1,7 +1,5 @@
 """Globs that protect nothing are refused."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

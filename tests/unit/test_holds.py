@@ -1,7 +1,5 @@
 """Which of several holds on a resource counts, and until when."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 from conftest import NOW

@@ -1,7 +1,5 @@
 """What is made of training, processing, transform and tuning jobs and warm pools, signal by signal."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -299,9 +297,7 @@ def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_without_gpus_nothing_is_proof(cpu: Signal[LoadSpan] | LoadSpan, expected: str, hosts: int) -> None:
     job = replace(ON_CPU, groups=(("ml.m5.4xlarge", hosts),))
-    loads = [host(n, Absent(), cpu) for n in range(1, hosts + 1)]
-
-    assert word(decide(hung(*loads, job=job))) == expected
+    assert word(decide(hung(*[host(n, Absent(), cpu) for n in range(1, hosts + 1)], job=job))) == expected
 
 
 @pytest.mark.parametrize(("spinning", "expected"), [(0, "likely"), (1, "likely"), (2, "proven")])
@@ -421,9 +417,7 @@ def test_an_unknown_price_is_not_nothing() -> None:
 
 
 def test_spot_capacity_costs_less_than_the_list_price() -> None:
-    verdict = decide(hung(job=replace(JOB, spot=True)))
-
-    assert verdict.reason.endswith("; at most $58.75 an hour")
+    assert decide(hung(job=replace(JOB, spot=True))).reason.endswith("; at most $58.75 an hour")
 
 
 @cases(
@@ -987,9 +981,7 @@ def test_what_the_children_cost_is_counted_once() -> None:
 
 
 def test_a_tuner_shows_what_is_made_of_each_child() -> None:
-    seen = {one.value for one in decide(tuner(WORKS, UNKNOWN)).evidence if one.signal == "child"}
-
-    assert seen == {
+    assert {one.value for one in decide(tuner(WORKS, UNKNOWN)).evidence if one.signal == "child"} == {
         "trial-1: silent, but the load of h varies like work",
         "trial-2: its load could not be read, so it may be working",
     }

@@ -1,7 +1,5 @@
 """The decide table of idle-clusters."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The rule for endpoints, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -516,8 +514,7 @@ def test_a_scaling_and_where_a_price_is_from_are_evidence() -> None:
 
 def wanted(described: Signal[EndpointDescription], *components: InferenceComponent) -> set[Metric]:
     """The metrics of the decisive meters."""
-    assert isinstance(described, Value)
-    return {one.metric for one in request_meters(described.value, components) if one.decisive}
+    return {one.metric for one in request_meters(of_type(Value, described).value, components) if one.decisive}
 
 
 def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
@@ -571,9 +568,7 @@ def test_hints_are_told_apart_by_their_dimensions() -> None:
         ),
     )
 
-    found = {one.metric for one in hints.meters("churn", [COMPONENT]) if not one.decisive}
-
-    assert found == {
+    assert {one.metric for one in hints.meters("churn", [COMPONENT]) if not one.decisive} == {
         inner,
         variant_invocations("churn", "blue"),
         processed_requests("churn", "blue"),

@@ -1,7 +1,5 @@
 """The rule for notebook instances, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +28,7 @@ from ml_janitor.detectors import idle_notebooks
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks, Notebook
 from narrowing import not_none, of_type
 from tables import cases
-from verdicts import shown, word
+from verdicts import expect_verdict, shown, word
 
 NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
 NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
@@ -155,9 +153,8 @@ def test_the_outside_rule_never_allows_more_than_the_other() -> None:
 
 def test_the_outside_rule_gives_less_time_to_answer() -> None:
     by_night, by_day = judged(notebook(NIGHT), NIGHT), judged(notebook(NOON), NOON)
-    assert isinstance(by_night, Finding)
     assert isinstance(by_day, Finding)
-    assert (by_night.grace, by_day.grace, IdleNotebooks.cleanup.grace) == (HOUR, None, DAY)
+    assert (of_type(Finding, by_night).grace, by_day.grace, IdleNotebooks.cleanup.grace) == (HOUR, None, DAY)
 
 
 @pytest.mark.parametrize("status", ["Pending", "Stopping", "Stopped", "Failed", "Updating", "InMaintenance"])
@@ -180,9 +177,7 @@ def test_only_a_notebook_in_service_is_judged(status: str) -> None:
 )
 @pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent(), DENIED, NotRead()])
 def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign: str, log: Any) -> None:
-    verdict = judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT)
-    assert word(verdict) == "kept"
-    assert sign in verdict.reason
+    expect_verdict(judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT), "kept", sign)
 
 
 @cases(
@@ -192,9 +187,7 @@ def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign:
     {"busy": Value(NIGHT - 2 * HOUR)},
 )
 def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
-    verdict = judged(notebook(NIGHT, **signals), NIGHT)
-    assert word(verdict) == "likely"
-    assert "2 hours ago" in verdict.reason
+    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "likely", "2 hours ago")
 
 
 @cases(
@@ -207,9 +200,7 @@ def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, An
     ({"log": Absent(), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
 )
 def test_without_a_log_or_a_published_time_nobody_knows(signals: dict[str, Any], words: str) -> None:
-    verdict = judged(notebook(NIGHT, **signals), NIGHT)
-    assert word(verdict) == "unknown"
-    assert words in verdict.reason
+    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "unknown", words)
 
 
 @cases(
@@ -344,9 +335,7 @@ def test_from_closing_on_it_is_due_once_nothing_shows_work(
 
 @pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])
 def test_it_has_cost_something_only_since_it_was_quiet(quiet: timedelta, since: datetime | None) -> None:
-    verdict = of_type(Finding, scheduled(notebook(LATE, quiet=quiet), LATE))
-
-    assert verdict.since == since
+    assert of_type(Finding, scheduled(notebook(LATE, quiet=quiet), LATE)).since == since
 
 
 def test_the_steps_say_how_it_was_judged() -> None:

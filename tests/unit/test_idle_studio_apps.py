@@ -1,7 +1,5 @@
 """The rule for Studio apps, signal by signal, at its exact boundaries."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -367,8 +365,7 @@ def test_where_the_idle_time_of_an_app_is_published() -> None:
 
     assert lab is not None
     assert (lab.name, dict(lab.dimensions)) == ("IdleSeconds", {"DomainId": "d-1", "SpaceName": "desk"})
-    assert of_canvas is not None
-    assert dict(of_canvas.dimensions) == {"DomainId": "d-1", "UserProfileName": "anna"}
+    assert dict(not_none(of_canvas).dimensions) == {"DomainId": "d-1", "UserProfileName": "anna"}
     assert _metric(app(space=None)) is None
     assert _metric(canvas(HOUR, profile=None)) is None
 
@@ -380,9 +377,7 @@ def test_what_has_been_quiet_for_exactly_so_long_is_read_on() -> None:
 
 
 def test_what_runs_on_nobody_knows_what_has_no_price() -> None:
-    prices = [_price(cast("Aws", None), each) for each in (app(instance_type=None), canvas(HOUR))]
-
-    assert prices == [
+    assert [_price(cast("Aws", None), each) for each in (app(instance_type=None), canvas(HOUR))] == [
         Price(None, "nothing says which instance it runs on"),
         Price(None, "Canvas is billed by the session, which no instance price tells"),
     ]

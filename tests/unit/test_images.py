@@ -1,7 +1,5 @@
 """Images of ECR: what is listed, what they are made of, and what of SageMaker names one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +7,8 @@ from typing import Any
 import pytest
 
 from conftest import DAY, NOW
+from ml_janitor.aws import images
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.images import (
-    EcrImage,
-    ImageManifest,
-    list_images,
-    list_repositories,
-    read_image_manifests,
-)
 from scripted import DENIED, Script
 
 DENIAL = "AccessDeniedException: denied"
@@ -33,9 +25,9 @@ def test_images_are_on_all_pages_with_when_they_were_used() -> None:
     }
     account = Script({"ecr:DescribeImages": [{"imageDetails": [bare]}, {"imageDetails": [whole]}]})
 
-    one, two = list_images(account.aws(), "churn").items
+    one, two = images.list_images(account.aws(), "churn").items
 
-    assert one == EcrImage(
+    assert one == images.EcrImage(
         digest="a", tags=(), pushed=NOW - 9 * DAY, pulled=None, archived=False, subject=None
     )
     assert (two.tags, two.archived, two.subject) == (("latest", "1"), True, "a")
@@ -47,7 +39,7 @@ def test_repositories_are_on_all_pages() -> None:
     pages = [{"repositories": [{"repositoryName": name}]} for name in ("aa", "bb")]
     account = Script({"ecr:DescribeRepositories": [*pages, DENIED]})
 
-    found = list_repositories(account.aws(), lambda entry: entry["repositoryName"])
+    found = images.list_repositories(account.aws(), lambda entry: entry["repositoryName"])
 
     assert found.items == ("aa", "bb")
     assert found.error == f"ecr:DescribeRepositories broke off after 2: DescribeRepositories: {DENIAL}"
@@ -69,11 +61,11 @@ def test_manifests_are_read_a_hundred_to_a_call() -> None:
     account = Script({"ecr:BatchGetImage": answered()})
     digests = ["index", *(str(number) for number in range(100))]
 
-    found = read_image_manifests(account.aws(), "churn", digests)
+    found = images.read_image_manifests(account.aws(), "churn", digests)
 
     assert list(found) == digests
-    assert found["index"] == ImageManifest({}, ("x", "y"))
-    assert found["0"] == ImageManifest({"l": 7, "c": 1}, ())
+    assert found["index"] == images.ImageManifest({}, ("x", "y"))
+    assert found["0"] == images.ImageManifest({"l": 7, "c": 1}, ())
     asked = account.asked("ecr:BatchGetImage")
     assert [len(one["imageIds"]) for one in asked] == [100, 1]
     assert {one["repositoryName"] for one in asked} == {"churn"}
@@ -83,4 +75,4 @@ def test_an_image_that_is_not_answered_is_an_error() -> None:
     account = Script({"ecr:BatchGetImage": answered("b", "c")})
 
     with pytest.raises(ReadError, match="ecr:BatchGetImage left out 2 images of churn"):
-        read_image_manifests(account.aws(), "churn", "abc")
+        images.read_image_manifests(account.aws(), "churn", "abc")

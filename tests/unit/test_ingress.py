@@ -1,7 +1,5 @@
 """The function behind the URL: what it hands on, what it answers where it cannot, and what it logs."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Deliveries of an inventory, and live tables: a damaged one is never taken for clean."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What one invocation takes from its environment and its context, and where it may look."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -121,9 +119,7 @@ def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(invocation, "open_regions", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
     here = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
-    elsewhere = EnteredPlace(replace_session(here), here.place, here.off)
-
-    found.opened(elsewhere)
+    found.opened(EnteredPlace(replace_session(here), here.place, here.off))
 
     assert given["pace"] is None
     assert given["prices_from"] is here.session
@@ -151,6 +147,11 @@ def test_without_a_slack_nobody_is_told(tmp_path: Path) -> None:
     assert own(tmp_path, SLACK_TOML).announcer is not None
     assert own(tmp_path).slack_url == SLACK_API
     assert own(tmp_path, JANITOR_SLACK_URL="http://127.0.0.1/").slack_url == "http://127.0.0.1/"
+
+
+def test_without_a_secret_no_press_is_verified(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="no secret verifies presses: set slack_signing_secret"):
+        _ = own(tmp_path).signing_secret
 
 
 def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,5 @@
 """Families of completed training jobs: what of a record counts, and in which order."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -228,10 +226,7 @@ def test_every_pipeline_has_a_family_of_its_own() -> None:
     untold = account(*(record(name) for name in JOBS), **pipelines())
 
     found = {one.target.name: (len(one.jobs), one.unread) for one in read_job_families(known, SINCE, NOW)}
-    assert found == {
-        "pipelines-TrainModel-*~churn": (3, None),
-        "pipelines-TrainModel-*~rank": (1, None),
-    }
+    assert found == {"pipelines-TrainModel-*~churn": (3, None), "pipelines-TrainModel-*~rank": (1, None)}
     why = "which pipeline runs some of its jobs is unknown (no execution of a pipeline names it)"
     unknown = {one.target.name: (len(one.jobs), one.unread) for one in read_job_families(untold, SINCE, NOW)}
     assert unknown == {
@@ -264,10 +259,7 @@ def test_without_all_steps_a_pipelines_jobs_are_unknown(monkeypatch: pytest.Monk
     ((record(age=90 * DAY, TrainingTimeInSeconds=18_000, **USUAL),), "found"),
     ((record(age=90 * DAY, TrainingTimeInSeconds=180_000),), "found"),  # another family's
     ((record(age=90 * DAY, TrainingTimeInSeconds=None, **USUAL),), "found"),
-    (
-        [record(age=90 * DAY, TrainingTimeInSeconds=seconds, **USUAL) for seconds in (18_000, 180_000)],
-        "kept",
-    ),
+    ([record(age=90 * DAY, TrainingTimeInSeconds=seconds, **USUAL) for seconds in (18_000, 180_000)], "kept"),
     (DENIED, "unknown"),
     ((record(), record(), record()), "unknown"),
 )
@@ -314,9 +306,7 @@ def test_an_older_run_whose_pipeline_is_unknown_may_be_the_familys(
     (family,) = read(run(JOBS[0], "churn"))
     script = Script({"sagemaker:Search": Torn({"Results": [{"TrainingJob": run(JOBS[1], experiment)}]})})
 
-    found = read_longest_older_run(script.aws(), family, SINCE)
-
-    assert isinstance(found, Value) is counts
+    assert isinstance(read_longest_older_run(script.aws(), family, SINCE), Value) is counts
     ((name, *_),) = (asked["SearchExpression"]["Filters"] for asked in script.asked("sagemaker:Search"))
     assert (name["Operator"], name["Value"]) == ("Contains", "TrainModel")
 

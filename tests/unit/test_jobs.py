@@ -1,7 +1,5 @@
 """How described jobs are read, what their load means, and by which names their hosts are found."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What is remembered of the latest sweep, digest and bill."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -78,12 +76,7 @@ def test_an_earlier_sweep_does_not_replace_a_later_one(latest: LatestRecords) ->
     assert remembered(latest).found == 0
 
 
-@cases(
-    "settled, enabled, nothing_left",
-    (True, True, True),
-    (False, True, False),
-    (False, False, True),
-)
+@cases("settled, enabled, nothing_left", (True, True, True), (False, True, False), (False, False, True))
 def test_nothing_is_left_in_a_settled_place_or_one_that_is_not_enabled(
     latest: LatestRecords, *, settled: bool, enabled: bool, nothing_left: bool
 ) -> None:

@@ -1,7 +1,5 @@
 """Leases: one sweep of a detector, account and region at a time, and none twice by the same event."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """`janitor findings`: the line of each finding, action and hold, and the ledger that commands open."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,17 +18,8 @@ from ml_janitor.core.money import Claim
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry
+from ml_janitor_cli import ledger_commands
 from ml_janitor_cli.edge import CommandRefusedError
-from ml_janitor_cli.ledger_commands import (
-    FindingState,
-    LedgerLine,
-    _done,
-    _open,
-    _waits,
-    draw_ledger_lines,
-    find_action,
-    read_ledger_lines,
-)
 from ml_janitor_cli.ledger_session import LEASE_DURATION, CallWindow, LedgerSession
 from ml_janitor_cli.screen import make_console, print_blocks
 from standin import DAY, HOUR, Cleaner, Nights, SecondCleaner, own_signatures
@@ -66,8 +55,8 @@ def session(nights: Nights, *registry: type[Cleaner]) -> LedgerSession:
     )
 
 
-def lines(nights: Nights, *registry: type[Cleaner], every: bool = False) -> list[LedgerLine]:
-    return list(read_ledger_lines(session(nights, *registry), every=every))
+def lines(nights: Nights, *registry: type[Cleaner], every: bool = False) -> list[ledger_commands.LedgerLine]:
+    return list(ledger_commands.read_ledger_lines(session(nights, *registry), every=every))
 
 
 @cases(
@@ -91,7 +80,7 @@ def lines(nights: Nights, *registry: type[Cleaner], every: bool = False) -> list
     ),
 )
 def test_a_finding_stands_as_the_ledger_has_it(about: dict[str, Any], state: str, stands: str) -> None:
-    line = _open(replace(ENTRY, **about), None, NOW)
+    line = ledger_commands._open(replace(ENTRY, **about), None, NOW)
     assert (line.state, line.stands) == (state, stands)
 
 
@@ -107,7 +96,7 @@ def test_a_finding_costs_a_month_or_has_cost_so_far(
 ) -> None:
     month, so_far = (None if text is None else Decimal(text) for text in (monthly, accrued))
     claim = replace(ENTRY.claim, monthly_usd=month, accrued_usd=so_far)
-    line = _open(replace(ENTRY, claim=claim), None, NOW)
+    line = ledger_commands._open(replace(ENTRY, claim=claim), None, NOW)
     assert (line.usd, line.per_month) == shown
 
 
@@ -128,11 +117,11 @@ def test_a_finding_costs_a_month_or_has_cost_so_far(
     ),
 )
 def test_an_action_stands_as_far_as_it_came(about: dict[str, Any], stands: str) -> None:
-    assert _done(replace(ACTION, **about), Cleaner(), None).stands == stands
+    assert ledger_commands._done(replace(ACTION, **about), Cleaner(), None).stands == stands
 
 
 def test_a_record_that_does_not_verify_gives_no_advice() -> None:
-    assert _done(ACTION, Cleaner(), because("somebody changed it")).stands == (
+    assert ledger_commands._done(ACTION, Cleaner(), because("somebody changed it")).stands == (
         "cleaned up 2026-10-06 03:00 UTC; not verified: somebody changed it"
     )
 
@@ -179,22 +168,22 @@ def test_a_warning_that_somebody_changed_is_listed_as_not_verified(with_lamp: Ni
     assert lines(with_lamp)[0].stands == "kept by maria"
 
 
-def drawn(*shown: LedgerLine, every: bool = False) -> list[str]:
+def drawn(*shown: ledger_commands.LedgerLine, every: bool = False) -> list[str]:
     stream = io.StringIO()
     console = make_console(stream)
     console.width = 400
-    print_blocks(draw_ledger_lines(shown, every=every), console)
+    print_blocks(ledger_commands.draw_ledger_lines(shown, every=every), console)
     return stream.getvalue().splitlines()
 
 
 def test_a_line_shows_name_region_cost_and_owner() -> None:
-    line = LedgerLine(
+    line = ledger_commands.LedgerLine(
         id="id-1",
         detector="cellar",
         region=REGION,
         name="lamp",
         arn=LAMP.arn,
-        state=FindingState.REPORTED,
+        state=ledger_commands.FindingState.REPORTED,
         stands="reported",
     )
     assert drawn(line) == ["cellar", "", "id-1  lamp  us-east-1", "      reported"]
@@ -220,7 +209,7 @@ def test_a_line_shows_name_region_cost_and_owner() -> None:
     (NOW + HOUR, "due 2026-10-06 04:00 UTC  lamp: nobody uses it"),
 )
 def test_what_waits_for_approval_says_from_when(due: Any, said: str) -> None:
-    assert _waits(replace(ENTRY, due=due), NOW) == said
+    assert ledger_commands._waits(replace(ENTRY, due=due), NOW) == said
 
 
 def test_a_lease_ends_calls_two_minutes_before_it_ends(nights: Nights) -> None:
@@ -254,7 +243,7 @@ def test_an_account_without_credentials_is_only_read(nights: Nights) -> None:
 def test_a_record_without_a_signature_is_undone_only_on_demand(with_lamp: Nights) -> None:
     with_lamp.after(4 * DAY)
     at, lamp = session(with_lamp), with_lamp.of("lamp")
-    assert find_action(at, at.undoing(), lamp.id)[1] == lamp
+    assert ledger_commands.find_action(at, at.undoing(), lamp.id)[1] == lamp
     unsigned = replace(lamp, mac="", signed="")
     with pytest.raises(CannotUndoError):
         at.undoing().verify(unsigned)
@@ -267,7 +256,7 @@ def test_an_action_is_found_by_its_id_or_by_a_name_that_is_of_no_other(nights: N
     at, lamp, sofa = session(nights), nights.of("lamp"), nights.of("sofa")
 
     def found(what: str) -> str:
-        return find_action(at, at.undoing(), what)[1].id
+        return ledger_commands.find_action(at, at.undoing(), what)[1].id
 
     assert (found("lamp"), found(lamp.id), found("sofa")) == (lamp.id, lamp.id, sofa.id)
     nights.undo("lamp")

@@ -1,7 +1,5 @@
 """Lifecycle rules: what S3 would refuse is refused when the rule is made."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """How many places a sweep and a night have, and who takes them. Law 6."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

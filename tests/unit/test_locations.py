@@ -1,7 +1,5 @@
 """Addresses of places in S3, as descriptions spell them, and what they refer to."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -121,9 +119,7 @@ def test_what_a_place_refers_to(place: S3Address, key: str, *, referred: bool) -
     references = References()
     references.add(CHURN, [place])
 
-    found = references.to("b", [key]).in_use
-
-    assert isinstance(found, Value if referred else Absent)
+    assert isinstance(references.to("b", [key]).in_use, Value if referred else Absent)
 
 
 def test_a_reference_is_known_even_where_others_are_not() -> None:

@@ -1,7 +1,5 @@
 """Which Python `make` makes the environment with, or why it makes none; and what `make soak` runs."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The table of AWS's managed policies is that of the documents that it names, with all that is asked for."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How a role's policy is compared with what it should be, however IAM or a person wrote it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ml_janitor_cli.organization import compare_policies

@@ -1,14 +1,19 @@
 """The policies of roles in accounts of an organization, at their edges: owner, boundary, partition."""
 
-from __future__ import annotations
-
 from typing import Any
 
-import pytest
-
 from fakes import TRUST
-from ml_janitor.config.member_roles import RoleKind, member_boundary, member_role, named_accounts, role_policy
+from ml_janitor.config.functions import ADVISERS, CARD_DETECTORS
+from ml_janitor.config.member_roles import (
+    RoleKind,
+    member_boundary,
+    member_role,
+    named_accounts,
+    role_policy,
+    sweep_readers,
+)
 from ml_janitor.config.settings import Settings
+from tables import cases
 
 HOME, THERE = "123456789012", "210987654321"
 BUCKET = {"mode": "act", "act_in": [THERE], "act_on_prefixes": ["s3://models/old/"]}
@@ -50,13 +55,11 @@ def test_what_acts_and_undoes_reaches_the_accounts_own_buckets_alone() -> None:
     assert all(bound for bounds in undoes.values() for bound in bounds)
 
 
-@pytest.mark.parametrize(
-    ("boundary", "there"),
-    [
-        ("", ""),
-        (f"arn:aws:iam::{HOME}:policy/limits", f"arn:aws-cn:iam::{THERE}:policy/limits"),
-        ("arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::aws:policy/ReadOnlyAccess"),
-    ],
+@cases(
+    "boundary, there",
+    ("", ""),
+    (f"arn:aws:iam::{HOME}:policy/limits", f"arn:aws-cn:iam::{THERE}:policy/limits"),
+    ("arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::aws:policy/ReadOnlyAccess"),
 )
 def test_a_boundary_keeps_its_name_in_each_account(boundary: str, there: str) -> None:
     given = settings(permissions_boundary=boundary)
@@ -66,3 +69,12 @@ def test_a_boundary_keeps_its_name_in_each_account(boundary: str, there: str) ->
 def test_an_account_is_named_where_something_acts_and_where_a_role_is_handed_on() -> None:
     given = settings(undo_roles=["arn:aws:iam::310987654321:role/jobs"])
     assert named_accounts(given) == [THERE, "310987654321"]
+
+
+def test_without_a_detector_for_them_no_role_is_the_advisers() -> None:
+    card_alone = {name: {"enabled": name in CARD_DETECTORS} for name in settings().sections}
+
+    readers = [sweep_readers(given) for given in (settings(), Settings.parse({"detectors": card_alone}))]
+
+    assert [[reader.name for reader in some][-1] == ADVISERS for some in readers] == [True, False]
+    assert {reader.name for reader in readers[1]} == CARD_DETECTORS

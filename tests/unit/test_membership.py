@@ -1,7 +1,5 @@
 """Who pressed a button, as Slack describes them, and what they may press."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ml_janitor.report.warnings import Button

@@ -1,7 +1,5 @@
 """What the message of a warning says of an action that came to nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -218,10 +216,8 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
     with_lamp.world.add("lamp")
     board.news()
 
-    waits = by_name(board.sweep())["lamp"]
-
     assert (
-        outcome_note(waits)
+        outcome_note(by_name(board.sweep())["lamp"])
         == "lamp was acted on before under this warning; the next sweep warns about it anew"
     )
     assert board.news() == []

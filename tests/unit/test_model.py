@@ -1,7 +1,5 @@
 """What an effect means to a resource, and how a finding is named: read by settings, limits and people."""
 
-from __future__ import annotations
-
 from ml_janitor.core.model import Change, Effect, finding_id
 from tables import cases
 

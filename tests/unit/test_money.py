@@ -1,7 +1,5 @@
 """Dollars as every report writes them: a little is not nothing, and a sum is what a reader adds up to."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What a month costs: computed from what was counted, and what the documentation says is what is computed."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import date

@@ -1,7 +1,5 @@
 """Which mutants of a module there are, and which survivors are explained."""
 
-from __future__ import annotations
-
 import ast
 from collections import defaultdict
 from typing import Any
@@ -9,7 +7,18 @@ from typing import Any
 import pytest
 
 from mutation import broken, changed_functions, mutants, names, parts, swap
-from mutation_targets import ALSO, ROOT, allowed, breakages, counted, known, nearest_tests, of_kit, targets
+from mutation_targets import (
+    ALSO,
+    FOR_TRAINERS,
+    ROOT,
+    allowed,
+    breakages,
+    counted,
+    known,
+    nearest_tests,
+    of_kit,
+    targets,
+)
 
 TEXT = '''
 """Doc."""
@@ -32,9 +41,7 @@ class Limit:
 
 
 def test_each_place_is_broken_once_and_no_text_or_annotation_is() -> None:
-    found = [one.name.removeprefix("limit.py ") for one in mutants("limit.py", TEXT)]
-
-    assert found == [
+    assert [one.name.removeprefix("limit.py ") for one in mutants("limit.py", TEXT)] == [
         "Limit: 3 -> 4",
         "Limit.admits: False -> True",
         "Limit.admits: dry and (not self.most) -> dry or not self.most",
@@ -102,9 +109,8 @@ def test_of_a_large_module_the_changed_functions_count() -> None:
 
 
 def test_each_module_is_a_target_and_has_tests() -> None:
-    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "functions").rglob("*.py")}
-
-    assert there < set(targets())
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "functions").rglob("*.py")} < set(targets())
+    assert all((ROOT / path).exists() for path in FOR_TRAINERS)
     for path in targets():
         tests = nearest_tests(path)
         assert all(test.exists() for test in tests)

@@ -1,7 +1,5 @@
 """The checks of names and prose refuse what they are there to refuse, and nothing else."""
 
-from __future__ import annotations
-
 import ast
 
 import naming
@@ -64,9 +62,7 @@ def test_the_files_of_this_project_are_read() -> None:
     ("The event makes no sense.", True),
 )
 def test_sentences_without_an_agent_and_old_phrases_are_refused(sentence: str, refused: object) -> None:
-    text = f"A sentence before it. {sentence}"
-
-    assert bool([*prose.faults(prose.Text("here", text))]) is refused
+    assert bool([*prose.faults(prose.Text("here", f"A sentence before it. {sentence}"))]) is refused
 
 
 def test_long_sentences_are_counted_on_pages_of_users_alone() -> None:

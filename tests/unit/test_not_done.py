@@ -1,7 +1,5 @@
 """What AWS answers to a call that changes something, and whether that says for certain that nothing was."""
 
-from __future__ import annotations
-
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 

@@ -1,7 +1,5 @@
 """What is recorded of an object comes back as it was, and what could not is said."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The accounts of an organization: which there are, what to do where they cannot be listed, and sessions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The digest of an organization as its reader sees it: dearest accounts first, and what is not known."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +12,7 @@ import pytest
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastRun, RunAccount
+from ml_janitor.report import mrkdwn
 from ml_janitor.report.digest import (
     NO_ACTIONS,
     DetectorRun,
@@ -25,15 +24,6 @@ from ml_janitor.report.digest import (
     make_digest,
     make_organization_digest,
     saved_text,
-)
-from ml_janitor.report.mrkdwn import (
-    LARGEST_MESSAGE,
-    MOST_BLOCKS,
-    Post,
-    blocks_size,
-    context_block,
-    fits_message,
-    section_block,
 )
 from ml_janitor.slack.digest import OrganizationReader
 from reports import sweep_row
@@ -58,12 +48,7 @@ def run(detector: str = "idle-endpoints", **how: Any) -> DetectorRun:
 
 
 def row(
-    number: int,
-    usd: str = "0",
-    *,
-    detector: str = "idle-endpoints",
-    found: int = 1,
-    **how: Any,
+    number: int, usd: str = "0", *, detector: str = "idle-endpoints", found: int = 1, **how: Any
 ) -> SweepRow:
     """What a sweep of the account of this *number* left."""
     about: dict[str, Any] = {
@@ -86,7 +71,7 @@ def seen(
     return Overview(runs=runs, rows=rows, accounts=accounts, **how)
 
 
-def lines(post: Post) -> list[str]:
+def lines(post: mrkdwn.Post) -> list[str]:
     """Every line of the message, block by block."""
     return [
         line
@@ -117,7 +102,7 @@ def test_the_dearest_accounts_stand_in_full_and_the_others_in_one_line() -> None
 
     post = make_organization_digest(seen(*rows, names={account(1): "fraud `prod`"}), now=NOW)
     shown, (thread,) = lines(post), post.replies
-    whole = lines(Post(main=thread))
+    whole = lines(mrkdwn.Post(main=thread))
 
     assert shown[0] == "$30,040 a month: 35 findings in 30 of 200 accounts, 15 of them new"
     first = shown.index("*$1,504 a month*: fraud 'prod' (000000000001), 6 findings, 1 new")
@@ -236,7 +221,7 @@ def test_the_digest_of_an_organization_lists_twelve_lines_and_its_thread_all(num
         assert bool(replies) is (
             number * (4 + sum(map(bool, (actions.acted, actions.failed, actions.due)))) > 12
         )
-        assert fits_message([block for reply in replies for block in reply.blocks])
+        assert mrkdwn.fits_message([block for reply in replies for block in reply.blocks])
 
 
 @pytest.mark.parametrize("number", [3, 12, 13, 40])
@@ -250,7 +235,7 @@ def test_the_digest_of_an_account_lists_twelve_lines_and_its_thread_all(number: 
         assert len(shown) <= 12
         (*replies,) = post.replies
         assert bool(replies) is (expected > 12)
-        every = lines(Post(main=replies[0])) if replies else shown
+        every = lines(mrkdwn.Post(main=replies[0])) if replies else shown
         assert sum(line.startswith(("*$", "deleted")) for line in every) == expected
 
 
@@ -294,8 +279,8 @@ def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
     )
 
     blocks = post.main.blocks
-    assert len(blocks) <= MOST_BLOCKS
-    assert blocks_size(blocks) <= LARGEST_MESSAGE
+    assert len(blocks) <= mrkdwn.MOST_BLOCKS
+    assert mrkdwn.blocks_size(blocks) <= mrkdwn.LARGEST_MESSAGE
     shown = lines(post)
     assert "and 499 more" in shown
     assert any("99 more accounts, " in line for line in shown)
@@ -349,10 +334,7 @@ def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands
 @cases(
     "saved, said",
     (SavingsTotal(), ""),
-    (
-        SavingsTotal(usd=Decimal(2), actions=1),
-        "*Saved so far this month:* $2.00, by 1 action.",
-    ),
+    (SavingsTotal(usd=Decimal(2), actions=1), "*Saved so far this month:* $2.00, by 1 action."),
     (SavingsTotal(unknown=2), "*Saved so far this month:* unknown, for 2 actions."),
     (
         SavingsTotal(usd=Decimal(2), actions=3, unknown=1),
@@ -394,12 +376,12 @@ def test_detectors_without_a_result_are_grouped_by_their_accounts_the_most_sweep
 
 
 def test_a_message_that_slack_would_refuse_ends_with_the_number_of_paragraphs_left_out() -> None:
-    section = section_block("x" * 1000)
+    section = mrkdwn.section_block("x" * 1000)
     (*kept, left) = _cut([section] * 40)
     assert 5 < len(kept) < 40
-    assert left == context_block(f"and {40 - len(kept)} more paragraphs: see the dashboard")
-    assert fits_message([*kept, left])
-    assert not fits_message([*kept, section, left])
+    assert left == mrkdwn.context_block(f"and {40 - len(kept)} more paragraphs: see the dashboard")
+    assert mrkdwn.fits_message([*kept, left])
+    assert not mrkdwn.fits_message([*kept, section, left])
     assert _cut([{"text": "x" * 40_000}]) == []
 
 

@@ -1,7 +1,5 @@
 """What the ledger says of all accounts of an organization, read in batches."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """The decide table of oversized-endpoints, and its proposals replayed against their own traffic."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence
@@ -13,11 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import DAY, NOW
-from ml_janitor.aws.endpoints import (
-    LOAD_HOURS,
-    EndpointVariant,
-    LoadedEndpoint,
-)
+from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointVariant, LoadedEndpoint
 from ml_janitor.aws.prices import Price, machine_of
 from ml_janitor.core import capacity
 from ml_janitor.core.capacity import InstanceSize, PeakLoad

@@ -1,7 +1,5 @@
 """What tags say beyond the owner: the tool that manages a resource, production, the team."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from fakes import target_at

@@ -1,7 +1,5 @@
 """The pace of calls: never above half a rate, slower where AWS throttles, then as fast as before."""
 
-from __future__ import annotations
-
 import heapq
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -168,6 +166,11 @@ def test_a_run_of_advisers_shares_with_what_runs_beside_it_and_not_beside_their_
     weekly, daily = (rate_slots(SETTINGS["usual"], name) for name in ("oversized-endpoints", "idle-clusters"))
     assert daily[f"{DESCRIBE}Config"] == RateSlot(0, 2), "the bill is read at half past six"
     assert f"{DESCRIBE}Config" not in weekly
+
+
+def test_a_function_that_the_settings_give_no_calls_waits_with_the_first_turn_of_each() -> None:
+    turns = rate_slots(Settings.parse({}), BILL_FUNCTION)
+    assert (len(turns) > 20, {turn.place for turn in turns.values()}) == (True, {0})
 
 
 def every_minute(schedule: str) -> set[int]:

@@ -1,7 +1,5 @@
 """The pages: their words and links; and `janitor docs`, with whatever points to one of its pages."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

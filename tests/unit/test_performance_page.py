@@ -1,7 +1,5 @@
 """The page that the bench writes: a part replaces its own section, and the others keep theirs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

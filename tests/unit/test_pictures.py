@@ -1,7 +1,5 @@
 """The pictures of the README: which there are, and that nothing is left out when a message is drawn."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

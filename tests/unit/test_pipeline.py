@@ -1,7 +1,5 @@
 """Gates, CSV and Markdown of an audit: what ends a pipeline, and what a name from an account can do there."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re
@@ -20,6 +18,7 @@ from ml_janitor.core.text import escape_markdown
 from ml_janitor.report.json import report_json, report_json_lines
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.pipeline import FailOn, make_gate, report_csv, report_markdown
+from narrowing import not_none
 from reports import report_of, sweep
 from tables import cases
 
@@ -65,9 +64,8 @@ FOUND = (finding("a", 10), finding("b", 300, Confidence.LIKELY))
     ),
 )
 def test_a_gate_says_why(on: FailOn | None, over: float | None, why: str | None) -> None:
-    gate = make_gate(on, over, None)
+    gate = not_none(make_gate(on, over, None))
 
-    assert gate is not None
     assert gate.why(report(*FOUND)) == why
     assert gate.why(report()) is None
 
@@ -80,9 +78,8 @@ def test_what_an_earlier_report_has_does_not_count(tmp_path: Path, ending: str) 
     before.write_text(as_text(report(*FOUND, kept), every=True))
     again = replace(FOUND[0], target=replace(FOUND[0].target, created=None))
 
-    gate = make_gate(FailOn.LIKELY, 100.0, before)
+    gate = not_none(make_gate(FailOn.LIKELY, 100.0, before))
 
-    assert gate is not None
     assert gate.why(report(*FOUND)) is None
     assert gate.why(report(*FOUND, finding("c", 1))) == (
         "1 new finding at least likely, $1.00 a month; the dearest is c (idle-endpoints)"

@@ -1,7 +1,5 @@
 """Where an event has a function look: nowhere that was not listed, whoever wrote the event."""
 
-from __future__ import annotations
-
 import pytest
 
 from conftest import NOW

@@ -1,7 +1,5 @@
 """Six weeks of work: what stands in which week, what is saved by then, and what every report says of it."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 from decimal import Decimal

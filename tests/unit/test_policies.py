@@ -1,7 +1,5 @@
 """What `janitor policies` writes: conditions that AWS's actions know, and what they deny, tag and report."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What arrives at the function URL: only what Slack signed just now gets through, and little of that."""
 
-from __future__ import annotations
-
 import json
 from contextlib import nullcontext
 from datetime import timedelta

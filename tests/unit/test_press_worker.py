@@ -1,7 +1,5 @@
 """What a press does, and everything that can refuse it: the ledger is in memory, and so is Slack."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -307,9 +305,7 @@ def test_what_is_not_kept_or_not_theirs_is_not_kept_on(
     nights: Nights, person: Person, hold: dict[str, Any], why: str
 ) -> None:
     office = Office(nights, person=person)
-    pressed = keep_on(office, **hold)
-
-    assert office.refused(**pressed) == why
+    assert office.refused(**keep_on(office, **hold)) == why
 
 
 def test_the_same_press_twice_is_done_once(nights: Nights) -> None:
@@ -323,9 +319,7 @@ def test_the_same_press_twice_is_done_once(nights: Nights) -> None:
 def test_a_message_that_cannot_be_changed_does_not_undo_the_press(nights: Nights) -> None:
     office = Office(nights, ill=SendError("it is down"))
 
-    answer = office.press(Button.KEEP)
-
-    assert answer == {"done": True, "word": "Keep", "untold": "it is down"}
+    assert office.press(Button.KEEP) == {"done": True, "word": "Keep", "untold": "it is down"}
     assert office.replies == [(URL, "Done, but the message could not be changed: it is down")]
     assert ("error", "a message could not be changed", {"why": "it is down"}) in office.logged
     assert len(office.holds()) == 1

@@ -1,7 +1,5 @@
 """Prices, and what instance types are made of: too little is safe, too much is not."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from decimal import Decimal

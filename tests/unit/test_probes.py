@@ -1,7 +1,5 @@
 """Which call a read is tried with, and what its answer says."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import timedelta

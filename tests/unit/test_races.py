@@ -4,8 +4,6 @@ What goes on at the same time as a sweep's act, or goes wrong at each of its wri
 Each test lives through one night for each write of the ledger in it, and then through the next.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -135,9 +133,7 @@ def test_a_ledger_that_fails_in_the_middle_of_an_act(
 
 
 @pytest.mark.parametrize("fault", [raising(KilledError()), after(KilledError())], ids=["before", "after"])
-def test_a_night_that_is_killed_with_records_forged_in_between(
-    fault: Callable[[Nights, Write], Any],
-) -> None:
+def test_a_night_that_is_killed_with_records_forged_in_between(fault: Callable[[Nights, Write], Any]) -> None:
     """What was forged is done nothing from; put back as it was, it is finished."""
     refused = 0
     for nights in each_write(fault):

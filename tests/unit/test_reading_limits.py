@@ -1,7 +1,5 @@
 """Limits of AWS's calls, how far readers look, and what holds where nothing is said, written by hand."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,30 +8,14 @@ from types import ModuleType
 import pytest
 
 from conftest import DAY, HOUR, MINUTE
-from ml_janitor.aws import (
-    activity,
-    calls,
-    client,
-    endpoints,
-    images,
-    locations,
-    pace,
-    references,
-    runs,
-    s3,
-    sagemaker_kinds,
-    storage,
-    studio_apps,
-    tags,
-    training_jobs,
-)
+from ml_janitor import aws
 from ml_janitor.config import values
 from ml_janitor.core import durations, model, ownership, tiering
 from ml_janitor.detectors import unused_serving_resources
 from ml_janitor.ledger import files
 
 LIMITS: dict[ModuleType, dict[str, object]] = {
-    s3: {
+    aws.s3: {
         "LEAST_BYTES_CHARGED": 10_000_000,
         "LONGEST_QUERY": 262_144,
         "ATHENA_PAGE": 1000,
@@ -45,18 +27,18 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
         "BUCKETS_PAGE": 1000,
         "MOST_KEY_PAGES": 200,
     },
-    calls: {"READ_THREADS": 16},
-    client: {"DEFAULT_ATTEMPTS": 8},
-    endpoints: {"LOAD_WINDOW": 14 * DAY, "LOAD_HOURS": 336, "METRICS_BATCH": 100},
-    runs: {"MOST_HISTORY_PAGES": 40, "LONGEST_TRAINING_JOB": 28 * DAY, "MOST_DESCRIBED_JOBS": 1000},
-    studio_apps: {
+    aws.calls: {"READ_THREADS": 16},
+    aws.client: {"DEFAULT_ATTEMPTS": 8},
+    aws.endpoints: {"LOAD_WINDOW": 14 * DAY, "LOAD_HOURS": 336, "METRICS_BATCH": 100},
+    aws.runs: {"MOST_HISTORY_PAGES": 40, "LONGEST_TRAINING_JOB": 28 * DAY, "MOST_DESCRIBED_JOBS": 1000},
+    aws.studio_apps: {
         "IDLE_TIME_WINDOW": 3 * HOUR,
         "STALE_IDLE_TIME": 30 * MINUTE,
         "LONGEST_IDLE_TIME": 3650 * DAY,
     },
-    images: {"ECR_PAGE": 1000, "ECR_BATCH": 100},
-    storage: {"MOST_RULES": 1000},
-    activity: {
+    aws.images: {"ECR_PAGE": 1000, "ECR_BATCH": 100},
+    aws.storage: {"MOST_RULES": 1000},
+    aws.activity: {
         "LOGS_PAGE": 50,
         "EVENTS_PER_PAGE": 10_000,
         "EPOCH": datetime(1970, 1, 1, tzinfo=UTC),
@@ -66,14 +48,14 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
         "EVENT_RETENTION": 90 * DAY,
         "EVENTS_PAGE": 50,
     },
-    locations: {"LARGEST_MANIFEST": 33_554_432},
-    sagemaker_kinds: {"SAGEMAKER_PAGE": 100, "LONGEST_JOB_LIFE": 31 * DAY},
-    pace: {
+    aws.locations: {"LARGEST_MANIFEST": 33_554_432},
+    aws.sagemaker_kinds: {"SAGEMAKER_PAGE": 100, "LONGEST_JOB_LIFE": 31 * DAY},
+    aws.pace: {
         "GLOBAL_SERVICES": {"ce"},
         "SHARED_SERVICES": {"ce", "cloudtrail", "resourcegroupstaggingapi", "sagemaker"},
     },
-    tags: {"ARNS_PER_CALL": 50},
-    training_jobs: {
+    aws.tags: {"ARNS_PER_CALL": 50},
+    aws.training_jobs: {
         "UNINDEXED_AGE": DAY,
         "POOL_LIFE": 6 * HOUR,
         "FIRST_TRAINING_JOB": datetime(2017, 11, 29, tzinfo=UTC),
@@ -89,15 +71,15 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
 }
 
 DEFAULTS: dict[type, dict[str, object]] = {
-    endpoints.LoadedEndpoint: {
+    aws.endpoints.LoadedEndpoint: {
         "takes_along": (),
         "belongs_to": (),
         "serverless": (),
         "recommended": (),
         "cold_start": None,
     },
-    endpoints.InferenceComponent: {"deleting": False},
-    endpoints.EndpointVariant: {
+    aws.endpoints.InferenceComponent: {"deleting": False},
+    aws.endpoints.EndpointVariant: {
         "shadow": False,
         "instances": 0,
         "pools": (),
@@ -112,18 +94,18 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "sleeps": False,
         "fixed": None,
     },
-    endpoints.EndpointDescription: {
+    aws.endpoints.EndpointDescription: {
         "asynchronous": False,
         "routed": False,
         "configured": None,
         "captures": False,
     },
-    training_jobs.PastJob: {"keeps": timedelta(), "retained": None, "reused": False, "fixed": None},
-    s3.KeyRange: {"after": "", "upto": None, "shared": 0, "pages": 0, "token": None},
-    s3.RangedListing: {"late": False, "read": 0, "probed": 0},
-    locations.S3Address: {"beginning": False},
-    pace.RateSlot: {"place": 0, "of": 1},
-    references.Referrer: {
+    aws.training_jobs.PastJob: {"keeps": timedelta(), "retained": None, "reused": False, "fixed": None},
+    aws.s3.KeyRange: {"after": "", "upto": None, "shared": 0, "pages": 0, "token": None},
+    aws.s3.RangedListing: {"late": False, "read": 0, "probed": 0},
+    aws.locations.S3Address: {"beginning": False},
+    aws.pace.RateSlot: {"place": 0, "of": 1},
+    aws.references.Referrer: {
         "created": None,
         "changed": None,
         "live": False,
@@ -133,7 +115,7 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "manifests": (),
         "images": (),
     },
-    runs.ResourceRun: {
+    aws.runs.ResourceRun: {
         "end": None,
         "hourly": Decimal(1),
         "initial": Decimal(1),
@@ -143,7 +125,7 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "shadow": False,
         "reserved": False,
     },
-    studio_apps.StudioApp: {
+    aws.studio_apps.StudioApp: {
         "belongs_to": (),
         "takes_along": (),
         "reserved": False,
@@ -151,7 +133,7 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "arn": "",
         "remote": False,
     },
-    activity.Metric: {"stat": "Sum", "period": 3600},
+    aws.activity.Metric: {"stat": "Sum", "period": 3600},
     durations.WorkingHours: {
         "days": frozenset({0, 1, 2, 3, 4}),
         "start": 8,
@@ -178,8 +160,8 @@ def test_what_is_not_said_is_so(kind: type) -> None:
 
 def test_rates_are_those_of_aws() -> None:
     """Calls a second for an account and region, by AWS's service quotas."""
-    assert [files.HashedFiles.lasting, client.FolderScratch.lasting] == [True, False]
-    assert dict(pace.AWS_RATES) == {
+    assert [files.HashedFiles.lasting, aws.client.FolderScratch.lasting] == [True, False]
+    assert dict(aws.pace.AWS_RATES) == {
         "cloudtrail:LookupEvents": 2,
         "cloudwatch:GetMetricData": 50,
         "cloudwatch:ListMetrics": 25,

@@ -1,7 +1,5 @@
 """The decide table of recomputed-datasets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -23,6 +21,7 @@ from ml_janitor.detectors.recomputed_datasets import (
     RecomputedDatasets,
     RepeatedJobs,
 )
+from narrowing import of_type
 from past_jobs import word
 from scripted import Script
 from tables import cases
@@ -101,10 +100,8 @@ def test_it_saves_every_run_but_the_first_since_the_last_change() -> None:
 def test_what_is_a_step_already_is_only_cached() -> None:
     step, job = (RecomputedDatasets().decide(repeated(piped=piped), NOW) for piped in (True, False))
 
-    assert isinstance(step, Finding)
-    assert isinstance(job, Finding)
-    assert step.action.startswith("reuse its result: set CacheConfig (Enabled=true")
-    assert ": make it a step of a pipeline, and set CacheConfig" in job.action
+    assert of_type(Finding, step).action.startswith("reuse its result: set CacheConfig (Enabled=true")
+    assert ": make it a step of a pipeline, and set CacheConfig" in of_type(Finding, job).action
 
 
 def test_what_was_seen_of_runs_and_as_much_as_is_worth_a_change() -> None:

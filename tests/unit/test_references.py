@@ -1,7 +1,5 @@
 """What refers to a place in S3: all that loads or reads from it, in use or not, and what cannot be told."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Mapping
@@ -117,15 +115,10 @@ class Account:
         return Torn({"Body": StreamingBody(io.BytesIO(raw), len(raw)), "ContentLength": len(raw)})
 
     def read(
-        self,
-        contents_in: tuple[str, ...] = ("s3://lists/",),
-        jobs_since: datetime | None = None,
-        asks_trail: bool = True,  # noqa: FBT001, FBT002
+        self, contents_in: tuple[str, ...] = ("s3://lists/",), jobs_since: datetime | None = None
     ) -> References:
         self.jobs_since = jobs_since
-        return read_references(
-            self.script.aws(), contents_in, NOW, jobs_since=jobs_since, asks_trail=asks_trail
-        )
+        return read_references(self.script.aws(), contents_in, NOW, jobs_since=jobs_since, asks_trail=True)
 
 
 def model(data: str, **more: Any) -> dict[str, Any]:
@@ -215,9 +208,11 @@ def test_a_package_is_in_use_unless_it_was_rejected_or_a_model_in_use_loads_it()
         ENDPOINT_CONFIG: {"api-1": CONFIG},
     }
 
-    unused, used = Account(held).read(), Account({**held, **served}).read()
+    account = Account(held)
+    unused, used = account.read(), Account({**held, **served}).read()
 
     assert (unused.errors, used.errors) == ([], [])
+    assert "ModelPackage" in {asked["Resource"] for asked in account.script.asked("sagemaker:Search")}
     rejected = "model package churn/{}, which was rejected"
     assert [told(unused, key) for key in "123"] == [
         ([], [rejected.format(1)]),
@@ -297,6 +292,7 @@ def wrote(uri: str) -> dict[str, Any]:
     (TRAINING_JOB, "fit", training(**reads(f"s3://other/{FOLDER}/x")), False),
     (TRAINING_JOB, "fit", training(**reads(f"s3://data/{FOLDER}0/output/")), False),
     (TRAINING_JOB, "fit", training(**wrote(f"s3://data/{FOLDER}/more/fit/output/model.tar.gz")), True),
+    (TRAINING_JOB, "fit", training(**wrote(f"s3://other/{FOLDER}/fit/output/model.tar.gz")), False),
     (TRAINING_JOB, "churn-1", training(**wrote(f"s3://data/{FOLDER}/output/model.tar.gz")), False),
     (PROCESSING_JOB, "prep", {"ProcessingJobStatus": "Completed"} | reads(f"s3://data/{FOLDER}/a"), True),
     (PROCESSING_JOB, "prep", {"ProcessingJobStatus": "Completed"} | reads("s3://data/out/churn-2"), False),
@@ -331,9 +327,7 @@ def test_ended_jobs_beyond_a_number_may_use_anything(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(references, "MOST_ENDED_JOBS", 1)
 
     account = Account(held)
-    found = account.read(jobs_since=MADE)
-
-    assert found.errors == ["only the newest 1 of 2 processing jobs were read"]
+    assert account.read(jobs_since=MADE).errors == ["only the newest 1 of 2 processing jobs were read"]
     assert len(account.script.asked(PROCESSING_JOB.describes)) == 1
     asked = account.script.asked(PROCESSING_JOB.lists)[0]
     assert (asked["CreationTimeAfter"], asked["SortOrder"], "StatusEquals" in asked) == (
@@ -500,6 +494,8 @@ def model_made(days: float, data: str = "s3://data/other", **more: Any) -> tuple
 
 CONFIG_MADE = {"endpointConfigName": "api-1", "productionVariants": [{"modelName": "churn"}]}
 UPDATED = {"endpointName": "api", "endpointConfigName": "api-1"}
+A_CLOCK_AHEAD = 40 + 5 / 24 / 60
+"""Days ago: five minutes before the endpoint was made, by the clock of CloudTrail."""
 
 
 @cases(
@@ -517,6 +513,8 @@ UPDATED = {"endpointName": "api", "endpointConfigName": "api-1"}
     ({"CreateEndpointConfig": [(40.5, {"endpointConfigName": "api-1"})]}, "", "was cut off"),
     ({"CreateEndpointConfig": [(40.5, CONFIG_MADE), (39, {})]}, "churn", None),
     ({"CreateEndpoint": []}, "", "does not know the request that deployed it"),
+    ({"CreateEndpoint": [(A_CLOCK_AHEAD, UPDATED)]}, "churn", None),
+    ({"CreateEndpoint": [(A_CLOCK_AHEAD + 1e-5, UPDATED)]}, "", "does not know the request that deployed it"),
     ({"CreateEndpoint": [(50, UPDATED)]}, "", "does not know the request that deployed it"),
     ({"CreateEndpoint": [], "UpdateEndpoint": [(39, UPDATED)]}, "churn", None),
     ({"UpdateEndpoint": [(39, UPDATED | {"endpointConfigName": "api-2"})]}, "", "another configuration"),
@@ -527,9 +525,7 @@ def test_an_endpoint_without_its_configuration_loads_what_cloudtrail_recorded(
 ) -> None:
     """The newest deployment counts, and of each name what was made before it; anything cut off is unread."""
     held: Descriptions = {ENDPOINT: {"api": {"EndpointConfigName": "api-1"}}}
-    events = trail(**calls)
-
-    found = Account(held, events=events).read()
+    found = Account(held, events=trail(**calls)).read()
 
     assert found.errors == []
     if unknown is None:
@@ -550,8 +546,10 @@ def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> 
     again = {MODEL: {"churn": model("s3://data/kept", CreationTime=MADE + DAY)}}
     changed = {ENDPOINT: {"api": {"EndpointConfigName": "api-1", "LastModifiedTime": NOW - DAY / 25}}}
 
-    kept = Account(held, events=trail()).read()
-    assert (told(kept, "kept")[0], kept.gaps) == (["model churn"], [])
+    at_once = {MODEL: {"churn": model("s3://data/kept", CreationTime=MADE)}}
+    for there in (held, held | at_once):
+        kept = Account(there, events=trail()).read()
+        assert (told(kept, "kept")[0], kept.gaps) == (["model churn"], [])
     renewed = Account(held | again, events=trail()).read()
     assert (told(renewed, "churn")[0], told(renewed, "kept")[0]) == (["endpoint api"], [])
     (gone,) = Account(held | packaged, events=trail()).read().gaps
@@ -563,7 +561,7 @@ def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> 
     (denied,) = account.read().gaps
     assert "AccessDenied" in denied
     account.script.answers["cloudtrail:LookupEvents"] = {}
-    (unasked,) = account.read(asks_trail=False).gaps
+    (unasked,) = read_references(account.script.aws(), (), NOW).gaps
     assert "CloudTrail was not asked" in unasked
     assert Account(SERVED).read().gaps == []  # nothing is missing, so nothing is asked
 

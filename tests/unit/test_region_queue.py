@@ -1,7 +1,5 @@
 """Which regions a run sweeps at once, which it waits for and how long, and what a retry passes over."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """What Slack is told: money first, one message, nobody called by accident, never more than Slack takes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

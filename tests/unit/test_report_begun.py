@@ -1,7 +1,5 @@
 """What was begun and is no finding any more: a report in which nobody could find it would hide a failure."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from ml_janitor.core.model import Kept

@@ -1,7 +1,5 @@
 """The sentences of causes: what stands before, in between and after them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from typing import Any
@@ -20,15 +18,7 @@ from ml_janitor.core.results import (
     UnreachableUndos,
     make_cause,
 )
-from ml_janitor.report.causes import (
-    CAUSE_TEXTS,
-    cause_clause,
-    limit_text,
-    limit_texts,
-    outcome_note,
-    undo_by_hand_text,
-    unreachable_undos_text,
-)
+from ml_janitor.report import causes
 from tables import cases
 
 FAILED = make_cause(CauseCode.ACT_FAILED, "denied")
@@ -42,10 +32,10 @@ def result(why: Cause | None, outcome: Outcome = Outcome.WAITING, verdict: Verdi
 
 def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
     """The comment of a cause names its details: with all of them, none is left out and none is lacking."""
-    assert CAUSE_TEXTS.keys() == set(CauseCode)
+    assert causes.CAUSE_TEXTS.keys() == set(CauseCode)
     for why in CauseCode:
         details = [f"<{number}>" for number in range(4)]
-        said = cause_clause(Cause(why, (*details, "")))
+        said = causes.cause_clause(Cause(why, (*details, "")))
         assert re.fullmatch(r"[^{}]+", said)
         assert not said.endswith(".")
 
@@ -78,7 +68,7 @@ def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
     ),
 )
 def test_a_cause_is_a_clause(what: Cause, said: str) -> None:
-    assert cause_clause(what) == said
+    assert causes.cause_clause(what) == said
 
 
 SHARE = make_cause(CauseCode.MAX_SHARE, 5, 9, 20, "shelf")
@@ -95,8 +85,8 @@ SHARE = make_cause(CauseCode.MAX_SHARE, 5, 9, 20, "shelf")
     (result(make_cause(CauseCode.NOTHING_DONE, "denied"), Outcome.FAILED), "nothing was done: denied"),
 )
 def test_a_note_says_what_stands_before_its_reason(what: Result, begins: str) -> None:
-    assert outcome_note(what).startswith(begins)
-    assert bool(outcome_note(what)) == bool(begins)
+    assert causes.outcome_note(what).startswith(begins)
+    assert bool(causes.outcome_note(what)) == bool(begins)
 
 
 BY_HAND = replace(waste(), missing_for_undo="undo_roles")
@@ -112,8 +102,10 @@ COMMAND = f"janitor undo {finding_id('shelf', thing('lamp', USED).target.key)}"
     (USED, Outcome.WAITING, False),
 )
 def test_an_undo_by_hand_is_announced_first(verdict: Verdict, outcome: Outcome, *, said: bool) -> None:
-    text = undo_by_hand_text(result(None, outcome, verdict))
-    assert text == (cause_clause(make_cause(CauseCode.UNDO_BY_HAND, "undo_roles", COMMAND)) if said else "")
+    text = causes.undo_by_hand_text(result(None, outcome, verdict))
+    assert text == (
+        causes.cause_clause(make_cause(CauseCode.UNDO_BY_HAND, "undo_roles", COMMAND)) if said else ""
+    )
     assert (COMMAND in text) == said
 
 
@@ -121,23 +113,23 @@ def test_limits_and_undos_that_nobody_may_do_are_counted() -> None:
     of_sweep: dict[str, Any] = {"detector": "shelf", "account": ACCOUNT, "region": REGION, "mode": Mode.ACT}
     limit = LimitHit(make_cause(CauseCode.MAX_ACTIONS, 2), 3)
 
-    assert limit_text(limit) == "3 held back by max_actions = 2 for one sweep"
-    assert limit_text(replace(limit, times=None)) == "held back by max_actions = 2 for one sweep"
-    assert limit_texts(Sweep(**of_sweep)) == []
-    assert limit_texts(Sweep(**of_sweep, held_back=(limit,), unreachable=LOST)) == [
-        limit_text(limit),
-        unreachable_undos_text(LOST),
+    assert causes.limit_text(limit) == "3 held back by max_actions = 2 for one sweep"
+    assert causes.limit_text(replace(limit, times=None)) == "held back by max_actions = 2 for one sweep"
+    assert causes.limit_texts(Sweep(**of_sweep)) == []
+    assert causes.limit_texts(Sweep(**of_sweep, held_back=(limit,), unreachable=LOST)) == [
+        causes.limit_text(limit),
+        causes.unreachable_undos_text(LOST),
     ]
-    assert unreachable_undos_text(LOST).startswith(
+    assert causes.unreachable_undos_text(LOST).startswith(
         f"2 things that it did in {REGION} can be undone until 2026-10-31"
     )
-    assert "armed_until = 2026-10-01 in detectors.shelf" in unreachable_undos_text(LOST)
-    assert unreachable_undos_text(replace(LOST, count=1)).startswith("1 thing that")
+    assert "armed_until = 2026-10-01 in detectors.shelf" in causes.unreachable_undos_text(LOST)
+    assert causes.unreachable_undos_text(replace(LOST, count=1)).startswith("1 thing that")
 
 
 def test_the_cause_behind_a_cause_is_a_clause_of_its_own() -> None:
     behind = make_cause(CauseCode.OUT_OF_TIME)
     for code in (CauseCode.NOT_FINISHED, CauseCode.ACT_FAILED):
-        text = cause_clause(make_cause(code, behind))
-        assert cause_clause(behind) in text
+        text = causes.cause_clause(make_cause(code, behind))
+        assert causes.cause_clause(behind) in text
         assert str(behind) not in text

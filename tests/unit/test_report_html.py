@@ -1,7 +1,5 @@
 """The HTML report without a browser: what a row holds, and what the page adds up and says."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import re
@@ -29,30 +27,7 @@ from ml_janitor.core.results import (
     make_cause,
 )
 from ml_janitor.core.text import escape_text
-from ml_janitor.report import causes
-from ml_janitor.report.html import (
-    FINDINGS_PRINTED,
-    OWNER_BARS,
-    Archive,
-    ChartBar,
-    count_unpriced,
-    finding_fields,
-    first_places,
-    incomplete_lines,
-    is_uncounted,
-    largest_findings,
-    make_bars,
-    mark_commands,
-    notice_lines,
-    owner_sums,
-    pack_entries,
-    plan_section,
-    render_html,
-    script_entry,
-    short_action,
-    sum_charts,
-    why_nothing_read,
-)
+from ml_janitor.report import causes, html
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, report_of, result, standing, sweep
 from scripted import Script
 from tables import cases
@@ -66,7 +41,7 @@ IDLE = replace(
 def test_a_row_tells_all_of_a_finding() -> None:
     target = target_at("endpoint/fraud", NOW - timedelta(days=90), {"team": "risk", "environment": "prod"})
     idle = replace(result("idle-endpoints", "fraud", IDLE, owner="maria"), target=target, hours=0.5)
-    found = finding_fields(3, idle, accounts=True)
+    found = html.finding_fields(3, idle, accounts=True)
 
     assert {key: str(value) if key in {"link", "became"} else value for key, value in found.items()} == {
         "number": 3,
@@ -99,7 +74,7 @@ def test_a_row_tells_all_of_a_finding() -> None:
             {"signal": "opened by", "value": "could not be read: AccessDenied"},
         ],
     }
-    assert script_entry(found)["text"] == (
+    assert html.script_entry(found)["text"] == (
         "fraud idle-endpoints 123456789012 us-east-1 maria risk nobody calls it "
         "Would delete the endpoint (its configuration and models stay)."
     )
@@ -114,7 +89,7 @@ def test_a_row_tells_all_of_a_finding() -> None:
     (Cost(accrued_usd=Decimal(12), hourly_usd=Decimal(1)), (12.0, 730.0)),
 )
 def test_an_unknown_price_sorts_below_known_prices(cost: Cost | None, numbers: tuple[float, float]) -> None:
-    found = finding_fields(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))
+    found = html.finding_fields(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))
     assert (found["usd"], found["worth"]) == numbers
 
 
@@ -147,35 +122,35 @@ def test_bars_are_sums_the_longest_first_and_the_rest_in_one() -> None:
         ("e", Decimal(1)),
     ]
 
-    assert make_bars(amounts, limit=None) == [
-        ChartBar("b", Decimal(4), 2, 100.0),
-        ChartBar("a", Decimal(3), 1, 75.0),
-        ChartBar("c", Decimal(2), 1, 50.0),
-        ChartBar("e", Decimal(1), 1, 25.0),
+    assert html.make_bars(amounts, limit=None) == [
+        html.ChartBar("b", Decimal(4), 2, 100.0),
+        html.ChartBar("a", Decimal(3), 1, 75.0),
+        html.ChartBar("c", Decimal(2), 1, 50.0),
+        html.ChartBar("e", Decimal(1), 1, 25.0),
     ]
-    assert make_bars(amounts, limit=4) == make_bars(amounts, limit=None)
-    assert make_bars(amounts, limit=3)[1:] == [
-        ChartBar("a", Decimal(3), 1, 75.0),
-        ChartBar("2 others", Decimal(3), 2, 75.0),
+    assert html.make_bars(amounts, limit=4) == html.make_bars(amounts, limit=None)
+    assert html.make_bars(amounts, limit=3)[1:] == [
+        html.ChartBar("a", Decimal(3), 1, 75.0),
+        html.ChartBar("2 others", Decimal(3), 2, 75.0),
     ]
     few_dear, many_cheap = ("b", Decimal(3)), [("a", Decimal(1))] * 2
-    assert make_bars([*many_cheap, few_dear, ("c", Decimal(2))], limit=3) == [
-        ChartBar("b", Decimal(3), 1, 100.0),
-        ChartBar("a", Decimal(2), 2, 66.67),
-        ChartBar("c", Decimal(2), 1, 66.67),
+    assert html.make_bars([*many_cheap, few_dear, ("c", Decimal(2))], limit=3) == [
+        html.ChartBar("b", Decimal(3), 1, 100.0),
+        html.ChartBar("a", Decimal(2), 2, 66.67),
+        html.ChartBar("c", Decimal(2), 1, 66.67),
     ]
-    assert make_bars([("a", Decimal(0))], limit=3) == [ChartBar("a", Decimal(0), 1, 0.0)]
-    assert make_bars([], limit=3) == []
-    assert ChartBar("a", Decimal(1204), 1, 1.0).label == "$1,204"
+    assert html.make_bars([("a", Decimal(0))], limit=3) == [html.ChartBar("a", Decimal(0), 1, 0.0)]
+    assert html.make_bars([], limit=3) == []
+    assert html.ChartBar("a", Decimal(1204), 1, 1.0).label == "$1,204"
 
 
 def test_findings_in_no_sum_are_counted_by_name() -> None:
-    names = [f"n{number}" for number in range(OWNER_BARS)]
-    assert count_unpriced([*names, "n9"]) == [("n9", 2), *((name, 1) for name in names[:-1])]
-    assert count_unpriced([*names, "m", "n9"])[-2:] == [("n7", 1), ("2 others", 2)]
-    assert len(count_unpriced([*names, "m", "n9"])) == OWNER_BARS
+    names = [f"n{number}" for number in range(html.OWNER_BARS)]
+    assert html.count_unpriced([*names, "n9"]) == [("n9", 2), *((name, 1) for name in names[:-1])]
+    assert html.count_unpriced([*names, "m", "n9"])[-2:] == [("n7", 1), ("2 others", 2)]
+    assert len(html.count_unpriced([*names, "m", "n9"])) == html.OWNER_BARS
     assert [
-        is_uncounted(one)
+        html.is_uncounted(one)
         for one in (
             named(1, monthly("9")),
             named(2, None),
@@ -195,20 +170,23 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         named(5, monthly("9"), owner="ben", overlap=NONE),
     ]
 
-    def numbers(of: Sequence[ChartBar]) -> dict[str, int]:
+    def numbers(of: Sequence[html.ChartBar]) -> dict[str, int]:
         return {bar.name: int(bar.usd) for bar in of}
 
     found = {
         title: (numbers(month), numbers(so_far), none)
-        for title, month, so_far, none in sum_charts(left, accounts=True)
+        for title, month, so_far, none in html.sum_charts(left, accounts=True)
     }
     assert found == {
         "By kind of waste": ({"idle-endpoints": 14}, {"hung-training-jobs": 7}, [("idle-endpoints", 2)]),
         "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 2)]),
         "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 2)]),
     }
-    assert [title for title, *_ in sum_charts(left[3:], accounts=False)] == ["By kind of waste", "By owner"]
-    assert sum_charts([], accounts=True) == []
+    assert [title for title, *_ in html.sum_charts(left[3:], accounts=False)] == [
+        "By kind of waste",
+        "By owner",
+    ]
+    assert html.sum_charts([], accounts=True) == []
 
 
 # --- what the page says ---------------------------------------------------------------------------
@@ -240,7 +218,7 @@ class Text(HTMLParser):
 
 def said(*sweeps: Sweep, **how: Any) -> list[str]:
     account = sweeps[0].account if len({one.account for one in sweeps}) == 1 else None
-    return Text(render_html(report_of(*sweeps, account=account), **how)).words
+    return Text(html.render_html(report_of(*sweeps, account=account), **how)).words
 
 
 def unknown(number: int) -> Result:
@@ -279,24 +257,25 @@ def test_the_first_screen_names_what_costs_most_and_who_owns_most() -> None:
     ]
     found += [named(9, accruing("50", 1), owner="ben@a.com"), named(10, None)]
 
-    assert [(each["name"], each["cost"], each["owner"]) for each in largest_findings(found)] == [
+    assert [(each["name"], each["cost"], each["owner"]) for each in html.largest_findings(found)] == [
         ("e-9", "$50.00 so far", "ben"),
         ("e-8", "$8.00 a month", "eve"),
         ("e-7", "$7.00 a month", "eve"),
         ("e-6", "$6.00 a month", "eve"),
         ("e-5", "$5.00 a month", "eve"),
     ]
-    assert largest_findings([*found, named(12, monthly("99"), overlap=NONE)])[0]["name"] == "e-9"
+    assert html.largest_findings([*found, named(12, monthly("99"), overlap=NONE)])[0]["name"] == "e-9"
     assert (
-        largest_findings(found)[0]["href"] == f"#arn%3Aaws%3Asagemaker%3A{REGION}%3A{ACCOUNT}%3Athing%2Fe-9"
+        html.largest_findings(found)[0]["href"]
+        == f"#arn%3Aaws%3Asagemaker%3A{REGION}%3A{ACCOUNT}%3Athing%2Fe-9"
     )
-    assert owner_sums(found) == [
+    assert html.owner_sums(found) == [
         ("ben", "$3.00 a month and $50.00 so far"),
         ("eve", "$26.00 a month"),
         ("no owner tag", "$4.00 a month"),
         ("ann", "$3.00 a month"),
     ]
-    assert owner_sums([*found, named(11, monthly("1"), owner="ann@b.com")])[0][0] == "ben@a.com"
+    assert html.owner_sums([*found, named(11, monthly("1"), owner="ann@b.com")])[0][0] == "ben@a.com"
 
 
 def test_links_to_a_resource_lead_to_the_first_of_its_rows() -> None:
@@ -306,7 +285,7 @@ def test_links_to_a_resource_lead_to_the_first_of_its_rows() -> None:
         sweep("oversized-endpoints", twice[1]),
     )
 
-    page = render_html(report_of(*sweeps))
+    page = html.render_html(report_of(*sweeps))
 
     assert [page.count(f'id="{one.target.arn}"') for one in (*twice, sweeps[0].results[1])] == [1, 1, 1]
 
@@ -323,7 +302,7 @@ def test_links_to_a_resource_lead_to_the_first_of_its_rows() -> None:
     ("stop it; what it wrote stays", "Stop it"),
 )
 def test_an_action_is_shortened_to_its_first_clause(action: str, short: str) -> None:
-    assert short_action(action) == short
+    assert html.short_action(action) == short
 
 
 def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
@@ -392,14 +371,14 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
     other = replace(sweep("idle-endpoints", error="denied", region="eu-west-1"), account="210987654321")
     ok = sweep("idle-notebooks", named(1, monthly("9")))
 
-    assert [*map(str, incomplete_lines(report_of(*places[:3], ok, account=None)))] == [
+    assert [*map(str, html.incomplete_lines(report_of(*places[:3], ok, account=None)))] == [
         "idle-endpoints in eu-west-1, eu-west-2, eu-west-3 is not complete: denied"
     ]
     three = ", ".join(f"{ACCOUNT} eu-west-{number}" for number in (1, 2, 3))
-    assert [*map(str, incomplete_lines(report_of(*places, other, account=None)))] == [
+    assert [*map(str, html.incomplete_lines(report_of(*places, other, account=None)))] == [
         f"idle-endpoints in {three} and 3 more places is not complete: denied"
     ]
-    assert incomplete_lines(report_of(ok)) == []
+    assert html.incomplete_lines(report_of(ok)) == []
 
 
 def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
@@ -412,7 +391,7 @@ def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
     )
     assert lines[100].startswith("e-99 ")
     assert lines[101].startswith("23 more are in the report as JSON")
-    assert [first_places("abcde"[:number]) for number in (1, 3, 4, 5)] == [
+    assert [html.first_places("abcde"[:number]) for number in (1, 3, 4, 5)] == [
         "a",
         "a, b, c",
         "a, b, c and 1 more places",
@@ -433,7 +412,7 @@ def test_of_two_accounts_each_is_named() -> None:
 
 def test_a_plan_draws_what_is_saved_by_each_week() -> None:
     ends, spot = named(1, monthly("30"), change=Change.END), named(2, monthly("90"), change=Change.SPOT)
-    planned = plan_section(report_of(sweep("idle-endpoints", ends, spot)))
+    planned = html.plan_section(report_of(sweep("idle-endpoints", ends, spot)))
 
     assert [(one["number"], one["by_then"], one["percent"]) for one in planned["weeks"]] == [
         (1, "$30.00", 25.0),
@@ -444,8 +423,8 @@ def test_a_plan_draws_what_is_saved_by_each_week() -> None:
     third = round(100 / 3, 2)
     cheaper = replace(spot, verdict=named(3, monthly("60")).verdict)
     unequal = report_of(sweep("idle-endpoints", ends, cheaper))
-    assert plan_section(unequal)["weeks"][0]["percent"] == third
-    empty = plan_section(report_of())
+    assert html.plan_section(unequal)["weeks"][0]["percent"] == third
+    empty = html.plan_section(report_of())
     assert {one["percent"] for one in empty["weeks"]} == {0.0}
     for plan in (False, True):
         words = said(sweep("idle-endpoints", ends, spot), plan=plan)
@@ -460,7 +439,7 @@ def test_markup_from_the_account_stays_text() -> None:
     )
     gone = replace(unknown(2), verdict=Kept(reason=hostile, unknown=True))
     swept = replace(sweep("idle-endpoints", found, gone, error=hostile), notices=(hostile,))
-    page = render_html(report_of(swept, account=hostile))
+    page = html.render_html(report_of(swept, account=hostile))
     assert hostile not in page
     assert page.count("&lt;img src=x") > 5
 
@@ -470,14 +449,14 @@ def test_nothing_read_is_not_nothing_found() -> None:
     assert said(denied, sweep("idle-notebooks", error="denied"))[2:4] == ["Nothing could be read.", "denied"]
     assert "Nothing was found." in said(sweep("idle-endpoints"))
     for read in (sweep("idle-notebooks"), replace(denied, results=(unknown(1),))):
-        assert why_nothing_read(report_of(denied, read)) == []
+        assert html.why_nothing_read(report_of(denied, read)) == []
 
 
 def test_notices_of_several_accounts_say_where() -> None:
     one = replace(sweep("idle-endpoints"), notices=("a", "b"))
     other = replace(one, account="210987654321", notices=("c",))
-    assert [*map(str, notice_lines(report_of(one)))] == ["idle-endpoints: a", "idle-endpoints: b"]
-    assert [*map(str, notice_lines(report_of(one, other, account=None)))] == [
+    assert [*map(str, html.notice_lines(report_of(one)))] == ["idle-endpoints: a", "idle-endpoints: b"]
+    assert [*map(str, html.notice_lines(report_of(one, other, account=None)))] == [
         f"idle-endpoints in {ACCOUNT} us-east-1: a",
         f"idle-endpoints in {ACCOUNT} us-east-1: b",
         "idle-endpoints in 210987654321 us-east-1: c",
@@ -485,27 +464,27 @@ def test_notices_of_several_accounts_say_where() -> None:
 
 
 def test_what_is_not_drawn_at_once_is_packed() -> None:
-    found = (named(number, monthly(str(400 - number))) for number in range(FINDINGS_PRINTED + 2))
-    page = render_html(report_of(sweep("idle-endpoints", *found)))
+    found = (named(number, monthly(str(400 - number))) for number in range(html.FINDINGS_PRINTED + 2))
+    page = html.render_html(report_of(sweep("idle-endpoints", *found)))
     (data,) = re.findall(r'id="more">([A-Za-z0-9+/=]+)<', page)
     assert "2 more are in the report as JSON" in page
 
     rest = json.loads(gzip.decompress(b64decode(data)))
     assert [(one["number"], one["name"]) for one in rest] == [
-        (FINDINGS_PRINTED, f"e-{FINDINGS_PRINTED}"),
-        (FINDINGS_PRINTED + 1, f"e-{FINDINGS_PRINTED + 1}"),
+        (html.FINDINGS_PRINTED, f"e-{html.FINDINGS_PRINTED}"),
+        (html.FINDINGS_PRINTED + 1, f"e-{html.FINDINGS_PRINTED + 1}"),
     ]
-    assert all(f"e-{FINDINGS_PRINTED}" in one["html"] for one in rest[:1])
-    assert page.count("<tr") - page.count("<tr>") >= FINDINGS_PRINTED
-    assert pack_entries([]) == ""
+    assert all(f"e-{html.FINDINGS_PRINTED}" in one["html"] for one in rest[:1])
+    assert page.count("<tr") - page.count("<tr>") >= html.FINDINGS_PRINTED
+    assert html.pack_entries([]) == ""
 
 
 def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
-    assert mark_commands("<b> then janitor undo 0a1b; janitor keep x, or aws s3 rm 's3://<b>'.") == (
+    assert html.mark_commands("<b> then janitor undo 0a1b; janitor keep x, or aws s3 rm 's3://<b>'.") == (
         "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x, or "
         "<code>aws s3 rm &#39;s3://&lt;b&gt;&#39;</code>."
     )
-    assert len(mark_commands("x" * 5000)) == len(escape_text("x" * 5000, 4000))
+    assert len(html.mark_commands("x" * 5000)) == len(escape_text("x" * 5000, 4000))
 
 
 def test_a_sweep_leaves_a_document_with_all_that_was_kept_and_a_page() -> None:
@@ -513,7 +492,7 @@ def test_a_sweep_leaves_a_document_with_all_that_was_kept_and_a_page() -> None:
     kept = replace(unknown(1), verdict=Kept(reason="it is used"))
     report = report_of(sweep("idle-endpoints", kept))
 
-    where = Archive(script.aws().armed().s3, "reports").keep(report, folder="runs/idle-endpoints")
+    where = html.Archive(script.aws().armed().s3, "reports").keep(report, folder="runs/idle-endpoints")
 
     assert where == "s3://reports/runs/idle-endpoints/2026-10-06T03-00-00Z.html"
     document, page = script.asked("s3:PutObject")
@@ -522,10 +501,10 @@ def test_a_sweep_leaves_a_document_with_all_that_was_kept_and_a_page() -> None:
         ("reports", "runs/idle-endpoints/2026-10-06T03-00-00Z.html", "text/html; charset=utf-8"),
     ]
     assert b"it is used" in document["Body"].getvalue()
-    assert page["Body"].getvalue().decode() == render_html(report)
+    assert page["Body"].getvalue().decode() == html.render_html(report)
 
 
 def test_only_findings_have_a_row() -> None:
     with pytest.raises(TypeError):
-        finding_fields(0, unknown(1))
-    assert finding_fields(0, named(1, monthly("9")))["place"] == REGION
+        html.finding_fields(0, unknown(1))
+    assert html.finding_fields(0, named(1, monthly("9")))["place"] == REGION

@@ -1,7 +1,5 @@
 """The JSON document: its keys, order, rounding, times and nulls, and the schema that describes it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -131,9 +129,7 @@ def test_a_report_is_of_the_accounts_whose_names_are_known() -> None:
 
 
 def test_a_finding_says_what_applies_to_it() -> None:
-    shown = one(finding("nobody calls it", standing("7.20")), owner="maria")
-
-    assert shown == {
+    assert one(finding("nobody calls it", standing("7.20")), owner="maria") == {
         "detector": "d",
         "account": "123456789012",
         "region": "us-east-1",

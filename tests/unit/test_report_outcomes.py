@@ -1,7 +1,5 @@
 """What became of a finding: a report speaks of the past."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """Warnings as Slack takes them: inert, within its limits, and what a person paged by one reads."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -326,11 +324,7 @@ BY_DINA = f"by Dina on {AT_NOW}."
     (lambda: VOICE.held(KEPT), f"*Kept for good* {BY_DINA}", ()),
     (lambda: VOICE.held(replace(KEPT, why="the fair")), f"*Kept for good* {BY_DINA} The fair.", ()),
     (lambda: VOICE.held(replace(KEPT, how=HoldKind.SNOOZED)), f"*Kept* {BY_DINA}", ()),
-    (
-        lambda: VOICE.held(replace(KEPT, until=DUE)),
-        f"*Kept until {AT_DUE}* {BY_DINA} {AGAIN}",
-        (),
-    ),
+    (lambda: VOICE.held(replace(KEPT, until=DUE)), f"*Kept until {AT_DUE}* {BY_DINA} {AGAIN}", ()),
     (
         lambda: VOICE.held(replace(KEPT, how=HoldKind.SNOOZED, until=DUE)),
         f"*Snoozed until {AT_DUE}* {BY_DINA} {AGAIN}",
@@ -380,10 +374,7 @@ def test_each_status_says_what_was_done_by_whom_and_what_comes_next(
     """Of several times only the last has the name of the time zone."""
     status = make()
     zone = f" ({ZONE})"
-    assert (status.text, status.buttons) == (
-        said.replace(zone, "", max(0, said.count(zone) - 1)),
-        buttons,
-    )
+    assert (status.text, status.buttons) == (said.replace(zone, "", max(0, said.count(zone) - 1)), buttons)
     assert bool(status.revert_effect) is (Button.UNDO in buttons)
 
 

@@ -1,7 +1,5 @@
 """What people ask for by a button, and the sweep that grants it: each once, and under its own warning."""
 
-from __future__ import annotations
-
 import pytest
 
 from conftest import ACCOUNT, MINUTE, REGION, SECOND

@@ -1,7 +1,5 @@
 """When a request to Slack is made again, after which pause, and until when. Nothing sleeps."""
 
-from __future__ import annotations
-
 import io
 import urllib.error
 import urllib.request

@@ -1,7 +1,5 @@
 """The rhythm of logs: what CloudWatch answers in ways that the sandbox does not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Routes in janitor.toml: what they match, and in which one line those that lead nowhere are refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The latest runs over an organization, and the files in the report bucket that the ledger names."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

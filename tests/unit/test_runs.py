@@ -1,7 +1,5 @@
 """What ran and when: each kind of resource, from its listing, its description and CloudTrail."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -384,19 +382,13 @@ def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_ma
         MetricsConfig={"MetricPublishFrequencyInSeconds": 10},
         ShadowProductionVariants=[variant("dark", 1)],
     )
-    account = serving(
-        endpoints=[deployed("old", 200, "all"), deployed("new", 0, "all")], configs={"all": kinds}
+    read = found(
+        serving(endpoints=[deployed("old", 200, "all"), deployed("new", 0, "all")], configs={"all": kinds})
     )
-
-    read = found(account)
 
     assert set(read) == {"old"}
     ran = [(run.variant, run.model, run.shadow, run.reserved) for run in read["old"].runs if run.hourly]
-    assert ran == [
-        ("blue", "", False, False),
-        ("paid", "churn", False, True),
-        ("dark", "churn", True, False),
-    ]
+    assert ran == [("blue", "", False, False), ("paid", "churn", False, True), ("dark", "churn", True, False)]
     assert [run.variant for run in read["old"].runs if not run.hourly] == ["none", "serverless"]
     assert {run.usage_type for run in read["old"].runs} == {"USE1-AsyncInf:ml.m5.large"}
     assert {(run.start, run.datapoints) for run in read["old"].runs} == {(ago(200), 360)}

@@ -1,7 +1,5 @@
 """S3: the newest object, listings in ranges of keys, and queries of Athena read to their last row."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -34,6 +32,7 @@ from ml_janitor.aws.s3 import (
     query_price,
     read_object_lock,
     read_object_tags,
+    read_versioning,
     run_query,
     size_outside,
     sizes_by_class,
@@ -145,9 +144,7 @@ def test_a_page_of_objects_reads_as_botocore_reads_it(space: str, contents: str)
     session = boto3.Session(region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
     xml = f"<ListBucketResult{space}>{HEAD}{contents}<Prefix>x</Prefix></ListBucketResult>"
 
-    ours = page(make_client(session, "s3", "us-east-1", 1), xml)
-
-    assert ours == page(session.client("s3"), xml)
+    assert page(make_client(session, "s3", "us-east-1", 1), xml) == page(session.client("s3"), xml)
 
 
 def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_error() -> None:
@@ -254,9 +251,7 @@ def test_a_part_that_cannot_be_read_makes_the_size_unreadable() -> None:
     def answer(asked: Mapping[str, Any]) -> Any:
         return DENIED if asked["Prefix"] == "b" else {"KeyCount": 0, "IsTruncated": False}
 
-    aws = Script({"s3:ListObjectsV2": answer}).aws()
-
-    found = size_outside(aws, ["s3://bucket/a", "s3://bucket/b"], [])
+    found = size_outside(Script({"s3:ListObjectsV2": answer}).aws(), ["s3://bucket/a", "s3://bucket/b"], [])
     assert found == Unreadable(f"ListObjectsV2: {DENIAL}", LIST)
 
 
@@ -286,6 +281,19 @@ LOCK = "s3:GetObjectLockConfiguration"
 )
 def test_object_lock_is_on_absent_or_unreadable(answer: Any, expected: Signal[str]) -> None:
     assert read_object_lock(Script({LOCK: answer}).aws(), "bucket") == expected
+
+
+VERSIONING = "s3:GetBucketVersioning"
+
+
+@cases(
+    "answer, expected",
+    ({"Status": "Suspended"}, Value("Suspended", VERSIONING)),
+    ({}, Absent(VERSIONING)),
+    (DENIED, Unreadable(f"GetBucketVersioning: {DENIAL}", VERSIONING)),
+)
+def test_versions_are_kept_not_kept_or_unreadable(answer: Any, expected: Signal[str]) -> None:
+    assert read_versioning(Script({VERSIONING: answer}).aws(), "bucket") == expected
 
 
 def test_the_tags_of_an_object() -> None:

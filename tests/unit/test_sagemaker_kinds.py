@@ -1,7 +1,5 @@
 """SageMaker's kinds of resources: how AWS spells each, and what a description that lacks something means."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Savings: only the hours that an action really ended, and only where a price is known."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any

@@ -1,7 +1,5 @@
 """The nights of a large organization: their time, dollars and concurrency follow from what was counted."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

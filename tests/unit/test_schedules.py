@@ -1,15 +1,15 @@
 """How long a schedule may be silent."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from conftest import DAY, HOUR, MINUTE
 from ml_janitor.config.schedules import (
+    first_weekday,
     hours_of_week,
     minutes_of_week,
+    missed_after,
     overdue_after,
     runs_within,
     schedule_fault,
@@ -59,13 +59,15 @@ def test_the_longest_time_between_two_runs(schedule: str, longest: timedelta) ->
 
 
 @cases(
-    "schedule, late",
-    ("rate(1 hour)", 3 * HOUR),
-    ("cron(0 3 * * ? *)", 27 * HOUR),
-    ("cron(0 4 ? * SUN *)", 7 * DAY + 3 * HOUR),
+    "schedule, late, missed",
+    ("rate(10 minutes)", HOUR + 20 * MINUTE, 40 * MINUTE),
+    ("rate(1 hour)", 3 * HOUR, 90 * MINUTE),
+    ("rate(4 hours)", 9 * HOUR, 6 * HOUR),
+    ("cron(0 3 * * ? *)", 27 * HOUR, 27 * HOUR),
+    ("cron(0 4 ? * SUN *)", 7 * DAY + 3 * HOUR, 7 * DAY + 3 * HOUR),
 )
-def test_when_a_silence_is_late(schedule: str, late: timedelta) -> None:
-    assert overdue_after(schedule) == late
+def test_when_a_silence_is_late(schedule: str, late: timedelta, missed: timedelta) -> None:
+    assert (overdue_after(schedule), missed_after(schedule)) == (late, missed)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
@@ -161,6 +163,11 @@ def test_the_hours_of_a_week_are_those_of_its_time_zone_from_sunday_on() -> None
 
     assert [f"{at:%a %H %Z}" for at in runs] == ["Sun 00 JST", "Sun 12 JST", "Wed 00 JST", "Wed 12 JST"]
     assert hours_of_week("rate(1 day)", "UTC") == hours_of_week("cron(0 4 * * ? *)", "UTC") == []
+
+
+def test_a_schedule_that_names_no_days_runs_on_mondays() -> None:
+    assert first_weekday("cron(0 4 * * ? *)") == first_weekday("rate(1 day)") == 0
+    assert first_weekday("cron(0 4 ? * SUN,THU *)") == 3
 
 
 def test_the_minutes_of_a_week_begin_with_sunday() -> None:

@@ -1,7 +1,5 @@
 """The schemas of docs/schemas: a reader of a released version's documents reads those of this version."""
 
-from __future__ import annotations
-
 import json
 from copy import deepcopy
 from typing import Any

@@ -1,7 +1,5 @@
 """What is in a secret is refused where its name belongs, and stands in no message, traceback or template."""
 
-from __future__ import annotations
-
 import traceback
 from pathlib import Path
 

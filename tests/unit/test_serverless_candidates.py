@@ -1,7 +1,5 @@
 """The decide table of serverless-candidates, and its break-even."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 import pytest

@@ -1,7 +1,5 @@
 """Settings: what may be written, where it may be written, and what is said about anything else."""
 
-from __future__ import annotations
-
 import tomllib
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from ml_janitor.core.ownership import Exemptions, ManagerPolicy
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor_cli.settings import ANY_DETECTOR, REFERENCE, setting_entries, short_file
+from narrowing import not_none, of_type
 from tables import cases
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +38,7 @@ def load(text: str = "", *overrides: str, over: str | None = None, tmp_path: Pat
 
 def tuned(settings: Settings) -> Tunable:
     """The detector as set."""
-    detector = settings.detector(Tunable)
-    assert isinstance(detector, Tunable)
-    return detector
+    return of_type(Tunable, settings.detector(Tunable))
 
 
 def refusal(*overrides: str) -> str:
@@ -394,8 +391,7 @@ def test_a_number_is_refused_beyond_its_limits(key: str, least: int, most: int |
 
 
 @pytest.mark.parametrize(
-    ("value", "span"),
-    [("1", timedelta(days=1)), ("3650", timedelta(days=3650)), ('"forever"', None)],
+    ("value", "span"), [("1", timedelta(days=1)), ("3650", timedelta(days=3650)), ('"forever"', None)]
 )
 def test_keep_lasts_for_days_or_for_good(value: str, span: timedelta | None) -> None:
     assert load("", f"janitor.hold_days={value}").hold_time == span
@@ -573,11 +569,10 @@ def test_an_adviser_cannot_be_armed() -> None:
 
 def test_grace_is_the_detectors_own_where_it_is_not_set() -> None:
     endpoints = next(one for one in DETECTORS if one.name == "idle-endpoints")
-    assert endpoints.cleanup is not None
 
     own, longer = Settings.load(), Settings.load(overrides=["idle-endpoints.grace=9d"])
 
-    assert own.arming(endpoints).grace == endpoints.cleanup.grace
+    assert own.arming(endpoints).grace == not_none(endpoints.cleanup).grace
     assert longer.arming(endpoints).grace == timedelta(days=9)
     copies = next(one for one in DETECTORS if one.name == "duplicate-artifacts")
     assert [own.arming(one).business_days for one in (endpoints, copies)] == [

@@ -1,7 +1,5 @@
 """`janitor settings` and `janitor init`: what is explained, and what the file that is written says."""
 
-from __future__ import annotations
-
 import json
 import tomllib
 from pathlib import Path
@@ -67,9 +65,7 @@ def test_all_settings_are_listed_with_their_defaults_and_what_is_set_here(
 def test_a_setting_is_explained_by_any_of_its_names(
     janitor: Janitor, name: str, tables: list[str], keys: list[str]
 ) -> None:
-    ran = janitor("settings", name)
-
-    lines = ran.out.splitlines()
+    lines = janitor("settings", name).out.splitlines()
     assert [line.strip("[]") for line in lines if line.startswith("[")] == tables
     named = [line.removeprefix("# ").partition(" = ")[0] for line in lines if " = " in line]
     assert [each for each in named if each in keys] == keys
@@ -79,9 +75,7 @@ def test_a_setting_is_explained_by_any_of_its_names(
 
 
 def test_a_detector_shows_what_every_detector_has(janitor: Janitor) -> None:
-    found = settings.named_settings("commitments", DETECTORS)
-
-    assert {entry.table for entry in found} == {ANY_DETECTOR}
+    assert {entry.table for entry in settings.named_settings("commitments", DETECTORS)} == {ANY_DETECTOR}
     assert "no setting is called slak_secret; did you mean slack_secret?" in refused(
         janitor("settings", "slak_secret")
     )

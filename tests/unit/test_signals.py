@@ -1,7 +1,5 @@
 """What becomes of a signal that is computed from another."""
 
-from __future__ import annotations
-
 from conftest import NOW
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value, map_signal
 from tables import cases

@@ -1,7 +1,5 @@
 """What is signed, with which key and in which format; KMS in a few lines."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256

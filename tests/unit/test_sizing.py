@@ -1,7 +1,5 @@
 """Which instances the traffic of an endpoint needs: each limit at its edge, and hours beside a peak."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from decimal import Decimal
 

@@ -1,7 +1,5 @@
 """What a secret for Slack makes, and that it is repeated nowhere."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Spot's arithmetic beside a simulator that shares nothing with it, and which jobs are one family."""
 
-from __future__ import annotations
-
 import math
 import random
 

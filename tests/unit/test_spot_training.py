@@ -1,7 +1,5 @@
 """The decide table of spot-training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -151,8 +149,7 @@ def test_a_job_is_explained_as_one_of_its_family(aws: Aws) -> None:
 
     short = replace(other.target, arn=arn.removesuffix("~01234567"))
     for target, family in ((churn.jobs[-1].target, churn), (other.target, other), (short, other)):
-        found = Both().look(aws, target, NOW)
-        assert found is not None
+        found = not_none(Both().look(aws, target, NOW))
         assert found.target.arn == family.target.arn
     assert (
         Both().look(aws, replace(churn.target, arn="arn:aws:sagemaker:::training-job/stopped"), NOW) is None
@@ -182,8 +179,7 @@ def test_without_checkpoints_a_short_job_is_told_of_no_first_step_and_others_how
     plain = SpotTraining(min_saving=0.01).decide(runs(newest=short, jobs=(short,) * 90), NOW)
     kept = of_type(Finding, SpotTraining().decide(runs(), NOW))
 
-    assert isinstance(plain, Finding)
-    assert plain.action.endswith(
+    assert of_type(Finding, plain).action.endswith(
         "EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=172800"
     )
     assert kept.action.endswith("MaxWaitTimeInSeconds=172800; a checkpoint every 27 minutes costs least")

@@ -1,7 +1,5 @@
 """What a month of storage costs, and lifecycle rules that come and go without changing the others."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections import Counter
@@ -98,9 +96,7 @@ def test_sizes_for_a_reader(size: int, text: str) -> None:
 
 
 def test_each_class_has_the_rates_of_the_table_and_an_archive_its_overhead() -> None:
-    rates = StoragePrices("eu-west-1", {name: Decimal(9) for name in ("STANDARD", "GLACIER")}).rates()
-
-    assert rates == {
+    assert StoragePrices("eu-west-1", {name: Decimal(9) for name in ("STANDARD", "GLACIER")}).rates() == {
         "STANDARD": ClassRates(stages=((0, Decimal(9)),)),
         "GLACIER": ClassRates(
             stages=((0, Decimal(9)),),

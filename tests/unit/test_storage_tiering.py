@@ -1,7 +1,5 @@
 """The decide table of storage-tiering: what is old, what it costs to move, and what has to stay."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -456,9 +454,7 @@ def test_of_one_byte_that_is_moved_and_deleted_one_saving_counts_and_of_two_both
     assert deleted == Decimal("1.380")
 
 
-def test_deletions_are_a_candidate_where_something_could_be_deleted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_deletions_are_a_candidate_where_something_could_be_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     """An open finding of them is not closed as gone because the contents could not be read tonight."""
     candidates = {
         "moves": (bucket(), 1),
@@ -540,11 +536,10 @@ def test_which_arns_it_judges(arn: str, *, judged: bool) -> None:
 
 
 def test_what_a_rule_saves_is_shared_out_by_folder() -> None:
-    cost = finding(
-        bucket(held("experiments/a"), held("experiments/run/b"), held("experiments/c", age=1))
-    ).cost
+    cost = not_none(
+        finding(bucket(held("experiments/a"), held("experiments/run/b"), held("experiments/c", age=1))).cost
+    )
 
-    assert cost is not None
     assert cost.shares == {
         f"arn:aws:s3:::meridian-lab/experiments/{place}*": pytest.approx((cost.monthly_usd or 0) / 2)
         for place in ("", "run/")

@@ -1,7 +1,5 @@
 """Causes in the ledger: as data, beside the text of the version before; and nothing decides by words."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext

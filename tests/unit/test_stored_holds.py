@@ -1,7 +1,5 @@
 """What people said about a resource: nothing that a machine does, and no second word, makes it shorter."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -64,9 +62,7 @@ def test_a_word_of_the_same_length_says_who_said_it_last(holds: Holds) -> None:
     holds.put(ACCOUNT, REGION, KEPT)
     holds.put(ACCOUNT, REGION, replace(KEPT, by="dina"))
 
-    found = holds.all(ACCOUNT, REGION)[KEY]
-
-    assert set(found) == {again, replace(KEPT, by="dina")}
+    assert set(holds.all(ACCOUNT, REGION)[KEY]) == {again, replace(KEPT, by="dina")}
 
 
 @cases("before, last", (MONTH, WEEK), (KEPT, KEPT), ids=["a snooze", "a keep"])

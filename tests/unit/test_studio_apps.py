@@ -1,7 +1,5 @@
 """Studio apps: listed, described, found again, tagged like what they stand in, and their own idle times."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -36,6 +34,7 @@ from ml_janitor.aws.studio_apps import (
     shutdown_timeout,
 )
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from narrowing import of_type
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
@@ -106,9 +105,8 @@ def test_a_space_has_a_log_stream_for_each_spelling_of_its_name() -> None:
         for name, at in (("DESK", NOW), ("Desk", NOW - DAY), ("desks", NOW - DAY))
     ]
     script = Script({"logs:DescribeLogStreams": {"logStreams": streams}})
-    written = read_written_streams(script.aws(), NOW - 2 * DAY)
+    written = of_type(Value, read_written_streams(script.aws(), NOW - 2 * DAY))
 
-    assert isinstance(written, Value)
     assert written.value == {"d-1/desk/codeeditor/default": NOW, "d-1/desks/codeeditor/default": NOW - DAY}
     space = app(entry(UserProfileName=None, SpaceName="Desk"))
     assert space.wrote(written.value).log == Value(NOW, "logs:DescribeLogStreams", NOW)
@@ -261,8 +259,7 @@ def test_where_one_of_them_cannot_be_read_no_tag_counts_as_read(broken: str) -> 
 
     (found,) = add_app_tags(aws, list_apps(aws).items)
 
-    assert isinstance(found.target.tags, Unreadable)
-    assert broken.partition(":")[2] in found.target.tags.error
+    assert broken.partition(":")[2] in of_type(Unreadable, found.target.tags).error
 
 
 def test_the_tags_of_one_are_read_as_they_are_now() -> None:

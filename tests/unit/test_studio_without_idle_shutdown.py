@@ -1,7 +1,5 @@
 """The decide table of studio-without-idle-shutdown, place by place."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from dataclasses import replace
@@ -104,9 +102,7 @@ def test_what_is_written_is_proven_and_what_is_not_is_likely() -> None:
 
 
 def test_the_longest_time_is_the_rules() -> None:
-    decided = StudioWithoutIdleShutdown(longest=timedelta(days=2)).decide(domain(LATE), NOW)
-
-    assert word(decided) == "kept"
+    assert word(StudioWithoutIdleShutdown(longest=timedelta(days=2)).decide(domain(LATE), NOW)) == "kept"
 
 
 @cases(
@@ -137,10 +133,7 @@ def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: st
     (domain(NOTHING, NOTHING), Confidence.LIKELY),
 )
 def test_a_word_of_either_kind_is_written(judged: ShutdownPlace, confidence: Confidence) -> None:
-    decided = StudioWithoutIdleShutdown().decide(judged, NOW)
-
-    assert isinstance(decided, Finding), decided.reason
-    assert decided.confidence is confidence
+    assert of_type(Finding, StudioWithoutIdleShutdown().decide(judged, NOW)).confidence is confidence
 
 
 def test_what_was_passed_on_the_way() -> None:

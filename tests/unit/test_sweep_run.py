@@ -1,7 +1,5 @@
 """One run without AWS: what is kept, remembered and told, and which failure becomes the run's."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """What is asked of DynamoDB and made of its answers; that it does as asked, the sandbox says."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
@@ -71,9 +69,7 @@ def left_out(request: dict[str, Any]) -> dict[str, Any]:
 def test_what_was_left_out_is_asked_for_again_after_ever_longer_pauses() -> None:
     client, slept = Answers(*[left_out] * 11, everything), list[float]()
 
-    found = table(client).get_many([("p", "s")], sleep=slept.append)
-
-    assert list(found) == [("p", "s")]
+    assert list(table(client).get_many([("p", "s")], sleep=slept.append)) == [("p", "s")]
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5, 5]
     with pytest.raises(ReadError, match="left items out of 12 answers"):
         table(Answers(*[left_out] * 12, everything)).get_many([("p", "s")], sleep=lambda _: None)

@@ -1,7 +1,5 @@
 """What a book of tags knows of a resource that is in it, and of one that is not."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The log and the metrics of a run: a line per sweep, values per run, and no name of a resource."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from io import StringIO
@@ -22,13 +20,7 @@ from ml_janitor.core.results import (
     UnreachableUndos,
     make_cause,
 )
-from ml_janitor.report.telemetry import (
-    log_sweep,
-    measure_acts,
-    measure_detectors,
-    measure_missed,
-    measure_refused,
-)
+from ml_janitor.report import telemetry
 from tables import cases
 
 HELD = (LimitHit(make_cause(CauseCode.MAX_ACTIONS, 2), 3), LimitHit(make_cause(CauseCode.SWEEP_INCOMPLETE)))
@@ -60,7 +52,7 @@ def test_the_log_has_one_line_of_counts_for_a_sweep(error: str | None, level: st
     written = StringIO()
     logger = logger_to(written)
     sweep = swept(*ALL, error=error, held_back=HELD, unreachable=LOST)
-    log_sweep(logger, sweep, seconds=1.23456, new=2, note="a dry run")
+    telemetry.log_sweep(logger, sweep, seconds=1.23456, new=2, note="a dry run")
 
     (line,) = map(json.loads, written.getvalue().splitlines())
     assert "maria" not in str(line)
@@ -125,14 +117,14 @@ def dry(*results: Result) -> Sweep:
 def test_alarms_watch_what_a_run_did_in_all_its_regions(
     capsys: pytest.CaptureFixture[str], sweeps: list[Sweep], expected: list[dict[str, int]]
 ) -> None:
-    assert metrics(capsys, lambda: measure_acts(sweeps)) == [("", each) for each in expected]
+    assert metrics(capsys, lambda: telemetry.measure_acts(sweeps)) == [("", each) for each in expected]
 
 
 def test_the_other_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     def write() -> None:
-        measure_detectors({"shelf": {"Found": 2, "MonthlyUsd": 10.5}, "loft": {"MonthlyUsd": 0.0}})
-        measure_refused()
-        measure_missed(3)
+        telemetry.measure_detectors({"shelf": {"Found": 2, "MonthlyUsd": 10.5}, "loft": {"MonthlyUsd": 0.0}})
+        telemetry.measure_refused()
+        telemetry.measure_missed(3)
 
     assert metrics(capsys, write) == [
         ("shelf", {"Found": 2, "MonthlyUsd": (10.5, "None")}),

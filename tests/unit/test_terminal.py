@@ -1,7 +1,5 @@
 """The report in a terminal and in a pipe: everything a reader needs, aligned, and nothing hostile."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -56,9 +54,7 @@ def test_amounts(cost: Cost | None, said: str) -> None:
 
 
 def test_different_actions_are_said_with_each_finding() -> None:
-    results = [result("shelf", name, finding("x", None, action=f"do {name}")) for name in "ab"]
-
-    shown = printed(of(*results))
+    shown = printed(of(*[result("shelf", name, finding("x", None, action=f"do {name}")) for name in "ab"]))
 
     assert shown.index("Proposed: do a") < shown.index("Proposed: do b")
 
@@ -110,9 +106,7 @@ def test_many_unknowns_with_one_reason_take_one_place() -> None:
 
 
 def test_an_error_of_every_sweep_is_said_once() -> None:
-    sweeps = tuple(sweep(name, error="no network") for name in ("a", "b"))
-
-    shown = printed(report_of(*sweeps, account=None))
+    shown = printed(report_of(*(sweep(name, error="no network") for name in ("a", "b")), account=None))
 
     assert shown.startswith("ML Janitor  Nothing could be read.\naccount unknown")
     assert shown.endswith("dry run, nothing changed\n\nno network\n")
@@ -138,9 +132,7 @@ def test_nothing_found_is_only_said_of_what_was_read() -> None:
 
 def test_kept_ones_are_summed_up_by_their_commonest_reasons() -> None:
     reasons = [f"{number} requests in 7 days" for number in (1204, 3, 1)] + ["tagged keep=true"] * 2
-    results = [result("shelf", f"k{n}", Kept(reason=reason)) for n, reason in enumerate(reasons)]
-
-    shown = printed(of(*results))
+    shown = printed(of(*[result("shelf", f"k{n}", Kept(reason=reason)) for n, reason in enumerate(reasons)]))
 
     assert "  kept  3  like: 1204 requests in 7 days\n        2  tagged keep=true\n" in shown
     assert "k0" not in shown
@@ -172,9 +164,7 @@ def test_regions_are_named_where_there_are_several() -> None:
     assert printed(report).count("us-east-1") == 1
 
     both = replace(report, sweeps=(sweep("shelf", here), sweep("shelf", there, region="eu-west-1")))
-    shown = printed(both)
-
-    assert re.search(r"\$1,460 +b .*eu-west-1 +proven\n(.*\n)+.*\$730 +a .*us-east-1 +proven", shown)
+    assert re.search(r"\$1,460 +b .*eu-west-1 +proven\n(.*\n)+.*\$730 +a .*us-east-1 +proven", printed(both))
 
 
 @pytest.mark.parametrize("page", ["all-100", "short-60", "plan-80"])
@@ -281,6 +271,4 @@ def test_hostile_text_is_written_out_everywhere() -> None:
 
 
 def test_a_very_long_name_is_folded_and_cut() -> None:
-    shown = printed(of(result("shelf", "W" * 1_000, finding("x", standing("1")))))
-
-    assert 200 < shown.count("W") < 300
+    assert 200 < printed(of(result("shelf", "W" * 1_000, finding("x", standing("1"))))).count("W") < 300

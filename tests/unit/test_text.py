@@ -1,7 +1,5 @@
 """How reports write money, times, sizes, names and what an attacker may have put into them."""
 
-from __future__ import annotations
-
 import sqlite3
 import tomllib
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Who hears of the deployment's troubles: the key of the alarms' topic, its subscribers, and the queues."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -80,10 +78,7 @@ def stack(*resources: tuple[str, str]) -> DeployedStack:
     ),
 )
 def test_a_key_that_lets_nobody_publish_is_told(
-    given: dict[str, Any],
-    publishers: dict[str, bool],
-    outcome: CheckOutcome,
-    seen: str,
+    given: dict[str, Any], publishers: dict[str, bool], outcome: CheckOutcome, seen: str
 ) -> None:
     kms = SimpleNamespace(get_key_policy=lambda KeyId: {"Policy": json.dumps(given)})  # noqa: N803, ARG005
     check = check_topic_key(here(kms=kms), "the-key", **publishers)

@@ -1,7 +1,5 @@
 """Training jobs in few calls: what Search is asked for, what is listed besides, and what is missing then."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise

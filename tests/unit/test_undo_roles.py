@@ -1,7 +1,5 @@
 """Which roles the undo function may hand to SageMaker, and what is said of the others."""
 
-from __future__ import annotations
-
 import pytest
 from botocore.exceptions import ClientError
 
@@ -10,14 +8,7 @@ from ml_janitor.config.settings import Settings, undo_role_warnings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.engine.detector import (
-    PASSED_TO_SAGEMAKER,
-    CannotActError,
-    Condition,
-    call_passing_role,
-    key_grant,
-    missing_role_setting,
-)
+from ml_janitor.engine import detector
 from tables import cases
 
 ACCOUNT = "123456789012"
@@ -34,7 +25,7 @@ def test_roles_are_passed_to_sagemaker_only_if_they_are_listed() -> None:
         assert "iam:PassRole" not in {grant.action for grant in kind().undoes}
         given = settings(ROLE, PATHS).detector(kind)
         passed = [(one.on, one.when) for one in given.undoes if one.action == "iam:PassRole"]
-        assert passed == [(ROLE, PASSED_TO_SAGEMAKER), (PATHS, PASSED_TO_SAGEMAKER)]
+        assert passed == [(ROLE, detector.PASSED_TO_SAGEMAKER), (PATHS, detector.PASSED_TO_SAGEMAKER)]
 
 
 @cases(
@@ -50,7 +41,7 @@ def test_roles_are_passed_to_sagemaker_only_if_they_are_listed() -> None:
 )
 def test_a_role_is_listed_by_its_arn_or_a_glob(role: str, *, listed: bool) -> None:
     expected = "" if listed else f'undo_roles = ["{role}"] in janitor'
-    assert missing_role_setting((ROLE, PATHS), role) == expected
+    assert detector.missing_role_setting((ROLE, PATHS), role) == expected
 
 
 def test_only_what_hands_a_role_over_again_needs_it() -> None:
@@ -113,10 +104,10 @@ def test_in_an_organization_roles_of_the_accounts_that_are_acted_in_are_none_of_
 
 
 def test_a_key_is_used_for_aws_only() -> None:
-    key = key_grant("the docs")
+    key = detector.key_grant("the docs")
 
     assert (key.action, key.on, key.implied, key.source) == ("kms:CreateGrant", "key/*", True, "the docs")
-    assert key.when == (Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),)
+    assert key.when == (detector.Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),)
 
 
 def denied(action: str) -> ClientError:
@@ -126,8 +117,9 @@ def denied(action: str) -> ClientError:
 
 def test_a_role_that_aws_does_not_let_be_handed_over_is_named_with_what_to_do() -> None:
     with pytest.raises(
-        CannotActError, match=r"not authorized to perform iam:PassRole on its role .*ml-training.* undo_roles"
+        detector.CannotActError,
+        match=r"not authorized to perform iam:PassRole on its role .*ml-training.* undo_roles",
     ):
-        call_passing_role(raising(denied("iam:PassRole")), ROLE)
+        detector.call_passing_role(raising(denied("iam:PassRole")), ROLE)
     with pytest.raises(ClientError):
-        call_passing_role(raising(denied("sagemaker:CreateEndpointConfig")), ROLE)
+        detector.call_passing_role(raising(denied("sagemaker:CreateEndpointConfig")), ROLE)

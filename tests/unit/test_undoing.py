@@ -948,6 +948,8 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(wit
         with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
             with_lamp.undo()
         assert (stages(with_lamp), with_lamp.world.done) == ([Stage.WITHDRAWN], [])
+    with pytest.raises(CannotUndoError, match="nothing was done to lamp"):
+        with_lamp.undoing.find("cellar", ACCOUNT, REGION, with_lamp.of("lamp").id)
     holds = with_lamp.holds.all(ACCOUNT, REGION)[with_lamp.of("lamp").target.key]
     assert "it was brought back" not in str(hold_reason(holds, with_lamp.clock))
     assert with_lamp.after(HOUR)["lamp"].outcome is Outcome.KEPT

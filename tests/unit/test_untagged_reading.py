@@ -1,7 +1,5 @@
 """What a listing says of a resource, which jobs are too old to be judged, and who created it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Required tags: what lacks them, how that is said, and what is filled in under which permission."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -138,8 +136,7 @@ def exact(own: Tags) -> TaggedResource:
 
 
 def found(verdict: object) -> Finding:
-    assert isinstance(verdict, Finding)
-    return verdict
+    return of_type(Finding, verdict)
 
 
 def seen(verdict: Finding | Kept) -> dict[str, Any]:
@@ -328,9 +325,7 @@ def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     (without("owner"), Unreadable("denied"), "who created it could not be read (denied)"),
 )
 def test_nobody_is_warned_of_what_will_not_happen(own: Tags, creator: Signal[Creator], why: str) -> None:
-    verdict = found(FILLING.decide(replace(exact(own), creator=creator), NOW))
-
-    assert verdict.spared == why
+    assert found(FILLING.decide(replace(exact(own), creator=creator), NOW)).spared == why
 
 
 def test_whoever_is_filled_in_as_owner_has_an_address_by_which_slack_knows_them() -> None:

@@ -1,7 +1,5 @@
 """The decide table of unused-mlflow-servers, and its reading: of scripted answers, and of the sandbox."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from typing import Any

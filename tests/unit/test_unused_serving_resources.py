@@ -1,7 +1,5 @@
 """The decide table of unused-serving-resources, and what counts as a use."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,16 +9,7 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.model import Absent, Confidence, Finding, Kept, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.unused_serving_resources import (
     ARTIFACT_MEMBERS,
     CONFIG_NAME,

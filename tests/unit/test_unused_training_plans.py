@@ -1,7 +1,5 @@
 """The decide table of unused-training-plans, and its reading: scripted answers, and plans of the sandbox."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +12,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.unused_training_plans import CapacityBlock, TrainingPlan, UnusedTrainingPlans
 from ml_janitor_sandbox.control import Control
+from narrowing import of_type
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 from verdicts import expect_verdict, shown, word
@@ -83,9 +82,8 @@ GAP = (
     ({"fee": None}, None),
 )
 def test_the_passed_part_of_the_fee_is_lost(members: dict[str, Any], lost: Decimal | None) -> None:
-    decided = UnusedTrainingPlans().decide(plan(**members), NOW)
+    decided = of_type(Finding, UnusedTrainingPlans().decide(plan(**members), NOW))
 
-    assert isinstance(decided, Finding)
     assert decided.cost
     assert (decided.cost.accrued_usd, decided.cost.monthly_usd, decided.cost.hourly_usd) == (lost, None, None)
     assert (decided.cost.until, decided.cost.source) == (ENDS, "UpfrontFee of the plan")
@@ -95,14 +93,13 @@ def test_what_the_finding_says() -> None:
     decided, endless = (UnusedTrainingPlans().decide(each, NOW) for each in (plan(), plan(ends=None)))
 
     assert isinstance(decided, Finding)
-    assert isinstance(endless, Finding)
     assert decided.confidence is Confidence.LIKELY
     assert decided.since == BEGAN
     assert decided.action == (
         "run work on it before it ends on 2026-10-15 03:00 UTC, and do not extend it: AWS has no call that"
         " gives a plan back"
     )
-    assert "before it ends, and" in endless.action
+    assert "before it ends, and" in of_type(Finding, endless).action
     assert (decided.noun, decided.to_prove) == (
         "unused training plan",
         "that no job, cluster or endpoint that has been deleted since used it",
@@ -268,8 +265,7 @@ def test_an_endpoint_is_described_for_its_reservation(page: Any, description: An
     )
 
     if isinstance(user, str):
-        assert isinstance(found.user, Unreadable)
-        assert found.user.error == user
+        assert of_type(Unreadable, found.user).error == user
     else:
         assert found.user == user
 

@@ -1,7 +1,5 @@
 """The decide table of unused-volumes."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -82,9 +80,8 @@ def test_what_was_seen_of_each_and_how_sure_it_is() -> None:
     assert shown(of_space) == {"volume in GB": 100, "app": "none", "last line of a log": "none"}
     assert shown(used)["app"] == "JupyterLab default"
     assert isinstance(of_notebook, Finding)
-    assert isinstance(of_space, Finding)
     assert (of_notebook.to_prove, of_notebook.since) == ("", NOW - 40 * DAY)
-    assert of_space.to_prove == "that nobody needs its files, which only its owner knows"
+    assert of_type(Finding, of_space).to_prove == "that nobody needs its files, which only its owner knows"
 
 
 DESCRIBED = {"NotebookInstanceName": "eda", "CreationTime": NOW}

@@ -1,7 +1,5 @@
 """Which items of the ledger each function may read and write, written by hand; and statements from grants."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

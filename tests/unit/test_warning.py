@@ -1,7 +1,5 @@
 """Which findings are warned about, with which date, and what is remembered as Slack takes each. Law 5."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -140,9 +138,7 @@ def test_nobody_is_warned_of_anything_else(about: dict[str, Any]) -> None:
     other = result("lamp", **about)
     desk = Desk(other)
 
-    warned = desk.warned()
-
-    assert (warned, desk.slack.asked) == (WarnedSweep(desk.sweep), [])
+    assert (desk.warned(), desk.slack.asked) == (WarnedSweep(desk.sweep), [])
 
 
 def test_nobody_is_warned_twice_nor_of_what_the_ledger_does_not_have() -> None:
@@ -165,9 +161,7 @@ def test_at_most_twenty_are_warned_about_at_once() -> None:
 
 def test_what_was_delivered_before_something_failed_was_delivered() -> None:
     failed = OSError("the table is full")
-    desk = Desk(result("lamp"), result("chair"), slack=Slack(fails=failed))
-
-    warned = desk.warned()
+    warned = Desk(result("lamp"), result("chair"), slack=Slack(fails=failed)).warned()
 
     assert (warned.problems, warned.error) == ((), failed)
     assert [one.outcome for one in warned.sweep.results] == [Outcome.WARNED, Outcome.WAITING]

@@ -1,7 +1,5 @@
 """How warnings reach channels and owners, and what becomes of each that Slack does not take. Law 5."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What is sent to a webhook and to a press's response URL, and what becomes of each answer."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

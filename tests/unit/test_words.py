@@ -1,7 +1,5 @@
 """The words of the domain: what each effect and change means, and what identifies a resource."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 

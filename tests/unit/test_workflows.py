@@ -1,7 +1,5 @@
 """What GitHub runs: nothing that can change by itself, and nothing with more permissions than it needs."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import tomllib

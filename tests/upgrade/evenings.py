@@ -5,8 +5,6 @@ Evenings of an armed detector, which leave every kind of cause in the ledger; ve
 the last that stored sentences. The table of one evening is all that the next one knows.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Records a deployment of `VERSION` for test_upgrade, once it is released: pytest tests/upgrade/record.py."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import re
@@ -33,15 +31,7 @@ from sagemaker_requests import (
 )
 from standin import OWNER
 from synthesis import synthesise
-from upgrade.world import (
-    DETECTORS,
-    HERE,
-    RECORDED,
-    VERSION,
-    World,
-    settings_of,
-    signing_keys,
-)
+from upgrade.world import DETECTORS, HERE, RECORDED, VERSION, World, settings_of, signing_keys
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 READS = re.compile("Describe|List|Get|Head|Search|Batch|Lookup|Query|Scan|Invoke")

@@ -1,7 +1,5 @@
 """A deployment of an earlier version goes on under this one: nothing that it remembers is lost."""
 
-from __future__ import annotations
-
 import json
 import lzma
 import re
@@ -118,9 +116,7 @@ def recorded(kind: str) -> dict[str, dict[str, str]]:
 # --- warnings that are not signed ---------------------------------------------------------------
 
 
-def test_an_unsigned_warning_is_given_again_with_a_new_grace_and_its_message_says_so(
-    unsigned: World,
-) -> None:
+def test_an_unsigned_warning_is_given_again_with_a_new_grace_and_its_message_says_so(unsigned: World) -> None:
     due = ("due", "due-too", "hurried")
     unsigned.at(FREE)
     first = unsigned.sweep("idle-endpoints")

@@ -1,7 +1,5 @@
 """A recorded deployment, loaded into the sandbox: its account, its ledger, its Slack, and its functions."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -78,6 +78,13 @@ notebooks, 400 jobs or 400 Studio apps take 152 MB at most in Lambda's runtime.
 ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
 
+MEMORY_ARENAS = 2
+"""
+Arenas from which glibc gives out memory, for all threads of a function; else there are eight for each core
+(mallopt(3), M_ARENA_MAX). Each keeps what its threads have freed: with two, the audit of the large account
+of docs/performance.md takes 378 MB, and 408 with the usual number.
+"""
+
 LOG_DAYS = 90
 EVENT_SECONDS = 3600
 """Maximum age of an event: an older one would run as a dry run anyway; better that its alarm says so."""
@@ -495,6 +502,7 @@ class _Plan:
                     "Variables": {
                         "JANITOR_TABLE": f"${{{self.ledger}}}",
                         "JANITOR_BUCKET": f"${{{self.reports}}}",
+                        "MALLOC_ARENA_MAX": f"{MEMORY_ARENAS}",
                         **(environment or {}),
                     }
                 },

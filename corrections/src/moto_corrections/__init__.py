@@ -4,8 +4,6 @@ Corrections of moto, and what it lacks of AWS: one file for each area, applied o
 To add one, write a function decorated by `patches.serves` or `patches.replaces`, in a module of `AREAS`.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Collection
 

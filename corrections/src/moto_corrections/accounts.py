@@ -1,7 +1,5 @@
 """Answers of Organizations about accounts, and about the regions that are enabled for them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from moto.organizations.models import OrganizationsBackend, organizations_backends

@@ -4,8 +4,6 @@ moto's own pages repeat or lose entries, it leaves policies behind when a target
 inference components nor provisioned concurrency.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable
 from operator import attrgetter

@@ -4,8 +4,6 @@ It does not tick, so a test says what time it is and nothing else decides. freez
 it patches the whole process, and here the clients under test may live in the same one.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import importlib
 import sys

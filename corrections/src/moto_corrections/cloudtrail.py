@@ -1,7 +1,5 @@
 """CloudTrail's event history: LookupEvents, which moto lacks, and noting who created or deleted what."""
 
-from __future__ import annotations
-
 import json
 import re
 import uuid

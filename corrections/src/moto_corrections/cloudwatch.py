@@ -6,8 +6,6 @@ moto's, and so do not see these metrics. moto's automatic AWS/S3 metrics are lef
 them publishes them.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

@@ -4,8 +4,6 @@ An armed sweep over the demo account makes thousands of requests. Without this, 
 up what never changes, for each request and each member of each answer, than on the answers.
 """
 
-from __future__ import annotations
-
 import string
 from datetime import UTC, datetime
 from functools import cache

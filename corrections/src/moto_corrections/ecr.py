@@ -5,8 +5,6 @@ moto takes 50 MB or the size of the config for an image's size, and one of a hun
 index. Nothing pulls an image here: `pulled` says when it was.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import json

@@ -5,8 +5,6 @@ For each request moto parses an expression twice, copies its tree and walks thro
 has few expressions, and asks for each of them thousands of times.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
 from functools import cache, lru_cache
 from importlib import import_module

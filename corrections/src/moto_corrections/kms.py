@@ -1,7 +1,5 @@
 """KMS's HMAC keys: what moto leaves out of AWS's answers and refusals, and the default name of a policy."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from base64 import b64decode

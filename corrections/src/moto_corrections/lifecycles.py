@@ -7,8 +7,6 @@ words of S3 as users reported them (hashicorp/terraform-provider-aws, noobaa/noo
 faults it names first, and the code for too many rules, are guesses.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import uuid
 import xml.etree.ElementTree as ET

@@ -1,7 +1,5 @@
 """CloudWatch Logs: pages of a stream, sizes as AWS tells them, and timestamps that may lag."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

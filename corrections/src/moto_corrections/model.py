@@ -1,7 +1,5 @@
 """AWS's own description of its operations, read from botocore: nothing is spelled twice."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SNS's confirmations and limits, and EventBridge's way to SNS and SQS."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import re

@@ -8,8 +8,6 @@ conditional deletes": evaluations "only apply to the current version of the obje
 exists. The page "How to prevent object overwrites with conditional writes" has those of CopyObject.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import itertools

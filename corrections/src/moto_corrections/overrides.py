@@ -1,7 +1,5 @@
 """Overrides of what no AWS API can set: a status, an age, an instance count, the time of an S3 object."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Pages: their tokens, and cutting lists by how far the reader has come, or by what was read last."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable, Iterable, Sequence

@@ -5,8 +5,6 @@ by the operation's name, so nothing of moto's old method matters. `replaces` swa
 moto itself calls: there the old source does matter, and its digest is written beside the change.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import inspect

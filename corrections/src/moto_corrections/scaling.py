@@ -1,7 +1,5 @@
 """The store of Application Auto Scaling: scalable targets with all that hangs on them, told in pages."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field

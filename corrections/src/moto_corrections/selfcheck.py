@@ -5,8 +5,6 @@ A correction that silently no longer applies would give tests that pass and mean
 `python -m moto_corrections.selfcheck` prints what it finds, which is also how to get a new digest.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version

@@ -6,8 +6,6 @@ that need a new resource (`fixed`) are `createOnlyProperties` of the types' sche
 Lambda and Cost Explorer's anomaly monitors are accepted and not made: moto lacks them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -4,8 +4,6 @@ A fix keeps its data in a class of its own and asks for the instance: `state.of(
 One reset then forgets everything, and no fix has a reset to forget to write.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from threading import RLock
 from typing import Any, Protocol

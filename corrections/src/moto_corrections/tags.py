@@ -1,7 +1,5 @@
 """Tags: SageMaker's own operations for every ARN, and the Resource Groups Tagging API over them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Any

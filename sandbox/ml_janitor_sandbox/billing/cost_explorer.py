@@ -1,7 +1,5 @@
 """AWS Cost Explorer over the sandbox's bill: costs by period and group, and forecasts."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 import statistics

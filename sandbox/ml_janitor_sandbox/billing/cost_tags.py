@@ -1,7 +1,5 @@
 """Cost allocation tags: the keys that a bill knows, which of them are active, and changing that."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

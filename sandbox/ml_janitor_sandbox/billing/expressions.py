@@ -1,7 +1,5 @@
 """Cost Explorer's filters and groupings over charges; a name that nothing has matches nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

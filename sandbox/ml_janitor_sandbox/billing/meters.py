@@ -5,8 +5,6 @@ Endpoints, notebook instances and Studio apps are looked at whenever the clock i
 moment on its way at which one of them changes. Jobs tell themselves from when until when they ran.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping

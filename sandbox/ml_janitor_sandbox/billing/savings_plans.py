@@ -6,8 +6,6 @@ usage types of SageMaker's instances in the price list have one, and a few of EC
 and serverless inference do not. GetCostAndUsage knows no plans: what they cover is billed as if on demand.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from functools import cache

@@ -6,8 +6,6 @@ to leave alone although it looks like waste, `UNKNOWN` what nobody can judge. To
 line to a table in `account/`. `days.Days` is how life goes on there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -6,8 +6,6 @@ saving for the hours of the span, no more than its resource was billed; all of t
 no saving a month, like a job that hangs. Shared savings count once, as the audit itself counts it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """The company's payments besides the charges of its resources: transfer, storage, logs, clusters."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar

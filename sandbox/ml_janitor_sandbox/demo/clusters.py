@@ -1,7 +1,5 @@
 """The demo's EMR clusters: made by hand for a piece of work, and mostly forgotten after it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 

@@ -5,8 +5,6 @@ Without this, everything would look idle as soon as the clock moves. Machines an
 did, people end their notebooks and apps on the first evening, and jobs that make progress end in the night.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The demo's endpoints: what one is made of, and how it comes to be."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -118,9 +116,7 @@ class Endpoint(Row):
     def _deploy(self, plan: Plan, at: datetime, config: str, operation: str, **params: Any) -> None:
         by = self.creator
         self.make(
-            *(plan, at, "endpoint_config"),
-            EndpointConfigName=config,
-            **self._configuration(plan, at, config),
+            *(plan, at, "endpoint_config"), EndpointConfigName=config, **self._configuration(plan, at, config)
         )
         names = {"EndpointName": self.name, "EndpointConfigName": config}
         plan.call(at, by, f"sagemaker.{operation}", **names, **params)

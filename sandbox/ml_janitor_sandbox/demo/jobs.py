@@ -1,7 +1,5 @@
 """The demo's jobs: training, and processing, transforming and tuning besides."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The demo's log groups and image repositories, of sizes that are said and not stored."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

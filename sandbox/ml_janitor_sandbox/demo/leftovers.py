@@ -1,7 +1,5 @@
 """Leftovers in SageMaker besides endpoints, notebooks and jobs, with and without labels."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The demo's notebook instances: some in use, most stopped, and a few forgotten with their meter running."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """The plan of the demo account: the calls that make it what it is, their times, and how to make them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime

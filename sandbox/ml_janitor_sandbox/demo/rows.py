@@ -6,8 +6,6 @@ most rows leave most fields out. The row `"*"` holds what the rows of its sectio
 names a set of labels in `people.toml`, and a time is how long before the demo's now: "3d 5h 12m".
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """The demo's buckets, the model artifacts in them, and objects that are as old as they should be."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import shake_128

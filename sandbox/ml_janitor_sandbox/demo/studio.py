@@ -1,7 +1,5 @@
 """The demo's Studio: two domains, the people in them, and apps that are in use, left on, or looked after."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta

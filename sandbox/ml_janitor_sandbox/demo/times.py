@@ -1,7 +1,5 @@
 """The demo's now, and how long before it things happened."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 

@@ -1,7 +1,5 @@
 """The metrics that CloudWatch has recorded: requests by day and night, and how hard machines worked."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

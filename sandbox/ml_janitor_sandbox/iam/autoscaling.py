@@ -1,7 +1,5 @@
 """Application Auto Scaling: scalable targets, by ARNs that hold an id instead of what is scaled."""
 
-from __future__ import annotations
-
 from ml_janitor_sandbox.iam.needs import Need, Needs
 from moto_corrections.patches import Call
 from moto_corrections.scaling import Where, scaled_variants, targets, uuid_of, where_of

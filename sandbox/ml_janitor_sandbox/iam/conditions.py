@@ -1,7 +1,5 @@
 """The Condition element: wildcards, operators, set qualifiers, and the keys that the sandbox can tell."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The context of conditions: keys of every request, those of its service, and resource tags."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """A client for the sandbox's IAM: installs roles, acts as one, and reads what roles asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypedDict
 

@@ -1,7 +1,5 @@
 """DynamoDB: a table or its index, and the partition keys that a request is about."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The gate that judges every request, and writes down what was asked for."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from http import HTTPStatus

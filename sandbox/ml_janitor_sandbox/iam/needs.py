@@ -1,7 +1,5 @@
 """A request's needs for permission: IAM's names of actions, and the ARNs they are about."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 

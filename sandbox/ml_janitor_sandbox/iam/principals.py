@@ -1,7 +1,5 @@
 """The principal behind an access key: the sandbox's root, a role's session, or nobody."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from moto.iam.models import get_account_id_from

@@ -1,7 +1,5 @@
 """The policies of resources that have one here: KMS keys, and DynamoDB tables."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 

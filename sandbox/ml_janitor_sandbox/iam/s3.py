@@ -1,7 +1,5 @@
 """S3: actions that are called differently from their operations, on buckets, objects, or both."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from urllib.parse import unquote
 

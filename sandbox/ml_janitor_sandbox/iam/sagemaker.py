@@ -1,7 +1,5 @@
 """SageMaker: an operation's name says the resource type, a parameter its name."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Every service that the sandbox's IAM can judge: those the janitor calls, and those it is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from ml_janitor_sandbox import athena

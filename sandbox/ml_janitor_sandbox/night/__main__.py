@@ -1,7 +1,5 @@
 """`make night`: run inside `janitor sandbox`, it tells what an armed janitor does to the demo account."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

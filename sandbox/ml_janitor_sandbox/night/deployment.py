@@ -1,7 +1,5 @@
 """An armed deployment in the sandbox: its functions, run in this process, on the sandbox's clock."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The story of the nights on a console of 100 columns, in the order in which they happen."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The script of the three nights and the days between: when each function runs, and who presses what."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

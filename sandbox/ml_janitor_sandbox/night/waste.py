@@ -1,7 +1,5 @@
 """The waste in the account, by a fresh audit that knows nothing of the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

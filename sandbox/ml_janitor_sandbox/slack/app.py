@@ -4,8 +4,6 @@ Slack's HTTP: /slack/api/METHOD, /slack/files/upload/ID, /slack/hooks/T/B/SECRET
 And the sandbox's own about it, /sandbox/slack/...
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus

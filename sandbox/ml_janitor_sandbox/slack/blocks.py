@@ -4,8 +4,6 @@ Lengths and numbers are those of Slack's reference, which slack_sdk's models rep
 that of `response_metadata.messages` in answers that people have published.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

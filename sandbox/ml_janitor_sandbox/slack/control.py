@@ -1,7 +1,5 @@
 """A client for the sandbox's Slack: sees what was posted, adds people and channels, makes it fail."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ml_janitor_sandbox.control import Control

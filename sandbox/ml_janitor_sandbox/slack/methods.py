@@ -1,7 +1,5 @@
 """The methods of Slack's Web API that are known here, and incoming webhooks."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

@@ -4,8 +4,6 @@ The payload is that of `block_actions` (docs.slack.dev/reference/interaction-pay
 and bolt-js's types of it), sent as a form with the one field `payload`. Slack's JSON escapes slashes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

@@ -1,7 +1,5 @@
 """The workspace: its channels, people and files, every message it got, and what is to go wrong in it."""
 
-from __future__ import annotations
-
 import fnmatch
 import re
 from collections import Counter

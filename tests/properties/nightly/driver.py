@@ -27,22 +27,8 @@ from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import ConditionFailedError, Table
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor_sandbox.deployment import TABLE
+from properties.nightly import store
 from properties.nightly.oracle import REST, Operator, Oracle, Run, identity_of
-from properties.nightly.store import (
-    BOUND,
-    FREE,
-    KINDS,
-    PLACES,
-    Clearing,
-    Common,
-    Dousing,
-    Identity,
-    Item,
-    ItemStore,
-    Mishap,
-    Watching,
-    Wire,
-)
 from standin import DAY, HOUR, KilledError, LostError, Nights, own_signatures
 
 # --- account --------------------------------------------------------------------------------------
@@ -90,7 +76,9 @@ class Carrier:
 class Account(Nights):
     """One detector of a deployment, *kind*, and what there is for it; all chances come from *common*."""
 
-    def __init__(self, common: Common, kind: type[Watching], session: boto3.Session, aws: Aws) -> None:
+    def __init__(
+        self, common: store.Common, kind: type[store.Watching], session: boto3.Session, aws: Aws
+    ) -> None:
         self.common = common
         self.random, self.wire, self.mine = common.random, common.wire, common.mine
         self.operator = Operator(act_in=(ACCOUNT,), at_most=common.at_most)
@@ -102,7 +90,7 @@ class Account(Nights):
             table=lambda pk: list(self.mine.query(pk)),
             in_night=common.in_night,
         )
-        self.store = ItemStore(watch=self.oracle)
+        self.store = store.ItemStore(watch=self.oracle)
         self.oracle.store = self.store
         watching = kind(store=self.store, clock=lambda: self.clock)
         super().__init__(common.table, session, aws, watching)
@@ -247,10 +235,10 @@ class Life(Account):
     def make(self, name: str) -> None:
         """Something new, under a new name or an old one."""
         self.made += 1
-        self.store.items[name] = Item(
+        self.store.items[name] = store.Item(
             name=name,
             created=self.clock - 90 * DAY * self.random.random() if not name.endswith("0") else None,
-            label=self.random.choice(BOUND if self.chance(0.2) else FREE),
+            label=self.random.choice(store.BOUND if self.chance(0.2) else store.FREE),
             used=self.chance(0.2),
             proven=self.chance(0.85),
             watched=self.chance(0.05),
@@ -258,7 +246,7 @@ class Life(Account):
         )
         self.tell(f"{name} is made: {self.store.items[name]}")
 
-    def one(self) -> Item | None:
+    def one(self) -> store.Item | None:
         """Some item; what is half done, or out, more often than others."""
         items = list(self.store.items.values())
         half = [item for item in items if not item.plugged or not item.lit]
@@ -292,7 +280,10 @@ class Life(Account):
             case "use" | "leave":
                 item.used = what == "use"
             case "label":
-                item.label, item.relabelled = self.random.choice(BOUND if self.chance(0.4) else FREE), True
+                item.label, item.relabelled = (
+                    self.random.choice(store.BOUND if self.chance(0.4) else store.FREE),
+                    True,
+                )
                 self.tell(f"{item.name} is labelled {item.label.tags}")
             case "hide":
                 item.untold, item.tags_hidden = self.random.choice([(True, False), (False, True)])
@@ -305,14 +296,14 @@ class Life(Account):
             case "hold":
                 self.hold_one(item)
 
-    def light(self, item: Item, *, used: bool) -> None:
+    def light(self, item: store.Item, *, used: bool) -> None:
         """Its owner lights it again, and perhaps uses it."""
         item.lit = item.plugged = True
         item.used = used
         self.oracle.lit_again(item.identity)
         self.tell(f"{item.name} is lit again")
 
-    def hold_one(self, item: Item) -> None:
+    def hold_one(self, item: store.Item) -> None:
         until = self.clock + self.random.choice([1, 3, 7]) * DAY if self.chance(0.6) else None
         how = HoldKind.KEPT if until is None else HoldKind.SNOOZED
         key = item.candidate.target.key
@@ -383,7 +374,7 @@ class People(Life):
             setattr(warned, how, True)
             self.oracle.counts[how] += 1
 
-    def known(self, key: str) -> Identity:
+    def known(self, key: str) -> store.Identity:
         """The identity that a key of the ledger means."""
         arn, _, created = key.rpartition("@")
         return arn.rpartition("/")[2], created
@@ -405,8 +396,8 @@ class People(Life):
         identity = identity_of(action.target)
         for attempt in range(4):
             if attempt < 3 and self.chance(0.4):
-                kind = self.random.choice(KINDS)
-                self.wire.mishap = Mishap(kind, b'"action#', self.random.choice([0, 1, 2, 3, 4, 5]))
+                kind = self.random.choice(store.KINDS)
+                self.wire.mishap = store.Mishap(kind, b'"action#', self.random.choice([0, 1, 2, 3, 4, 5]))
             elif attempt < 3 and self.chance(0.4):
                 kind = self.random.choice(["killed before", "killed after", "lost", "denied"])
                 self.store.before, self.store.after = self.trip(
@@ -452,7 +443,7 @@ class People(Life):
             leases.release(self.name, ACCOUNT, REGION, holder=holder)
         return True
 
-    def restored(self, action: Action, identity: Identity) -> None:
+    def restored(self, action: Action, identity: store.Identity) -> None:
         """It is as its undo says: there, plugged in, with its tags; and rests."""
         item = self.store.items.get(identity[0])
         self.oracle.counts["undone"] += 1
@@ -515,9 +506,9 @@ class Driver(People):
         if attempt == 2:
             return "nothing"
         if what == "wire":
-            mishap = Mishap(
-                self.random.choice(KINDS),
-                self.random.choice(PLACES),
+            mishap = store.Mishap(
+                self.random.choice(store.KINDS),
+                self.random.choice(store.PLACES),
                 self.random.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 11]),
             )
             self.wire.mishap = mishap
@@ -589,10 +580,10 @@ class Household:
     def __init__(self, mine: Table, session: boto3.Session, aws: Aws, seed: int) -> None:
         random = Random(seed)  # noqa: S311 - it has to come out the same again
         client = make_client(session, "dynamodb", REGION, random.choice([1, 2]))
-        self.common = Common(
-            seed=seed, random=random, mine=mine, table=Table(client, TABLE), wire=Wire(client)
+        self.common = store.Common(
+            seed=seed, random=random, mine=mine, table=Table(client, TABLE), wire=store.Wire(client)
         )
-        self.drivers = [Driver(self.common, kind, session, aws) for kind in (Clearing, Dousing)]
+        self.drivers = [Driver(self.common, kind, session, aws) for kind in (store.Clearing, store.Dousing)]
         self.common.drivers = self.drivers
         self.common.wire.on_met = self._met
         for driver in self.drivers:

@@ -5,8 +5,6 @@ Where a fault leaves open what the ledger got to know, the oracle lets the older
 calls anything wrong that a reader of the laws could call right.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping

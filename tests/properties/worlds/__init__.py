@@ -5,8 +5,6 @@ Every thing here carries its own truth, written from what the words mean, and sh
 the detectors: there is one file for each kind, and for all jobs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,15 +16,7 @@ import boto3
 from hypothesis import strategies as st
 
 from ml_janitor_sandbox.control import Control
-from properties.worlds import (
-    artifacts,
-    endpoints,
-    jobs,
-    log_groups,
-    notebooks,
-    resources,
-    studio,
-)
+from properties.worlds import artifacts, endpoints, jobs, log_groups, notebooks, resources, studio
 from properties.worlds.artifacts import Artifacts, Stores, some_artifacts, some_stores
 from properties.worlds.base import (
     BUCKET,
@@ -163,10 +153,7 @@ EVERY_KIND: tuple[Kind[Any], ...] = (
     *(*studio.KINDS, *resources.KINDS, jobs.WARM_POOLS, log_groups.KIND),
 )
 NEAR_MISSES = World(
-    things=[
-        *(thing for kind in EVERY_KIND for thing in kind.near_misses()),
-        *artifacts.near_misses(),
-    ],
+    things=[*(thing for kind in EVERY_KIND for thing in kind.near_misses()), *artifacts.near_misses()],
     stores=Stores(labels=(UNKEPT[1], COMPLETE), versioned=True),
     bucket=NONE,
 )

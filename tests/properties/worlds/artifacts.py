@@ -1,7 +1,5 @@
 """Random model artifacts in S3: equal ones, equally large ones, and models of several files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Random clusters of EMR that wait, work or end by themselves, and HyperPod's, of which nobody knows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Random endpoints of every kind, with requests here and there."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta

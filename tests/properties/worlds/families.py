@@ -1,7 +1,5 @@
 """Families of training jobs that completed: how long they ran and might run, kept a pool, and were bought."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar

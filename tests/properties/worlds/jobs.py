@@ -1,7 +1,5 @@
 """Random jobs: at work, silent, at a standstill, past their limits, not there yet, over; and warm pools."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -492,11 +490,7 @@ class WarmPool(Thing):
         account.tagged(arn, self.labels)
         waits = self.pool == "Available" and self.ended >= HOUR and not self.labels.exempt
         account.claim(
-            DETECTOR,
-            arn,
-            waste=waits,
-            certain=True,
-            needs={*self.calls} - {"sagemaker:ListTrainingJobs"},
+            DETECTOR, arn, waste=waits, certain=True, needs={*self.calls} - {"sagemaker:ListTrainingJobs"}
         )
 
 

@@ -1,7 +1,5 @@
 """Random log groups: for how long they keep an event, and how much of what they hold is old."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 

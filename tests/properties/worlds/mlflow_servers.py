@@ -1,7 +1,5 @@
 """MLflow tracking servers, and what people and clients did with them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Random notebook instances, with signs of work of several kinds and ages."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import timedelta
 

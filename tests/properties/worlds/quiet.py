@@ -1,7 +1,5 @@
 """Random endpoints with few requests or many, and what the same requests would cost without instances."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Processing and transform jobs that ran several times, and what differed between the runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256

@@ -1,7 +1,5 @@
 """Random resources of which only the tags are judged."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Random endpoint configurations and models, each with its own, and what uses them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Random Studio domains, each with a user profile and a space, and what they say about idle shutdown."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

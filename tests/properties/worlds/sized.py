@@ -1,7 +1,5 @@
 """Random endpoints with two weeks of peaks, and which instances would carry them for less."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product

@@ -1,7 +1,5 @@
 """Random Studio apps, in spaces and for user profiles, with and without Studio's own idle shutdown."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta

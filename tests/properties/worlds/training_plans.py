@@ -1,7 +1,5 @@
 """Training plans that began some days ago, and what may or may not run on them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Lines of the bill for bytes that leave the region, and what may or may not move them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """What may refer to a model artifact: each refers to one file, to a folder, or to what keys begin with."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

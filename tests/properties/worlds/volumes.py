@@ -1,7 +1,5 @@
 """Random stopped notebook instances, and Studio spaces that apps ran in or did not."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any

@@ -4,8 +4,6 @@ SageMaker's models, endpoint configurations, endpoints, and inference components
 Each change of an endpoint takes its minutes. moto has no components, and loses much of the rest.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 from typing import Any

@@ -6,8 +6,6 @@ its keep-alive period afterwards (also when the job was stopped), and terminated
 UpdateTrainingJob sets the period to zero.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Protocol

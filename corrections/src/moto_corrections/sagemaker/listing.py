@@ -6,8 +6,6 @@ documented as ascending at its SortOrder and as newest first in an example, and 
 tells its SortBy but not its SortOrder. Whoever needs an order should ask for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

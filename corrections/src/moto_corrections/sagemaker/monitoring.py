@@ -1,7 +1,5 @@
 """Model Monitor's schedules and inference experiments (shadow tests) over endpoints. moto has neither."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from moto.core.utils import camelcase_to_underscores

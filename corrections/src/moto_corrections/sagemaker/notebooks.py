@@ -1,7 +1,5 @@
 """SageMaker notebook instances: with the filters that moto ignores and times that move."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SageMaker's kinds that moto lacks and that only have to be made, described, listed and tagged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ clock has passed its moment, which is also the time it is stamped with. Until th
 Creating, Stopping, Deleting, as AWS shows it.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,5 @@
 """Lists of what moto still keeps itself: pipelines, clusters, the model registry, some jobs."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Iterable

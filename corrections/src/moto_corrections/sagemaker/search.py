@@ -4,8 +4,6 @@ SageMaker's Search over endpoints, models, model packages and training jobs, wit
 Its index lags behind by as much as `search.index` says, or stands still after `freeze`.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping

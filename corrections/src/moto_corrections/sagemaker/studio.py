@@ -1,7 +1,5 @@
 """SageMaker Studio: domains, the user profiles and spaces in them, and apps, which stay listed for a day."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 from collections.abc import Callable
