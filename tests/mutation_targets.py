@@ -146,6 +146,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "unit/test_after_sweep.py",
     ),
     "functions/ml_janitor/scheduled/watch.py": ("infra/test_alarms.py",),
+    "functions/ml_janitor/slack/digest.py": ("integration/test_weekly_advice.py",),
     "functions/ml_janitor/handlers.py": (
         "integration/test_digest.py",
         "integration/test_handlers.py",

@@ -247,10 +247,15 @@ def test_a_call_is_refused_at_once_where_the_queue_is_full_and_a_producer_waits(
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match=r"^3 requests wait, the most that max_queue allows$"):
             await batcher(5, priority=9)
+        leaving = asyncio.create_task(batcher.submit(7))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
         waiting[0].cancel()  # its place goes to the producer that waits for one
         assert await (await producer) == 8
         assert [await first, await waiting[1], await future, await batcher(6)] == [0, 4, 6, 12]
-        assert (batcher.counters.accepted, batcher.counters.overloaded) == (6, 1)
+        assert (batcher.counters.accepted, batcher.counters.overloaded) == (7, 1)
 
     run(main())
     assert model.batches == [[0], [2, 3], [4], [6]]

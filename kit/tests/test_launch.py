@@ -336,6 +336,9 @@ def test_jobs_are_waited_for_listed_stopped_and_read(
     assert cli.main(["list", "--name", "churn"]) == 0
     assert capsys.readouterr().out == "churn-1  Stopped  2026-09-21 14:13\n"
     assert aws.created[-1]["NameContains"] == "churn"
+    assert cli.main(["list", "--count", "200"]) == 0
+    assert aws.created[-1]["MaxResults"] == 100, "the most that AWS takes"
+    capsys.readouterr()
     assert cli.main(["stop", "churn-1", "--wait"]) == 0
     assert capsys.readouterr().out.splitlines() == ["stopping churn-1", end]
     assert aws.created[-1] == {"TrainingJobName": "churn-1"}
@@ -620,8 +623,12 @@ def test_without_the_price_list_the_table_has_the_price_and_its_date() -> None:
 def test_an_unknown_price_is_no_obstacle_to_a_limit_in_time() -> None:
     plan = planned(replace(JOB, instance_type="ml.m4.10xlarge"))
 
-    assert plan.bound.at_most_usd is None
-    assert "cost unknown" in cli.described(plan, JOB)
+    groups = {name: {"instance_type": f"ml.{name}", "instances": 1} for name in ("m4.10xlarge", "g5.xlarge")}
+    several = planned(replace(JOB, instance_type=None, instance_groups=groups))
+
+    for each in (plan, several):
+        assert each.bound.at_most_usd is None
+        assert "cost unknown" in cli.described(each, JOB)
 
 
 def test_the_most_it_costs_is_never_rounded_down() -> None:

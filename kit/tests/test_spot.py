@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -253,6 +254,11 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_p
         train(tmp_path / "file")
 
 
+def test_what_is_typed_has_no_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    assert spot.entry_point() == {"entry point": "interactive"}
+
+
 def test_a_folder_belongs_to_one_run_at_a_time(tmp_path: Path) -> None:
     script = f"from test_spot import *; train(Path({str(tmp_path)!r}), fingerprint={{'entry point': 'ours'}})"
     other = [sys.executable, "-c", script]
@@ -301,6 +307,7 @@ def test_checkpoints_of_another_script_are_named_as_such(tmp_path: Path) -> None
     ({"data": "v1"}, {"data": "v2"}, "data was v1 and is v2. Give"),
     ({"data": [1, 2.5]}, {}, r"data was \[1, 2.5\] and is None. Give"),
     ({}, {"data": "v2"}, "data was None and is v2. Give"),
+    (dict.fromkeys("abc", 1), {}, "a was 1 and is None; b .*; c was 1 and is None. Give"),
     (
         dict.fromkeys("edcba", 1),
         dict.fromkeys("bcdea", 2),
@@ -348,6 +355,7 @@ def test_a_run_that_should_go_on_from_a_checkpoint_does_not_begin_without_it(tmp
 
 SCRIPT = """
 from pathlib import Path
+from types import ModuleType
 from test_spot import Sum, Training
 state = Sum()
 with Training(state, Path(__file__).parent / "checkpoints") as training:

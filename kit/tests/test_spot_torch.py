@@ -323,6 +323,16 @@ def test_a_copy_for_which_the_system_has_no_memory_after_all_is_no_error(
     assert TorchState(model=nn.Linear(2, 2)).snapshot(copy=True).copied is False
 
 
+def test_a_hyperparameter_of_one_number_is_that_number() -> None:
+    assert spot_torch.plain([torch.tensor(3), torch.tensor([0.5])]) == [3, 0.5]
+
+
+def test_a_copy_leaves_memory_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spot_torch, "available_memory", lambda: 100)
+    monkeypatch.setattr(spot_torch, "storage_bytes", lambda _: {0: 100})
+    assert TorchState(model=nn.Linear(2, 2)).snapshot(copy=True).copied is False
+
+
 @cases(
     "files, left",
     ({}, None),

@@ -288,6 +288,16 @@ def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> N
     assert {FIRST, POSITION} < set(scratch.files)
 
 
+def test_what_memory_may_hold_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have two objects: four are held, four, and the last."""
+    monkeypatch.setattr(artifacts, "_MOST_HELD", 4)
+    scratch = Kept()
+
+    read(PagedS3(MANY, scratch))
+
+    assert sum(name.endswith("-artifacts") for name in scratch.files) == 3
+
+
 def test_a_run_without_time_for_one_page_keeps_nothing() -> None:
     scratch = Kept()
 

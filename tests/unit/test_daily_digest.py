@@ -402,24 +402,20 @@ def test_advice_stands_in_a_quiet_digest_too() -> None:
 
 
 def test_what_is_spent_already_is_counted_once_too() -> None:
-    """Of two detectors' findings on one job, the dearer counts; what one detector finds alone stays."""
+    """Of two detectors' findings on one resource, the dearer counts; what one detector finds alone stays."""
     world = World()
-    hung, spot = (
-        replace(result(name, "job", change=change), verdict=waste(accrued=usd))
-        for name, usd, change in (
-            ("hung-training-jobs", "100", Change.END),
-            ("spot-training", "60", Change.SPOT),
-        )
-    )
-    other = replace(result("spot-training", "other", change=Change.SPOT), verdict=waste(accrued="7"))
-    again = replace(result("hung-training-jobs", "again"), verdict=waste(accrued="20"))
-    world.swept("hung-training-jobs", hung, again)
-    world.swept("spot-training", spot, other)
-    world.swept("idle-endpoints")
+
+    def found(detector: str, name: str, usd: str) -> Result:
+        return replace(result(detector, name), verdict=waste(accrued=usd))
+
+    hung, idle = found("hung-training-jobs", "shared", "100"), found("idle-endpoints", "shared", "60")
+    world.swept("hung-training-jobs", hung, found("hung-training-jobs", "again", "20"))
+    world.swept("idle-endpoints", idle, found("idle-endpoints", "other", "7"))
+    world.swept("spot-training", found("spot-training", "another", "5"))
 
     rows = {row.detector: row.last.accrued_usd for row in world.digest().read(NOW)[0] if row.last}
 
-    assert rows == {"hung-training-jobs": 120, "spot-training": 7, "idle-endpoints": 0}
+    assert rows == {"hung-training-jobs": 120, "idle-endpoints": 7, "spot-training": 5}
 
 
 def test_what_saves_most_for_an_hour_of_work_comes_first_and_calls_nobody() -> None:
