@@ -136,7 +136,7 @@ AWS_CUSTOM = {"s3", "cloudformation deploy"}
 
 
 AWS_OPTIONS = {
-    *("--cli-binary-format", "--notification-endpoint", "--output", "--profile", "--query", "--region"),
+    *("--cli-binary-format", "--notification-endpoint", "--output", "--profile", "--query", "--region")
 }
 """Options of every command of the AWS CLI, and the one that it calls otherwise than the API."""
 
