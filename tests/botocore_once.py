@@ -5,6 +5,7 @@ What follows from AWS's models alone is computed once. Clients, sessions, their 
 connections stay each test's own. In Lambda a client is made once, so there nothing is changed.
 """
 
+import functools
 import http.client
 import inspect
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import botocore.client
 import botocore.hooks
 import pytest
 from botocore.endpoint_provider import EndpointProvider
+from botocore.httpsession import create_urllib3_context
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 
@@ -29,10 +31,16 @@ def patched(patch: pytest.MonkeyPatch) -> None:
     loader = create_loader()
     patch.setattr("botocore.session.create_loader", lambda _: loader)
     patch.setattr(ClientCreator, "_load_service_model", _models(ClientCreator._load_service_model))
-    patch.setattr(ClientCreator, "_create_methods", _methods(ClientCreator._create_methods))
+    for name in ("_create_methods", "_create_name_mapping"):
+        patch.setattr(ClientCreator, name, _by_model(getattr(ClientCreator, name)))
     patch.setattr("botocore.regions.EndpointProvider", _endpoints())
     patch.setattr(hooks.EventAliaser, "__init__", _aliases(hooks.EventAliaser.__init__))
     patch.setattr(hooks, "accepts_kwargs", _accepts_kwargs)
+    patch.setattr(hooks._PrefixTrie, "append_item", _append_item)
+    patch.setattr(hooks._PrefixTrie, "remove_item", _remove_item(hooks._PrefixTrie.remove_item))
+    patch.setattr(hooks._PrefixTrie, "__copy__", _shared)
+    tls = functools.cache(create_urllib3_context)  # which each client gets, and none here uses
+    patch.setattr("botocore.httpsession.create_urllib3_context", tls)
     patch.setattr(http.client, "parse_headers", _parse_headers)
 
 
@@ -49,16 +57,16 @@ def _models(load: Callable[..., ServiceModel]) -> Callable[..., ServiceModel]:
     return model
 
 
-def _methods(create: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """The methods of a client, SageMaker's are four hundred; each class gets a dict of its own."""
+def _by_model(create: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The methods of a client, SageMaker's are four hundred, or their names; each class gets its own dict."""
     known: dict[ServiceModel, dict[str, Any]] = {}
 
-    def methods(self: Any, service_model: ServiceModel) -> dict[str, Any]:
+    def made(self: Any, service_model: ServiceModel) -> dict[str, Any]:
         if service_model not in known:
             known[service_model] = create(self, service_model)
         return dict(known[service_model])
 
-    return methods
+    return made
 
 
 def _endpoints() -> Callable[..., EndpointProvider]:
@@ -83,6 +91,35 @@ def _aliases(init: Callable[..., None]) -> Callable[..., None]:
             self._alias_name_cache = known
 
     return aliaser
+
+
+def _shared(self: Any) -> Any:
+    """Return a client's copy of a session's handlers: both share all nodes until one of them changes."""
+    other = hooks._PrefixTrie()
+    other._root = self._root
+    return other
+
+
+def _append_item(self: Any, key: str, value: Any, section: int = hooks._MIDDLE) -> None:
+    """Add a handler, in new nodes on the way to it: another client may have the old ones."""
+    node = self._root = dict(self._root)
+    for part in key.split("."):
+        children = node["children"] = dict(node["children"])
+        node = children[part] = dict(children.get(part) or {"chunk": part, "values": None, "children": {}})
+    values = node["values"] or hooks.NodeList([], [], [])
+    node["values"] = hooks.NodeList(
+        *([*held, value] if place == section else held for place, held in enumerate(values))
+    )
+
+
+def _remove_item(remove: Callable[..., None]) -> Callable[..., None]:
+    """Remove a handler from nodes that are this client's own."""
+
+    def removed(self: Any, key: str, value: Any) -> None:
+        self._root = self._recursive_copy(self._root)
+        remove(self, key, value)
+
+    return removed
 
 
 def _parse_headers(

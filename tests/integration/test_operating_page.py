@@ -24,19 +24,8 @@ PAGE = (ROOT / "docs" / "operating.md").read_text()
 
 KEYWORDS = {
     *(
-        "fields",
-        "filter",
-        "sort",
-        "desc",
-        "limit",
-        "stats",
-        "by",
-        "as",
-        "and",
-        "count",
-        "latest",
-        "max",
-        "avg",
+        *("fields", "filter", "sort", "desc", "limit", "stats"),
+        *("by", "as", "and", "count", "latest", "max", "avg"),
     ),
     *("bin", "ispresent", "d"),
 }
@@ -128,8 +117,7 @@ def test_the_queries_ask_for_what_is_in_the_log(
 def fields(query: str) -> set[str]:
     """The fields of the log that a query names: not its functions, words, texts, and names of its own."""
     own = set(re.findall(r"\bas (\w+)", query))
-    words = re.findall(r"(?<![@\w])[a-z_]+\b", re.sub(r'"[^"]*"', "", query))
-    return set(words) - KEYWORDS - own
+    return set(re.findall(r"(?<![@\w])[a-z_]+\b", re.sub(r'"[^"]*"', "", query))) - KEYWORDS - own
 
 
 class Log:

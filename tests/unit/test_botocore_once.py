@@ -3,6 +3,8 @@
 import email
 import http.client
 import inspect
+from collections.abc import Callable
+from copy import copy
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -55,12 +57,9 @@ def test_each_client_goes_to_the_host_of_its_service_and_region() -> None:
             made.meta.events.register("before-call", asked)
             getattr(made, call)()
     assert hosts == [
-        "https://api.sagemaker.eu-central-1.amazonaws.com/",
-        "https://logs.eu-central-1.amazonaws.com/",
-        "https://api.sagemaker.cn-north-1.amazonaws.com.cn/",
-        "https://logs.cn-north-1.amazonaws.com.cn/",
-        "https://api.sagemaker.eu-central-1.amazonaws.com/",
-        "https://logs.eu-central-1.amazonaws.com/",
+        *("https://api.sagemaker.eu-central-1.amazonaws.com/", "https://logs.eu-central-1.amazonaws.com/"),
+        *("https://api.sagemaker.cn-north-1.amazonaws.com.cn/", "https://logs.cn-north-1.amazonaws.com.cn/"),
+        *("https://api.sagemaker.eu-central-1.amazonaws.com/", "https://logs.eu-central-1.amazonaws.com/"),
     ]
 
 
@@ -83,6 +82,32 @@ def test_an_old_name_of_an_event_means_the_new_one_only_where_it_is_said_so() ->
     for _ in range(2):
         assert own._alias_event_name("before-call.logs") == "before-call.diary"
         assert usual._alias_event_name("before-call.logs") == "before-call.cloudwatch-logs"
+
+
+def test_copies_of_handlers_change_apart_and_keep_the_order() -> None:
+    def handler(name: str) -> Callable[..., str]:
+        return lambda **_: name
+
+    def heard(emitter: Any, event: str = "before-call.logs.Get") -> list[str]:
+        return [name for _, name in emitter.emit(event)]
+
+    session = hooks.HierarchicalEmitter()
+    session.register("before-call", handler("all"))
+    session.register("before-call.*.Get", last := handler("each service"))
+    session.register("before-call.logs.Get", handler("own"))
+    clients = [copy(session) for _ in range(3)]
+    clients[0].register_first("before-call.logs.Get", handler("first"))
+    clients[0].register_last("before-call.logs.Get", handler("last"))
+    clients[0].register("before-call.logs", handler("service"))
+    clients[1].unregister("before-call.*.Get", last)
+    session.register("before-call.logs.Get", handler("late"))
+
+    assert heard(session) == ["each service", "own", "late", "all"]
+    assert heard(clients[0]) == ["each service", "first", "own", "last", "service", "all"]
+    assert heard(clients[1]) == ["own", "all"]
+    assert heard(clients[2]) == ["each service", "own", "all"]
+    assert heard(clients[0], "before-call.s3.Get") == ["each service", "all"]
+    assert heard(clients[1], "before-call.s3.Get") == ["all"]
 
 
 class Callee:

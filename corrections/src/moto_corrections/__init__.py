@@ -21,6 +21,7 @@ AREAS = (
     "cloudtrail",
     "cloudwatch",
     "ecr",
+    "expressions",
     "kms",
     "lifecycles",
     "logs",

@@ -4,18 +4,24 @@ An armed sweep over the demo account makes thousands of requests. Without this, 
 up what never changes, for each request and each member of each answer, than on the answers.
 """
 
+import string
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from moto.core import serialize, utils
+from moto.core import loaders, serialize, utils
+from moto.moto_api._internal import mock_random
 
 from moto_corrections.patches import replaces
 
+_LOADER = cache(loaders.create_loader)
 _METHODS = cache(utils.method_names_from_class)
 _PICK = serialize.AttributePicker.__call__
 _STRUCTURE = serialize.BaseJSONSerializer._serialize_type_structure
 _LIST = serialize.BaseJSONSerializer._serialize_type_list
+
+REQUEST_ID = string.ascii_letters + string.digits
+"""The characters of a request's id."""
 
 PLAIN = {"S": str, "N": str, "BOOL": bool, "NULL": bool}
 """The members of a DynamoDB value that JSON writes as they are; B and BS it does not."""
@@ -25,6 +31,21 @@ PLAIN = {"S": str, "N": str, "BOOL": bool, "NULL": bool}
 def method_names(responses: type) -> list[str]:
     """List the operations that moto has of a service: there are no new ones once requests come."""
     return _METHODS(responses)
+
+
+@replaces("moto.core.utils:create_loader", was="b94f7ea2b2fa")
+def loader() -> Any:
+    """Return one loader of AWS's models: each new one lists the folders of four hundred services."""
+    return _LOADER()
+
+
+@replaces("moto.core.responses:gen_amzn_requestid_long", was="e651941c2107")
+def request_id(headerdict: dict[str, Any] | None = None) -> str:
+    """Return the id of a request, drawn at once; moto draws each of its characters."""
+    drawn = "".join(mock_random.choices(REQUEST_ID, k=52))
+    if isinstance(headerdict, dict):
+        headerdict["x-amzn-requestid"] = drawn
+    return drawn
 
 
 @replaces("moto.core.serialize:AttributePicker.__call__", was="c15da8ec29c1")

@@ -259,18 +259,8 @@ class Life(Account):
             return
         what = self.random.choice(
             [
-                "use",
-                "leave",
-                "leave",
-                "leave",
-                "label",
-                "label",
-                "hide",
-                "show",
-                "show",
-                "again",
-                "delete",
-                "hold",
+                *("use", "leave", "leave", "leave", "label", "label"),
+                *("hide", "show", "show", "again", "delete", "hold"),
             ]
         )
         self.tell(f"{item.name}: {what}")

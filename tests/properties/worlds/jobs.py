@@ -73,17 +73,9 @@ class Job(Work):
     """
 
     calls = (
-        "sagemaker:ListTrainingJobs",
-        "sagemaker:Search",
-        "sagemaker:DescribeTrainingJob",
-        "sagemaker:ListTags",
-        "logs:DescribeLogStreams",
-        "logs:GetLogEvents",
-        "logs:GetLogEvents",
-        "cloudwatch:GetMetricData",
-        "cloudwatch:GetMetricData",
-        "s3:ListObjectsV2",
-        "s3:ListObjectsV2",
+        *("sagemaker:ListTrainingJobs", "sagemaker:Search", "sagemaker:DescribeTrainingJob"),
+        *("sagemaker:ListTags", "logs:DescribeLogStreams", "logs:GetLogEvents", "logs:GetLogEvents"),
+        *("cloudwatch:GetMetricData", "cloudwatch:GetMetricData", "s3:ListObjectsV2", "s3:ListObjectsV2"),
     )
 
     secondary: str
@@ -274,13 +266,8 @@ class ProcessingJob(Worker):
     """A processing job that uploads its outputs in this *mode*, and may run up to a *limit*."""
 
     calls = (
-        "sagemaker:ListProcessingJobs",
-        "sagemaker:DescribeProcessingJob",
-        "sagemaker:ListTags",
-        "logs:DescribeLogStreams",
-        "logs:GetLogEvents",
-        "cloudwatch:GetMetricData",
-        "s3:ListObjectsV2",
+        *("sagemaker:ListProcessingJobs", "sagemaker:DescribeProcessingJob", "sagemaker:ListTags"),
+        *("logs:DescribeLogStreams", "logs:GetLogEvents", "cloudwatch:GetMetricData", "s3:ListObjectsV2"),
     )
 
     mode: str
@@ -318,14 +305,9 @@ class TransformJob(Worker):
     """A transform job, whose hosts only their metrics name."""
 
     calls = (
-        "sagemaker:ListTransformJobs",
-        "sagemaker:DescribeTransformJob",
-        "sagemaker:ListTags",
-        "logs:DescribeLogStreams",
-        "logs:GetLogEvents",
-        "cloudwatch:ListMetrics",
-        "cloudwatch:GetMetricData",
-        "s3:ListObjectsV2",
+        *("sagemaker:ListTransformJobs", "sagemaker:DescribeTransformJob"),
+        *("sagemaker:ListTags", "logs:DescribeLogStreams", "logs:GetLogEvents"),
+        *("cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "s3:ListObjectsV2"),
     )
 
     def build(self, account: Account) -> None:

@@ -26,11 +26,8 @@ class Processed(Thing):
     """
 
     calls = (
-        "sagemaker:ListProcessingJobs",
-        "sagemaker:ListTransformJobs",
-        "sagemaker:DescribeProcessingJob",
-        "s3:ListObjectsV2",
-        "tag:GetResources",
+        *("sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"),
+        *("sagemaker:DescribeProcessingJob", "s3:ListObjectsV2", "tag:GetResources"),
     )
 
     ran: int
