@@ -82,7 +82,11 @@ def test_the_page_names_every_package_in_its_order_and_nothing_that_is_not_there
     assert [one for one in named if not (SOURCE / one).exists() and not (ROOT / one).exists()] == []
     outside = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("[!.]*"))}
     known = {one.partition("/")[0] for one in named} | {
-        *("functions", "cdk.out", "dist", "node_modules", "sbom"),
+        "functions",
+        "cdk.out",
+        "dist",
+        "node_modules",
+        "sbom",
     }
     assert {one for one in outside if not one.startswith(".")} <= known
 
