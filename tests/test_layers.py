@@ -13,15 +13,31 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions" / "ml_janitor"
 LAYERS = [
-    *("core", "aws", "engine", "detectors", "config", "ledger"),
-    *("acting", "bill", "report", "slack", "scheduled"),
+    "core",
+    "aws",
+    "engine",
+    "detectors",
+    "config",
+    "ledger",
+    "acting",
+    "bill",
+    "report",
+    "slack",
+    "scheduled",
 ]
 """Each may import from those before it, never from those after it."""
 
 AT_THE_ROOT = {"__init__", "deployment", "handlers"}
 OUTSIDE = {
-    *("ml_janitor_cli", "ml_janitor_sandbox", "moto_corrections"),
-    *("infra", "tests", "typer", "rich", "moto", "aws_cdk"),
+    "ml_janitor_cli",
+    "ml_janitor_sandbox",
+    "moto_corrections",
+    "infra",
+    "tests",
+    "typer",
+    "rich",
+    "moto",
+    "aws_cdk",
 }
 """What imports the package, or runs beside it, and is never imported by it."""
 

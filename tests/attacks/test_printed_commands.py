@@ -298,8 +298,15 @@ def test_no_output_takes_what_others_write_for_more_than_text(name: str) -> None
 # --- all other commands ---------------------------------------------------------------------------
 
 NO_NAMES = {
-    *("of_role", "more", "retention.days", "low", "high", "delete", "verb"),
-    *("finding", "finding_id(result.detector, result.target.key)"),
+    "of_role",
+    "more",
+    "retention.days",
+    "low",
+    "high",
+    "delete",
+    "verb",
+    "finding",
+    "finding_id(result.detector, result.target.key)",
 }
 """Numbers, words of the code's own, and ids that are hashes."""
 
