@@ -1,6 +1,7 @@
 """moto as one WSGI application, without what it does for every request and nobody here needs."""
 
 import os
+from functools import cached_property
 from typing import Any
 
 from moto import backends
@@ -16,6 +17,9 @@ selfcheck.RELIED_ON |= {
 LATE = {"applicationautoscaling", "cloudformation", "dynamodb", "ec2", "ssm"}
 """Importing these of moto takes half of a sandbox's start: they are corrected when first asked for."""
 
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+"""The types of a body that is a form."""
+
 MODULES = tuple(backends.list_of_moto_modules())
 backends.list_of_moto_modules = lambda: MODULES
 """moto lists its own folder on disk for every request, which takes half a millisecond."""
@@ -25,6 +29,23 @@ werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]  # that mo
 
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 """moto makes machine images for each account and region (33 ms), and nothing here asks for one."""
+
+
+class _Request(werkzeug_app.BackendRequest):
+    """A request whose address moto makes up once, and whose body is no form unless it says so."""
+
+    @cached_property
+    def raw_path(self) -> str:
+        return super().raw_path
+
+    @cached_property
+    def raw_url(self) -> str:
+        return super().raw_url
+
+    @property
+    def want_form_data_parsed(self) -> bool:
+        """Tell whether to look for a form; the parser would find none in JSON, after some preparations."""
+        return self.mimetype in FORMS
 
 
 class Moto(werkzeug_app.DomainDispatcherApplication):
@@ -53,5 +74,6 @@ def _application(service: Any) -> Any:
     install_late(service)
     app = werkzeug_app.create_backend_app(service)
     app.debug = False
+    app.request_class = _Request
     app.config |= {"PROPAGATE_EXCEPTIONS": True, "TRAP_BAD_REQUEST_ERRORS": True}
     return app

@@ -69,8 +69,12 @@ AGAIN = {
 COMPUTE = {"MinMemoryRequiredInMb": 1024, "NumberOfCpuCoresRequired": 0.5}
 NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
 SUMMARIZED = (
-    *("InferenceComponentArn", "EndpointArn", "EndpointName"),
-    *("VariantName", "CreationTime", "LastModifiedTime"),
+    "InferenceComponentArn",
+    "EndpointArn",
+    "EndpointName",
+    "VariantName",
+    "CreationTime",
+    "LastModifiedTime",
 )
 
 

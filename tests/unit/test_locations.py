@@ -69,12 +69,22 @@ def test_every_address_in_a_description_is_found(description: dict[str, Any], pl
 
 @cases(
     "text",
-    *("[s3://b/a/k.pt, s3://b/l.pt]", "models: {churn: s3://b/a/k.pt}", "s3://b/l.pt;s3://b/a/k.pt"),
-    *("s3://b/a/k.pt|s3://b/l.pt", "base=s3://b/a/k.pt&stage=test", "s3://b/a/k.pt:/opt/ml/model/k.pt"),
-    *("aws s3 cp s3://b/a/k.pt; python score.py", "It starts with (s3://b/a/k.pt)."),
-    *("spark-submit --conf weights=s3a://b/a/k.pt score.py", "read arn:aws:s3:::b/a/k.pt"),
-    *("s3://b/a/{name}.pt", "load s3://b/a/*", "s3://b/a/$MODEL/weights", "s3://{bucket}/a/k.pt"),
-    *("s3://${BUCKET}/a/${MODEL}.pt", "pull https://b.s3.amazonaws.com/a/{name}.pt"),
+    "[s3://b/a/k.pt, s3://b/l.pt]",
+    "models: {churn: s3://b/a/k.pt}",
+    "s3://b/l.pt;s3://b/a/k.pt",
+    "s3://b/a/k.pt|s3://b/l.pt",
+    "base=s3://b/a/k.pt&stage=test",
+    "s3://b/a/k.pt:/opt/ml/model/k.pt",
+    "aws s3 cp s3://b/a/k.pt; python score.py",
+    "It starts with (s3://b/a/k.pt).",
+    "spark-submit --conf weights=s3a://b/a/k.pt score.py",
+    "read arn:aws:s3:::b/a/k.pt",
+    "s3://b/a/{name}.pt",
+    "load s3://b/a/*",
+    "s3://b/a/$MODEL/weights",
+    "s3://{bucket}/a/k.pt",
+    "s3://${BUCKET}/a/${MODEL}.pt",
+    "pull https://b.s3.amazonaws.com/a/{name}.pt",
 )
 def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
     references = References()

@@ -1,16 +1,27 @@
-"""Answers of Organizations about accounts, and about the regions that are enabled for them."""
+"""Answers of Organizations about accounts, about the regions enabled for them, and whose a key is."""
 
 from typing import Any
 
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 from moto.organizations.models import OrganizationsBackend, organizations_backends
 
 from moto_corrections import paging
-from moto_corrections.patches import AwsError, Call, serves
+from moto_corrections.patches import AwsError, Call, replaces, serves
 
 PAGE = 20
 """Accounts or units in one answer at most (API reference of ListAccounts)."""
 
 OF_PARTITION = {"aws-cn": "cn-", "aws-us-gov": "us-gov-"}
+
+
+@replaces("moto.iam.models:get_account_id_from", was="83d4b96f7c5b")
+def account_of(access_key: str) -> str:
+    """Return the account that has a key; moto looks into every partition, also where nothing is."""
+    for account, partitions in list(iam_backends.items()):
+        if any(access_key in backend.access_keys for backend in list(partitions.values())):
+            return account
+    return DEFAULT_ACCOUNT_ID
 
 
 def organization_of(account: str) -> OrganizationsBackend | None:
