@@ -43,6 +43,7 @@ def ago(idle: timedelta, age: timedelta) -> Value[timedelta]:
 
 
 UNREAD_IDLE = Unreadable("GetMetricData: Throttling")
+NO_IDLE_TIME = "could not be read (GetMetricData: Throttling)"
 PUBLISHED = {"log": Absent()}  # only the notebook's own metric speaks
 
 
@@ -181,26 +182,21 @@ def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign:
 
 
 @cases(
-    "signals",
-    {"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)},
-    {"opened": opening(NIGHT - 2 * HOUR)},
-    {"busy": Value(NIGHT - 2 * HOUR)},
-)
-def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
-    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "likely", "2 hours ago")
-
-
-@cases(
-    "signals, words",
-    ({"log": DENIED}, "could not be read (GetLogEvents: AccessDeniedException)"),
-    ({"log": NotRead()}, "was not read"),
-    ({"log": Absent()}, "it has no Jupyter log"),
+    "signals, verdict, words",
+    # a sign that is exactly as old as is allowed keeps nothing
+    ({"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)}, "likely", "2 hours ago"),
+    ({"opened": opening(NIGHT - 2 * HOUR)}, "likely", "2 hours ago"),
+    ({"busy": Value(NIGHT - 2 * HOUR)}, "likely", "2 hours ago"),
+    # without a log or a published time, nobody knows
+    ({"log": DENIED}, "unknown", "could not be read (GetLogEvents: AccessDeniedException)"),
+    ({"log": NotRead()}, "unknown", "was not read"),
+    ({"log": Absent()}, "unknown", "it has no Jupyter log"),
     # whoever publishes an idle time is not stopped while it cannot be read
-    ({"log": Value(NIGHT - 9 * HOUR), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
-    ({"log": Absent(), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
+    ({"log": Value(NIGHT - 9 * HOUR), "idle": UNREAD_IDLE}, "unknown", NO_IDLE_TIME),
+    ({"log": Absent(), "idle": UNREAD_IDLE}, "unknown", NO_IDLE_TIME),
 )
-def test_without_a_log_or_a_published_time_nobody_knows(signals: dict[str, Any], words: str) -> None:
-    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "unknown", words)
+def test_old_and_unread_signs(signals: dict[str, Any], verdict: str, words: str) -> None:
+    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), verdict, words)
 
 
 @cases(
