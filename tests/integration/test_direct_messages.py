@@ -26,8 +26,7 @@ def entry_of(deployment: Deployment) -> dict[str, Any]:
 
 
 def exists(session: boto3.Session, name: str) -> bool:
-    listed = session.client("sagemaker").list_endpoints()["Endpoints"]
-    return name in {one["EndpointName"] for one in listed}
+    return name in {one["EndpointName"] for one in session.client("sagemaker").list_endpoints()["Endpoints"]}
 
 
 def only(deployment: Deployment, user: str = "") -> dict[str, Any]:

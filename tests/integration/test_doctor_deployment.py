@@ -181,8 +181,7 @@ def doctor(
 
     def run(*args: str) -> Ran:
         capfd.readouterr()
-        status = main(["doctor", *args])
-        return Ran(status, capfd.readouterr().out)
+        return Ran(main(["doctor", *args]), capfd.readouterr().out)
 
     return run
 

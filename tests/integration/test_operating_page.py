@@ -128,8 +128,7 @@ def test_the_queries_ask_for_what_is_in_the_log(
 def fields(query: str) -> set[str]:
     """The fields of the log that a query names: not its functions, words, texts, and names of its own."""
     own = set(re.findall(r"\bas (\w+)", query))
-    words = re.findall(r"(?<![@\w])[a-z_]+\b", re.sub(r'"[^"]*"', "", query))
-    return set(words) - KEYWORDS - own
+    return set(re.findall(r"(?<![@\w])[a-z_]+\b", re.sub(r'"[^"]*"', "", query))) - KEYWORDS - own
 
 
 class Log:

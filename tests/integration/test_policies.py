@@ -148,8 +148,7 @@ def test_written_again_nothing_of_anybody_is_lost(janitor: Janitor, made: Path) 
     assert '"aws:RequestTag/owner"' in before
     (made / "mine.txt").write_text("mine")
 
-    again = janitor("policies", "write", made, "--set", 'untagged-resources.required=["team"]')
-    assert again.status == 0
+    assert janitor("policies", "write", made, "--set", 'untagged-resources.required=["team"]').status == 0
     assert '"aws:RequestTag/owner"' not in (made / "required-tags.scp.json").read_text()
 
     (made / "required-tags.scp.json").write_text(before + " ")

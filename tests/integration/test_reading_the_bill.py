@@ -196,8 +196,7 @@ def test_a_kept_bill_is_continued(archive: BillArchive, changed: dict[str, Any],
     key = archive.keep(report, WANTED)
 
     assert archive.where(key) == "s3://reports/bill/2026-10-06T03-00-00Z.json"
-    found = archive.bill(key, replace(WANTED, **changed))
-    assert found == (report.bill if continued else None)
+    assert archive.bill(key, replace(WANTED, **changed)) == (report.bill if continued else None)
 
 
 def test_a_kept_bill_that_is_gone_or_broken_is_none(archive: BillArchive, session: boto3.Session) -> None:

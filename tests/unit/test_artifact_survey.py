@@ -58,8 +58,7 @@ def test_a_broken_bucket_and_too_many_artifacts_are_errors(monkeypatch: pytest.M
     )
     read = reading({})
 
-    copy = read._copy(shelf, one, NotRead(), {})
-    assert copy.listing_error == "b broke off after 0"
+    assert read._copy(shelf, one, NotRead(), {}).listing_error == "b broke off after 0"
     assert read._found([source], None) == []
     assert read.errors[0] == "b broke off after 0"
     assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")

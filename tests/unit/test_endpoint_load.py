@@ -125,8 +125,7 @@ def served(account: Script, *more: Any) -> EndpointVariant:
 
 
 def peaks(account: Script) -> Sequence[PeakLoad]:
-    found = of_type(Value, served(account).peaks)
-    return tuple(found.value)
+    return tuple(of_type(Value, served(account).peaks).value)
 
 
 def component(name: str) -> dict[str, Any]:

@@ -252,8 +252,7 @@ def test_a_finding_tells_the_whole_story() -> None:
 
 def test_an_unknown_price_stays_unknown() -> None:
     unpriced = replace(notebook(NIGHT), price=Price(None, "no price list"))
-    verdict = of_type(Finding, judged(unpriced, NIGHT))
-    assert not not_none(verdict.cost).known
+    assert not not_none(of_type(Finding, judged(unpriced, NIGHT)).cost).known
 
 
 def test_a_holiday_is_named() -> None:
@@ -263,8 +262,7 @@ def test_a_holiday_is_named() -> None:
 
 
 def test_a_log_from_the_future_is_work() -> None:
-    verdict = judged(notebook(NOON, quiet=-3 * MINUTE), NOON)
-    assert verdict.reason == (
+    assert judged(notebook(NOON, quiet=-3 * MINUTE), NOON).reason == (
         "the last sign of work was a line in its Jupyter log at 2026-10-06T12:03:00Z, "
         "which is after this sweep began; 12 hours are allowed"
     )
@@ -408,8 +406,7 @@ def test_only_its_own_stream_in_a_list_says_when_it_last_wrote() -> None:
     at = NOON - HOUR
 
     assert candidate.among({"churn-2/jupyter.log": at, "churn/LifecycleConfigOnStart": at}) == candidate
-    known = candidate.among({"churn/jupyter.log": at})
-    assert known.log == Value(at, "logs:DescribeLogStreams", at)
+    assert candidate.among({"churn/jupyter.log": at}).log == Value(at, "logs:DescribeLogStreams", at)
 
 
 def test_a_sign_of_this_very_moment_is_not_after_it() -> None:

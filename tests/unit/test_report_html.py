@@ -98,8 +98,7 @@ def test_an_unknown_price_sorts_below_known_prices(cost: Cost | None, numbers: t
 
 def named(number: int, cost: Cost | None, *, owner: str | None = "maria", **changes: Any) -> Result:
     """A finding of *owner*'s at this *cost*."""
-    found = result("idle-endpoints", f"e-{number}", replace(IDLE, cost=cost), owner=owner)
-    return replace(found, **changes)
+    return replace(result("idle-endpoints", f"e-{number}", replace(IDLE, cost=cost), owner=owner), **changes)
 
 
 def monthly(usd: str) -> Cost:
