@@ -73,6 +73,11 @@ class Seed:
     def requests(self, endpoint: str, variant: str = "blue", values: Sequence[float] = QUIET) -> None:
         self.publish("Invocations", values, EndpointName=endpoint, VariantName=variant)
 
+    def serve(self, name: str, *variants: Any, values: Sequence[float] = QUIET, **given: Any) -> None:
+        """Make an endpoint, and requests to its variant blue: none, or these *values*."""
+        self.endpoint(name, *variants, **given)
+        self.requests(name, values=values)
+
     def monitor(self, name: str, endpoint: str) -> None:
         hourly = {"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"}}
         image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/monitor"

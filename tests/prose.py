@@ -16,8 +16,12 @@ import naming
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md"),
-    *("kit/README.md", "corrections/README.md", "docs/**/*.md"),
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "kit/README.md",
+    "corrections/README.md",
+    "docs/**/*.md",
 )
 MOST_WORDS = 20
 """The most words of a sentence on a page that a user reads."""

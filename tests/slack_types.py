@@ -26,8 +26,13 @@ def compiled(tmp_path: Path, *blocks: Any) -> str:
     )
     node = TYPES.parents[1] / ".venv/bin/node"
     options = [
-        *("--noEmit", "--strict", "--skipLibCheck", "--module"),
-        *("nodenext", "--moduleResolution", "nodenext"),
+        "--noEmit",
+        "--strict",
+        "--skipLibCheck",
+        "--module",
+        "nodenext",
+        "--moduleResolution",
+        "nodenext",
     ]
     done = subprocess.run(
         [node, TYPES / "node_modules/typescript/bin/tsc", *options, source],

@@ -13,15 +13,31 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions" / "ml_janitor"
 LAYERS = [
-    *("core", "aws", "engine", "detectors", "config", "ledger"),
-    *("acting", "bill", "report", "slack", "scheduled"),
+    "core",
+    "aws",
+    "engine",
+    "detectors",
+    "config",
+    "ledger",
+    "acting",
+    "bill",
+    "report",
+    "slack",
+    "scheduled",
 ]
 """Each may import from those before it, never from those after it."""
 
 AT_THE_ROOT = {"__init__", "deployment", "handlers"}
 OUTSIDE = {
-    *("ml_janitor_cli", "ml_janitor_sandbox", "moto_corrections"),
-    *("infra", "tests", "typer", "rich", "moto", "aws_cdk"),
+    "ml_janitor_cli",
+    "ml_janitor_sandbox",
+    "moto_corrections",
+    "infra",
+    "tests",
+    "typer",
+    "rich",
+    "moto",
+    "aws_cdk",
 }
 """What imports the package, or runs beside it, and is never imported by it."""
 
@@ -82,7 +98,11 @@ def test_the_page_names_every_package_in_its_order_and_nothing_that_is_not_there
     assert [one for one in named if not (SOURCE / one).exists() and not (ROOT / one).exists()] == []
     outside = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("[!.]*"))}
     known = {one.partition("/")[0] for one in named} | {
-        *("functions", "cdk.out", "dist", "node_modules", "sbom"),
+        "functions",
+        "cdk.out",
+        "dist",
+        "node_modules",
+        "sbom",
     }
     assert {one for one in outside if not one.startswith(".")} <= known
 

@@ -94,7 +94,8 @@ def test_what_aws_refuses_is_refused(cloudwatch: Any, queries: list[Any], expect
 def test_a_week_that_begins_within_a_period_has_two_values(cloudwatch: Any) -> None:
     put(cloudwatch, 1, ago=7 * DAY)
     put(cloudwatch, 2)
-    assert values(ask(cloudwatch, query(Period=7 * 86400), back=7 * DAY)) == [2, 1]
+    found = values(ask(cloudwatch, query(Period=7 * 86400), back=7 * DAY))
+    assert found == [2, 1]
 
 
 def test_a_start_is_rounded_down_by_its_age(cloudwatch: Any) -> None:

@@ -16,7 +16,8 @@ def millis(moment: dt.datetime) -> int:
 
 def test_a_prefix_that_moto_ignores_is_refused(control: Control, aws: Any) -> None:
     control.logs(GROUP, "train/algo-1-1", [(NOW - HOUR, "here")])
-    assert [one["message"] for one in aws("logs").filter_log_events(logGroupName=GROUP)["events"]] == ["here"]
+    found = aws("logs").filter_log_events(logGroupName=GROUP)["events"]
+    assert [one["message"] for one in found] == ["here"]
     with pytest.raises(ClientError, match="know no prefixes"):
         aws("logs").filter_log_events(logGroupName=GROUP, logStreamNamePrefix="train/")
 

@@ -218,7 +218,8 @@ def test_apps_are_listed_by_domain_and_owner_in_pages(sagemaker: Any, domain: st
 
 
 def test_an_app_needs_one_owner_that_exists(sagemaker: Any, domain: str) -> None:
-    assert refused(sagemaker.create_app, **lab(domain, UserProfileName="anna")) == "ValidationException"
+    both = lab(domain, UserProfileName="anna")
+    assert refused(sagemaker.create_app, **both) == "ValidationException"
     assert refused(sagemaker.create_app, **lab(domain, SpaceName="no-desk")) == "ResourceNotFound"
     assert refused(sagemaker.create_app, **lab("d-none")) == "ResourceNotFound"
 

@@ -32,7 +32,14 @@ from janitor_kit.spot_torch import TorchState
 
 SAMPLES, BATCH, ACCUMULATE, SEED = 40, 4, 3, 7
 FILES = {
-    *("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "os.listdir", "os.scandir"),
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "shutil.rmtree",
+    "os.listdir",
+    "os.scandir",
 }
 
 

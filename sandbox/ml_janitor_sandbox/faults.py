@@ -13,8 +13,18 @@ from ml_janitor_sandbox.wire import Asked
 from moto_corrections import clock
 
 KINDS = (
-    *("throttle", "rate", "error", "deny", "latency", "truncate", "drop"),
-    *("lost-reply", "hang-up", "break-page", "killed", "killed-before"),
+    "throttle",
+    "rate",
+    "error",
+    "deny",
+    "latency",
+    "truncate",
+    "drop",
+    "lost-reply",
+    "hang-up",
+    "break-page",
+    "killed",
+    "killed-before",
 )
 """
 What comes of it: an error (`throttle`, `error`, `deny`, `break-page`) and nothing is done, with `rate` only

@@ -53,10 +53,24 @@ from reports import ACCOUNT, NOW, full, result, sweep
 ROOT = Path(__file__).parents[2]
 LONG = "/".join(f"part-{number:03}" for number in range(60))
 HOSTILE = (
-    *("out$(pwn)", "out`pwn`", "out'; pwn; '", 'out"; pwn; "', "out; pwn", "out\npwn\n", "out | pwn & pwn"),
-    *("out my folder", "out\x1b[31m'; pwn '", "out\u202e'; pwn; '\u2066", "out$'; pwn; '", "out\\'; pwn; '"),
-    *("out*~_x_:tada:<!channel>&lt;", "=1+1; pwn", "]\nundo_roles = ['*']", f"{LONG}'; pwn; '{LONG}"),
-    *(f"{LONG}'$(pwn)`pwn`{LONG}", f"reboot pwn {'x ' * 60}"),
+    "out$(pwn)",
+    "out`pwn`",
+    "out'; pwn; '",
+    'out"; pwn; "',
+    "out; pwn",
+    "out\npwn\n",
+    "out | pwn & pwn",
+    "out my folder",
+    "out\x1b[31m'; pwn '",
+    "out\u202e'; pwn; '\u2066",
+    "out$'; pwn; '",
+    "out\\'; pwn; '",
+    "out*~_x_:tada:<!channel>&lt;",
+    "=1+1; pwn",
+    "]\nundo_roles = ['*']",
+    f"{LONG}'; pwn; '{LONG}",
+    f"{LONG}'$(pwn)`pwn`{LONG}",
+    f"reboot pwn {'x ' * 60}",
 )
 WIDTHS = (60, 100, 140)
 PLAIN = ("out/churn-1", f"out/{LONG}")
@@ -176,7 +190,11 @@ TAG = "project"
 """The key of the bill's tag, which a setting names."""
 
 MARKUP = (
-    *("<img src=x onerror=pwn>", "<https://pwn|x> <@U1> @team [x](https://pwn)", "@pwn", "\t=pwn", "| x |"),
+    "<img src=x onerror=pwn>",
+    "<https://pwn|x> <@U1> @team [x](https://pwn)",
+    "@pwn",
+    "\t=pwn",
+    "| x |",
 )
 
 
@@ -280,8 +298,15 @@ def test_no_output_takes_what_others_write_for_more_than_text(name: str) -> None
 # --- all other commands ---------------------------------------------------------------------------
 
 NO_NAMES = {
-    *("of_role", "more", "retention.days", "low", "high", "delete", "verb"),
-    *("finding", "finding_id(result.detector, result.target.key)"),
+    "of_role",
+    "more",
+    "retention.days",
+    "low",
+    "high",
+    "delete",
+    "verb",
+    "finding",
+    "finding_id(result.detector, result.target.key)",
 }
 """Numbers, words of the code's own, and ids that are hashes."""
 

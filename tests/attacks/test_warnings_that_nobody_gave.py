@@ -94,7 +94,8 @@ def test_approvals_that_nobody_gave_do_not_lift_the_limit_on_many_deletions(nigh
 def test_a_forged_memo_is_not_compared_with(nights: Nights) -> None:
     """How far a comparison came is part of the warning: before, an unequal object was deleted by it."""
     nights.world.refuses = NotFinishedError("it is compared")
-    assert (nights.after(4 * DAY)["lamp"].why, entry(nights).memo) == (CauseCode.PREPARING, {"read": 1})
+    result = nights.after(4 * DAY)["lamp"]
+    assert (result.why, entry(nights).memo) == (CauseCode.PREPARING, {"read": 1})
     assert nights.ledger.is_signed(entry(nights))
     write(nights, memo=json.dumps({"read": 10**9}))
 

@@ -47,8 +47,12 @@ HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
         },
     ],
     ids=[
-        *("reporting", "in several regions", "armed", "half of them armed"),
-        *("of an organization", "armed for an organization"),
+        "reporting",
+        "in several regions",
+        "armed",
+        "half of them armed",
+        "of an organization",
+        "armed for an organization",
     ],
 )
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Declared:

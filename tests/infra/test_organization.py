@@ -36,8 +36,12 @@ ARMED: dict[str, Any] = {one.name: {"enabled": one.name in SOME} for one in DETE
 BUTTONS = {**TO_ARM, "slack_signing_secret": "ml-janitor/slack-signing", "time_zone": "Europe/Berlin"}
 
 IN_A_VPC = {
-    *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
-    *("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"),
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
 }
 
 

@@ -80,8 +80,14 @@ def test_its_role_allows_exactly_what_it_does(deployed: Deployed) -> None:
         *(
             Permission(f"logs:{action}", "*")
             for action in (
-                *("CreateLogDelivery", "DeleteLogDelivery", "DescribeLogGroups", "DescribeResourcePolicies"),
-                *("GetLogDelivery", "ListLogDeliveries", "PutResourcePolicy", "UpdateLogDelivery"),
+                "CreateLogDelivery",
+                "DeleteLogDelivery",
+                "DescribeLogGroups",
+                "DescribeResourcePolicies",
+                "GetLogDelivery",
+                "ListLogDeliveries",
+                "PutResourcePolicy",
+                "UpdateLogDelivery",
             )
         ),
     }

@@ -93,7 +93,8 @@ class Bucket:
         return key in self.keys()
 
     def keys(self) -> list[str]:
-        return [one["Key"] for one in self.s3.list_objects_v2(Bucket=self.name).get("Contents", ())]
+        listed = self.s3.list_objects_v2(Bucket=self.name)
+        return [one["Key"] for one in listed.get("Contents", ())]
 
     def whole(self, key: str = COPY) -> dict[str, Any]:
         """All of an object that an undo is to bring back."""

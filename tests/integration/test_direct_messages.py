@@ -26,7 +26,8 @@ def entry_of(deployment: Deployment) -> dict[str, Any]:
 
 
 def exists(session: boto3.Session, name: str) -> bool:
-    return name in {one["EndpointName"] for one in session.client("sagemaker").list_endpoints()["Endpoints"]}
+    listed = session.client("sagemaker").list_endpoints()["Endpoints"]
+    return name in {one["EndpointName"] for one in listed}
 
 
 def only(deployment: Deployment, user: str = "") -> dict[str, Any]:

@@ -181,7 +181,8 @@ def doctor(
 
     def run(*args: str) -> Ran:
         capfd.readouterr()
-        return Ran(main(["doctor", *args]), capfd.readouterr().out)
+        status = main(["doctor", *args])
+        return Ran(status, capfd.readouterr().out)
 
     return run
 

@@ -105,7 +105,8 @@ class Account:
 
     def again(self, copy: ArtifactCopy) -> Verdict:
         """The verdict of a second look."""
-        return READER.decide(not_none(READER.look(self.aws, copy.target, NOW)), NOW)
+        seen = not_none(READER.look(self.aws, copy.target, NOW))
+        return READER.decide(seen, NOW)
 
     def model(self, name: str = "churn", **container: Any) -> None:
         primary: Any = {"Image": "i", **container}

@@ -284,7 +284,8 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Se
     assert nights.undo().stage is Stage.UNDONE
     assert components_left(world) == ["adapter", "base", "scaled"]
     assert "target inference-component/scaled" in world.shown()
-    assert world.sagemaker.describe_endpoint(EndpointName="gateway")["EndpointConfigName"] == "gateway-2"
+    found = world.sagemaker.describe_endpoint(EndpointName="gateway")
+    assert found["EndpointConfigName"] == "gateway-2"
 
 
 def test_components_do_not_come_back_to_a_deployment_without_their_variant(

@@ -26,6 +26,7 @@ from ml_janitor_sandbox.iam import IamControl
 from narrowing import not_none
 from policies import allow, role
 from standin import DAY, DENIED, MEMBER, Cleaner, Deployment, Nights, OwnMacs, in_memory, said
+from tables import cases
 
 PLACE = partition_key("action", "cellar", ACCOUNT, REGION)
 DEVELOPER = f"arn:aws:iam::{ACCOUNT}:role/developer"
@@ -234,26 +235,19 @@ def test_a_record_that_was_not_signed_so_is_not_undone(nights: Nights, attack: A
 
 
 @pytest.mark.mutants
-@pytest.mark.parametrize("attack", [*RESUMED.values()], ids=RESUMED)
-def test_without_verification_it_would_be_resumed(
-    nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
+@cases(
+    "attack, then",
+    *((attack, swept) for attack in RESUMED.values()),
+    *((attack, undo) for attack in UNDONE.values()),
+    ids=[*(f"resumed: {name}" for name in RESUMED), *(f"undone: {name}" for name in UNDONE)],
+)
+def test_without_verification_it_would_be_resumed_or_undone(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, attack: Attack, then: Callable[[Nights], object]
 ) -> None:
     monkeypatch.setattr(actions, "verify_record", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
-    nights.after(timedelta(minutes=1))
-    assert nights.world.done != before
-
-
-@pytest.mark.mutants
-@pytest.mark.parametrize("attack", UNDONE.values(), ids=UNDONE)
-def test_without_verification_it_would_be_undone(
-    nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(actions, "verify_record", lambda *_: None)
-    attack(nights)
-    before = list(nights.world.done)
-    undo(nights)
+    then(nights)
     assert nights.world.done != before
 
 

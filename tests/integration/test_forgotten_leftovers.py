@@ -81,8 +81,15 @@ def test_what_nobody_needs_is_found(account: Account, aws: Aws) -> None:
 
 @cases(
     "user",
-    *("model", "digest", "other host name", "endpoint"),
-    *("training job", "ended job", "package", "pipeline", "pull"),
+    "model",
+    "digest",
+    "other host name",
+    "endpoint",
+    "training job",
+    "ended job",
+    "package",
+    "pipeline",
+    "pull",
 )
 def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, user: str) -> None:
     """Near misses: each differs from what is found by one user."""

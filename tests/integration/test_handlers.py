@@ -190,10 +190,14 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
 
 @cases(
     "where",
-    *("ml_janitor.engine.run.read_candidates", "ml_janitor.report.html.Archive.keep"),
-    *("ml_janitor.ledger.findings.Ledger.record", "ml_janitor.ledger.latest.LatestRecords.remember"),
-    *("ml_janitor.report.telemetry.measure_acts", "ml_janitor.slack.client.SlackBot._look_up"),
-    *("ml_janitor.slack.client.SlackBot._upload", "ml_janitor.ledger.limits.Leases.release"),
+    "ml_janitor.engine.run.read_candidates",
+    "ml_janitor.report.html.Archive.keep",
+    "ml_janitor.ledger.findings.Ledger.record",
+    "ml_janitor.ledger.latest.LatestRecords.remember",
+    "ml_janitor.report.telemetry.measure_acts",
+    "ml_janitor.slack.client.SlackBot._look_up",
+    "ml_janitor.slack.client.SlackBot._upload",
+    "ml_janitor.ledger.limits.Leases.release",
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
     deployed: SlackControl, box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, where: str

@@ -85,8 +85,7 @@ def test_zeros_from_every_variant_are_proof(seed: Seed, aws: Aws) -> None:
 
 
 def test_a_container_that_is_called_directly_keeps(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     seed.publish(
         "Invocations", one_request(HOUR), EndpointName="churn", VariantName="blue", ContainerName="second"
     )
@@ -106,8 +105,7 @@ def test_requests_that_are_told_by_instance_keep(seed: Seed, aws: Aws) -> None:
 
 def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
     pools = [{"InstanceType": "ml.m5.xlarge", "Priority": 1}, {"InstanceType": "ml.c5.xlarge", "Priority": 2}]
-    seed.endpoint("churn", {"VariantName": "blue", "InstancePools": pools, "InitialInstanceCount": 2})
-    seed.requests("churn")
+    seed.serve("churn", {"VariantName": "blue", "InstancePools": pools, "InitialInstanceCount": 2})
     pool = ("endpoints", "churn", "ProductionVariants", 0, "InstancePools", 1)
     seed.box.patch("sagemaker", pool, CurrentInstanceCount=4)
 
@@ -129,8 +127,7 @@ def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
 
 @pytest.mark.parametrize(("ago", "idle"), [(7 * DAY, False), (7 * DAY + HOUR, True)])
 def test_only_the_window_counts(seed: Seed, aws: Aws, ago: timedelta, idle: bool) -> None:  # noqa: FBT001
-    seed.endpoint("churn")
-    seed.requests("churn", values=one_request(ago))
+    seed.serve("churn", values=one_request(ago))
 
     assert isinstance(verdict(aws), Finding) == idle
 
@@ -176,8 +173,7 @@ IMAGE = {"VariantName": "blue", "ModelName": "with-image"}
 
 def test_scaling_is_no_deployment(seed: Seed, aws: Aws) -> None:
     for name in ("churn", "unknown-image"):
-        seed.endpoint(name, *([IMAGE] if name == "churn" else []))
-        seed.requests(name)
+        seed.serve(name, *([IMAGE] if name == "churn" else []))
         scale(seed, name, 2, ago=3 * DAY)
         scale(seed, name, 3)
         assert modified(seed, name) == NOW - DAY
@@ -195,8 +191,7 @@ def test_scaling_is_no_deployment(seed: Seed, aws: Aws) -> None:
 
 def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: Seed, aws: Aws) -> None:
     """An act that broke off is judged by it: by the scaling, it would look deployed."""
-    seed.endpoint("churn", IMAGE)
-    seed.requests("churn")
+    seed.serve("churn", IMAGE)
     scale(seed, "churn", 2)
     (first,) = RULE.find(aws, NOW)
     record = RULE.prepare(aws, not_none(RULE.look(aws, first.target, NOW)), {})
@@ -206,8 +201,7 @@ def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: See
 
 def test_a_deployment_in_the_minute_of_a_scaling_keeps(seed: Seed, aws: Aws) -> None:
     seed.endpoint("old", IMAGE)
-    seed.endpoint("churn", IMAGE)
-    seed.requests("churn")
+    seed.serve("churn", IMAGE)
     scale(seed, "churn", 2)
     with seed.box.at(NOW - DAY + timedelta(seconds=10)):
         seed.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="old")
@@ -217,8 +211,7 @@ def test_a_deployment_in_the_minute_of_a_scaling_keeps(seed: Seed, aws: Aws) -> 
 
 def test_the_scaling_of_another_endpoint_or_by_hand_explains_nothing(seed: Seed, aws: Aws) -> None:
     for name in ("churn", "churn-2"):
-        seed.endpoint(name, IMAGE)
-        seed.requests(name)
+        seed.serve(name, IMAGE)
     scale(seed, "churn-2", 2)
     with seed.box.at(NOW - DAY):
         seed.sagemaker.update_endpoint_weights_and_capacities(
@@ -257,8 +250,7 @@ def test_only_what_is_not_reserved_counts_as_its_cost(seed: Seed, aws: Aws) -> N
 
 
 def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     only_variant = ("endpoints", "churn", "ProductionVariants", 0)
     seed.box.patch("sagemaker", only_variant, CurrentInstanceCount=None)
 
@@ -267,8 +259,7 @@ def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> 
 
 @pytest.mark.parametrize("status", ["Creating", "Failed"])
 def test_a_description_without_variants_may_be_whole(seed: Seed, aws: Aws, status: str) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     (first,) = RULE.find(aws, NOW)
     seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
     assert "ProductionVariants" not in seed.sagemaker.describe_endpoint(EndpointName="churn")
@@ -277,8 +268,7 @@ def test_a_description_without_variants_may_be_whole(seed: Seed, aws: Aws, statu
 
 
 def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     seed.box.patch("sagemaker", ["endpoints", "churn"], ProductionVariants=None)
 
     unknown(verdict(aws), "could not be described", "ProductionVariants")
@@ -286,8 +276,7 @@ def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Se
 
 def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, aws: Aws) -> None:
     config = {"MemorySizeInMB": 2048, "MaxConcurrency": 5, "ProvisionedConcurrency": 2}
-    seed.endpoint("churn", {"VariantName": "blue", "ServerlessConfig": config})
-    seed.requests("churn")
+    seed.serve("churn", {"VariantName": "blue", "ServerlessConfig": config})
 
     finding = found(verdict(aws), Confidence.PROVEN)
 
@@ -356,8 +345,7 @@ def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed
 
 def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
     """Two executions of 21 minutes on two instances in 168 hours; one was before the window."""
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     seed.monitor("drift", "churn")
     seed.monitored("drift", ago=8 * DAY, took=9 * HOUR)
     for ago in (3 * DAY, 2 * DAY):
@@ -377,8 +365,7 @@ def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
 
 @pytest.mark.parametrize("operation", ["ListMonitoringExecutions", "DescribeProcessingJob"])
 def test_a_monitor_of_unreadable_cost_makes_the_price_unknown(seed: Seed, aws: Aws, operation: str) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     seed.monitor("drift", "churn")
     seed.monitored("drift", ago=DAY, took=HOUR)
     seed.box.fault("sagemaker", operation, "deny", times=0)
@@ -391,8 +378,7 @@ def test_a_monitor_of_unreadable_cost_makes_the_price_unknown(seed: Seed, aws: A
 
 
 def test_a_monitor_that_has_not_ended_once_has_no_price(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     seed.monitor("drift", "churn")
     assert getattr(found(verdict(aws), Confidence.LIKELY).cost, "known", None) is True
 
@@ -417,8 +403,7 @@ def test_half_of_the_metrics_missing_is_unknown(seed: Seed, aws: Aws, skip: int)
 
 
 def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn", values=one_request(HOUR))
+    seed.serve("churn", values=one_request(HOUR))
     for operation in ("ListInferenceComponents", "DescribeEndpoint", "DescribeEndpointConfig"):
         seed.box.fault("sagemaker", operation, "deny", times=0)
 
@@ -434,8 +419,7 @@ def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
 def test_what_may_not_be_read_is_unknown(
     seed: Seed, aws: Aws, *, operation: str, said: str, described: bool
 ) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
+    seed.serve("churn")
     seed.box.fault("sagemaker", operation, "deny", times=0)
     seed.box.clear_calls()
 
@@ -447,8 +431,7 @@ def test_what_may_not_be_read_is_unknown(
 
 
 def test_looking_again_reads_the_same(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", tags={"owner": "maria"})
-    seed.requests("churn")
+    seed.serve("churn", tags={"owner": "maria"})
     seed.endpoint("other")
     first = next(one for one in RULE.find(aws, NOW) if one.target.name == "churn")
 
@@ -508,8 +491,7 @@ def test_looking_again_at_what_is_gone_and_in_vain(seed: Seed, aws: Aws) -> None
 def test_one_call_for_each_idle_endpoint_and_few_for_the_account(seed: Seed, aws: Aws) -> None:
     """Its configuration is its own: another endpoint with the same would cost no call."""
     for number in range(120):
-        seed.endpoint(f"e{number:03}")
-        seed.requests(f"e{number:03}", values=QUIET if number < 15 else one_request(HOUR))
+        seed.serve(f"e{number:03}", values=QUIET if number < 15 else one_request(HOUR))
     seed.box.clear_calls()
 
     done = sweep_once(RULE, aws)
@@ -533,8 +515,7 @@ def test_one_call_for_each_idle_endpoint_and_few_for_the_account(seed: Seed, aws
 def test_a_late_search_finds_nothing_that_is_gone_and_misses_no_keep_tag(seed: Seed, aws: Aws) -> None:
     """Its index has the deleted endpoint, and has neither the tag nor one of the rows."""
     for name in ("idle", "gone", "kept", "missing"):
-        seed.endpoint(name)
-        seed.requests(name, values=QUIET)
+        seed.serve(name, values=QUIET)
     seed.box.freeze_search("missing")
     sagemaker = aws.armed().sagemaker
     sagemaker.delete_endpoint(EndpointName="gone")

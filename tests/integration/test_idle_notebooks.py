@@ -167,7 +167,8 @@ def test_three_calls_cover_an_active_account_and_one_an_idle_notebook(account: A
     for n in range(20):
         account.notebook(f"idle-{n}")
     account.box.clear_calls()
-    assert swept(aws).found == 20
+    report = swept(aws)
+    assert report.found == 20
     assert account.box.calls() == {
         "sagemaker:ListNotebookInstances": 1,
         "tag:GetResources": 1,

@@ -193,7 +193,8 @@ def test_an_active_account_costs_four_calls_and_an_idle_app_two_more(studio: Stu
     for number in range(10):
         studio.app(profile="anna", name=f"idle-{number}")
     studio.box.clear_calls()
-    assert swept(aws).found == 10
+    report = swept(aws)
+    assert report.found == 10
     assert studio.box.calls() == active | {
         "sagemaker:DescribeApp": 10,
         "logs:GetLogEvents": 10,

@@ -81,7 +81,8 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
     assert (own.first("Filter/Prefix"), there.without([own])) == ("experiments/", shift.before)
     assert shift.of(SCRATCH).hourly_usd is None, "nothing is claimed to be saved"
 
-    assert (shift.run(7)[SCRATCH].outcome, shift.there) == (Outcome.KEPT, there)
+    again = shift.run(7)[SCRATCH]
+    assert (again.outcome, shift.there) == (Outcome.KEPT, there)
     assert "were taken out of ml-scratch" in shift.undo(SCRATCH).became
     assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
 

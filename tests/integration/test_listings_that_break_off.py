@@ -12,8 +12,12 @@ from ml_janitor_sandbox.control import Control
 from verdicts import sweep_once
 
 SIGNALS = {
-    *("application-autoscaling:DescribeScalableTargets", "cloudtrail:LookupEvents"),
-    *("cloudwatch:ListMetrics", "logs:DescribeLogStreams", "pricing:GetProducts", "tag:GetResources"),
+    "application-autoscaling:DescribeScalableTargets",
+    "cloudtrail:LookupEvents",
+    "cloudwatch:ListMetrics",
+    "logs:DescribeLogStreams",
+    "pricing:GetProducts",
+    "tag:GetResources",
 }
 """Calls about what was listed: without their answer a candidate is unknown, or has no price."""
 

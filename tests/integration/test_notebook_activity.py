@@ -144,7 +144,8 @@ def test_a_space_that_says_so_is_proven_idle(
     with box.at(NOW - timedelta(minutes=2)):
         ran = run(box, jupyter, machine)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
-    assert of_type(Finding, only(sweep_once(IdleStudioApps(), aws)).verdict).confidence is Confidence.PROVEN
+    result = only(sweep_once(IdleStudioApps(), aws))
+    assert of_type(Finding, result.verdict).confidence is Confidence.PROVEN
 
 
 @pytest.mark.parametrize("silent", ["status", "kernels", "terminals"])

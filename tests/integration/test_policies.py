@@ -28,8 +28,13 @@ instance_types = ["ml.g5.*", "ml.m5.xlarge"]
 required = ["team", "owner"]
 """
 FILES = {
-    *("config-rules.json", "job-limits.iam.json", "job-limits.scp.json"),
-    *("required-tags.scp.json", "required_tags.py", "required_tags.rego", "tag-policy.json"),
+    "config-rules.json",
+    "job-limits.iam.json",
+    "job-limits.scp.json",
+    "required-tags.scp.json",
+    "required_tags.py",
+    "required_tags.rego",
+    "tag-policy.json",
 }
 
 
@@ -143,7 +148,8 @@ def test_written_again_nothing_of_anybody_is_lost(janitor: Janitor, made: Path) 
     assert '"aws:RequestTag/owner"' in before
     (made / "mine.txt").write_text("mine")
 
-    assert janitor("policies", "write", made, "--set", 'untagged-resources.required=["team"]').status == 0
+    again = janitor("policies", "write", made, "--set", 'untagged-resources.required=["team"]')
+    assert again.status == 0
     assert '"aws:RequestTag/owner"' not in (made / "required-tags.scp.json").read_text()
 
     (made / "required-tags.scp.json").write_text(before + " ")

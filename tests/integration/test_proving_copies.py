@@ -46,7 +46,8 @@ class Pair:
     def prepared(self, memo: Mapping[str, Any], *, reads: int = 10**6) -> Mapping[str, Any]:
         """What is prepared in a run that has time for so many looks at the clock."""
         copy = next(one for one in candidates(self.detector, self.aws, NOW) if one.stored.key == "b.tar.gz")
-        assert of_type(Finding, self.detector.decide(copy, NOW)).confidence is Confidence.LIKELY
+        found = of_type(Finding, self.detector.decide(copy, NOW))
+        assert found.confidence is Confidence.LIKELY
         self.box.clear_calls()
         return self.detector.prepare(Hurried(self.aws, reads), copy, memo)  # type: ignore[arg-type]
 

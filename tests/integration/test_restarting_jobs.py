@@ -241,28 +241,29 @@ def test_already_stopped_and_already_gone_are_success(floor: Floor, of: Callable
     assert floor.box.calls()["sagemaker:StopTrainingJob"] == 1
 
 
-def stopped_and_refused(floor: Floor, of: Callable[[str], RecordedAct], message: str) -> RecordedAct:
-    """A job that was stopped, and that AWS does not create again for this reason."""
+def test_a_built_in_algorithm_defines_its_own_metrics(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
     floor.training("job")
     recorded = of("job")
     recorded.act()
     floor.wait()
-    error = {"status": 400, "code": "ValidationException", "message": message}
-    floor.box.fault("sagemaker", "CreateTrainingJob", "error", **error)
-    return recorded
-
-
-def test_a_built_in_algorithm_defines_its_own_metrics(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
     refusal = "You can't override the metric definitions for Amazon SageMaker algorithms."
-    recorded = stopped_and_refused(floor, of, refusal)
+    floor.box.fault(
+        "sagemaker", "CreateTrainingJob", "error", status=400, code="ValidationException", message=refusal
+    )
     recorded.undo()
 
     assert "MetricDefinitions" not in floor.job(again(recorded))["AlgorithmSpecification"]
 
 
 def test_nothing_secret_is_said(floor: Floor, of: Callable[[str], RecordedAct]) -> None:
+    floor.training("job")
+    recorded = of("job")
+    recorded.act()
+    floor.wait()
     refusal = f"Value '{{token={SECRET}}}' at 'hyperParameters' failed to satisfy constraint"
-    recorded = stopped_and_refused(floor, of, refusal)
+    floor.box.fault(
+        "sagemaker", "CreateTrainingJob", "error", status=400, code="ValidationException", message=refusal
+    )
 
     with pytest.raises(CannotActError, match=r"refuses it \(ValidationException\)") as caught:
         recorded.undo()

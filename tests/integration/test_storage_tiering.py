@@ -72,13 +72,15 @@ def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aw
     found = dict(verdicts(aws))
 
     assert isinstance(found["lab-small"], Kept)
-    assert of_type(Finding, found[NAME]).confidence == "likely"
+    decided = of_type(Finding, found[NAME])
+    assert decided.confidence == "likely"
     assert account.box.calls()["s3:ListObjectVersions"] == 1
     assert "s3:GetBucketTagging" not in account.box.calls()
     (rule,) = proposed(aws)
     assert (rule.prefix, rule.transitions) == ("experiments/", ((30, "INTELLIGENT_TIERING"),))
     (one,) = (one for one in RULE.find_parts(aws, NOW) if one.target.name == NAME)
-    assert replace(not_none(RULE.look(aws, one.target, NOW)), target=one.target) == one
+    again = not_none(RULE.look(aws, one.target, NOW))
+    assert replace(again, target=one.target) == one
     assert account.box.calls()["s3:GetBucketTagging"] == 1
     container = {"Image": "serve:1", "ModelDataUrl": f"s3://{NAME}/experiments/run/x"}
     account.sagemaker.create_model(ModelName="unused", ExecutionRoleArn=ROLE, PrimaryContainer=container)

@@ -14,8 +14,11 @@ from moto_corrections.sagemaker.store import Resource, SageMakerStore
 from properties.worlds.artifacts import STORES
 
 MADE_ANEW = (
-    *("CreationTime", "LastHealthCheckTimestamp", "LastModifiedTime"),
-    *("LastUserActivityTimestamp", "ResolutionTime"),
+    "CreationTime",
+    "LastHealthCheckTimestamp",
+    "LastModifiedTime",
+    "LastUserActivityTimestamp",
+    "ResolutionTime",
 )
 """What is of one creation alone."""
 

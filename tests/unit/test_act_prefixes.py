@@ -22,8 +22,14 @@ def test_buckets_and_folders_are_prefixes(prefix: str) -> None:
 
 @cases(
     "prefix",
-    *("", "s3://", "models/", "s3://models/a", "s3://models/*/"),
-    *("s3://mo*els/", "s3://M/", "s3://models/${x}/"),
+    "",
+    "s3://",
+    "models/",
+    "s3://models/a",
+    "s3://models/*/",
+    "s3://mo*els/",
+    "s3://M/",
+    "s3://models/${x}/",
 )
 def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     tables = {"detectors": {"duplicate-artifacts": {"act_on_prefixes": ["s3://fine/", prefix]}}}

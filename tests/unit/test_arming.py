@@ -169,7 +169,12 @@ def test_without_a_time_zone_it_is_due_when_it_is_due_in_every_one(warned: str) 
     unset = Arming(grace=HOUR, time_zone_set=False, business_days=False)
     due = unset.due(utc(warned), LIKELY)
     zones = [
-        *("Pacific/Kiritimati", "Asia/Kolkata", "Europe/Berlin", "UTC", "America/Los_Angeles", "Etc/GMT+12"),
+        "Pacific/Kiritimati",
+        "Asia/Kolkata",
+        "Europe/Berlin",
+        "UTC",
+        "America/Los_Angeles",
+        "Etc/GMT+12",
     ]
 
     assert all(

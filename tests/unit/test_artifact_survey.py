@@ -58,7 +58,8 @@ def test_a_broken_bucket_and_too_many_artifacts_are_errors(monkeypatch: pytest.M
     )
     read = reading({})
 
-    assert read._copy(shelf, one, NotRead(), {}).listing_error == "b broke off after 0"
+    copy = read._copy(shelf, one, NotRead(), {})
+    assert copy.listing_error == "b broke off after 0"
     assert read._found([source], None) == []
     assert read.errors[0] == "b broke off after 0"
     assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")
@@ -162,9 +163,18 @@ BOTH = ["a/1", "b/1"]
     (FOLDERS, {"bodies": {"a/2": b"other"}}, ["a/2", "b/2"]),
     (FOLDERS, {"known": {key: ObjectContents(size=MIB, md5=key) for key in BOTH}}, []),
     ids=[
-        *("two", "one needed", "both needed", "references unreadable", "too much", "archived"),
-        *("archived by tier", "another region", "folders, the smallest file first"),
-        *("too much for both files", "unequal in the smallest", "known to be unequal in the largest"),
+        "two",
+        "one needed",
+        "both needed",
+        "references unreadable",
+        "too much",
+        "archived",
+        "archived by tier",
+        "another region",
+        "folders, the smallest file first",
+        "too much for both files",
+        "unequal in the smallest",
+        "known to be unequal in the largest",
     ],
 )
 def test_bytes_are_read_only_where_they_decide(

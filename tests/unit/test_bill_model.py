@@ -64,7 +64,11 @@ def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None
     assert moved.share is not None
     assert round(moved.share, 2) == Decimal("0.40")
     assert [one.cause for one in moved.news] == [
-        *(MoverCause.FINDING, MoverCause.STARTED, MoverCause.PRICE, MoverCause.UNEXPLAINED, MoverCause.TAG),
+        MoverCause.FINDING,
+        MoverCause.STARTED,
+        MoverCause.PRICE,
+        MoverCause.UNEXPLAINED,
+        MoverCause.TAG,
     ]
 
 

@@ -47,7 +47,8 @@ TARGET = target_at("endpoint/Ranker", NOW - 90 * DAY)
 
 def action(**more: Any) -> Action:
     times = {"began": NOW - 9 * DAY, "warned": NOW - 12 * DAY, "ended": NOW - 2 * DAY}
-    return replace(action_of("idle-endpoints", target=TARGET, hourly_usd=Decimal(2), **times), **more)
+    made = action_of("idle-endpoints", target=TARGET, hourly_usd=Decimal(2), **times)
+    return replace(made, **more)
 
 
 # --- what is known ----------------------------------------------------------------------------

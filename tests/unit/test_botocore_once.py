@@ -57,9 +57,12 @@ def test_each_client_goes_to_the_host_of_its_service_and_region() -> None:
             made.meta.events.register("before-call", asked)
             getattr(made, call)()
     assert hosts == [
-        *("https://api.sagemaker.eu-central-1.amazonaws.com/", "https://logs.eu-central-1.amazonaws.com/"),
-        *("https://api.sagemaker.cn-north-1.amazonaws.com.cn/", "https://logs.cn-north-1.amazonaws.com.cn/"),
-        *("https://api.sagemaker.eu-central-1.amazonaws.com/", "https://logs.eu-central-1.amazonaws.com/"),
+        "https://api.sagemaker.eu-central-1.amazonaws.com/",
+        "https://logs.eu-central-1.amazonaws.com/",
+        "https://api.sagemaker.cn-north-1.amazonaws.com.cn/",
+        "https://logs.cn-north-1.amazonaws.com.cn/",
+        "https://api.sagemaker.eu-central-1.amazonaws.com/",
+        "https://logs.eu-central-1.amazonaws.com/",
     ]
 
 

@@ -473,8 +473,12 @@ def test_a_file_holds_types_places_and_names_alone() -> None:
         *("MaxConcurrency", "MemorySizeInMB"),
         *("MetricPublishFrequencyInSeconds", "MlReservationArn", "ModelName", "ModelNameOverride"),
         *(
-            *("ProvisionedConcurrency", "ResolutionTime", "ResolvedImage"),
-            *("SpecifiedImage", "Status", "VariantName"),
+            "ProvisionedConcurrency",
+            "ResolutionTime",
+            "ResolvedImage",
+            "SpecifiedImage",
+            "Status",
+            "VariantName",
         ),
     }
 

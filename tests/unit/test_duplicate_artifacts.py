@@ -31,6 +31,7 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     ArtifactCopy,
     CopyRole,
     CopyStanding,
+    checksum_job_notice,
     merge_object_tags,
 )
 from ml_janitor.detectors.duplicate_artifacts.rule import (
@@ -201,6 +202,8 @@ def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> Non
     (copy(gaps=("a, which is gone",)), "; any copy may be in use, though: a, which is gone; "),
     (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
     (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
+    (copy(standing=CopyStanding(role=CopyRole.STAYS)), "bytes as another one, but of the two none is sure"),
+    (copy(habits=None), "when its bytes would be freed was not read"),
     (alone(others=2), "differ from those of 2 other artifacts"),
     (alone(), "no other artifact of its size is a model by itself"),
     (alone(others=1), "differ from those of 1 other artifact of"),
@@ -254,6 +257,15 @@ def test_what_is_asked_and_done_without_a_setting() -> None:
     assert (plain.compare_up_to, plain.cleanup.grace, plain.keeps_files) == (20 * 2**30, 3 * DAY, True)
     with pytest.raises(ValueError, match=r"inventories.models.table: expected"):
         DuplicateArtifacts(inventories={"models": {}})
+    listed = {"location": "s3://inventories/models/", "table": "models"}
+    with pytest.raises(ValueError, match=r'inventories.models.table: .* like "s3.models", got "models"'):
+        DuplicateArtifacts(inventories={"models": listed})
+    with pytest.raises(ValueError, match=r"inventories.models.output: expected where Athena leaves"):
+        DuplicateArtifacts(inventories={"models": listed | {"table": "s3.models"}})
+
+
+def test_a_job_of_checksums_is_priced_by_objects_and_bytes() -> None:
+    assert "computes their checksums costs about $5.16;" in checksum_job_notice([MIB] * 1_000_000)
 
 
 def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:

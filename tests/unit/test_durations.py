@@ -70,7 +70,14 @@ def test_days_that_are_no_span_are_spoken_one_by_one() -> None:
 NOT_DURATIONS = ("", " ", "7", "d", "7w", "-1d", "1.5h", "2h1d", "1h 30m", "12:00", "PT2H")
 TOO_LONG = ("3651d", "3650d1m", "999999999d", "99999999999999d")
 HOURS = ("20-08", "08-08", "08-25")
-NOT_HOURS = ("", "Mon-Fri", "08-20", "Mon-Fry 08-20", "Mxn-Fri 08-20", *(f"Mon-Fri {span}" for span in HOURS))
+NOT_HOURS = (
+    "",
+    "Mon-Fri",
+    "08-20",
+    "Mon-Fry 08-20",
+    "Mxn-Fri 08-20",
+    *(f"Mon-Fri {hours}" for hours in HOURS),
+)
 
 
 @cases(

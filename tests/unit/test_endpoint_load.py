@@ -125,7 +125,8 @@ def served(account: Script, *more: Any) -> EndpointVariant:
 
 
 def peaks(account: Script) -> Sequence[PeakLoad]:
-    return tuple(of_type(Value, served(account).peaks).value)
+    found = of_type(Value, served(account).peaks)
+    return tuple(found.value)
 
 
 def component(name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ml_janitor.detectors.idle_endpoints.act import (
     why_not_itself,
 )
 from ml_janitor.engine.detector import CannotActError
-from scripted import Refusal, Script, Torn
+from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -69,8 +69,12 @@ AGAIN = {
 COMPUTE = {"MinMemoryRequiredInMb": 1024, "NumberOfCpuCoresRequired": 0.5}
 NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
 SUMMARIZED = (
-    *("InferenceComponentArn", "EndpointArn", "EndpointName"),
-    *("VariantName", "CreationTime", "LastModifiedTime"),
+    "InferenceComponentArn",
+    "EndpointArn",
+    "EndpointName",
+    "VariantName",
+    "CreationTime",
+    "LastModifiedTime",
 )
 
 
@@ -151,6 +155,13 @@ def test_a_component_that_exists_on_its_endpoint_was_created(endpoint: str | Non
 
     with pytest.raises(ClientError) if refused else nullcontext():
         act.create_component(script.aws(may_write=True), record)
+
+
+def test_without_its_tags_there_is_no_record() -> None:
+    with pytest.raises(
+        ReadError, match=r"the tags of arn:.*:endpoint/churn could not be read: ListTags: Acc"
+    ):
+        act.read_own_tags(Script({"sagemaker:ListTags": DENIED}).aws(), TARGET.arn)
 
 
 def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:

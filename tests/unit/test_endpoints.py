@@ -240,8 +240,12 @@ def test_an_endpoint_has_six_types() -> None:
     }
 
     assert {one.__name__ for one in read | judged} == {
-        *("EndpointSummary", "EndpointDescription", "EndpointVariant"),
-        *("InferenceComponent", "LoadedEndpoint", "EndpointCandidate"),
+        "EndpointSummary",
+        "EndpointDescription",
+        "EndpointVariant",
+        "InferenceComponent",
+        "LoadedEndpoint",
+        "EndpointCandidate",
     }
 
 

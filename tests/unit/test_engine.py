@@ -348,14 +348,19 @@ def test_what_its_undo_lacks_is_told_only_of_what_will_be_acted_on(
     ({"team": "nlp", "owner": "  "}, "nlp"),
     ({"project": "x"}, None),
     ({}, None),
-    (Unreadable("no"), None),
 )
-def test_the_owner_is_the_first_that_the_tags_name(aws: Aws, tags: Any, owner: str | None) -> None:
+def test_the_owner_is_the_first_that_the_tags_name(aws: Aws, tags: dict[str, str], owner: str | None) -> None:
     policy = RunPolicy(owner_tags=("owner", "team"))
 
     (result,) = swept(Shelf(things=(thing("a", USED, tags),)), aws, policy).results
 
     assert result.owner == owner
+
+
+def test_nobody_owns_what_could_not_be_read(aws: Aws) -> None:
+    (result,) = swept(Shelf(things=(thing("a", USED, Unreadable("no")),)), aws).results
+
+    assert result.owner is None
 
 
 # --- one resource -----------------------------------------------------------------------------------
@@ -377,14 +382,17 @@ def test_one_resource_is_judged_as_in_a_sweep(aws: Aws) -> None:
     )
 
 
-def test_one_resource_that_is_gone_is_no_error_and_an_unreadable_one_is(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gone = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
-    monkeypatch.setattr(Shelf, "look", raising(BROKEN_OFF))
-    unread = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
+def test_one_resource_that_is_gone_is_no_result_and_no_error(aws: Aws) -> None:
+    done = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
 
-    assert [(done.results, done.error) for done in (gone, unread)] == [((), None), ((), str(BROKEN_OFF))]
+    assert (done.results, done.error) == ((), None)
+
+
+def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shelf, "look", raising(BROKEN_OFF))
+    done = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
+
+    assert (done.results, done.error) == ((), str(BROKEN_OFF))
 
 
 def test_a_rule_that_fails_on_the_one_resource_keeps_it_as_unknown(aws: Aws) -> None:

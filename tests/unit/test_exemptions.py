@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from fakes import target_at
 from ml_janitor.core.model import NotRead, Target, Unreadable
 from ml_janitor.core.ownership import Exemptions
@@ -10,9 +12,6 @@ from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:notebook-instance/churn"
-UNTIL = "janitor:keep-until"
-SPELLINGS = ("Janitor:Keep-Until", "janitor-keep-until", "janitor_keep_until")
-NO_DAYS = ("", " ", "soon", "2026-13-01", "2026-02-30", "06.10.2025", "2025-10-05T12:00:00Z")
 
 
 def target(tags: Any = None, arn: str = ARN) -> Target:
@@ -51,7 +50,12 @@ def target(tags: Any = None, arn: str = ARN) -> Target:
     ("owner", "true", False),
 )
 def test_a_keep_tag_keeps_unless_it_says_no(*, key: str, value: str, kept: bool) -> None:
-    assert Exemptions().reason(target({key: value}), NOW) == (f"tagged {key}={value}" if kept else None)
+    reason = Exemptions().reason(target({key: value}), NOW)
+    assert reason == (f"tagged {key}={value}" if kept else None)
+
+
+def test_every_spelling_of_a_key_counts() -> None:
+    assert Exemptions().reason(target({"keep": "false", "Keep": "true"}), NOW) == "tagged Keep=true"
 
 
 def test_the_operator_names_the_keep_tags() -> None:
@@ -61,25 +65,31 @@ def test_the_operator_names_the_keep_tags() -> None:
 
 
 @cases(
-    "tags, reason",
-    ({"keep": "false", "Keep": "true"}, "tagged Keep=true"),
-    ({"janitor:keep-until": "2020-01-01", "keep": "true"}, "tagged keep=true"),
+    "value, reason",
+    ("2026-10-07", "tagged janitor:keep-until=2026-10-07"),
+    ("2026-10-06", "tagged janitor:keep-until=2026-10-06"),
+    (" 2026-10-06 ", "tagged janitor:keep-until= 2026-10-06 "),
+    ("2026-10-05", None),
+    ("0001-01-01", None),
+    ("9999-12-31", "tagged janitor:keep-until=9999-12-31"),
     *(
-        ({UNTIL: day}, f"tagged {UNTIL}={day}")
-        for day in ("2026-10-07", "2026-10-06", " 2026-10-06 ", "9999-12-31")
+        (value, f"tagged janitor:keep-until={value}, which is not a date (YYYY-MM-DD), so it is kept")
+        for value in ("", " ", "soon", "2026-13-01", "2026-02-30", "06.10.2025", "2025-10-05T12:00:00Z")
     ),
-    *(({UNTIL: day}, None) for day in ("2026-10-05", "0001-01-01")),
-    *(
-        ({UNTIL: text}, f"tagged {UNTIL}={text}, which is not a date (YYYY-MM-DD), so it is kept")
-        for text in NO_DAYS
-    ),
-    *(({key: "2026-10-06"}, f"tagged {key}=2026-10-06") for key in SPELLINGS),
-    *(({key: "2026-10-05"}, None) for key in SPELLINGS),
 )
-def test_keep_until_keeps_through_its_day_and_for_good_if_it_is_none(
-    tags: dict[str, str], reason: str | None
-) -> None:
-    assert Exemptions().reason(target(tags), NOW) == reason
+def test_keep_until_keeps_through_its_day_and_for_good_if_it_is_none(value: str, reason: str | None) -> None:
+    assert Exemptions().reason(target({"janitor:keep-until": value}), NOW) == reason
+
+
+@pytest.mark.parametrize("key", ["Janitor:Keep-Until", "janitor-keep-until", "janitor_keep_until"])
+def test_every_spelling_of_keep_until_counts(key: str) -> None:
+    assert Exemptions().reason(target({key: "2026-10-06"}), NOW) == f"tagged {key}=2026-10-06"
+    assert Exemptions().reason(target({key: "2026-10-05"}), NOW) is None
+
+
+def test_a_day_that_is_over_does_not_undo_a_keep_tag() -> None:
+    tags = {"janitor:keep-until": "2020-01-01", "keep": "true"}
+    assert Exemptions().reason(target(tags), NOW) == "tagged keep=true"
 
 
 @cases(
@@ -89,7 +99,8 @@ def test_keep_until_keeps_through_its_day_and_for_good_if_it_is_none(
 )
 def test_a_day_ends_in_the_time_zone(*, now: datetime, kept: bool) -> None:
     exemptions = Exemptions(time_zone="America/Los_Angeles")
-    assert (exemptions.reason(target({"janitor:keep-until": "2026-10-05"}), now) is not None) is kept
+    reason = exemptions.reason(target({"janitor:keep-until": "2026-10-05"}), now)
+    assert (reason is not None) is kept
 
 
 @cases(

@@ -14,10 +14,20 @@ ACCOUNT = "arn:aws:sagemaker:eu-west-1:123456789012"
 
 @cases(
     "glob",
-    *("*", "*prod*", "*/ranker-*", "a*", "ARN:aws:sagemaker:*:Endpoint/Ranker "),
-    *(f"{ACCOUNT}:endpoint/ranker", f"{ACCOUNT}:endpoint/[a-m]*", f"{ACCOUNT}:?ndpoint/r?nker"),
-    *("arn:aws-cn:sagemaker:cn-north-1:*", "*:endpoint/*", "arn:aws:s3:::models"),
-    *("arn:aws:s3:::models/*", "*.tar.gz", "arn:aws:ecr:*:repository/ranker"),
+    "*",
+    "*prod*",
+    "*/ranker-*",
+    "a*",
+    "ARN:aws:sagemaker:*:Endpoint/Ranker ",
+    f"{ACCOUNT}:endpoint/ranker",
+    f"{ACCOUNT}:endpoint/[a-m]*",
+    f"{ACCOUNT}:?ndpoint/r?nker",
+    "arn:aws-cn:sagemaker:cn-north-1:*",
+    "*:endpoint/*",
+    "arn:aws:s3:::models",
+    "arn:aws:s3:::models/*",
+    "*.tar.gz",
+    "arn:aws:ecr:*:repository/ranker",
 )
 def test_a_glob_that_can_match_is_accepted(glob: str) -> None:
     check_globs([glob], "ignore", DETECTORS)

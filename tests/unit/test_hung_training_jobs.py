@@ -477,9 +477,12 @@ def test_the_tunables_count() -> None:
 
 def test_the_steps_stand_in_order() -> None:
     assert decide(hung()).steps[:-1] == (
-        *("in training", "not more than 60 minutes past its own limit"),
-        *("no log event for 6 hours or more", "silent for longer than its rhythm explains (6 hours)"),
-        *("nothing was written to its S3 folders either", "no host's load varies"),
+        "in training",
+        "not more than 60 minutes past its own limit",
+        "no log event for 6 hours or more",
+        "silent for longer than its rhythm explains (6 hours)",
+        "nothing was written to its S3 folders either",
+        "no host's load varies",
     )
 
 

@@ -99,7 +99,14 @@ def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: 
 
 @cases(
     "application",
-    *("flink", "hbase", "jupyterhub", "jupyterenterprisegateway", "phoenix", "presto", "prestosql", "trino"),
+    "flink",
+    "hbase",
+    "jupyterhub",
+    "jupyterenterprisegateway",
+    "phoenix",
+    "presto",
+    "prestosql",
+    "trino",
 )
 def test_work_outside_of_yarn_may_go_on_unseen(application: str) -> None:
     decided = IdleClusters().decide(cluster(applications=frozenset({"spark", application})), NOW)

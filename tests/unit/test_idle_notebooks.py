@@ -43,6 +43,7 @@ def ago(idle: timedelta, age: timedelta) -> Value[timedelta]:
 
 
 UNREAD_IDLE = Unreadable("GetMetricData: Throttling")
+NO_IDLE_TIME = "could not be read (GetMetricData: Throttling)"
 PUBLISHED = {"log": Absent()}  # only the notebook's own metric speaks
 
 
@@ -181,26 +182,21 @@ def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign:
 
 
 @cases(
-    "signals",
-    {"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)},
-    {"opened": opening(NIGHT - 2 * HOUR)},
-    {"busy": Value(NIGHT - 2 * HOUR)},
-)
-def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
-    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "likely", "2 hours ago")
-
-
-@cases(
-    "signals, words",
-    ({"log": DENIED}, "could not be read (GetLogEvents: AccessDeniedException)"),
-    ({"log": NotRead()}, "was not read"),
-    ({"log": Absent()}, "it has no Jupyter log"),
+    "signals, verdict, words",
+    # a sign that is exactly as old as is allowed keeps nothing
+    ({"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)}, "likely", "2 hours ago"),
+    ({"opened": opening(NIGHT - 2 * HOUR)}, "likely", "2 hours ago"),
+    ({"busy": Value(NIGHT - 2 * HOUR)}, "likely", "2 hours ago"),
+    # without a log or a published time, nobody knows
+    ({"log": DENIED}, "unknown", "could not be read (GetLogEvents: AccessDeniedException)"),
+    ({"log": NotRead()}, "unknown", "was not read"),
+    ({"log": Absent()}, "unknown", "it has no Jupyter log"),
     # whoever publishes an idle time is not stopped while it cannot be read
-    ({"log": Value(NIGHT - 9 * HOUR), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
-    ({"log": Absent(), "idle": UNREAD_IDLE}, "could not be read (GetMetricData: Throttling)"),
+    ({"log": Value(NIGHT - 9 * HOUR), "idle": UNREAD_IDLE}, "unknown", NO_IDLE_TIME),
+    ({"log": Absent(), "idle": UNREAD_IDLE}, "unknown", NO_IDLE_TIME),
 )
-def test_without_a_log_or_a_published_time_nobody_knows(signals: dict[str, Any], words: str) -> None:
-    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), "unknown", words)
+def test_old_and_unread_signs(signals: dict[str, Any], verdict: str, words: str) -> None:
+    expect_verdict(judged(notebook(NIGHT, **signals), NIGHT), verdict, words)
 
 
 @cases(
@@ -256,7 +252,8 @@ def test_a_finding_tells_the_whole_story() -> None:
 
 def test_an_unknown_price_stays_unknown() -> None:
     unpriced = replace(notebook(NIGHT), price=Price(None, "no price list"))
-    assert not not_none(of_type(Finding, judged(unpriced, NIGHT)).cost).known
+    verdict = of_type(Finding, judged(unpriced, NIGHT))
+    assert not not_none(verdict.cost).known
 
 
 def test_a_holiday_is_named() -> None:
@@ -266,7 +263,8 @@ def test_a_holiday_is_named() -> None:
 
 
 def test_a_log_from_the_future_is_work() -> None:
-    assert judged(notebook(NOON, quiet=-3 * MINUTE), NOON).reason == (
+    verdict = judged(notebook(NOON, quiet=-3 * MINUTE), NOON)
+    assert verdict.reason == (
         "the last sign of work was a line in its Jupyter log at 2026-10-06T12:03:00Z, "
         "which is after this sweep began; 12 hours are allowed"
     )
@@ -410,7 +408,8 @@ def test_only_its_own_stream_in_a_list_says_when_it_last_wrote() -> None:
     at = NOON - HOUR
 
     assert candidate.among({"churn-2/jupyter.log": at, "churn/LifecycleConfigOnStart": at}) == candidate
-    assert candidate.among({"churn/jupyter.log": at}).log == Value(at, "logs:DescribeLogStreams", at)
+    known = candidate.among({"churn/jupyter.log": at})
+    assert known.log == Value(at, "logs:DescribeLogStreams", at)
 
 
 def test_a_sign_of_this_very_moment_is_not_after_it() -> None:

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 from botocore.exceptions import ClientError
 
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.s3 import AthenaAnswer
 from ml_janitor.detectors.duplicate_artifacts import inventories
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
@@ -21,6 +22,7 @@ from ml_janitor.detectors.duplicate_artifacts.inventories import (
     InventorySettings,
     read_inventory,
 )
+from scripted import Script
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -429,6 +431,20 @@ def test_a_damaged_delivery_is_an_error_or_likely_but_never_clean(
         assert expected in str(read.shelf.error)
         assert str(read.shelf.error).startswith("the inventory of models: ")
         assert found == set()
+
+
+def test_queries_share_the_budget_of_their_bucket() -> None:
+    budget = inventories.QueryBudget(most=1.0, usd_per_tb=5.0, prices=[0.9])
+    with pytest.raises(ReadError, match=r"\$0.9 is spent: inventory_max_usd allows \$1.00"):
+        budget.ask(Script({}).aws(), "SELECT 1", ["a"], LIST.place, limit=4 * 10**10)
+
+
+def test_athena_looks_a_database_up_apart_from_its_table() -> None:
+    on: dict[str, set[str]] = {}
+    for grant in inventories.inventory_grants([LIST]):
+        on.setdefault(grant.action, set()).add(str(grant.on))
+    database = {"catalog", "database/s3"}
+    assert (on["glue:GetDatabase"], on["glue:GetTable"]) == (database, {*database, "table/s3/models"})
 
 
 def test_what_is_no_longer_so_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,17 @@ def test_what_could_not_be_verified_is_told_by_the_next_sweep(
     assert "*Brought back" in deleted.said()
 
 
+def test_a_record_that_does_not_verify_offers_no_undo_and_its_message_says_why(
+    deleted: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Actions, "doubt", lambda *_: Cause(CauseCode.MAC_INVALID))
+
+    said = deleted.action()
+
+    assert "*Could not be brought back:*" in said
+    assert "janitor:undo" not in said
+
+
 def test_every_try_of_an_undo_is_told(nights: Nights, deleted: Board) -> None:
     """The same stage each time, and another reason."""
     for number, why in enumerate(["throttled", "no capacity", "no capacity"]):

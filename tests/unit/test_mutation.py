@@ -42,14 +42,18 @@ class Limit:
 
 def test_each_place_is_broken_once_and_no_text_or_annotation_is() -> None:
     assert [one.name.removeprefix("limit.py ") for one in mutants("limit.py", TEXT)] == [
-        *("Limit: 3 -> 4", "Limit.admits: False -> True"),
+        "Limit: 3 -> 4",
+        "Limit.admits: False -> True",
         "Limit.admits: dry and (not self.most) -> dry or not self.most",
         "Limit.admits: not self.most -> self.most",
-        *("Limit.admits: raise ValueError('no limit') -> nothing", "Limit.admits: note('asked') -> nothing"),
+        "Limit.admits: raise ValueError('no limit') -> nothing",
+        "Limit.admits: note('asked') -> nothing",
         "Limit.admits: return 0 <= count < self.most -> return None",
         "Limit.admits: 0 <= count < self.most -> 0 < count < self.most",
-        *("Limit.admits: 0 <= count < self.most -> 0 <= count <= self.most", "Limit.admits: 0 -> 1"),
-        *("Limit.same: mine != its -> mine == its", "Limit.same: False -> True"),
+        "Limit.admits: 0 <= count < self.most -> 0 <= count <= self.most",
+        "Limit.admits: 0 -> 1",
+        "Limit.same: mine != its -> mine == its",
+        "Limit.same: False -> True",
         "Limit.same: True -> False",
     ]
 

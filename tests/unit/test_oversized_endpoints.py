@@ -291,7 +291,8 @@ def test_what_was_seen_and_passed_on_the_way() -> None:
 
 def test_only_what_changes_is_in_the_requests() -> None:
     def action(judged: LoadedEndpoint) -> str:
-        return of_type(Finding, OversizedEndpoints(min_instances=1).decide(judged, NOW)).action
+        decided = of_type(Finding, OversizedEndpoints(min_instances=1).decide(judged, NOW))
+        return decided.action
 
     def noon(peak: float, base: float) -> Value[tuple[PeakLoad, ...]]:
         return Value(tuple(replace(CALM, cpu=peak if at % 24 == 12 else base) for at in range(LOAD_HOURS)))

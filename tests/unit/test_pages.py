@@ -126,8 +126,17 @@ def typed(page: Path) -> list[list[str]]:
 
 
 NOT_OURS = {
-    *("conftest", "git", "janitor-kit", "jq", "opa", "pipx"),
-    *("pre-commit", "printf", "read", "terraform", "uvx"),
+    "conftest",
+    "git",
+    "janitor-kit",
+    "jq",
+    "opa",
+    "pipx",
+    "pre-commit",
+    "printf",
+    "read",
+    "terraform",
+    "uvx",
 }
 """Programs whose commands nothing here checks; the kit's own tests run its command."""
 
@@ -136,7 +145,12 @@ AWS_CUSTOM = {"s3", "cloudformation deploy"}
 
 
 AWS_OPTIONS = {
-    *("--cli-binary-format", "--notification-endpoint", "--output", "--profile", "--query", "--region"),
+    "--cli-binary-format",
+    "--notification-endpoint",
+    "--output",
+    "--profile",
+    "--query",
+    "--region",
 }
 """Options of every command of the AWS CLI, and the one that it calls otherwise than the API."""
 

@@ -76,8 +76,13 @@ def test_first_what_saves_most_for_an_hour_and_only_five_are_listed() -> None:
 
 def test_hours_are_rounded_to_what_a_guess_is_worth() -> None:
     assert [hours_text(number) for number in (0.25, 1, 2, 9.96, 10, 11.4, 1204)] == [
-        *("0.25 hours of work", "1 hour of work", "2 hours of work", "10 hours of work"),
-        *("10 hours of work", "11 hours of work", "1,204 hours of work"),
+        "0.25 hours of work",
+        "1 hour of work",
+        "2 hours of work",
+        "10 hours of work",
+        "10 hours of work",
+        "11 hours of work",
+        "1,204 hours of work",
     ]
 
 

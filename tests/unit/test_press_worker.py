@@ -340,18 +340,27 @@ def test_now_asks_that_it_is_due_and_invokes_its_function(nights: Nights) -> Non
     assert office.invoked == [("ml-janitor-cellar", {"account": ACCOUNT, "regions": [REGION]})]
 
 
+NOT_SAID = "Slack did not say who you are, so nothing was done"
+
+
 @cases(
-    "about, why",
-    ({"armed": False}, "the settings do not allow it"),
-    ({"functions": {}}, "cellar is a dry run, which does nothing"),
-    ({"person": OWNER}, "only members of the janitor's user group may press that"),
-    ({"group": ""}, "only members of the janitor's user group may press that"),
-    ids=["dry run", "no function", "owner", "no group"],
+    "about, word, why",
+    ({"armed": False}, Button.NOW, "the settings do not allow it"),
+    ({"functions": {}}, Button.NOW, "cellar is a dry run, which does nothing"),
+    ({"person": OWNER}, Button.NOW, "only members of the janitor's user group may press that"),
+    ({"group": ""}, Button.NOW, "only members of the janitor's user group may press that"),
+    ({"unknown": SendError("it is down")}, Button.KEEP, f"{NOT_SAID}; press again later (it is down)"),
+    (
+        {"unknown": SlackRefusedError("missing_scope", "missing_scope")},
+        Button.KEEP,
+        f"{NOT_SAID} (missing_scope)",
+    ),
+    ids=["dry run", "no function", "owner", "no group", "Slack is down", "Slack refuses"],
 )
-def test_now_is_refused_where_it_has_no_effect_or_nobody_may(
-    nights: Nights, about: dict[str, Any], why: str
+def test_a_press_is_refused_where_it_has_no_effect_or_nobody_may(
+    nights: Nights, about: dict[str, Any], word: Button, why: str
 ) -> None:
-    assert Office(nights, **about).refused(Button.NOW) == why
+    assert Office(nights, **about).refused(word) == why
 
 
 def test_now_on_what_somebody_keeps_is_refused(nights: Nights) -> None:
@@ -374,22 +383,6 @@ def test_who_may_not_press_is_refused(nights: Nights, person: Person, word: Butt
 
     assert office.refused(word) == why
     assert office.groups == (["S1"] if person.own else [])
-
-
-@cases(
-    "error, why",
-    (
-        SendError("it is down"),
-        "Slack did not say who you are, so nothing was done; press again later (it is down)",
-    ),
-    (
-        SlackRefusedError("missing_scope", "missing_scope"),
-        "Slack did not say who you are, so nothing was done (missing_scope)",
-    ),
-    ids=["down", "refused"],
-)
-def test_without_slack_nobody_is_let_in(nights: Nights, error: SendError, why: str) -> None:
-    assert Office(nights, unknown=error).refused(Button.KEEP) == why
 
 
 @cases(

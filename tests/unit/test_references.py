@@ -424,7 +424,12 @@ def test_what_cannot_be_read_is_an_error(kind: SageMakerKind, how: str) -> None:
         held: Descriptions = SERVED | {
             one: {"a/1" if one is MODEL_PACKAGE else "a": {}}
             for one in (
-                *(PIPELINE, COMPONENT, PROCESSING_JOB, TRANSFORM_JOB, MODEL_PACKAGE, MODEL_PACKAGE_GROUP),
+                PIPELINE,
+                COMPONENT,
+                PROCESSING_JOB,
+                TRANSFORM_JOB,
+                MODEL_PACKAGE,
+                MODEL_PACKAGE_GROUP,
             )
         }
         account = Account(held, unlisted="churn")

@@ -198,7 +198,8 @@ def test_an_unknown_price_is_never_nothing(cost: Any, headline: str) -> None:
 
 
 def test_a_sum_says_what_it_leaves_out() -> None:
-    assert shown(posted(full().sweeps[0]).main)[1].endswith("The sum leaves out 1 whose price is unknown.")
+    said = shown(posted(full().sweeps[0]).main)
+    assert said[1].endswith("The sum leaves out 1 whose price is unknown.")
 
 
 def test_many_findings_are_summed_up_by_owner() -> None:
@@ -439,7 +440,8 @@ def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
     assert_accepted(*messages(post))
     called = [who for message in messages(post) for who in mentions(message.text, list(message.blocks))]
     assert called in ([], ["@U7"])
-    assert sum(said.startswith("`") for reply in post.replies for said in shown(reply)) == min(new, 20)
+    told = sum(said.startswith("`") for reply in post.replies for said in shown(reply))
+    assert told == min(new, 20)
 
 
 @settings(max_examples=60)

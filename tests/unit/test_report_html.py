@@ -98,7 +98,8 @@ def test_an_unknown_price_sorts_below_known_prices(cost: Cost | None, numbers: t
 
 def named(number: int, cost: Cost | None, *, owner: str | None = "maria", **changes: Any) -> Result:
     """A finding of *owner*'s at this *cost*."""
-    return replace(result("idle-endpoints", f"e-{number}", replace(IDLE, cost=cost), owner=owner), **changes)
+    found = result("idle-endpoints", f"e-{number}", replace(IDLE, cost=cost), owner=owner)
+    return replace(found, **changes)
 
 
 def monthly(usd: str) -> Cost:
@@ -355,8 +356,11 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
     ]
     end = words.index("e-7 (idle-endpoints, us-east-1): its metrics could not be read") + 1
     assert words[words.index("Also noticed") : end] == [
-        *("Also noticed", "idle-endpoints: a folder is empty", "Begun earlier, no longer a finding"),
-        *("e-5 (idle-endpoints, us-east-1): Done: undo: janitor undo 0a1b.", "Could not be read"),
+        "Also noticed",
+        "idle-endpoints: a folder is empty",
+        "Begun earlier, no longer a finding",
+        "e-5 (idle-endpoints, us-east-1): Done: undo: janitor undo 0a1b.",
+        "Could not be read",
         "idle-endpoints in us-east-1 is not complete: ListEndpoints broke off",
         "e-7 (idle-endpoints, us-east-1): its metrics could not be read",
     ]

@@ -239,7 +239,8 @@ def test_the_head_of_one_warning_names_its_place_and_the_buttons() -> None:
 
 
 def test_without_buttons_it_says_how_else_to_keep() -> None:
-    assert warning_body(idle(), BARE, now=NOW).endswith(
+    said = warning_body(idle(), BARE, now=NOW)
+    assert said.endswith(
         "To keep it: tag it `janitor:keep=true`, or run "
         "`janitor keep arn:aws:sagemaker:us-east-1:123456789012:thing/fraud --reason why`."
     )

@@ -114,7 +114,8 @@ def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
     ("cron(0 3 1 * MON *)", "with ?"),
 )
 def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wrong: str) -> None:
-    assert wrong in not_none(schedule_fault(schedule))
+    why = not_none(schedule_fault(schedule))
+    assert wrong in why
 
 
 @cases(

@@ -16,9 +16,14 @@ TELLING = "Zq7"
 """A part of each secret below, which is in no message of its own."""
 
 SECRETS = (
-    *(f"xoxb-1234-5678-{TELLING}", f" xoxb-1234-5678-{TELLING}", f"XOXB-1234-5678-{TELLING}"),
-    *(f"xoxe.xoxp-1-{TELLING}", f"xapp-1-A012-{TELLING}", f"token=xoxp-1234-{TELLING}"),
-    *(f"https://hooks.slack.com/services/T0/B0/{TELLING}", f"hooks.slack.com/services/T0/B0/{TELLING}"),
+    f"xoxb-1234-5678-{TELLING}",
+    f" xoxb-1234-5678-{TELLING}",
+    f"XOXB-1234-5678-{TELLING}",
+    f"xoxe.xoxp-1-{TELLING}",
+    f"xapp-1-A012-{TELLING}",
+    f"token=xoxp-1234-{TELLING}",
+    f"https://hooks.slack.com/services/T0/B0/{TELLING}",
+    f"hooks.slack.com/services/T0/B0/{TELLING}",
     f'{{"token": "xoxb-{TELLING}"}}',
 )
 SIGNING = "8f742231b10e8888abcd99bad0c085a5"

@@ -104,8 +104,12 @@ def test_the_saving_is_what_the_instances_cost_less_the_seconds_and_their_memory
 
 def test_memory_is_known_of_the_usual_families_alone() -> None:
     kinds = (
-        *("ml.c5.9xlarge", "ml.m5.large", "ml.r6i.2xlarge"),
-        *("ml.c7i-flex.large", "ml.c4.8xlarge", "ml.t2.large"),
+        "ml.c5.9xlarge",
+        "ml.m5.large",
+        "ml.r6i.2xlarge",
+        "ml.c7i-flex.large",
+        "ml.c4.8xlarge",
+        "ml.t2.large",
     )
 
     assert [memory_gib(kind) for kind in kinds] == [72, 8, 64, 4, None, None]

@@ -136,7 +136,8 @@ def test_a_run_keeps_its_report_remembers_and_tells(world: World, capsys: pytest
     ]
 
     world.nights.clock += DAY
-    assert (world.sweep().new, len(world.listener.heard)) == (0, 1), "announced once"
+    again = world.sweep()
+    assert (again.new, len(world.listener.heard)) == (0, 1), "announced once"
     world.nights.world.add("sofa")
     world.sweep()
     assert world.listener.first == [True, False]

@@ -145,23 +145,30 @@ TOPIC = "Alarms01234567", "AWS::SNS::Topic"
 CONFIRMED, PENDING = "arn:aws:sns:us-east-1:1:x:1", "PendingConfirmation"
 
 
+def sns_with(subscriptions: Any) -> SimpleNamespace:
+    """An SNS of these protocols and ARNs, each on a page of its own, or one that raises."""
+
+    def pages(**_: object) -> list[dict[str, Any]]:
+        return [
+            {"Subscriptions": [{"Protocol": each, "SubscriptionArn": arn}]} for each, arn in subscriptions
+        ]
+
+    paginate = subscriptions if callable(subscriptions) else pages
+    return SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+
+
 @cases(
-    "resources, arns, seen",
+    "resources, subscriptions, seen",
     ((), None, "the stack has no topic for alarms"),
     ((TOPIC,), raising(refusal("NotFound")), "the topic for alarms was deleted"),
     ((TOPIC,), (), "nobody is subscribed, so no alarm wakes anybody"),
-    ((TOPIC,), (PENDING,), "nobody has confirmed a subscription"),
-    ((TOPIC,), (PENDING, CONFIRMED, CONFIRMED), "2 subscribed"),
+    ((TOPIC,), (("sms", PENDING),), "nobody has confirmed a subscription"),
+    ((TOPIC,), (("sms", PENDING), ("sqs", CONFIRMED), ("sms", CONFIRMED)), "2 subscribed"),
 )
 def test_an_alarm_wakes_whoever_confirmed_a_subscription(
-    resources: Sequence[tuple[str, str]], arns: Any, seen: str
+    resources: Sequence[tuple[str, str]], subscriptions: Any, seen: str
 ) -> None:
-    def pages(**_: object) -> list[dict[str, Any]]:
-        return [{"Subscriptions": [{"SubscriptionArn": arn}]} for arn in arns]
-
-    paginate = arns if callable(arns) else pages
-    sns = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
-    check = check_alarm_topic(here(sns=sns), stack(*resources))
+    check = check_alarm_topic(here(sns=sns_with(subscriptions)), stack(*resources))
     assert (check.seen, check.outcome is CheckOutcome.FINE) == (seen, seen == "2 subscribed")
 
 
@@ -173,12 +180,5 @@ def test_an_alarm_wakes_whoever_confirmed_a_subscription(
     ((("email", PENDING), ("email", CONFIRMED)), "1 subscribed"),
 )
 def test_a_mail_is_read_by_a_confirmed_address(subscriptions: Any, seen: str) -> None:
-    def pages(**_: object) -> list[dict[str, Any]]:
-        return [
-            {"Subscriptions": [{"Protocol": each, "SubscriptionArn": arn} for each, arn in subscriptions]}
-        ]
-
-    paginate = subscriptions if callable(subscriptions) else pages
-    sns = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
-    check = check_mail_topic(here(sns=sns), "arn:t")
+    check = check_mail_topic(here(sns=sns_with(subscriptions)), "arn:t")
     assert (check.seen, check.outcome is CheckOutcome.FINE) == (seen, seen == "1 subscribed")

@@ -57,8 +57,12 @@ def test_only_what_hands_a_role_over_again_needs_it() -> None:
 
 @cases(
     "role",
-    *("*", "ml-training", "arn:aws:iam::*:role/ml-training", f"arn:aws:iam::{ACCOUNT}:user/maria"),
-    *(f"arn:aws:iam::{ACCOUNT}:role/", f"arn:aws:iam::{ACCOUNT}:role/a b"),
+    "*",
+    "ml-training",
+    "arn:aws:iam::*:role/ml-training",
+    f"arn:aws:iam::{ACCOUNT}:user/maria",
+    f"arn:aws:iam::{ACCOUNT}:role/",
+    f"arn:aws:iam::{ACCOUNT}:role/a b",
 )
 def test_what_names_no_role_of_an_account_is_refused(role: str) -> None:
     with pytest.raises(InvalidInputError, match=r"janitor\.undo_roles\[1\]: expected the ARN of a role"):

@@ -830,7 +830,8 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
     assert (results["a"].outcome, results["b"].outcome) == (Outcome.WAITING, Outcome.ACTED)
     assert outcome_note(results["a"]) == "another run is at work on a, or somebody asked for its undo"
     assert nights.of("a").stage is Stage.UNDOING
-    assert outcome_note(nights.after(HOUR)["a"]) == "asked back by maria, and gone on with now"
+    asked = nights.after(HOUR)["a"]
+    assert outcome_note(asked) == "asked back by maria, and gone on with now"
     (action,) = nights.put_back
     nights.undoing.undo(nights.detector, nights.aws, action, by=action.undone_by, again=True)
     assert (list(nights.world.things), nights.world.unplugged) == (["a"], {"b"})
@@ -933,7 +934,8 @@ def test_nor_does_one_that_came_to_nothing(back_again: Nights) -> None:
             back_again.sweep()
     assert stages(back_again) == [Stage.ACTED, Stage.ACTING]
 
-    assert back_again.undoing.find("cellar", ACCOUNT, REGION, back_again.of("lamp").id).stage is Stage.ACTED
+    found = back_again.undoing.find("cellar", ACCOUNT, REGION, back_again.of("lamp").id)
+    assert found.stage is Stage.ACTED
 
 
 def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(with_lamp: Nights) -> None:

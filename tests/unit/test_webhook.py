@@ -99,12 +99,20 @@ def test_only_the_presser_sees_a_reply(client: type[Client], answer: Any, *, arr
 
 @cases(
     "url",
-    *("", "http://hooks.slack.com/x", "http://169.254.169.254/latest/meta-data/"),
-    *("https://hooks.slack.com.evil.example/x", "https://evil.example/hooks.slack.com/"),
-    *("https://hooks.slack.com:444/x", "https://hooks.slack.com@evil.example/"),
-    *("https://hooks.slack.com/x@evil.example", "https://hooks.slack.com/\\evil.example"),
-    *("https://hooks.slack.com/a b", "https://hooks.slack.com/a\tb"),
-    *("https://hooks.slack.com/\u00e9", "https://[evil", "file:///etc/passwd"),
+    "",
+    "http://hooks.slack.com/x",
+    "http://169.254.169.254/latest/meta-data/",
+    "https://hooks.slack.com.evil.example/x",
+    "https://evil.example/hooks.slack.com/",
+    "https://hooks.slack.com:444/x",
+    "https://hooks.slack.com@evil.example/",
+    "https://hooks.slack.com/x@evil.example",
+    "https://hooks.slack.com/\\evil.example",
+    "https://hooks.slack.com/a b",
+    "https://hooks.slack.com/a\tb",
+    "https://hooks.slack.com/\u00e9",
+    "https://[evil",
+    "file:///etc/passwd",
 )
 def test_a_reply_goes_to_slack_or_nowhere(client: type[Client], url: str) -> None:
     assert ephemeral_replier(TIME, deadline=9)(url, "No.") is False

@@ -388,8 +388,11 @@ CARD = (
 ADVISERS = (
     *("Commitments", "CrossRegionTraffic", "ForgottenLeftovers", "GenerousRuntimeLimits"),
     *(
-        *("GenerousWarmPools", "IdleClusters", "OversizedEndpoints"),
-        *("RecomputedDatasets", "ServerlessCandidates"),
+        "GenerousWarmPools",
+        "IdleClusters",
+        "OversizedEndpoints",
+        "RecomputedDatasets",
+        "ServerlessCandidates",
     ),
     *("SpotTraining", "StorageTiering", "StudioWithoutIdleShutdown", "UnusedServingResources"),
     "UnusedVolumes",

@@ -28,8 +28,12 @@ VERSION = "0.1.0"
 """The version whose deployment was recorded."""
 
 DETECTORS = (
-    *("idle-endpoints", "idle-notebooks", "idle-studio-apps"),
-    *("hung-training-jobs", "untagged-resources", "duplicate-artifacts"),
+    "idle-endpoints",
+    "idle-notebooks",
+    "idle-studio-apps",
+    "hung-training-jobs",
+    "untagged-resources",
+    "duplicate-artifacts",
 )
 RECORDED = datetime(2026, 10, 6, 4, 31, tzinfo=UTC)
 """When the ledger was dumped, on the sandbox's clock."""

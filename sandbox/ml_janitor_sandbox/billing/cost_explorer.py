@@ -23,8 +23,14 @@ HOURS_BACK = 14 * DAY
 HISTORY = 30
 """Days that a forecast is made of, and that there have to be."""
 COSTS = {
-    *("AmortizedCost", "BilledCost", "BlendedCost", "ContractedCost"),
-    *("ListCost", "NetAmortizedCost", "NetUnblendedCost", "UnblendedCost"),
+    "AmortizedCost",
+    "BilledCost",
+    "BlendedCost",
+    "ContractedCost",
+    "ListCost",
+    "NetAmortizedCost",
+    "NetUnblendedCost",
+    "UnblendedCost",
 }
 AMORTIZED = {"AmortizedCost", "NetAmortizedCost"}
 """Other costs are all the same here."""

@@ -28,9 +28,13 @@ IDLE = ("MLJanitor/Notebooks", "IdleSeconds")
 PERIOD = timedelta(minutes=5)
 LATELY = timedelta(hours=1)
 LINES = (
-    *("Kernel started: {kernel}", "Adapting from protocol version 5.3 (kernel {kernel}) to 5.4 (client)."),
-    *("Saving file at /{name}.ipynb", "Saving file at /{name}.ipynb", "Kernel interrupted: {kernel}"),
-    *("Saving file at /{name}-2.ipynb", "Saving file at /{name}-2.ipynb"),
+    "Kernel started: {kernel}",
+    "Adapting from protocol version 5.3 (kernel {kernel}) to 5.4 (client).",
+    "Saving file at /{name}.ipynb",
+    "Saving file at /{name}.ipynb",
+    "Kernel interrupted: {kernel}",
+    "Saving file at /{name}-2.ipynb",
+    "Saving file at /{name}-2.ipynb",
 )
 
 

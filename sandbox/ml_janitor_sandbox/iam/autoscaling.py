@@ -6,8 +6,12 @@ from moto_corrections.scaling import Where, scaled_variants, targets, uuid_of, w
 
 VARIANT = "sagemaker:variant:DesiredInstanceCount"
 ON_TARGET = {
-    *("DeleteScalingPolicy", "DeleteScheduledAction", "DeregisterScalableTarget"),
-    *("PutScalingPolicy", "PutScheduledAction", "RegisterScalableTarget"),
+    "DeleteScalingPolicy",
+    "DeleteScheduledAction",
+    "DeregisterScalableTarget",
+    "PutScalingPolicy",
+    "PutScheduledAction",
+    "RegisterScalableTarget",
 }
 TRACKING = "TargetTrackingScaling"
 SCALED = {

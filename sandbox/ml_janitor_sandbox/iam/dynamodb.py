@@ -10,8 +10,14 @@ from moto_corrections.patches import Call, backend
 
 ONE_ITEM = {"DeleteItem": "Key", "GetItem": "Key", "PutItem": "Item", "UpdateItem": "Key"}
 ON_TABLE = {
-    *("CreateTable", "DeleteTable", "DescribeContinuousBackups", "DescribeTable"),
-    *("DescribeTimeToLive", "UpdateContinuousBackups", "UpdateTable", "UpdateTimeToLive"),
+    "CreateTable",
+    "DeleteTable",
+    "DescribeContinuousBackups",
+    "DescribeTable",
+    "DescribeTimeToLive",
+    "UpdateContinuousBackups",
+    "UpdateTable",
+    "UpdateTimeToLive",
 }
 ON_ARN = {"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy"}
 TRANSACTED = {

@@ -21,8 +21,14 @@ HOOKS, UPLOADS, RESPONSES = "hook", "upload", "response"
 
 
 SCOPES = (
-    *("channels:read", "chat:write", "files:write", "groups:read"),
-    *("im:write", "usergroups:read", "users:read", "users:read.email"),
+    "channels:read",
+    "chat:write",
+    "files:write",
+    "groups:read",
+    "im:write",
+    "usergroups:read",
+    "users:read",
+    "users:read.email",
 )
 """What the app may do, unless somebody takes it away."""
 

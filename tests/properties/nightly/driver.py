@@ -259,8 +259,18 @@ class Life(Account):
             return
         what = self.random.choice(
             [
-                *("use", "leave", "leave", "leave", "label", "label"),
-                *("hide", "show", "show", "again", "delete", "hold"),
+                "use",
+                "leave",
+                "leave",
+                "leave",
+                "label",
+                "label",
+                "hide",
+                "show",
+                "show",
+                "again",
+                "delete",
+                "hold",
             ]
         )
         self.tell(f"{item.name}: {what}")

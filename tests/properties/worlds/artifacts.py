@@ -36,10 +36,17 @@ CONFIG = "config.json"
 
 LISTED = (
     # what has to be listed before anybody can say that nothing refers to an artifact
-    *("sagemaker:ListModels", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages"),
-    *("sagemaker:ListPipelines", "sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs"),
-    *("sagemaker:ListInferenceComponents", "sagemaker:Search", "sagemaker:ListTrainingJobs"),
-    *("sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"),
+    "sagemaker:ListModels",
+    "sagemaker:ListModelPackageGroups",
+    "sagemaker:ListModelPackages",
+    "sagemaker:ListPipelines",
+    "sagemaker:ListEndpoints",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListInferenceComponents",
+    "sagemaker:Search",
+    "sagemaker:ListTrainingJobs",
+    "sagemaker:ListProcessingJobs",
+    "sagemaker:ListTransformJobs",
 )
 DESCRIBED = {
     # what has to be described, if there is any
@@ -51,8 +58,12 @@ DESCRIBED = {
 ENDED = {"Completed", "Failed", "Stopped"}
 """Of training jobs, only those that have not ended are described."""
 LOOKED_AT = (
-    *("s3:ListBuckets", "s3:ListObjectsV2", "s3:HeadObject", "s3:GetObjectTagging"),
-    *("s3:GetBucketTagging", "s3:GetObjectLockConfiguration"),
+    "s3:ListBuckets",
+    "s3:ListObjectsV2",
+    "s3:HeadObject",
+    "s3:GetObjectTagging",
+    "s3:GetBucketTagging",
+    "s3:GetObjectLockConfiguration",
 )
 
 ARCHIVE = "GLACIER"

@@ -22,9 +22,13 @@ class Cluster(Thing):
     """
 
     calls = (
-        *("elasticmapreduce:ListClusters", "elasticmapreduce:DescribeCluster"),
-        *("elasticmapreduce:ListInstances", "cloudwatch:GetMetricData"),
-        *("sagemaker:ListClusters", "sagemaker:DescribeCluster", "tag:GetResources"),
+        "elasticmapreduce:ListClusters",
+        "elasticmapreduce:DescribeCluster",
+        "elasticmapreduce:ListInstances",
+        "cloudwatch:GetMetricData",
+        "sagemaker:ListClusters",
+        "sagemaker:DescribeCluster",
+        "tag:GetResources",
     )
 
     made: timedelta

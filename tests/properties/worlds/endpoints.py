@@ -71,10 +71,17 @@ class Endpoint(Thing):
     """
 
     calls = (
-        *("sagemaker:ListEndpoints", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
-        *("sagemaker:ListInferenceComponents", "sagemaker:ListMonitoringSchedules"),
-        *(ACTIVITIES, "cloudwatch:GetMetricData", "cloudwatch:GetMetricData"),
-        *("cloudwatch:ListMetrics", "tag:GetResources", "pricing:GetProducts"),
+        "sagemaker:ListEndpoints",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:ListInferenceComponents",
+        "sagemaker:ListMonitoringSchedules",
+        ACTIVITIES,
+        "cloudwatch:GetMetricData",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
+        "tag:GetResources",
+        "pricing:GetProducts",
     )
 
     kind: str

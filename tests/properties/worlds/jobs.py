@@ -73,9 +73,17 @@ class Job(Work):
     """
 
     calls = (
-        *("sagemaker:ListTrainingJobs", "sagemaker:Search", "sagemaker:DescribeTrainingJob"),
-        *("sagemaker:ListTags", "logs:DescribeLogStreams", "logs:GetLogEvents", "logs:GetLogEvents"),
-        *("cloudwatch:GetMetricData", "cloudwatch:GetMetricData", "s3:ListObjectsV2", "s3:ListObjectsV2"),
+        "sagemaker:ListTrainingJobs",
+        "sagemaker:Search",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:ListTags",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "logs:GetLogEvents",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:GetMetricData",
+        "s3:ListObjectsV2",
+        "s3:ListObjectsV2",
     )
 
     secondary: str
@@ -266,8 +274,13 @@ class ProcessingJob(Worker):
     """A processing job that uploads its outputs in this *mode*, and may run up to a *limit*."""
 
     calls = (
-        *("sagemaker:ListProcessingJobs", "sagemaker:DescribeProcessingJob", "sagemaker:ListTags"),
-        *("logs:DescribeLogStreams", "logs:GetLogEvents", "cloudwatch:GetMetricData", "s3:ListObjectsV2"),
+        "sagemaker:ListProcessingJobs",
+        "sagemaker:DescribeProcessingJob",
+        "sagemaker:ListTags",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "cloudwatch:GetMetricData",
+        "s3:ListObjectsV2",
     )
 
     mode: str
@@ -305,9 +318,14 @@ class TransformJob(Worker):
     """A transform job, whose hosts only their metrics name."""
 
     calls = (
-        *("sagemaker:ListTransformJobs", "sagemaker:DescribeTransformJob"),
-        *("sagemaker:ListTags", "logs:DescribeLogStreams", "logs:GetLogEvents"),
-        *("cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "s3:ListObjectsV2"),
+        "sagemaker:ListTransformJobs",
+        "sagemaker:DescribeTransformJob",
+        "sagemaker:ListTags",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "cloudwatch:ListMetrics",
+        "cloudwatch:GetMetricData",
+        "s3:ListObjectsV2",
     )
 
     def build(self, account: Account) -> None:

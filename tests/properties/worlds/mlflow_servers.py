@@ -23,8 +23,11 @@ class Server(Thing):
     """
 
     calls = (
-        *("sagemaker:ListMlflowTrackingServers", "sagemaker:DescribeMlflowTrackingServer"),
-        *("cloudtrail:LookupEvents", "s3:ListObjectsV2", "tag:GetResources"),
+        "sagemaker:ListMlflowTrackingServers",
+        "sagemaker:DescribeMlflowTrackingServer",
+        "cloudtrail:LookupEvents",
+        "s3:ListObjectsV2",
+        "tag:GetResources",
     )
 
     made: timedelta

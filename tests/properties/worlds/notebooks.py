@@ -23,9 +23,15 @@ class Notebook(Thing):
     """
 
     calls = (
-        *("sagemaker:ListNotebookInstances", "logs:DescribeLogStreams", "logs:GetLogEvents"),
-        *("logs:GetLogEvents", "cloudtrail:LookupEvents", "cloudtrail:LookupEvents"),
-        *("cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "tag:GetResources"),
+        "sagemaker:ListNotebookInstances",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "logs:GetLogEvents",
+        "cloudtrail:LookupEvents",
+        "cloudtrail:LookupEvents",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
+        "tag:GetResources",
     )
 
     status: str

@@ -27,10 +27,15 @@ class Quiet(Thing):
     """
 
     calls = (
-        *("sagemaker:ListEndpoints", "sagemaker:DescribeEndpoint"),
-        *("sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel"),
-        *("sagemaker:ListInferenceComponents", "application-autoscaling:DescribeScalableTargets"),
-        *("cloudwatch:GetMetricData", "tag:GetResources", "pricing:GetProducts"),
+        "sagemaker:ListEndpoints",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:DescribeModel",
+        "sagemaker:ListInferenceComponents",
+        "application-autoscaling:DescribeScalableTargets",
+        "cloudwatch:GetMetricData",
+        "tag:GetResources",
+        "pricing:GetProducts",
     )
 
     age: timedelta

@@ -26,8 +26,11 @@ class Processed(Thing):
     """
 
     calls = (
-        *("sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"),
-        *("sagemaker:DescribeProcessingJob", "s3:ListObjectsV2", "tag:GetResources"),
+        "sagemaker:ListProcessingJobs",
+        "sagemaker:ListTransformJobs",
+        "sagemaker:DescribeProcessingJob",
+        "s3:ListObjectsV2",
+        "tag:GetResources",
     )
 
     ran: int

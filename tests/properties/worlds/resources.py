@@ -16,8 +16,13 @@ class Resource(Thing):
     """A model package group, a pipeline, or a job that is *running* or over."""
 
     calls = (
-        *("tag:GetResources", "sagemaker:ListTags", "sagemaker:ListTags", "sagemaker:ListModels"),
-        *("sagemaker:Search", "s3:GetBucketTagging", "cloudtrail:LookupEvents"),
+        "tag:GetResources",
+        "sagemaker:ListTags",
+        "sagemaker:ListTags",
+        "sagemaker:ListModels",
+        "sagemaker:Search",
+        "s3:GetBucketTagging",
+        "cloudtrail:LookupEvents",
     )
 
     kind: str

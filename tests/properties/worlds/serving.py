@@ -22,12 +22,22 @@ class Serving(Thing):
     """A configuration and its model, made at one *age*; *user* is what names them, in use or not."""
 
     calls = (
-        *("cloudtrail:LookupEvents", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
-        *("sagemaker:DescribeInferenceComponent", "sagemaker:DescribePipeline"),
-        *("sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints", "sagemaker:ListInferenceComponents"),
-        *("sagemaker:ListInferenceExperiments", "sagemaker:ListModelPackageGroups"),
-        *("sagemaker:ListModelPackages", "sagemaker:ListModels", "sagemaker:ListPipelines"),
-        *("sagemaker:ListTransformJobs", "sagemaker:Search", "tag:GetResources"),
+        "cloudtrail:LookupEvents",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:DescribeInferenceComponent",
+        "sagemaker:DescribePipeline",
+        "sagemaker:ListEndpointConfigs",
+        "sagemaker:ListEndpoints",
+        "sagemaker:ListInferenceComponents",
+        "sagemaker:ListInferenceExperiments",
+        "sagemaker:ListModelPackageGroups",
+        "sagemaker:ListModelPackages",
+        "sagemaker:ListModels",
+        "sagemaker:ListPipelines",
+        "sagemaker:ListTransformJobs",
+        "sagemaker:Search",
+        "tag:GetResources",
     )
 
     age: timedelta
@@ -112,8 +122,12 @@ KIND = Kind.of(
     age=(spans(DAY, 200, 120, 90), spans(DAY, 89)),
     user=(
         [
-            *("nothing", "failed endpoint", "endpoint of last year"),
-            *("pending package", "pipeline of another", "job of last year"),
+            "nothing",
+            "failed endpoint",
+            "endpoint of last year",
+            "pending package",
+            "pipeline of another",
+            "job of last year",
         ],
         sorted(BOTH | MODEL_ALONE),
     ),

@@ -24,9 +24,13 @@ class Studio(Thing):
     """
 
     calls = (
-        *("sagemaker:ListDomains", "sagemaker:ListUserProfiles"),
-        *("sagemaker:ListSpaces", "sagemaker:DescribeDomain"),
-        *("sagemaker:DescribeUserProfile", "sagemaker:DescribeSpace", "tag:GetResources"),
+        "sagemaker:ListDomains",
+        "sagemaker:ListUserProfiles",
+        "sagemaker:ListSpaces",
+        "sagemaker:DescribeDomain",
+        "sagemaker:DescribeUserProfile",
+        "sagemaker:DescribeSpace",
+        "tag:GetResources",
     )
 
     labels_of_profile: Labels

@@ -46,9 +46,14 @@ class Sized(Thing):
     """
 
     calls = (
-        *("sagemaker:ListEndpoints", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),
-        *("sagemaker:ListInferenceComponents", "sagemaker:ListInferenceRecommendationsJobs"),
-        *("application-autoscaling:DescribeScalableTargets", "cloudwatch:GetMetricData", "tag:GetResources"),
+        "sagemaker:ListEndpoints",
+        "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
+        "sagemaker:ListInferenceComponents",
+        "sagemaker:ListInferenceRecommendationsJobs",
+        "application-autoscaling:DescribeScalableTargets",
+        "cloudwatch:GetMetricData",
+        "tag:GetResources",
     )
 
     age: timedelta

@@ -50,9 +50,17 @@ class App(Thing):
     """
 
     calls = (
-        *("sagemaker:ListApps", "sagemaker:ListSpaces", "sagemaker:DescribeApp", "sagemaker:DescribeDomain"),
-        *("sagemaker:DescribeUserProfile", "sagemaker:DescribeSpace", "logs:DescribeLogStreams"),
-        *("logs:GetLogEvents", "cloudwatch:GetMetricData", "cloudtrail:LookupEvents", "tag:GetResources"),
+        "sagemaker:ListApps",
+        "sagemaker:ListSpaces",
+        "sagemaker:DescribeApp",
+        "sagemaker:DescribeDomain",
+        "sagemaker:DescribeUserProfile",
+        "sagemaker:DescribeSpace",
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
+        "cloudwatch:GetMetricData",
+        "cloudtrail:LookupEvents",
+        "tag:GetResources",
     )
 
     kind: str

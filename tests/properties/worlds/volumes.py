@@ -11,8 +11,12 @@ DETECTOR = "unused-volumes"
 LISTINGS = {DETECTOR: {"sagemaker:ListNotebookInstances", "sagemaker:ListSpaces", "sagemaker:ListApps"}}
 GROUP = "/aws/sagemaker/studio"
 SHARED_CALLS = (
-    *("sagemaker:ListNotebookInstances", "sagemaker:ListSpaces", "sagemaker:ListApps"),
-    *("sagemaker:DescribeNotebookInstance", "logs:DescribeLogStreams", "tag:GetResources"),
+    "sagemaker:ListNotebookInstances",
+    "sagemaker:ListSpaces",
+    "sagemaker:ListApps",
+    "sagemaker:DescribeNotebookInstance",
+    "logs:DescribeLogStreams",
+    "tag:GetResources",
 )
 
 

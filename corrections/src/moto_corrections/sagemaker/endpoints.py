@@ -68,8 +68,11 @@ serve(ENDPOINT, "List")
 
 # What DescribeEndpoint repeats from the configuration. The instance type is not among it.
 FROM_CONFIG = (
-    *("AsyncInferenceConfig", "CrossRegionTrafficConfig"),
-    *("DataCaptureConfig", "ExplainerConfig", "MetricsConfig"),
+    "AsyncInferenceConfig",
+    "CrossRegionTrafficConfig",
+    "DataCaptureConfig",
+    "ExplainerConfig",
+    "MetricsConfig",
 )
 FROM_VARIANT = ("CapacityReservationConfig", "ManagedInstanceScaling", "RoutingConfig")
 # "cannot be updated or deleted" (documentation of EndpointStatus).

@@ -21,9 +21,18 @@ from moto_corrections.sagemaker.store import Kind, Resource, constraint, get, re
 DEFAULT_PAGE = 10
 LARGEST_PAGE = 100
 ASCENDING = {
-    *("ListApps", "ListClusters", "ListDomains", "ListHyperParameterTuningJobs", "ListModelPackageGroups"),
-    *("ListModelPackages", "ListNotebookInstances", "ListProcessingJobs", "ListSpaces"),
-    *("ListTrainingJobs", "ListTrainingJobsForHyperParameterTuningJob", "ListUserProfiles"),
+    "ListApps",
+    "ListClusters",
+    "ListDomains",
+    "ListHyperParameterTuningJobs",
+    "ListModelPackageGroups",
+    "ListModelPackages",
+    "ListNotebookInstances",
+    "ListProcessingJobs",
+    "ListSpaces",
+    "ListTrainingJobs",
+    "ListTrainingJobsForHyperParameterTuningJob",
+    "ListUserProfiles",
 }
 BY_NAME = {
     "ListHyperParameterTuningJobs",
