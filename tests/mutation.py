@@ -142,12 +142,12 @@ class Mutant(NamedTuple):
 
 def mutants(path: str, text: str) -> Iterator[Mutant]:
     whole = ast.parse(text)
-    cells = _cells(whole)
+    cells = _cells(_compiled(whole))
     for number, name in enumerate(names(path, whole)):
         tree = ast.parse(text)
         place, node, new, put = next(islice(_sites(tree), number, None))
         put(new)
-        reloaded = place.imported or _cells(ast.fix_missing_locations(tree)) != cells
+        reloaded = place.imported or _cells(_compiled(ast.fix_missing_locations(tree))) != cells
         yield Mutant(name, node.lineno, place, tree, reloaded)
 
 
@@ -157,9 +157,13 @@ def names(path: str, tree: ast.Module) -> Iterator[str]:
         yield f"{path} {place.where or '(module)'}: {ast.unparse(node)} -> {after}"
 
 
-def _cells(tree: ast.Module) -> list[tuple[str, ...]]:
+def _cells(codes: Iterable[CodeType]) -> list[tuple[str, ...]]:
     """What the functions of a module close over, such as their class; those in functions come along."""
-    return [code.co_freevars for code in _outer_codes(compile(tree, "", "exec", dont_inherit=True))]
+    return [code.co_freevars for code in codes]
+
+
+def _compiled(tree: ast.Module) -> list[CodeType]:
+    return list(_outer_codes(compile(tree, "", "exec", dont_inherit=True)))
 
 
 def _sites(tree: ast.Module) -> Iterator[tuple[Place, Any, Any, Callable[[ast.AST], None]]]:
@@ -246,32 +250,30 @@ def _lines(node: Any, around: range) -> range:
 
 def broken(path: str, text: str) -> Iterator[Mutant]:
     """What the rows of tests/breakages.toml make of a module, each a mutant."""
-    whole = ast.parse(text)
-    outside, cells = _outside_functions(whole), _cells(whole)
+    codes = _compiled(ast.parse(text))
+    outside, cells = _outside_functions(codes), _cells(codes)
     for row in breakages():
         if row.file == path:
             before = text.count("\n", 0, text.index(row.old)) + 1
             lines = range(before, before + row.old.rstrip("\n").count("\n") + 1)
             tree = ast.parse(text.replace(row.old, row.new))
+            codes = _compiled(tree)
             synthesised = path.startswith("infra/")  # templates of the run before would be found again
-            imported = synthesised or outside != _outside_functions(tree)
+            imported = synthesised or outside != _outside_functions(codes)
             tests = ROOT / ("kit/tests" if of_kit(path) else "tests")
             yield Mutant(
                 f"{path} {row.why}",
                 before,
                 Place("", lines, imported),
                 tree,
-                imported or cells != _cells(tree),
+                imported or cells != _cells(codes),
                 tuple(tests / test for test in row.tests),
             )
 
 
-def _outside_functions(tree: ast.Module) -> list[object]:
+def _outside_functions(codes: Iterable[CodeType]) -> list[object]:
     """All that the import of a module executes, and the names of what it leaves."""
-    return [
-        (code.co_qualname, None if code.co_flags & NEWLOCALS else _executed(code))
-        for code in _outer_codes(compile(tree, "", "exec", dont_inherit=True))
-    ]
+    return [(code.co_qualname, None if code.co_flags & NEWLOCALS else _executed(code)) for code in codes]
 
 
 def _executed(code: CodeType) -> object:
