@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -20,7 +21,7 @@ from ml_janitor.detectors.idle_endpoints.act import (
     find_drift,
     why_not_itself,
 )
-from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 from scripted import DENIED, Refusal, Script, Torn
 from tables import cases
 
@@ -155,6 +156,36 @@ def test_a_component_that_exists_on_its_endpoint_was_created(endpoint: str | Non
 
     with pytest.raises(ClientError) if refused else nullcontext():
         act.create_component(script.aws(may_write=True), record)
+
+
+def test_half_a_description_of_an_endpoint_is_an_error() -> None:
+    with pytest.raises(ReadError, match="the description of the endpoint was cut off"):
+        act._endpoint(Script({"sagemaker:DescribeEndpoint": Torn(EndpointName="churn")}).aws(), "churn")
+
+
+def test_what_stands_on_another_component_is_created_after_it() -> None:
+    base = {"name": "base", "arguments": {}}
+    adapter = {"name": "ranker", "arguments": {"Specification": {"BaseInferenceComponentName": "base"}}}
+    done = list[str]()
+    steps = SimpleNamespace(forget=lambda _: None, do=lambda name, _: done.append(name))
+
+    with pytest.raises(NotFinishedError, match="base, which others stand on, is being created"):
+        act._put_on(Script({FINDS: MISSING}).aws(), {"components": [base, adapter]}, cast("Steps", steps))
+
+    assert done == ["create inference component base"]
+
+
+def test_an_undo_needs_its_configuration_and_models() -> None:
+    record = {
+        "configuration": {"EndpointConfigName": "churn-1", "ProductionVariants": [{"ModelName": "m"}]},
+        "components": [{"arguments": {"Specification": {"ModelName": "n"}}}],
+    }
+    root = TARGET.arn.removesuffix(":endpoint/churn")
+    assert act.needed_for_undo(TARGET.arn, record) == (
+        f"{root}:endpoint-config/churn-1",
+        f"{root}:model/m",
+        f"{root}:model/n",
+    )
 
 
 def test_without_its_tags_there_is_no_record() -> None:
