@@ -32,7 +32,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 
 class _Request(werkzeug_app.BackendRequest):
-    """A request whose address moto makes up once, and whose body is no form unless it says so."""
+    """A request whose address moto computes once; its body is parsed as a form only if it is one."""
 
     @cached_property
     def raw_path(self) -> str:
