@@ -497,7 +497,7 @@ def killed(nights: Paced, kill: Kill) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "kills", share(zip(cycle(ACT_KILLS), UNDO_KILLS), 5, ids=lambda kills: "-".join(map(name_of, kills)))
+    "kills", share(zip(cycle(ACT_KILLS), UNDO_KILLS), 8, ids=lambda kills: "-".join(map(name_of, kills)))
 )
 def test_killed_at_any_step_of_act_and_undo_both_are_finished(
     world: Serving, nights: Paced, kills: tuple[Kill, Kill]
@@ -522,7 +522,7 @@ def test_killed_at_any_step_of_act_and_undo_both_are_finished(
     nights.shows(world, before)
 
 
-@pytest.mark.parametrize("kill", share(ACT_KILLS, 5, ids=name_of))
+@pytest.mark.parametrize("kill", share(ACT_KILLS, 8, ids=name_of))
 def test_killed_at_any_step_it_can_be_taken_back(world: Serving, nights: Paced, kill: Kill) -> None:
     world.shared()
     before = world.shown()

@@ -72,10 +72,10 @@ def marked(names: Iterable[str], mark: pytest.MarkDecorator) -> list[Any]:
 
 
 RECORDED = [
-    *rows("dry", share(SCENARIOS["dry"], 10, always={IN_EVERY_RUN, DIGEST})),
-    *rows("armed", share(SCENARIOS["armed"], 10, always={IN_EVERY_RUN})),
+    *rows("dry", share(SCENARIOS["dry"], 20, always={IN_EVERY_RUN, DIGEST})),
+    *rows("armed", share(SCENARIOS["armed"], 20, always={IN_EVERY_RUN})),
     *rows("organization", marked(SCENARIOS["organization"], pytest.mark.long)),
-    *rows("by hand", map(pytest.param, (IN_EVERY_RUN, ALL, CONTENTS))),
+    *rows("by hand", share((IN_EVERY_RUN, ALL, CONTENTS), 2, always={IN_EVERY_RUN})),
 ]
 MUTANTS = [
     *rows("dry", [pytest.param(name, marks=pytest.mark.mutants) for name in SCENARIOS["dry"]]),
