@@ -148,6 +148,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/scheduled/watch.py": ("infra/test_alarms.py",),
     "functions/ml_janitor/slack/digest.py": ("integration/test_weekly_advice.py",),
     "functions/ml_janitor/handlers.py": (
+        "attacks/test_presses_at_the_worker.py",
         "integration/test_digest.py",
         "integration/test_handlers.py",
         "integration/test_nightly_bill.py",

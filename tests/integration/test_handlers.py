@@ -140,6 +140,7 @@ def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
     ({"resource": "fraud-scoring"}, "resource: 'fraud-scoring' is not an ARN"),
     ([], "event: Input should be a valid dictionary"),
     ("{", "event: Invalid JSON"),
+    ({"detectors": ["spot-training"]}, "detectors: this is idle-endpoints"),
 )
 def test_a_malformed_event_is_refused_in_one_line_before_anything_is_asked(
     deployed: SlackControl, box: Control, wrong: Any, says: str
@@ -434,6 +435,8 @@ def test_advisers_keep_a_record_each_and_a_retry_runs_those_that_have_none(
     }
     with pytest.raises(InvalidInputError, match="idle-endpoints has a function of its own"):
         handlers.advisers({"detectors": ["idle-endpoints"]}, Context())
+    with pytest.raises(InvalidInputError, match="detectors: it names none"):
+        handlers.advisers({}, Context())
 
     monkeypatch.setenv(
         "JANITOR_DETECTOR", "spot-training"
