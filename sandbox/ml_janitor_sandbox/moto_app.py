@@ -14,7 +14,7 @@ selfcheck.RELIED_ON |= {
     "moto.moto_server.werkzeug_app:create_backend_app": "a317751ebd1c",
 }
 
-LATE = {"applicationautoscaling", "cloudformation", "dynamodb", "ec2", "ssm"}
+LATE = {"applicationautoscaling", "cloudformation", "ec2", "ssm"}
 """Importing these of moto takes half of a sandbox's start: they are corrected when first asked for."""
 
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}

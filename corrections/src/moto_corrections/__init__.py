@@ -21,7 +21,6 @@ AREAS = (
     "cloudtrail",
     "cloudwatch",
     "ecr",
-    "expressions",
     "kms",
     "lifecycles",
     "logs",
