@@ -261,6 +261,21 @@ def test_a_call_is_refused_at_once_where_the_queue_is_full_and_a_producer_waits(
     assert model.batches == [[0], [2, 3], [4], [6]]
 
 
+def test_callers_and_producers_come_in_their_order() -> None:
+    model = Model()
+
+    async def main() -> None:
+        batcher = Batcher(model, max_batch=1)
+        first = asyncio.create_task(batcher(0))
+        await asyncio.sleep(0.001)
+        produced = await batcher.submit(1)
+        called = asyncio.create_task(batcher(2))
+        assert [await one for one in (first, called, produced)] == [0, 4, 2]
+
+    run(main())
+    assert model.batches == [[0], [1], [2]]
+
+
 def test_a_timeout_counts_from_the_call_and_reaches_those_that_wait_for_a_place() -> None:
     model, loop = Model(), VirtualLoop()
 

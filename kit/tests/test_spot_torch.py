@@ -347,6 +347,7 @@ def test_a_containers_limit_counts_where_it_leaves_less_than_the_machine(
 ) -> None:
     monkeypatch.setattr(spot_torch, "CGROUPS", ())
     machine = spot_torch.available_memory()
+    assert (machine is not None) is Path("/proc/meminfo").exists()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(spot_torch, "CGROUPS", ((str(tmp_path), "memory.max", "memory.current"),))
