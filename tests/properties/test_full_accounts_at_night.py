@@ -334,7 +334,10 @@ class Life:
         for place in sorted(self.pressed - begun):
             claim = self.claims.get(place)
             doubted = claim is not None and any(map(claim.concerns, self.refused))
-            if claim and claim.must and not doubted and place[1] in now and not ends_with_another(place[1]):
+            over = ends_with_another(place[1]) or (
+                TUNER in place[1] and any("/trial" in arn for _, arn in begun)
+            )
+            if claim and claim.must and not doubted and place[1] in now and not over:
                 yield f"{place} is left, although nothing speaks for it"
 
     def not_back(self) -> Iterator[str]:
@@ -361,6 +364,10 @@ def generous(detector: Detector[Any], allow_unversioned: bool) -> Detector[Any]:
 def hidden(claim: Claim, faults: Sequence[Fault]) -> bool:
     """Whether a fault hid the only sign of its use."""
     return bool(claim.hides & {fault.call for fault in faults})
+
+
+TUNER = ":hyper-parameter-tuning-job/"
+"""Of a job whose children were found and stopped one by one, none is running, and nothing is billed."""
 
 
 def ends_with_another(arn: str) -> bool:
