@@ -1,8 +1,9 @@
 """
 What botocore and http.client do for every client and request, done with less work.
 
-What follows from AWS's models alone is computed once. Clients, sessions, their handlers, credentials and
-connections stay each test's own. In Lambda a client is made once, so there nothing is changed.
+What follows from AWS's models alone is computed once. Clients, sessions, credentials and connections stay
+each test's own. A session and its clients share handlers until one of them changes its own. In Lambda a
+client is made once, so there nothing is changed.
 """
 
 import functools

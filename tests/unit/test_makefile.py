@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_janitor_cli.template.plan import MEMORY_ARENAS
 from tables import cases
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +104,7 @@ def test_a_deployment_installs_only_what_the_cdk_needs(target: str) -> None:
 
 def test_soak_runs_every_test_that_is_marked_as_long() -> None:
     assert make(ROOT, "-n", "soak", "SEED=").stdout.splitlines()[-1].strip().endswith(" -m long")
+
+
+def test_memory_is_measured_with_the_arenas_of_the_functions() -> None:
+    assert f"MALLOC_ARENA_MAX={MEMORY_ARENAS} $(BIN)/python -m bench" in (ROOT / "Makefile").read_text()
