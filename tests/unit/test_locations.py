@@ -25,6 +25,7 @@ CHURN = PlaceUser("model churn", "model/churn", in_use=True)
     ("s3a://b/k", S3Address("b", "k")),
     ("S3://b/k", S3Address("b", "k")),
     ("http://b.s3.amazonaws.com/k", S3Address("b", "k")),
+    ("HTTPS://b.s3.amazonaws.com/k", S3Address("b", "k")),
     ("arn:aws:s3:::b/a/k", S3Address("b", "a/k")),
     ("s3://${BUCKET}/a/k", S3Address(None, "a/k")),
     ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", S3Address(None, "a/k")),
