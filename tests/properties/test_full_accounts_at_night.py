@@ -78,6 +78,11 @@ SETTINGS = Settings.load(
         f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
     ]
 )
+ACTING = {
+    *("idle-endpoints", "idle-notebooks", "idle-studio-apps", "hung-training-jobs", UNTAGGED),
+    *("duplicate-artifacts", "forgotten-leftovers"),
+}
+"""The detectors that act here; `test_tiering` has the rules of storage-tiering."""
 FILLED = {"team": "unknown", "project": "unknown"}
 TICK = timedelta(milliseconds=100)
 """How long the sandbox takes for what takes minutes on AWS: what is claimed of a night holds for seconds."""
@@ -139,13 +144,13 @@ class Life:
         self.aws = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=OneThread(1), attempts=1)
         table = Table(make_client(session, "dynamodb", REGION, 1), TABLE)
         unversioned = self.chance(0.5)
+        acting = [generous(detector, unversioned) for detector in SETTINGS.enabled() if detector.cleanup]
         self.nights = [
-            self._armed(Nights(table, session, self.aws, generous(detector, unversioned)))
-            for detector in SETTINGS.enabled()
-            if detector.cleanup is not None
-            and detector.acts
-            and generous(detector, unversioned).never_acts() is None
+            self._armed(Nights(table, session, self.aws, detector))
+            for detector in acting
+            if detector.acts and detector.never_acts() is None
         ]
+        assert {nights.detector.name for nights in self.nights} == ACTING
 
     def _armed(self, nights: Nights) -> Nights:
         """May act wherever it can."""
