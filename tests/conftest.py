@@ -34,6 +34,9 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
+NOWHERE = "http://127.0.0.1:1"
+"""Where AWS is for a test that asks for no sandbox: a port of this machine that nothing listens at."""
+
 LOOPBACK = ("127.", "::1", "localhost")
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -111,6 +114,7 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", NOWHERE)  # programs that a test starts have no guarded sockets
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
 

@@ -40,6 +40,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, role
+from samples import SEED
 from tables import cases
 
 ROLE = "arn:aws:iam::123456789012:role/everything"
@@ -80,9 +81,13 @@ def converse(desk: ToolDesk, questions: Callable[[Ask], Awaitable[None]]) -> Non
     anyio.run(talk)
 
 
+TRIPLES = (WASTE[:3], WASTE[3:6], LOOKALIKES[:3], LOOKALIKES[3:6])
+"""What one question explains: one audit answers it."""
+
+
 def explained(arn: str, *keys: str) -> tuple[str, dict[str, Any], Callable[[Any], Any]]:
     """Explain three resources in one call: one audit answers them all."""
-    three = next(some for some in (WASTE[:3], WASTE[3:6], LOOKALIKES[:3], LOOKALIKES[3:6]) if arn in some)
+    three = next(some for some in TRIPLES if arn in some)
 
     def found(document: Any) -> Any:
         about = [one for one in document["explanations"] if one["arn"] == arn]
@@ -137,7 +142,8 @@ def demo_account(box: Control, monkeypatch: pytest.MonkeyPatch) -> Control:
 def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_anything(
     demo_account: Control, janitor: Janitor, desk: ToolDesk
 ) -> None:
-    arns = [*WASTE[:6], *LOOKALIKES[:6]]
+    arns = [*TRIPLES[SEED % 2], *TRIPLES[2 + SEED % 2]]  # a run asks about half of them
+    script = {question: one for question, one in SCRIPT.items() if {*one[1].get("resources", ())} <= {*arns}}
     options = ("--instance=ml.p4d.24xlarge", "--hours=20", "--instances=2")
     planned = janitor("audit", "--json", "--plan", *SOME).document
     known = {
@@ -154,7 +160,7 @@ def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_
 
     async def questions(ask: Ask) -> None:
         answers = dict[str, Any]()
-        for question, (tool, arguments, find) in SCRIPT.items():
+        for question, (tool, arguments, find) in script.items():
             asked = json.dumps([tool, arguments])
             if asked not in answers:
                 first = await ask(tool, **arguments)

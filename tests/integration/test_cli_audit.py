@@ -61,6 +61,7 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("notebooks")
+@pytest.mark.usefixtures("notebooks")
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     program = Path(sys.executable).parent / "janitor"
 
