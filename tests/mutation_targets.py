@@ -97,6 +97,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/detectors/idle_studio_apps.py": ("integration/test_deleting_studio_apps.py",),
     "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),
     "functions/ml_janitor/config/settings.py": ("unit/test_undo_roles.py",),
+    "functions/ml_janitor/config/values.py": ("unit/test_settings.py", "unit/test_settings_commands.py"),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
     "functions/ml_janitor/core/model.py": (
         "unit/test_money.py",
