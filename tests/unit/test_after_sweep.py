@@ -272,6 +272,26 @@ def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(
     assert {name for name, one in nights.entries().items() if one.voided} == {"lamp", "chair"}
 
 
+def test_disarmed_it_goes_on_where_it_has_acted(with_lamp: Nights) -> None:
+    with_lamp.after(4 * DAY)
+    assert with_lamp.of("lamp").ended is not None
+    with_lamp.arming, board = replace(ARMED, mode=Mode.DRY_RUN), Board()
+    run, recorded = (
+        cleaning(with_lamp, follow=board),
+        RecordedFindings(new=(), entries={}, closed=(), untold=()),
+    )
+    found = sweep_region(run.detector, with_lamp.aws, now=with_lamp.clock, policy=run.base_policy)
+
+    run.after(
+        SweptRegion(with_lamp.aws, found, recorded),
+        run.base_policy,
+        with_lamp.clock,
+        until=with_lamp.clock + HOUR,
+    )
+
+    assert len(board.swept) == 1
+
+
 def test_disarmed_it_goes_on_as_if_it_had_acted_where_its_actions_cannot_be_read(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:

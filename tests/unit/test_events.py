@@ -114,6 +114,7 @@ EARLY, LATE = ((NOW + sign * (CLOCK_SKEW + timedelta(seconds=1))).isoformat() fo
     ({"account": "210987654321", "resource": ENDPOINT}, "it is in account 123456789012, not in 210987654321"),
     ({"resource": "ranker"}, "event: resource: 'ranker' is not an ARN"),
     ({"time": LATE}, "time: 2026-10-06T03:05:01Z is yet to come"),  # everything would look idle from there
+    ({"part": 13}, "part: .*12"),  # Lambda ends a chain of 16
     ({"started": NOW.isoformat()}, "started: it needs the time of its run"),
     ({"time": NOW.isoformat(), "started": EARLY}, "the time of its run, which is not after it"),
     ({"time": NOW.isoformat(), "started": LATE}, "started: 2026-10-06T03:05:01Z is yet to come"),
@@ -165,6 +166,7 @@ def test_an_identity_says_what_was_asked_and_nothing_that_was_not() -> None:
     assert at(account="210987654321").identity("1") == f'{{"time":"{time}","account":"210987654321"}}'
     same = at(account="210987654321", detectors=["a", "b"], started="2026-10-06T03:00:10Z")
     assert same.identity("1") == at(account="210987654321").identity("1")
+    assert at(part=12, detectors=["a"]).identity("1") == f'{{"time":"{time}","part":12}}'
     assert at(part=2, detectors=["a"]).identity("1") == f'{{"time":"{time}","part":2}}'
     digest = parse_event({"time": time}, DigestEvent, NOW)
     assert (digest.identity("1"), DigestEvent().identity("1")) == (f'{{"time":"{time}"}}', "1")

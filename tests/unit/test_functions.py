@@ -9,6 +9,7 @@ from ml_janitor.config.functions import (
     schedule_groups,
 )
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Change
 
 
 def test_each_schedule_of_the_advisers_has_its_own_and_their_role_reads_what_each_reads() -> None:
@@ -25,6 +26,8 @@ def test_each_schedule_of_the_advisers_has_its_own_and_their_role_reads_what_eac
     )
     assert len({group.id for group in groups}) == len(groups) > 2
     assert {name for group in groups for name in group.detectors} == {each.name for each in advisers}
+    assert [each.asks_for is Change.COMMIT for each in advisers].index(True) == len(advisers) - 1
+    assert "without a function of their own" in Advisers.summary()
     assert {*Advisers(advisers).reads} == {grant for each in advisers for grant in each.reads}
     assert {group_of(settings, each.name) for each in advisers} == {*groups}
 

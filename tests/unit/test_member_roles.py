@@ -9,6 +9,7 @@ from ml_janitor.config.member_roles import (
     member_boundary,
     member_role,
     named_accounts,
+    reading_role_name,
     role_policy,
     sweep_readers,
 )
@@ -64,6 +65,31 @@ def test_what_acts_and_undoes_reaches_the_accounts_own_buckets_alone() -> None:
 def test_a_boundary_keeps_its_name_in_each_account(boundary: str, there: str) -> None:
     given = settings(permissions_boundary=boundary)
     assert member_boundary(given, account=THERE, partition="aws-cn") == there
+
+
+def test_what_answers_for_all_regions_is_granted_in_each() -> None:
+    given = Settings.parse(
+        {"janitor": {"time_zone": "UTC"}, "organization": {**ORGANIZATION, "regions": ["eu-west-1"]}}
+    )
+    (reader,) = (one for one in sweep_readers(given) if one.name == "untagged-resources")
+    policy: Any = role_policy(given, member_role(reader, RoleKind.READ), account=THERE, partition="aws")
+
+    anywhere, there = (
+        {
+            action
+            for statement in policy["Statement"]
+            for action in statement["Action"]
+            if statement["Resource"] == ["*"] and ("aws:RequestedRegion" in str(statement)) is limited
+        }
+        for limited in (False, True)
+    )
+    assert anywhere == {"ec2:DescribeRegions", "s3:ListAllMyBuckets"}
+    assert {"cloudtrail:LookupEvents", "tag:GetResources"} < there
+
+
+@cases("reader, role", ("idle-endpoints", "idle-endpoints"), ("spot-training", ADVISERS), ("bill", "bill"))
+def test_an_account_is_read_through_the_role_of_the_function(reader: str, role: str) -> None:
+    assert reading_role_name(settings(), reader) == f"ml-janitor-member-{role}"
 
 
 def test_an_account_is_named_where_something_acts_and_where_a_role_is_handed_on() -> None:

@@ -207,6 +207,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         Settings.load(files=[tmp_path / "latin"])
 
 
+def test_what_only_a_detector_can_refuse_is_refused_but_not_where_it_was_checked_before() -> None:
+    wrong = ["untagged-resources.fill_tags={floor='2'}"]
+
+    with pytest.raises(InvalidInputError, match="fill_tags: 'floor' is none of"):
+        Settings.load(overrides=wrong)
+    assert Settings.load(overrides=wrong, bundled=True)
+
+
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "bom.toml").write_bytes(b"\xef\xbb\xbf[janitor]\n")
 
@@ -447,6 +455,8 @@ def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object]
     ({"policies": {"max_keep_alive": "6h1m"}}, 'a duration of at most "6h", as SageMaker has it'),
     ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/break-*"]}}, None),
     ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/*"]}}, "every role of every account"),
+    ({"janitor": {"administrators": ["arn:aws:iam::123456789012:role/platform-*"]}}, None),
+    ({"janitor": {"administrators": ["arn:aws:iam::123456789012:role/*"]}}, "everybody in the account"),
     ({"janitor": {"slack_channel": "xoxb-1"}}, 'expected a channel such as "#ml-costs"'),
     ({"janitor": {"holidays": ["2026-13-01"]}}, 'expected a date such as 2026-12-25, got "2026-13-01"'),
     ({"bill": {"budgets": {"project=a": float("inf")}}}, "expected a number, got inf"),
@@ -621,7 +631,7 @@ def test_a_setting_that_went_is_ignored_with_one_warning() -> None:
 
 @cases(
     "name, accepted, refused",
-    ("duplicate-artifacts.compare_up_to", (20 * 1024**3, 10**12), (0, "20")),
+    ("duplicate-artifacts.compare_up_to", (20 * 1024**3, 10**12), (0, 1024**3, "20")),
     ("duplicate-artifacts.inventory_max_age", ("2d", "72h"), ("1d",)),
     ("forgotten-leftovers.min_gb", (0, 1, 0.5), (1.5, 10)),
     ("hung-training-jobs.grace_pool", ("15m", "1m"), ("16m",)),

@@ -942,9 +942,10 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(wit
         assert with_lamp.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
     assert (stages(with_lamp), with_lamp.of("lamp").steps) == ([Stage.FAILED], {})
 
-    for _ in range(2):
-        with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
+    for number in range(2):
+        with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun") as refused:
             with_lamp.undo()
+        assert refused.value.final or number
         assert (stages(with_lamp), with_lamp.world.done) == ([Stage.WITHDRAWN], [])
     with pytest.raises(CannotUndoError, match="nothing was done to lamp"):
         with_lamp.undoing.find("cellar", ACCOUNT, REGION, with_lamp.of("lamp").id)

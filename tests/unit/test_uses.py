@@ -156,6 +156,22 @@ def test_grants_are_grouped_by_resources_and_conditions_and_sorted() -> None:
     assert list(group_grants(reversed(grants), on)) == list(group_grants(grants, on))
 
 
+def test_merged_statements_are_those_of_one_service_each() -> None:
+    def every(grant: Grant) -> Iterator[tuple[str, tuple[Condition, ...]]]:
+        yield f"arn:aws:{grant.action.partition(':')[0]}:*:1:{grant.on}", ()
+
+    reads = [("sagemaker:DescribeModel", "model/*"), ("sagemaker:DescribeApp", "app/*")]
+    grants = [allow(action, on=on) for action, on in (*reads, ("ecr:ListImages", "repository/*"))]
+
+    models, apps, images = (
+        f"arn:aws:{name}:*:1:{on}"
+        for name, on in (("sagemaker", "model/*"), ("sagemaker", "app/*"), ("ecr", "repository/*"))
+    )
+    alone, both = (("ecr:ListImages",), (), [images]), ("sagemaker:DescribeApp", "sagemaker:DescribeModel")
+    assert list(group_grants(grants, every, merged=True)) == [alone, (both, (), [apps, models])]
+    assert list(group_grants(grants, every)) == [alone, ((both[0],), (), [apps]), ((both[1],), (), [models])]
+
+
 def test_all_conditions_of_a_statement_hold() -> None:
     both = (
         *HERE,
