@@ -15,7 +15,7 @@ def forks() -> Iterator[Trainers]:
         yield running
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_killed_ten_times_it_ends_with_the_same_bits(forks: Trainers, tmp_path: Path, ranks: int) -> None:
     happened = survive(forks, tmp_path, ranks=ranks, kills=10, seed=ranks)
 

@@ -72,7 +72,7 @@ def marked(names: Iterable[str], mark: pytest.MarkDecorator) -> list[Any]:
 
 
 RECORDED = [
-    *rows("dry", share(SCENARIOS["dry"], 20, always={IN_EVERY_RUN, DIGEST})),
+    *rows("dry", share(SCENARIOS["dry"], 20, always={IN_EVERY_RUN})),
     *rows("armed", share(SCENARIOS["armed"], 20, always={IN_EVERY_RUN})),
     *rows("organization", marked(SCENARIOS["organization"], pytest.mark.long)),
     *rows("by hand", share((IN_EVERY_RUN, ALL, CONTENTS), 2, always={IN_EVERY_RUN})),

@@ -117,15 +117,16 @@ def test_near_misses_are_kept(near_misses: World, box: Control, session: boto3.S
     ids=["a share", "all"],
 )
 def test_near_misses_stay_with_faults(near_misses: World, box: Control, session: boto3.Session) -> None:
-    """While each call in turn gives half an answer, under the detectors that make it."""
+    """While each call in turn gives half an answer, under the detectors that make it; a third in each run."""
     claims = built(near_misses, box, session)
+    faults = FAULTS if near_misses is NEAR_MISSES else FAULTS[SEED % 3 :: 3]
     made, apps = {}, identities(audit(session, [STUDIO]))
     for detector in LISTINGS:
         box.clear_calls()
         assert all_wrong(audit(session, [detector]), claims_of(detector, claims), ()) == []
         made[detector] = set(box.calls())
     untried = set()
-    for fault in FAULTS:
+    for fault in faults:
         concerned = {claim.detector for claim in claims.values() if claim.concerns(fault.call)}
         concerned |= {detector for detector, calls in LISTINGS.items() if fault.call in calls}
         tried = {detector for detector in concerned if fault.call in made[detector]}
