@@ -12,6 +12,7 @@ from ml_janitor.aws.activity import (
     FAR_FUTURE,
     MOST_EMPTY_PAGES,
     LogGroup,
+    LogNotRead,
     Metric,
     MetricSeries,
     TrailEvent,
@@ -247,6 +248,10 @@ def test_the_last_event_of_a_log(answers: list[Any], expected: Signal[datetime] 
         assert expected in of_type(Unreadable, found).error
     else:
         assert found == expected
+
+
+def test_a_log_that_the_settings_leave_out_is_not_read() -> None:
+    assert last_log_event(Script({}).aws(), "group", "stream", read=False) == LogNotRead()
 
 
 @cases(

@@ -141,6 +141,14 @@ def test_an_entry_that_cannot_be_read_costs_that_entry() -> None:
     assert str(broken.error).startswith("x broke off after 2")
 
 
+def test_an_entry_that_is_not_understood_says_why() -> None:
+    read = raising(calls.ReadError("no time"))
+
+    found = calls.collect_pages(pages(), iter, read, source="x")
+
+    assert {entry.why for entry in found.unread} == {"no time"}
+
+
 UNREAD = calls.Listing((1,), "one unread", (calls.UnreadEntry(2, "why"),))
 
 

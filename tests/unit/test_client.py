@@ -106,7 +106,7 @@ def test_a_dry_run_refuses_what_changes_something_before_it_is_sent() -> None:
     armed = aws.armed()
     armed.sagemaker.delete_model(ModelName="churn")
     assert (len(script.asked("sagemaker:DeleteModel")), armed.may_write) == (1, True)
-    assert (armed.region, armed.account) == (REGION, ACCOUNT)
+    assert (armed.region, armed.account, aws.aided, armed.aided) == (REGION, ACCOUNT, True, False)
 
 
 def test_without_time_nothing_is_asked_and_that_is_known() -> None:
@@ -206,7 +206,7 @@ def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | N
         return 7
 
     assert [aws.once("key", once), aws.once("key", once)] == [7, 7]
-    assert (len(read), aws.shares) == (times, times == 1)
+    assert (len(read), aws.shares, aws.unshared() is aws) == (times, times == 1, times == 2)
 
 
 def test_a_page_has_the_size_that_is_asked_for_and_a_listing_its_entries() -> None:
@@ -385,6 +385,7 @@ def test_times_are_in_utc_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_account_stands_before_s3_control_only_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     wire = Wire((200, b"<GetPublicAccessBlockOutput/>"))
     client = make_client(wire.session(), "s3control", REGION, 1)
     client.get_public_access_block(AccountId=ACCOUNT)
@@ -445,6 +446,17 @@ def test_an_account_is_opened_with_one_reader_for_each_region() -> None:
         assert not late[1].has_time
 
 
+def test_what_a_run_described_is_kept_even_if_it_breaks_off() -> None:
+    saved = list[bool]()
+    kept: Any = SimpleNamespace(save=lambda: saved.append(True))
+    given: dict[str, Any] = {"account": ACCOUNT, "regions": [REGION], "attempts": 1, "pace": None}
+
+    with pytest.raises(OutOfTimeError), open_regions(Script({}).session(), **given, kept=kept):
+        raise OutOfTimeError
+
+    assert saved == [True]
+
+
 @pytest.mark.parametrize("from_elsewhere", [True, False])
 def test_prices_are_asked_for_with_the_session_they_come_from(from_elsewhere: bool) -> None:  # noqa: FBT001
     answer: dict[str, Any] = {"PriceList": []}
@@ -478,6 +490,8 @@ def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch)
     files.keep("a", {})
     assert ([*files.blocks("a/b")], [*files.blocks("a/c")]) == ([b"0123", b"4567", b"89"], [b"agai", b"n"])
     assert (files.kept("a"), [*files.blocks("e/f/g")]) == (None, [])
+    with pytest.raises(FileChangedError, match="a/d is gone"):
+        next(files.blocks("a/d"))
     made = of_type(Path, files._made)
     del files
     assert not made.exists()

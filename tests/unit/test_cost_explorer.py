@@ -25,6 +25,7 @@ from ml_janitor.aws.cost_explorer import (
     covered_usage,
     group_by_dimension,
     group_by_tag,
+    unread_bill_reason,
 )
 from ml_janitor.aws.pace import REUSED_MARK
 from ml_janitor.aws.runs import ResourceRun, UsedResource
@@ -92,6 +93,26 @@ def test_each_page_that_was_sent_for_counts_and_none_is_beyond_the_limit() -> No
     assert (found.value.cause, explorer.requests, len(client.asked)) == (RefusalCause.OVER_LIMIT, 3, 4)
     assert (asking(most=4)[0].left, explorer.left) == (4, 0)
     assert ["NextPageToken" in asked for _, asked in client.asked] == [False, True, True, True]
+
+
+def test_a_listing_that_does_not_fit_ends_with_its_first_page() -> None:
+    first = {"ResultsByTime": [period("2026-09-01")], "NextPageToken": "n"}
+    last: dict[str, Any] = {"ResultsByTime": []}
+
+    for granularity, pages in (("DAILY", 35), ("MONTHLY", 2)):
+        asked: dict[str, Any] = {"granularity": granularity}
+        assert asking(first, last, most=pages)[0].daily(FIRST, UNTIL, **asked) == []
+        explorer, _ = asking(first, last, most=pages - 1)
+        with pytest.raises(RefusedError):
+            explorer.daily(FIRST, UNTIL, **asked)
+        assert explorer.requests == 1
+
+
+@cases("partition, asked", ("aws", True), ("aws-cn", False), ("aws-us-gov", False))
+def test_a_bill_is_read_only_in_the_partition_of_us_dollars(partition: str, *, asked: bool) -> None:
+    reason = unread_bill_reason(partition)
+
+    assert reason is None if asked else f"not asked in partition {partition}," in str(reason)
 
 
 # --- what is asked, and what an answer means --------------------------------------------------

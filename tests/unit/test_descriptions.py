@@ -23,13 +23,17 @@ from ml_janitor.aws.descriptions import (
     PRESENCE,
     KeptDescriptions,
     Members,
+    WantedDescription,
+    _shutdown_of_apps,
     describe_all,
+    describe_unchanged,
     described_key,
     follows_modification,
     pack_descriptions,
+    pick_members,
     unpack_descriptions,
 )
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE, SPACE
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_cli.audit import FolderDescriptions
 from samples import SEED
@@ -192,6 +196,7 @@ def test_where_little_is_new_each_is_described_and_search_is_not_asked(world: Wo
     world.made("new")
 
     assert world.read(files) == world.truth()
+    assert world.calls() == {DESCRIBE: 2, CONFIGURE: 2}
     world.read(files)
     assert world.calls() == {}
     world.now += MINUTE
@@ -270,6 +275,7 @@ def test_what_is_on_the_move_is_neither_kept_nor_searched(world: World, status: 
     for _ in range(2):
         world.read(files)
         assert [asked["EndpointName"] for asked in world.script.asked(DESCRIBE)] == ["e000"]
+    assert described_key(world.there["e000"]) == ""
 
 
 def test_a_configuration_that_is_judged_itself_is_kept_by_its_creation(world: World) -> None:
@@ -347,6 +353,29 @@ def test_a_bucket_that_fails_costs_calls_alone(world: World) -> None:
     files.read = raising(ZeroDivisionError())  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         world.read(files)
+
+
+def test_a_file_is_written_once_for_what_was_added() -> None:
+    files, aws = Folder(), Script({}).aws()
+    kept = KeptDescriptions(files, NOW)
+    kept.add(aws, "space", "key", {"DomainId": "d-1"})
+
+    for _ in range(2):
+        kept.save()
+
+    assert files.written == 1
+
+
+@cases("description, whole", ({"DomainId": "d-1"}, True), ({}, False))
+def test_a_space_without_settings_is_kept_and_half_an_answer_is_not(
+    description: dict[str, Any], *, whole: bool
+) -> None:
+    kept = KeptDescriptions(Folder(), NOW)
+    aws = Script({}).aws(kept=kept)
+
+    describe_unchanged(aws, SPACE, [WantedDescription("mine", "key")], lambda *_: Value(description))
+
+    assert kept.find(aws, "key") == (description if whole else None)
 
 
 def test_a_folder_keeps_them_for_the_next_audit(world: World, tmp_path: Path) -> None:
@@ -481,6 +510,16 @@ def test_a_file_holds_types_places_and_names_alone() -> None:
             "VariantName",
         ),
     }
+
+
+def test_the_settings_of_both_apps_that_may_shut_down_are_kept() -> None:
+    assert _shutdown_of_apps({}).keys() == {"JupyterLabAppSettings", "CodeEditorAppSettings"}
+
+
+def test_of_a_member_that_is_only_looked_for_nothing_is_kept() -> None:
+    found = pick_members(DESCRIBED_MEMBERS[ENDPOINT], {"AsyncInferenceConfig": OUTPUT})
+
+    assert found == {"AsyncInferenceConfig": True}
 
 
 def test_every_member_is_aws_own() -> None:

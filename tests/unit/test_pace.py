@@ -260,6 +260,20 @@ def test_an_unknown_rate_is_listened_for(limit: float, reached: float) -> None:
     assert made / length > reached, "calls a second"
 
 
+def test_an_unknown_rate_rises_each_second_and_rests_twice_as_long_after_each_throttled_call() -> None:
+    seconds = SleepingClock()
+    pace = paced(seconds)
+
+    def rate(at: float, *, throttled: bool = False) -> float:
+        seconds.now = at
+        pace.answered(EAST, DESCRIBE, throttled=throttled)
+        return round(1 / pace._lane(EAST, DESCRIBE).interval, 3)
+
+    assert [rate(at) for at in (0, 0.9, 1, 1.9, 2)] == [5, 5, 6, 6, 7]
+    assert [rate(10, throttled=True), rate(69.9), rate(70)] == [3.5, 3.5, 4.5]
+    assert [rate(100, throttled=True), rate(219.9), rate(220)] == [2.25, 2.25, 3.25]
+
+
 def test_each_throttled_call_doubles_the_pause_up_to_a_limit_and_answers_shorten_it_again() -> None:
     seconds = SleepingClock(FIVE_O_CLOCK)
     pace, pauses = paced(seconds), []

@@ -11,7 +11,7 @@ from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import locations, references
-from ml_janitor.aws.references import REFERENCE_SOURCE, References, read_references
+from ml_janitor.aws.references import REFERENCE_SOURCE, DeploymentHistory, References, read_references
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -245,6 +245,7 @@ def test_jobs_refer_to_what_they_read_and_running_ones_to_where_they_will_write(
     assert told(found, "out/fit/model.tar.gz") == ([], [ended_label])
     assert told(found, "out/runs/model.tar.gz") == (["training job runs"], [])
     assert told(found, "out/other") == ([], [])
+    assert told(found, "out/fit/checkpoint") == ([], [])
     nowhere = training("InProgress", OutputDataConfig={"S3OutputPath": ""})
     assert told(Account({TRAINING_JOB: {"runs": nowhere}}).read(), "out/runs/a") == ([], [])
 
@@ -306,6 +307,17 @@ def test_who_uses_a_folder(kind: SageMakerKind, name: str, description: Any, *, 
     user = found.to_folder("data", FOLDER, but="training-job/churn-1")
 
     assert (found.errors, found.gaps, type(user)) == ([], [], Value if used else Absent)
+
+
+def test_a_place_may_be_one_users_folder_and_anothers_beginning() -> None:
+    jobs = {
+        "fit": training(**reads(f"s3://data/{FOLDER}/a")),
+        "old": training(**wrote(f"s3://data/{FOLDER}/a")),
+    }
+
+    found = Account({TRAINING_JOB: jobs}).read().to_folder("data", FOLDER, but="training-job/fit")
+
+    assert found == Value("training job old, which ended", REFERENCE_SOURCE)
 
 
 def test_a_folder_may_be_in_use_where_a_reading_failed_or_an_endpoint_does_not_tell() -> None:
@@ -493,6 +505,10 @@ def model_made(days: float, data: str = "s3://data/other", **more: Any) -> tuple
 
 
 CONFIG_MADE = {"endpointConfigName": "api-1", "productionVariants": [{"modelName": "churn"}]}
+MADE_OF_A_LIST = {
+    "modelName": "churn",
+    "primaryContainer": {"modelDataSource": {"s3DataSource": {"manifestS3Uri": "s3://lists/m"}}},
+}
 UPDATED = {"endpointName": "api", "endpointConfigName": "api-1"}
 A_CLOCK_AHEAD = 40 + 5 / 24 / 60
 """Days ago: five minutes before the endpoint was made, by the clock of CloudTrail."""
@@ -507,9 +523,11 @@ A_CLOCK_AHEAD = 40 + 5 / 24 / 60
     ({"CreateModel": []}, "", "does not know the request that made model churn"),
     ({"CreateModel": [(41, {"modelName": "churn"})]}, "", "event of model churn was cut off"),
     ({"CreateModel": [model_made(41, "HIDDEN_DUE_TO_SECURITY_REASONS")]}, "", "was cut off"),
+    ({"CreateModel": [(41, MADE_OF_A_LIST)]}, "", "a manifest lists what model churn loaded"),
     ({"CreateModel": [(41, "{")]}, "", "1 of 1 entries could not be read"),
     ({"CreateEndpointConfig": []}, "", "made endpoint configuration api-1"),
     ({"CreateEndpointConfig": [(39, CONFIG_MADE)]}, "", "made endpoint configuration api-1"),
+    ({"CreateEndpointConfig": [(40, CONFIG_MADE)]}, "churn", None),
     ({"CreateEndpointConfig": [(40.5, {"endpointConfigName": "api-1"})]}, "", "was cut off"),
     ({"CreateEndpointConfig": [(40.5, CONFIG_MADE), (39, {})]}, "churn", None),
     ({"CreateEndpoint": []}, "", "does not know the request that deployed it"),
@@ -554,8 +572,12 @@ def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> 
     assert (told(renewed, "churn")[0], told(renewed, "kept")[0]) == (["endpoint api"], [])
     (gone,) = Account(held | packaged, events=trail()).read().gaps
     assert "model package p exists no more" in gone
+    there = {MODEL_PACKAGE: {"p": package("Rejected")}}
+    assert told(Account(held | packaged | there, events=trail()).read(), "package")[0] == ["model package p"]
     (late,) = Account(held | changed, events=trail()).read().gaps
     assert "it changed within the last 60 minutes" in late
+    changed[ENDPOINT]["api"]["LastModifiedTime"] = NOW - DAY / 24
+    assert Account(held | changed, events=trail()).read().gaps == []
     account = Account(held, events=trail())
     account.script.answers["cloudtrail:LookupEvents"] = DENIED
     (denied,) = account.read().gaps
@@ -564,6 +586,31 @@ def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> 
     (unasked,) = read_references(account.script.aws(), (), NOW).gaps
     assert "CloudTrail was not asked" in unasked
     assert Account(SERVED).read().gaps == []  # nothing is missing, so nothing is asked
+
+
+def test_what_a_manifest_lists_stays_in_use_without_the_configuration() -> None:
+    listed = {"S3DataSource": {"ManifestS3Uri": "s3://lists/m"}}
+    held: Descriptions = {
+        ENDPOINT: {"api": {"EndpointConfigName": "api-1"}},
+        MODEL: {"churn": {"PrimaryContainer": {"ModelDataSource": listed}, "CreationTime": MADE - DAY}},
+    }
+
+    found = Account(held, {"s3://lists/m": CSV}, events=trail()).read()
+
+    assert [told(found, key)[0] for key in "efg"] == [["model churn"], ["model churn"], []]
+
+
+def test_a_history_is_what_sagemaker_did_for_as_long_as_events_are_kept_the_newest_first() -> None:
+    made = trail(CreateModel=[model_made(42), model_made(41)])["CreateModel"]
+    refused = made[0] | {"CloudTrailEvent": json.dumps({"errorCode": "AccessDenied"})}
+    others = made[0] | {"EventSource": "bedrock.amazonaws.com"}
+    account = Account({}, events={"CreateModel": [refused, *made, others]})
+
+    history = DeploymentHistory.read(account.script.aws(), NOW)
+
+    assert [event.at for event in history.events["CreateModel"]] == [NOW - 41 * DAY, NOW - 42 * DAY]
+    since = {asked["StartTime"] for asked in account.script.asked("cloudtrail:LookupEvents")}
+    assert since == {NOW - 90 * DAY}
 
 
 # --- how often it is asked ----------------------------------------------------------------------
@@ -586,7 +633,8 @@ def test_models_are_described_only_where_search_does_not_show_them_whole() -> No
     assert [one["ModelName"] for one in account.script.asked(MODEL.describes)] == ["hollow", "unknown"]
 
 
-def test_looking_again_describes_only_what_may_have_changed() -> None:
+@cases("aided, times", (True, 2), (False, 1))
+def test_looking_again_describes_only_what_may_have_changed(*, aided: bool, times: int) -> None:
     changed = {"EndpointConfigName": "api-1", "LastModifiedTime": NOW - DAY}
     held: Descriptions = {
         **SERVED,
@@ -602,7 +650,7 @@ def test_looking_again_describes_only_what_may_have_changed() -> None:
         {ENDPOINT.members: [entries[0] | {"LastModifiedTime": MADE}]}
     )
     aws = account.script.aws()
-    aws.aided = False  # as while it acts
+    aws.aided = aided  # not while it acts
 
     for _ in range(2):
         assert read_references(aws, (), NOW).errors == []
@@ -612,7 +660,7 @@ def test_looking_again_describes_only_what_may_have_changed() -> None:
         [
             ENDPOINT.describes,
             ENDPOINT.describes,
-            ENDPOINT_CONFIG.describes,
+            *[ENDPOINT_CONFIG.describes] * times,
             PIPELINE.describes,
             TRANSFORM_JOB.describes,
         ]

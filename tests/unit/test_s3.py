@@ -28,6 +28,7 @@ from ml_janitor.aws.s3 import (
     find_newest_object,
     list_etags,
     list_own_buckets,
+    list_owned_names,
     page_objects,
     query_price,
     read_object_lock,
@@ -264,6 +265,13 @@ def test_own_buckets_are_those_of_the_region_on_all_pages() -> None:
     assert found.items == (("a", NOW), ("b", NOW))
     assert found.error == f"s3:ListBuckets broke off after 2: ListBuckets: {DENIAL}"
     assert account.asked("s3:ListBuckets")[0] == {"BucketRegion": "eu-west-1", "MaxBuckets": 1000}
+
+
+def test_the_names_of_an_accounts_buckets_are_those_of_all_regions() -> None:
+    account = Script({"s3:ListBuckets": [{"Buckets": [{"Name": name}]} for name in "ab"]})
+
+    assert list_owned_names(account.aws()).items == ("a", "b")
+    assert account.asked("s3:ListBuckets")[0] == {"MaxBuckets": 1000}
 
 
 LOCK = "s3:GetObjectLockConfiguration"

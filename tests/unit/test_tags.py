@@ -170,3 +170,12 @@ def test_a_run_with_shared_answers_asks_for_types_together_and_for_others_by_arn
     assert [asked for asked in requests if asked != [job]] == [together] * 4
     assert read_tags_of(aws.unshared(), [space]).known.keys() == {space}
     assert account.asked(BULK)[-1] == {"ResourceARNList": [space]}
+
+
+def test_a_run_with_shared_answers_asks_for_a_type_of_no_other_detector_alone() -> None:
+    account = Script({BULK: {"ResourceTagMappingList": []}})
+
+    read_tag_book(account.aws(shared=SharedAnswers()), "sagemaker:pipeline", "sagemaker:endpoint")
+
+    filters = [asked["ResourceTypeFilters"] for asked in account.asked(BULK)]
+    assert filters == [["sagemaker:endpoint"], ["sagemaker:pipeline"]]
