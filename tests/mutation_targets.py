@@ -157,6 +157,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_organization_armed.py",
         "integration/test_organization_sweeps.py",
         "integration/test_presses.py",
+        "integration/test_notify.py",
     ),
     "kit/src/janitor_kit/batching.py": ("test_batching_schedules.py",),
     "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py", "integration/test_cli_bill.py"),

@@ -1,5 +1,7 @@
 """The digest's function over HTTP: all sweeps in one message, and which of them did not run."""
 
+from datetime import timedelta
+
 import pytest
 
 from conftest import ACCOUNT, NOW
@@ -38,3 +40,13 @@ def test_a_digest_that_is_delivered_twice_is_posted_once(
 
     assert handlers.digest(event("scheduled"), Context(aws_request_id="another")) == first
     assert len(deployed.messages()) == 1
+
+
+def test_an_event_for_the_schedules_counts_what_did_not_run_and_posts_nothing(deployed: SlackControl) -> None:
+    early = (NOW - timedelta(days=60)).isoformat()
+
+    first = handlers.digest({"time": early, "only": "schedules"}, Context())
+    later = handlers.digest({"only": "schedules"}, Context())
+
+    assert (first, later) == ({"missed": []}, {"missed": ["digest", *NAMES]})
+    assert deployed.messages() == []

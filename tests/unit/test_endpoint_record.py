@@ -14,6 +14,7 @@ from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import fit_request
+from ml_janitor.core.model import NotRead
 from ml_janitor.detectors.idle_endpoints import act, reading
 from ml_janitor.detectors.idle_endpoints.act import (
     capacity_changes,
@@ -173,6 +174,40 @@ def test_what_stands_on_another_component_is_created_after_it() -> None:
         act._put_on(Script({FINDS: MISSING}).aws(), {"components": [base, adapter]}, cast("Steps", steps))
 
     assert done == ["create inference component base"]
+
+
+def test_a_component_is_waited_for_until_it_is_in_service() -> None:
+    record = {"endpoint": "churn", "components": [{"name": "ranker", "arguments": {}}]}
+    steps = cast("Steps", SimpleNamespace(forget=lambda _: None, do=lambda *_: None))
+
+    for found in (MISSING, described() | {"InferenceComponentStatus": "Creating"}):
+        with pytest.raises(NotFinishedError, match="inference component ranker is being created"):
+            act._put_on(Script({FINDS: found}).aws(), record, steps)
+    act._put_on(Script({FINDS: described()}).aws(), record, steps)
+
+
+def test_an_endpoint_whose_tags_were_not_read_is_not_recorded() -> None:
+    variants = {"ProductionVariants": [{"VariantName": "blue"}]}
+    there = {
+        "EndpointName": "churn",
+        "EndpointArn": TARGET.arn,
+        "EndpointConfigName": "one",
+        "EndpointStatus": "InService",
+        "CreationTime": CREATED,
+        "LastModifiedTime": CREATED,
+    }
+    configuration = {"EndpointConfigName": "one", "EndpointConfigArn": TARGET.arn, "CreationTime": CREATED}
+    script = Script(
+        {
+            "sagemaker:DescribeEndpoint": there | variants,
+            "sagemaker:DescribeEndpointConfig": variants | configuration,
+            "sagemaker:ListInferenceExperiments": {"InferenceExperiments": []},
+        }
+    )
+    unread = target_at("endpoint/churn", CREATED, NotRead())
+
+    with pytest.raises(ReadError, match="its tags were not read"):
+        act.record_endpoint(script.aws(), unread, judged=(), deployed=CREATED)
 
 
 def test_an_undo_needs_its_configuration_and_models() -> None:
