@@ -288,14 +288,29 @@ def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> N
     assert {FIRST, POSITION} < set(scratch.files)
 
 
-def test_what_memory_may_hold_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages have two objects: four are held, four, and the last."""
-    monkeypatch.setattr(artifacts, "_MOST_HELD", 4)
+@cases("most, written", (4, [4, 4, 1]), (6, [6, 3]))
+def test_what_memory_may_hold_is_written_at_once(
+    monkeypatch: pytest.MonkeyPatch, most: int, written: list[int]
+) -> None:
+    """Pages have two objects, and their folder is held too."""
+    monkeypatch.setattr(artifacts, "_MOST_HELD", most)
     scratch = Kept()
 
     read(PagedS3(MANY, scratch))
 
-    assert sum(name.endswith("-artifacts") for name in scratch.files) == 3
+    bodies = [scratch.files[name] for name in sorted(scratch.files) if name.endswith("-artifacts")]
+    assert [body.count(b"\n") for body in bodies] == written
+
+
+@pytest.mark.usefixtures("small")
+def test_of_folders_in_files_only_those_that_are_asked_about_come_back() -> None:
+    keys = dict.fromkeys(["a/config.json", "a/m.pt", "b/config.json", "b/m.pt"], 1)
+    whole = read(PagedS3({"b": keys}, Kept()))
+    assert list(whole.shelves["b"].folders()) == []
+
+    whole.notice(frozenset({("b", "a/")}))
+
+    assert list(whole.shelves["b"].folders()) == [("a/", True, True, 1)]
 
 
 def test_a_run_without_time_for_one_page_keeps_nothing() -> None:
@@ -347,6 +362,17 @@ def test_what_was_judged_is_listed_anew() -> None:
     assert len(s3.asked) == 5
     assert len(list(whole.artifacts())) == 9
     assert sum(name.endswith("artifacts") for name in scratch.files) > 2
+
+
+def test_a_listing_without_a_single_artifact_is_listed_anew_too() -> None:
+    scratch, notes = Kept(), {"b": {f"{n}/README.md": 1 for n in range(9)}}
+    read(PagedS3(notes, scratch, 2))
+    read(PagedS3(notes, scratch)).done()
+    s3 = PagedS3(notes, scratch)
+
+    read(s3)
+
+    assert len(s3.asked) == 5
 
 
 @pytest.mark.usefixtures("small")

@@ -87,6 +87,21 @@ def test_what_is_unreadable_is_said_to_be() -> None:
     )
 
 
+def test_every_lifecycle_rule_is_read() -> None:
+    rules = (rule(7, Filter={"Prefix": "models/"}), rule(30, Filter={}))
+    answers: dict[str, Any] = {
+        "s3:GetBucketLifecycleConfiguration": {"Rules": rules},
+        "s3:GetBucketVersioning": {"Status": "Enabled"},
+        "s3:GetObjectLockConfiguration": Refusal("ObjectLockConfigurationNotFoundError"),
+        "s3:GetBucketTagging": Refusal("NoSuchTagSet"),
+        "s3:GetBucketPolicy": Refusal("NoSuchBucketPolicy"),
+    }
+    found = buckets.read_deletion_rules(Script(answers).aws(), "b")
+
+    assert found.lifecycle == Value(rules, "s3:GetBucketLifecycleConfiguration")
+    assert "freed 7 days later" in buckets.when_freed(found, ONE, "v1", TAGS)
+
+
 RETAINED = {"RetainUntilDate": datetime(2027, 1, 1, tzinfo=UTC), "Mode": "COMPLIANCE"}
 UNTIL = Value("retained until 2027-01-01 (compliance)")
 

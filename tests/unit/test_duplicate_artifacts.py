@@ -32,6 +32,7 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     CopyRole,
     CopyStanding,
     checksum_job_notice,
+    is_surplus,
     merge_object_tags,
 )
 from ml_janitor.detectors.duplicate_artifacts.rule import (
@@ -43,7 +44,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import (
 from ml_janitor.engine.detector import CannotActError
 from narrowing import not_none, of_type
 from tables import cases
-from verdicts import word
+from verdicts import shown, word
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -200,6 +201,7 @@ def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> Non
         "it stays: of 2 copies, training job t-1, which ended refers to this one, and nothing in use",
     ),
     (copy(gaps=("a, which is gone",)), "; any copy may be in use, though: a, which is gone; "),
+    (copy(stale="its inventory is 60 hours old"), "refers to this one; its inventory is 60 hours old; "),
     (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
     (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
     (copy(standing=CopyStanding(role=CopyRole.STAYS)), "bytes as another one, but of the two none is sure"),
@@ -216,6 +218,53 @@ def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> Non
 )
 def test_the_reason_says_it_in_a_sentence(candidate: ArtifactCopy, says: str) -> None:
     assert says in judged(candidate).reason
+
+
+@cases(
+    "candidate, surplus",
+    (copy(), True),
+    (copy(role=CopyRole.ELSEWHERE), True),
+    (copy(role=CopyRole.STAYS), False),
+    (copy(referred=Value(("model churn",))), False),
+    (copy(referred=DENIED), False),
+    (copy(listing_error="ListObjectsV2 broke off"), False),
+    (copy(replica=True), False),
+)
+def test_only_what_may_be_found_is_read_further(candidate: ArtifactCopy, *, surplus: bool) -> None:
+    assert is_surplus(candidate) is surplus
+
+
+def test_the_evidence_names_copies_users_and_expiry_where_there_are_any() -> None:
+    standing = CopyStanding(role=CopyRole.STAYS, copies=(unit(stored("a.pt")), unit(stored("b.pt"))))
+    expiring = Value(ObjectContents(size=MIB, expires="Sat, 10 Oct 2026"))
+    more = {
+        "needed only by": "training job t-1, which ended",
+        "copy 1": "s3://models/a.pt",
+        "copy 2": "s3://models/b.pt",
+        "expires": "Sat, 10 Oct 2026",
+    }
+
+    seen = shown(judged(copy(standing=standing, needed_only_by=(ENDED,), contents=expiring)))
+
+    assert {name: seen[name] for name in more} == more
+    assert more.keys().isdisjoint(shown(judged(copy())))
+
+
+@cases(
+    "known, checksums",
+    ({}, "none that tells anything"),
+    ({"allowed": False}, 'ETag "listed"'),
+    ({"md5": "d41d8"}, "ETag d41d8"),
+    ({"parts_etag": "d41d8-2"}, "ETag d41d8-2"),
+    (
+        {"whole": {"SHA256": "w=="}, "parts": {"CRC32": "p=="}, "md5": "d41d8"},
+        "SHA256 w==, CRC32 of parts p==, ETag d41d8",
+    ),
+)
+def test_the_evidence_shows_the_checksums_that_tell_something(known: dict[str, Any], checksums: str) -> None:
+    contents = Value(ObjectContents(size=MIB, etag='"listed"', **known))
+
+    assert shown(judged(copy(contents=contents)))["checksums"] == checksums
 
 
 def test_the_tunables_say_what_an_artifact_is() -> None:
@@ -288,6 +337,10 @@ def test_an_object_leaves_its_bucket_in_production(layers: tuple[Tags, ...], exp
     assert merge_object_tags(*(Value(tags) for tags in layers)) == Value(expected, "s3:GetObjectTagging")
 
 
+def test_tags_that_are_unknown_in_one_layer_are_unknown() -> None:
+    assert merge_object_tags(Value({}), DENIED, Value({"keep": "true"})) == DENIED
+
+
 def test_a_copy_in_another_bucket_is_only_asked_about() -> None:
     found = of_type(Finding, judged(copy(role=CopyRole.ELSEWHERE)))
 
@@ -303,6 +356,10 @@ def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
     assert "freed 30 days later, by lifecycle rule old" in judged(copy(habits=expiring)).reason
     unread = replace(HABITS, versioning=DENIED)
     assert "unknown, since its versioning" in judged(copy(habits=unread)).reason
+    tagged = replace(versioned, lifecycle=Value(({**rule, "Filter": {"Tag": {"Key": "a", "Value": "1"}}},)))
+    one = copy(habits=tagged)
+    for tags, expected in ((Value({"a": "1"}), "30 days later"), (DENIED, "never freed")):
+        assert expected in judged(replace(one, target=replace(one.target, tags=tags))).reason
 
 
 VERSIONED = replace(HABITS, versioning=Value("Enabled"))
