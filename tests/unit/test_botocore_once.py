@@ -44,7 +44,8 @@ def test_what_one_session_adds_to_its_clients_no_other_has() -> None:
     assert hasattr(client(boto3.Session()), "list_models")
 
 
-def test_each_client_goes_to_the_host_of_its_service_and_region() -> None:
+def test_each_client_goes_to_the_host_of_its_service_and_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     hosts = []
 
     def asked(params: dict[str, Any], **_: Any) -> Any:

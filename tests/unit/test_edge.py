@@ -66,6 +66,7 @@ def test_what_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
 
 
 def test_nothing_is_done_at_another_time_than_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     edge.check_real_time(None)
     with pytest.raises(edge.CommandRefusedError, match="--now does not go with --act"):
         edge.check_real_time("2026-10-06")
@@ -112,6 +113,7 @@ def test_regions_are_the_flags_then_the_settings_then_the_sessions(
 
 
 def test_a_region_must_exist_unless_the_endpoint_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     settings, session = Settings.parse({}), boto3.Session(region_name="us-east-1")
     with pytest.raises(
         edge.CommandRefusedError, match=r"AWS has no region eu-wset-1 .*did you mean eu-west-1"
