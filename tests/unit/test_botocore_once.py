@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any
 
 import boto3
+import pytest
 from botocore import handlers
 
 from botocore_once import _accepts_kwargs, hooks
