@@ -513,13 +513,19 @@ def _pass(
     """
     Whether all *items* pass; *after* is what comes next, which keeps the fixtures that it uses.
 
-    *limited* is called before each: a mutant with which one hangs need not wait for as long as all take.
+    *limited* is called before each: a mutant with which one hangs need not wait for as long as all take. A test
+    that fails in a way that pytest cannot report has failed: Python 3.11 cannot parse its own source amid a
+    RecursionError ("AST constructor recursion depth mismatch").
     """
     from _pytest.runner import runtestprotocol
 
     for item, following in zip(items, [*items[1:], after], strict=False):
         limited(item)
-        if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
+        try:
+            reports = runtestprotocol(item, log=False, nextitem=following)
+        except Exception:
+            return False
+        if any(report.failed for report in reports):
             return False
     return True
 

@@ -2,10 +2,13 @@
 
 import ast
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import mutation
+from fakes import raising
 from mutation import broken, changed_functions, mutants, names, parts, swap
 from mutation_targets import (
     ALSO,
@@ -98,6 +101,17 @@ def test_a_function_that_another_one_made_gets_the_broken_code_too() -> None:
     swap([positive], *(compile(one, "limit.py", "exec", dont_inherit=True) for one in (text, mutant.tree)))
 
     assert positive(0)
+
+
+def test_a_failure_that_cannot_be_reported_is_one(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing = iter([[], [SimpleNamespace(failed=False)]])
+    monkeypatch.setattr("_pytest.runner.runtestprotocol", lambda *_, **__: next(passing))
+    assert mutation._pass([request.node, request.node])
+
+    monkeypatch.setattr("_pytest.runner.runtestprotocol", raising(SystemError("recursion depth mismatch")))
+    assert not mutation._pass([request.node])
 
 
 def test_of_a_large_module_the_changed_functions_count() -> None:
