@@ -513,8 +513,8 @@ def _pass(
     """
     Whether all *items* pass; *after* is what comes next, which keeps the fixtures that it uses.
 
-    *limited* is called before each: a mutant with which one hangs need not wait for as long as all take. A test
-    that fails in a way that pytest cannot report has failed: Python 3.11 cannot parse its own source amid a
+    *limited* is called before each: a mutant with which one hangs need not wait for as long as all take. A
+    test whose failure pytest cannot report has failed: Python 3.11 cannot parse a source amid a
     RecursionError ("AST constructor recursion depth mismatch").
     """
     from _pytest.runner import runtestprotocol

@@ -1,6 +1,6 @@
 """What an effect means to a resource, and how a finding is named: read by settings, limits and people."""
 
-from ml_janitor.core.model import Change, Effect, finding_id
+from ml_janitor.core.model import WORK_HOURS, Change, Effect, finding_id
 from tables import cases
 
 
@@ -27,3 +27,17 @@ def test_a_resource_is_gone_after_two_changes() -> None:
 def test_the_name_of_a_finding_stays() -> None:
     """Messages, holds and the ledger of earlier versions name findings by it."""
     assert finding_id("idle-endpoints", "arn@unknown") == "41526caa20"
+
+
+def test_the_hours_of_work_of_each_change() -> None:
+    assert WORK_HOURS == {
+        Change.END: 0.25,
+        Change.DELETE_DATA: 0.5,
+        Change.LIFECYCLE: 2,
+        Change.SPOT: 4,
+        Change.RESIZE: 2,
+        Change.REPLACE: 8,
+        Change.COMMIT: 3,
+        Change.LIMIT: 0.5,
+        Change.TAG: 0.1,
+    }

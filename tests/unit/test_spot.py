@@ -47,6 +47,14 @@ def test_the_mean_of_a_thousand_seasons_fits(work: float, rate: float, every: fl
     assert spot.hours(work, every) == pytest.approx(sum(seasons) / 1000, rel=0.05)
 
 
+def test_an_interruption_of_any_instance_is_one_of_the_job() -> None:
+    spot = SpotCapacity(0.05, restart=0.1, save=0.02, discount=0.6, instances=4)
+
+    assert spot.between == pytest.approx(5)
+    alone = SpotCapacity(0.2, restart=0.1, save=0.02, discount=0.6)
+    assert spot.hours(10, 0.5) == pytest.approx(alone.hours(10, 0.5))
+
+
 def test_two_days_without_a_checkpoint_cost_months() -> None:
     """Boise State's runs on spot: 48.5 hours at 0.15 interruptions an hour, at a third of the price."""
     spot = SpotCapacity(0.15, restart=0.0, save=0.0, discount=2 / 3)
