@@ -5,6 +5,7 @@ The attacker may invoke the function of Slack's worker, and knows people, messag
 """
 
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def test_an_invented_press_is_refused(notebook: Deployment) -> None:
         assert_refused(notebook, {**press, "action": f"janitor:{word}", "value": " ".join(about), "at": at})
 
 
-def test_a_changed_press_is_refused(notebook: Deployment) -> None:
+def test_a_changed_press_is_refused(notebook: Deployment, log: StringIO) -> None:
     event = handed_on(notebook, "now", STRANGER)
     body = event["body"]
     forged = sign(body.encode(), notebook.now, "another secret of thirty-two char").headers
@@ -58,6 +59,7 @@ def test_a_changed_press_is_refused(notebook: Deployment) -> None:
         {"signature": ""},
     ):
         assert_refused(notebook, {**event, **changed})
+    assert "a press that does not verify was refused" in log.getvalue()
 
 
 def test_an_old_press_is_refused(notebook: Deployment) -> None:
