@@ -341,8 +341,9 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(acco
     assert words(done)[COPY] == "likely"
     (told,) = done.notices
     assert told.startswith(
-        "endpoint live uses model package gone, which exists no more: what it loads is unknown"
-    )
+        "endpoint live uses model package gone, which exists no more: what it loads is unknown (it changed"
+    ), "CloudTrail was asked"
+    assert account.box.calls()["cloudtrail:LookupEvents"]
 
 
 def test_a_bucket_that_may_not_be_listed_breaks_the_sweep_and_not_the_others(account: Account) -> None:
@@ -405,6 +406,15 @@ def test_a_folder_of_several_files_is_a_copy_as_a_whole(account: Account) -> Non
         "llm copy+ü/model-00002-of-00002.safetensors",
     }
     assert "its folder (3 files) has the same bytes as s3://models/llm/" in done.findings[0].verdict.reason
+
+
+def test_a_keep_tag_of_any_file_keeps_the_folder(account: Account) -> None:
+    folder(account, "a", age=50)
+    folder(account, "b")
+    tags: Any = {"TagSet": [{"Key": "keep", "Value": "true"}]}
+    account.s3.put_object_tagging(Bucket=BUCKET, Key="b/config.json", Tagging=tags)
+
+    assert set(words(account.swept()).values()) == {"kept"}
 
 
 def test_without_named_buckets_those_that_are_referred_to_are_searched(account: Account) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import S3Address
 from ml_janitor.aws.references import PlaceUser, References
@@ -21,13 +22,15 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     StoredObject,
     find_candidates,
 )
-from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
-from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, Standings
+from ml_janitor.detectors.duplicate_artifacts.contents import OVER_COMPARE_BUDGET, ObjectContents
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, Standings, checksum_job_notice
+from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory, InventorySettings
 from ml_janitor.detectors.duplicate_artifacts.rule import ArtifactSurvey, SearchScope
-from scripted import Script, Torn
+from scripted import DENIED, Script, Torn
 from tables import cases
 
 MIB = 1024**2
+NOW = datetime(2026, 10, 6, tzinfo=UTC)
 
 
 def page(etag: str, *, truncated: bool = False) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def reading(again: dict[str, Any]) -> ArtifactSurvey:
     return ArtifactSurvey(
         Script({"s3:ListObjectsV2": Torn(again)}).aws(),
         SearchScope(buckets=("b",), contents_in=("s3://b/",), names=ArtifactNames(), compare_up_to=0),
-        datetime(2026, 10, 6, tzinfo=UTC),
+        NOW,
     )
 
 
@@ -74,6 +77,61 @@ def test_a_listing_is_done_only_if_time_was_enough(monkeypatch: pytest.MonkeyPat
     read.read()
 
     assert done == ([] if ran_out else ["done"])
+
+
+def test_a_position_that_cannot_be_forgotten_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ArtifactSurvey, "_sources", lambda *_: [])
+    read = reading({})
+    cast("Any", read.aws).ran_out = False
+
+    def denied() -> None:
+        raise ReadError("denied")
+
+    read._listing = cast("Any", SimpleNamespace(done=denied))
+
+    assert str(read.read().error).startswith("another run of today would go on with this listing: ")
+
+
+def test_whose_a_bucket_is_can_be_unknown() -> None:
+    read = ArtifactSurvey(Script({"s3:ListBuckets": DENIED}).aws(), reading({}).where, NOW)
+
+    assert read._own == frozenset()
+    assert "whose the named buckets are is unknown: s3:ListBuckets" in read.errors[0]
+
+
+def test_artifacts_of_the_region_alone_count_as_looked_through() -> None:
+    shelves = {
+        region: BucketIndex(bucket=region, region=region, looked_through=number)
+        for region, number in (("us-east-1", 2), ("eu-west-1", 3))
+    }
+    source = SimpleNamespace(shelves=shelves, artifacts=lambda: iter(()), notice=lambda _folders: None)
+    read = reading({})
+
+    read._found([source], None)
+
+    assert read.notes()[0].looked_through == 2
+
+
+TOO_LARGE = ObjectContents(size=MIB, unread=OVER_COMPARE_BUDGET)
+
+
+@cases(
+    "bucket, known, told",
+    ("b", TOO_LARGE, True),
+    ("b", ObjectContents(size=MIB), False),
+    ("b", replace(TOO_LARGE, whole={"SHA-256": "x"}), False),
+    ("listed", TOO_LARGE, False),
+)
+def test_checksums_are_proposed_for_what_an_inventory_has_that_is_too_large_to_compare(
+    bucket: str, known: ObjectContents, *, told: bool
+) -> None:
+    (one,) = BucketIndex(bucket="b", region="us-east-1").put(cast("Any", page('"e"')), ArtifactNames())
+    read = reading({})
+    inventory = Inventory(bucket="b", table="s3.b", output="s3://o/", location="s3://i/")
+    read.where = replace(read.where, asking=InventorySettings(inventories=(inventory,)))
+    read.standings.known[replace(one, bucket=bucket)] = known
+
+    assert [note.text for note in read.notes()[1:]] == ([checksum_job_notice([MIB])] if told else [])
 
 
 def test_what_s3_says_of_a_file_is_said_of_its_copy() -> None:

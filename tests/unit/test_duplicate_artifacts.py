@@ -313,6 +313,24 @@ def test_what_is_asked_and_done_without_a_setting() -> None:
         DuplicateArtifacts(inventories={"models": listed | {"table": "s3.models"}})
 
 
+@cases(
+    "bucket, changed, says",
+    ("my/models", {}, r'inventories: expected the name of a bucket like "models", got "my/models"'),
+    ("models", {"folder": "x"}, r'inventories.models: expected table, .* output, got "folder"'),
+    ("models", {"location": "s3://lists/all"}, r'inventories.models.location: .* got "s3://lists/all"'),
+    ("models", {"output": "answers/"}, r'inventories.models.output: expected a folder .* got "answers/"'),
+    ("models", {"workgroup": "my group"}, r'inventories.models.workgroup: .* of one, got "my group"'),
+)
+def test_an_inventory_that_cannot_be_asked_is_refused(
+    bucket: str, changed: dict[str, str], says: str
+) -> None:
+    whole = {"table": "s3.models", "location": "s3://lists/all/", "output": "s3://answers/"}
+    DuplicateArtifacts(inventories={"models": whole})
+
+    with pytest.raises(ValueError, match=says):
+        DuplicateArtifacts(inventories={bucket: whole | changed})
+
+
 def test_a_job_of_checksums_is_priced_by_objects_and_bytes() -> None:
     assert "computes their checksums costs about $5.16;" in checksum_job_notice([MIB] * 1_000_000)
 

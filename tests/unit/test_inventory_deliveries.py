@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +15,17 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.s3 import AthenaAnswer
 from ml_janitor.detectors.duplicate_artifacts import inventories
-from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, BucketIndex, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.inventories import (
     InventoriedBucket,
     Inventory,
+    InventoryDelivery,
     InventorySettings,
+    SizeGroup,
     read_inventory,
 )
-from scripted import Script
+from scripted import DENIED, Refusal, Script
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -174,7 +177,7 @@ class World:
             scanned = sum(day in ("", one["dt"]) for one in self.rows)
         return AthenaAnswer(tuple(tuple(None if v is None else str(v) for v in one) for one in rows), scanned)
 
-    def read(self, monkeypatch: pytest.MonkeyPatch) -> InventoriedBucket:
+    def read(self, monkeypatch: pytest.MonkeyPatch, **given: Any) -> InventoriedBucket:
         monkeypatch.setattr(inventories, "run_query", self.ask)
         monkeypatch.setattr(inventories, "MOST_COMPARED", 50)
         aws: Any = SimpleNamespace(
@@ -184,16 +187,8 @@ class World:
             map=lambda read, items: [read(item) for item in items],
         )
         asking = InventorySettings(inventories=(self.inventory,))
-        return read_inventory(
-            aws,
-            self.inventory,
-            asking,
-            ArtifactNames(),
-            NOW,
-            by_size=False,
-            sizes=None,
-            elsewhere=frozenset(),
-        )
+        given = {"by_size": False, "sizes": None, "elsewhere": frozenset(), **given}
+        return read_inventory(aws, self.inventory, asking, ArtifactNames(), NOW, **given)
 
 
 type Damage = Callable[[World], object]
@@ -201,6 +196,10 @@ type Damage = Callable[[World], object]
 
 def manifest(**members: Any) -> Damage:
     return lambda world: world.manifest.update(members)
+
+
+def made(at: datetime) -> Damage:
+    return manifest(creationTimestamp=str(int(at.timestamp() * 1000)))
 
 
 def without(name: str) -> Damage:
@@ -278,6 +277,10 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     ),
     "another version": (manifest(version="2030-01-01"), "its version is 2030-01-01, not 2016-11-30"),
     "made on another day": (manifest(creationTimestamp="1759900000000"), "it was created at 2025-10-08"),
+    "made a minute more than half a day before": (
+        made(datetime(2026, 10, 5, 9, 59, tzinfo=UTC)),
+        "it was created at 2026-10-05 09:59 UTC",
+    ),
     "made at no time": (manifest(creationTimestamp="yesterday"), "is not a manifest"),
     "made at no time ever": (manifest(creationTimestamp="9" * 30), "is not a manifest"),
     "CSV": (
@@ -301,6 +304,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a file without a size": (manifest(files=[{"key": f"{FOLDER}data/1.parquet"}]), "'size'"),
     "a size as text": (first_file(size="1"), "a file's size is not a number above 0"),
     "a size that is true": (first_file(size=True), "a file's size is not a number above 0"),
+    "a size of nothing": (first_file(size=0), "a file's size is not a number above 0"),
     "a negative size": (first_file(size=-1), "a file's size is not a number above 0"),
     "a file twice": (
         lambda world: world.manifest["files"].append(world.manifest["files"][0]),
@@ -405,8 +409,18 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     ),
     "ETags in quotes": (rows(e_tag=lambda one: one["e_tag"] and f'"{one["e_tag"]}"'), RIGHT),
     "a symlink.txt with a last line": (lambda world: world.linked.append(""), RIGHT),
+    "made half a day before": (made(datetime(2026, 10, 5, 10, tzinfo=UTC)), RIGHT),
+    "of this very moment": (aged(0 * HOUR), RIGHT),
     "two days old": (aged(48 * HOUR), RIGHT),
     "two days and an hour old": (aged(49 * HOUR), LIKELY),
+    "a key that ends almost like an artifact's": (
+        lambda world: world.rows.append(row("e_tar_gz", SAME, 8)),
+        RIGHT,
+    ),
+    "as many artifacts with no ETag of S3's as objects with one": (
+        lambda world: world.rows.extend(row(f"{n}.tar.gz", "version", 8) for n in range(len(STORED))),
+        RIGHT,
+    ),
     "a filter of nothing": (given(configuration={"Filter": {"Prefix": ""}}), RIGHT),
     "a live table": (live(), RIGHT),
     "a live table with one key written often": (live(rewritten), RIGHT),
@@ -437,6 +451,145 @@ def test_queries_share_the_budget_of_their_bucket() -> None:
     budget = inventories.QueryBudget(most=1.0, usd_per_tb=5.0, prices=[0.9])
     with pytest.raises(ReadError, match=r"\$0.9 is spent: inventory_max_usd allows \$1.00"):
         budget.ask(Script({}).aws(), "SELECT 1", ["a"], LIST.place, limit=4 * 10**10)
+
+
+def test_a_query_may_cost_exactly_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventories, "run_query", lambda *_: AthenaAnswer((), 10**11))
+    budget = inventories.QueryBudget(most=1.0, usd_per_tb=5.0, prices=[0.5])
+
+    budget.ask(Script({}).aws(), "SELECT 1", ["a"], LIST.place, limit=10**11)
+
+    assert (budget.bounds, budget.prices) == ([0.5], [0.5, 0.5])
+
+
+@cases(
+    "damage, spent",
+    (given(lacks=("manifest.json",)), ""),
+    (rows(e_tag=lambda one: f"v{one['sequence_number']}"), " ($0.00005 spent)"),
+)
+def test_an_error_says_what_was_spent_before_it(
+    monkeypatch: pytest.MonkeyPatch, damage: Damage, spent: str
+) -> None:
+    world = World()
+    damage(world)
+
+    error = str(world.read(monkeypatch).shelf.error)
+
+    assert error[error.rfind(" ($") :] == spent if spent else "spent" not in error
+
+
+@pytest.mark.parametrize("inventory", [LIST, LIVE], ids=["delivery", "live table"])
+def test_what_was_delivered_is_named_as_often_as_it_was_counted(
+    monkeypatch: pytest.MonkeyPatch, inventory: Inventory
+) -> None:
+    world = World(inventory=inventory)
+    ask = world.ask
+
+    def without_one_key(*asked: Any) -> AthenaAnswer:
+        answer = ask(*asked)
+        return replace(answer, rows=answer.rows[:1]) if "key" in asked[2] else answer
+
+    monkeypatch.setattr(world, "ask", without_one_key)
+    read = world.read(monkeypatch)
+
+    counted = "Athena counted 2 artifacts of 1048576 bytes and named 1: its answer is not whole"
+    assert (counted in str(read.shelf.error)) == (inventory == LIST)
+    assert len(read.found) == (0 if inventory == LIST else 1)
+
+
+def test_a_size_that_no_artifact_has_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = World().read(monkeypatch, sizes={MIB + 1})
+
+    assert (read.shelf.error, read.found) == (None, [])
+
+
+@pytest.mark.parametrize("by_size", [True, False])
+def test_the_note_says_which_copies_are_not_shown(monkeypatch: pytest.MonkeyPatch, *, by_size: bool) -> None:
+    below = "below 100 MB " if by_size else ""
+
+    assert f"nor copies {below}that have other ETags" in World().read(monkeypatch, by_size=by_size).reading
+
+
+def test_from_a_hundred_mebibytes_on_the_size_alone_counts() -> None:
+    delivery = InventoryDelivery(inventory=LIST, at=NOW, most=0)
+
+    asked = inventories.groups_sql(delivery, ArtifactNames(), by_size=True)
+
+    assert "CASE WHEN size >= 104857600 THEN '' ELSE e_tag END" in asked
+
+
+def test_a_query_names_as_many_groups_as_fit() -> None:
+    of_48_bytes = SizeGroup(10**11, SAME, 2)
+
+    portions = inventories.query_portions([of_48_bytes] * 4097)
+
+    assert [len(portion) for portion in portions] == [4096, 1]
+
+
+def test_sizes_of_other_buckets_are_added_unless_they_are_asked_for_with_any_etag() -> None:
+    any_etag, same = SizeGroup(9, "", 2), SizeGroup(8, SAME, 2)
+
+    assert inventories.add_sizes([any_etag, same], [7, 8, 9]) == [
+        any_etag,
+        SizeGroup(8, "", 0),
+        same,
+        SizeGroup(7, "", 0),
+    ]
+
+
+def listed(*pages: Mapping[str, Any] | Refusal) -> InventoriedBucket:
+    """The bucket, with the weights of a folder that is then listed in so many *pages*."""
+    shelf = BucketIndex(bucket="models", region="us-east-1")
+    found = StoredObject(
+        bucket="models", key="a/model.pt", size=MIB, etag=SAME, modified=NOW, storage_class="STANDARD"
+    )
+    bucket = InventoriedBucket(
+        Script({"s3:ListObjectsV2": pages}).aws(), ArtifactNames(), shelf, found=[found]
+    )
+    bucket.notice({("models", "a/")})
+    return bucket
+
+
+def beside(*, more: bool) -> dict[str, Any]:
+    one = {"Key": "a/encoder.json", "LastModified": NOW, "Size": 2, "ETag": '"c"'}
+    return {"KeyCount": 1, "IsTruncated": more, "Contents": [one]}
+
+
+@cases(
+    "pages, models",
+    ([beside(more=False)], set()),
+    ([beside(more=True)] * 9 + [beside(more=False)], set()),
+    ([beside(more=True)] * 11, {"a/"}),
+    ([beside(more=True), DENIED], {"a/"}),
+    ids=["one page", "ten pages", "eleven pages", "denied"],
+)
+def test_a_folder_that_is_not_listed_to_its_end_counts_as_one_model(
+    pages: Sequence[Mapping[str, Any]], models: set[str]
+) -> None:
+    shelf = listed(*pages).shelf
+
+    assert (shelf.models, shelf.mixed) == (models, {"a/"})
+
+
+def test_a_table_is_quoted_part_by_part() -> None:
+    assert LIST.quoted == '"s3"."models"'
+    assert LIVE.quoted == '"s3tablescatalog/aws-s3"."b_models"."inventory"'
+
+
+def test_a_live_table_is_looked_up_in_the_catalog_of_s3() -> None:
+    on: dict[str, set[str]] = {}
+    for grant in inventories.inventory_grants([LIVE]):
+        on.setdefault(grant.action, set()).add(str(grant.on))
+    federated, database = "catalog/s3tablescatalog/aws-s3", "database/s3tablescatalog/aws-s3/b_models"
+
+    assert on["s3:GetBucketMetadataTableConfiguration"] == {"arn:aws:s3:::models"}
+    assert on["s3tables:GetTableData"] == {"bucket/aws-s3/table/*"}
+    assert on["glue:GetCatalog"] == {"catalog", "catalog/s3tablescatalog", federated}
+    assert on["glue:GetDatabase"] == {"catalog", federated, database}
+    assert on["glue:GetTable"] == {
+        *on["glue:GetDatabase"],
+        "table/s3tablescatalog/aws-s3/b_models/inventory",
+    }
 
 
 def test_athena_looks_a_database_up_apart_from_its_table() -> None:
