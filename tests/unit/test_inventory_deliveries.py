@@ -449,7 +449,7 @@ def test_a_damaged_delivery_is_an_error_or_likely_but_never_clean(
 
 def test_queries_share_the_budget_of_their_bucket() -> None:
     budget = inventories.QueryBudget(most=1.0, usd_per_tb=5.0, prices=[0.9])
-    with pytest.raises(ReadError, match=r"\$0.9 is spent: inventory_max_usd allows \$1.00"):
+    with pytest.raises(ReadError, match=r"\$0.90 is spent: inventory_max_usd allows \$1.00"):
         budget.ask(Script({}).aws(), "SELECT 1", ["a"], LIST.place, limit=4 * 10**10)
 
 

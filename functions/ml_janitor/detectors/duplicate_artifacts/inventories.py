@@ -673,8 +673,9 @@ class QueryBudget:
 
 
 def format_query_usd(usd: float) -> str:
-    """Return an amount in dollars, also a small one: "$0.00005"."""
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.5f}".rstrip("0").rstrip(".")
+    """Return an amount in dollars, also a small one: "$0.90", "$0.00005"."""
+    dollars, cents = f"{usd:.{2 if usd >= 1 else 5}f}".split(".")
+    return f"${dollars}.{cents.rstrip('0'):0<2}"
 
 
 @dataclass(frozen=True, slots=True)
