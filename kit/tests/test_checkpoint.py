@@ -330,6 +330,22 @@ def test_a_writer_has_its_piece_back_once_it_is_hashed(
     assert file.digest() == expected
 
 
+UNCLOSED = """
+import sys
+from pathlib import Path
+from janitor_kit.checkpoint import HashedFile
+
+file = HashedFile(Path(sys.argv[1]))
+"""
+
+
+def test_a_file_that_nobody_closes_keeps_no_process_from_its_end(tmp_path: Path) -> None:
+    source = str(Path(__file__).parents[1] / "src")
+    command = [sys.executable, "-W", "ignore", "-c", UNCLOSED, str(tmp_path / "model")]
+
+    assert subprocess.run(command, check=False, env={"PYTHONPATH": source}, timeout=60).returncode == 0
+
+
 def test_killed_at_any_operation_a_whole_one_stays(tmp_path: Path) -> None:
     folder, killed = tmp_path / "checkpoints", 0
     source = str(Path(__file__).parents[1] / "src")

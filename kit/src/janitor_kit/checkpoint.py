@@ -288,7 +288,8 @@ class HashedFile:
         self._lasts = lasts
         self._sha = hashlib.sha256()
         self._pieces: Queue[memoryview | None] = Queue()
-        self._hashing = threading.Thread(target=self._hash, name="checkpoint-hash")
+        # As a daemon: a file that nobody closes keeps no process, and no machine, from its end.
+        self._hashing = threading.Thread(target=self._hash, name="checkpoint-hash", daemon=True)
         self._hashing.start()
 
     def __enter__(self) -> HashedFile:  # noqa: PYI034 - Self is not in typing before Python 3.11
