@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.s3 import AthenaAnswer
+from ml_janitor.aws.s3 import LONGEST_QUERY, AthenaAnswer
 from ml_janitor.detectors.duplicate_artifacts import inventories
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
 from ml_janitor.detectors.duplicate_artifacts.inventories import (
@@ -437,6 +437,17 @@ def test_queries_share_the_budget_of_their_bucket() -> None:
     budget = inventories.QueryBudget(most=1.0, usd_per_tb=5.0, prices=[0.9])
     with pytest.raises(ReadError, match=r"\$0.9 is spent: inventory_max_usd allows \$1.00"):
         budget.ask(Script({}).aws(), "SELECT 1", ["a"], LIST.place, limit=4 * 10**10)
+
+
+def test_the_groups_of_a_query_are_as_many_as_athena_takes() -> None:
+    groups = [inventories.SizeGroup(10**10 + number, f"{number:032x}", 2) for number in range(6000)]
+    delivery = inventories.InventoryDelivery(inventory=LIST, at=NOW, most=0)
+
+    portions = inventories.query_portions(groups)
+
+    longest = max(len(inventories.keys_sql(delivery, ArtifactNames(), part)) for part in portions)
+    assert [group for part in portions for group in part] == groups
+    assert LONGEST_QUERY / 2 < longest <= LONGEST_QUERY
 
 
 def test_athena_looks_a_database_up_apart_from_its_table() -> None:
