@@ -365,7 +365,7 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
         ]
     )
     assert len(found) > ATHENA_PAGE, "more than a page"
-    assert len(inventories.query_portions(found)) > 1, "more than a query"
+    assert len(inventories.query_portions(table, found)) > 1, "more than a query"
 
 
 def test_the_page_has_the_statement_that_makes_the_table() -> None:

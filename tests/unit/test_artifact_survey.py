@@ -13,7 +13,7 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import S3Address
 from ml_janitor.aws.references import PlaceUser, References
-from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
+from ml_janitor.core.model import NotRead, Signal, SweepNote, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import contents, copies
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
@@ -62,7 +62,9 @@ def test_a_broken_bucket_and_too_many_artifacts_are_errors(monkeypatch: pytest.M
     read = reading({})
 
     assert read._copy(shelf, one, NotRead(), {}).listing_error == "b broke off after 0"
+    assert read.notes() == [SweepNote(looked_through=0)]
     assert read._found([source], None) == []
+    assert read.notes() == [SweepNote(looked_through=1)]
     assert read.errors[0] == "b broke off after 0"
     assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")
 

@@ -250,6 +250,15 @@ def test_the_evidence_names_copies_users_and_expiry_where_there_are_any() -> Non
     assert more.keys().isdisjoint(shown(judged(copy())))
 
 
+def test_the_evidence_names_ten_copies_at_most() -> None:
+    copies = tuple(unit(stored(f"{number}.pt")) for number in range(11))
+    keeper = copy(standing=CopyStanding(role=CopyRole.STAYS, copies=copies))
+
+    named = [name for name in shown(judged(keeper)) if name.startswith("copy ")]
+
+    assert named == [f"copy {number}" for number in range(1, 11)]
+
+
 @cases(
     "known, checksums",
     ({}, "none that tells anything"),
@@ -303,7 +312,9 @@ def test_what_is_asked_and_done_without_a_setting() -> None:
     looks = {"s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration"}
 
     assert looks.isdisjoint(grant.action for grant in plain.reads)
-    assert (plain.compare_up_to, plain.cleanup.grace, plain.keeps_files) == (20 * 2**30, 3 * DAY, True)
+    assert (plain.compare_up_to, plain.cleanup.grace) == (20 * 2**30, 3 * DAY)
+    assert plain.keeps_files
+    assert plain.keeps_descriptions
     with pytest.raises(ValueError, match=r"inventories.models.table: expected"):
         DuplicateArtifacts(inventories={"models": {}})
     listed = {"location": "s3://inventories/models/", "table": "models"}
@@ -466,7 +477,8 @@ def test_what_has_no_keeper_is_not_deleted() -> None:
 def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:
     alone = copy(role=CopyRole.ALONE, standing=CopyStanding(role=CopyRole.ALONE))
 
-    assert word(judged(alone)) == "kept"
+    kept = judged(alone)
+    assert (word(kept), kept.reason) == ("kept", "no other artifact of its size is a model by itself")
     unknown = judged(replace(alone, unsearched="DescribeModel: AccessDeniedException"))
     assert word(unknown) == "unknown"
     assert "a bucket that was not searched may hold the same" in unknown.reason

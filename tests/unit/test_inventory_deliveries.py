@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.s3 import AthenaAnswer
+from ml_janitor.aws.s3 import LONGEST_QUERY, AthenaAnswer
 from ml_janitor.detectors.duplicate_artifacts import inventories
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, BucketIndex, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.inventories import (
@@ -518,14 +518,6 @@ def test_from_a_hundred_mebibytes_on_the_size_alone_counts() -> None:
     assert "CASE WHEN size >= 104857600 THEN '' ELSE e_tag END" in asked
 
 
-def test_a_query_names_as_many_groups_as_fit() -> None:
-    of_48_bytes = SizeGroup(10**11, SAME, 2)
-
-    portions = inventories.query_portions([of_48_bytes] * 4097)
-
-    assert [len(portion) for portion in portions] == [4096, 1]
-
-
 def test_sizes_of_other_buckets_are_added_unless_they_are_asked_for_with_any_etag() -> None:
     any_etag, same = SizeGroup(9, "", 2), SizeGroup(8, SAME, 2)
 
@@ -590,6 +582,18 @@ def test_a_live_table_is_looked_up_in_the_catalog_of_s3() -> None:
         *on["glue:GetDatabase"],
         "table/s3tablescatalog/aws-s3/b_models/inventory",
     }
+
+
+@pytest.mark.parametrize("inventory", [LIST, LIVE], ids=["delivery", "live table"])
+def test_the_groups_of_a_query_are_as_many_as_athena_takes(inventory: Inventory) -> None:
+    groups = [SizeGroup(10**10 + number, f"{number:032x}", 2) for number in range(6000)]
+    delivery = InventoryDelivery(inventory=inventory, at=NOW, most=0)
+
+    portions = inventories.query_portions(delivery, groups)
+
+    longest = max(len(inventories.keys_sql(delivery, ArtifactNames(), part)) for part in portions)
+    assert [group for part in portions for group in part] == groups
+    assert LONGEST_QUERY / 2 < longest <= LONGEST_QUERY
 
 
 def test_athena_looks_a_database_up_apart_from_its_table() -> None:

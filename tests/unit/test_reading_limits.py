@@ -12,6 +12,7 @@ from ml_janitor import aws
 from ml_janitor.config import values
 from ml_janitor.core import durations, model, ownership, tiering
 from ml_janitor.detectors import unused_serving_resources
+from ml_janitor.detectors.duplicate_artifacts import inventories
 from ml_janitor.ledger import files
 
 LIMITS: dict[ModuleType, dict[str, object]] = {
@@ -28,7 +29,7 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
         "MOST_KEY_PAGES": 200,
     },
     aws.calls: {"READ_THREADS": 16},
-    aws.client: {"DEFAULT_ATTEMPTS": 8},
+    aws.client: {"DEFAULT_ATTEMPTS": 8, "BLOCK_SIZE": 524_288},
     aws.endpoints: {"LOAD_WINDOW": 14 * DAY, "LOAD_HOURS": 336, "METRICS_BATCH": 100},
     aws.runs: {"MOST_HISTORY_PAGES": 40, "LONGEST_TRAINING_JOB": 28 * DAY, "MOST_DESCRIBED_JOBS": 1000},
     aws.studio_apps: {
@@ -51,9 +52,17 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
     aws.locations: {"LARGEST_MANIFEST": 33_554_432},
     aws.sagemaker_kinds: {"SAGEMAKER_PAGE": 100, "LONGEST_JOB_LIFE": 31 * DAY},
     aws.pace: {
+        "JANITOR_SHARE": 0.5,
+        "UNKNOWN_RATE": 5,
+        "FASTEST_UNKNOWN_RATE": 20,
+        "FIRST_REST": 60,
+        "FIRST_DELAY": 0.25,
+        "MOST_DELAY": 8,
+        "RECOVERY_FACTOR": 0.97,
         "GLOBAL_SERVICES": {"ce"},
         "SHARED_SERVICES": {"ce", "cloudtrail", "resourcegroupstaggingapi", "sagemaker"},
     },
+    aws.references: {"MOST_DEPLOYMENT_PAGES": 40},
     aws.tags: {"ARNS_PER_CALL": 50},
     aws.training_jobs: {
         "UNINDEXED_AGE": DAY,
@@ -64,6 +73,7 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
         "SEARCH_CUTS": tuple(days * DAY for days in (401, 93, 62, 32, 8)),
         "LISTING_OVERLAP": HOUR,
     },
+    inventories: {"BY_SIZE_BYTES": 104_857_600, "MOST_EXTRA_SIZES": 5000},
     unused_serving_resources: {"MOST_TRAIL_PAGES": 100},
     values: {"LONGEST_KEEP_ALIVE": 6 * HOUR, "LONGEST_MAX_RUNTIME": 28 * DAY},
     durations: {"LONGEST_DURATION": 3650 * DAY, "ZONE_SPREAD": 26 * HOUR, "DAYS_PER_YEAR": 366},

@@ -172,6 +172,18 @@ def test_a_run_with_shared_answers_asks_for_types_together_and_for_others_by_arn
     assert account.asked(BULK)[-1] == {"ResourceARNList": [space]}
 
 
+def test_a_run_with_shared_answers_says_that_types_could_not_be_read() -> None:
+    def answer(asked: Mapping[str, Any]) -> Any:
+        return DENIED if "ResourceTypeFilters" in asked else {"ResourceTagMappingList": [tagged(job)]}
+
+    space, job = ARN.replace("endpoint", "space/d-1"), ARN.replace("endpoint", "training-job")
+
+    book = read_tags_of(Script({BULK: answer}).aws(shared=SharedAnswers()), [space, job])
+
+    assert book.of(job) == Value({"team": "fraud"}, SOURCE)
+    assert book.of(space) == Unreadable(f"{SOURCE} broke off after 0: GetResources: {DENIAL}", SOURCE)
+
+
 def test_a_run_with_shared_answers_asks_for_a_type_of_no_other_detector_alone() -> None:
     account = Script({BULK: {"ResourceTagMappingList": []}})
 

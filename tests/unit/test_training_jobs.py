@@ -95,6 +95,17 @@ def test_jobs_in_progress_and_warm_pools_cost(record: Record, new: Sequence[Reco
     assert ([one.name for one in found.items], found.error) == (["a"] if costs else [], None)
 
 
+def test_the_record_of_each_job_in_progress_is_noted() -> None:
+    indexed = [job("a", HOUR, "InProgress"), job("b", HOUR, **AVAILABLE), job("c", DAY, "InProgress")]
+    noted = list[tuple[str, Record]]()
+
+    list_billed_jobs(
+        script(indexed).aws(), NOW, note=lambda target, record: noted.append((target.name, {**record}))
+    )
+
+    assert noted == [("a", indexed[0]), ("c", indexed[2])]
+
+
 @pytest.mark.parametrize("operation", [SEARCHED, LISTED])
 def test_jobs_that_cannot_be_listed_are_said(operation: str) -> None:
     account = script([job("a", HOUR, "InProgress")])

@@ -466,7 +466,7 @@ BY_SIZE_BYTES = 100 * 1024**2
 """Bytes from which artifacts of one size are candidates whatever their ETags, where contents may be read."""
 
 _GROUP_LIST_BYTES = LONGEST_QUERY * 3 // 4
-"""Bytes of one query's list of groups; the rest is room for the query itself."""
+"""Bytes of one query's lists of groups; the rest is room for the query itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,15 +569,15 @@ def keys_sql(delivery: InventoryDelivery, names: ArtifactNames, wanted: Sequence
     )
 
 
-def query_portions(wanted: Iterable[SizeGroup]) -> list[list[SizeGroup]]:
-    """Return the groups *wanted* in as few lists as fit into one query each."""
+def query_portions(delivery: InventoryDelivery, wanted: Iterable[SizeGroup]) -> list[list[SizeGroup]]:
+    """Return the groups *wanted* in as few lists as fit into a query each: twice, if the table is live."""
     found: list[list[SizeGroup]] = []
     left = 0
     for group in wanted:
         takes = len(f"{group.size},") + len(f"'{group.etag}',")
         if takes > left:
             found.append([])
-            left = _GROUP_LIST_BYTES
+            left = _GROUP_LIST_BYTES // (2 if delivery.inventory.live else 1)
         found[-1].append(group)
         left -= takes
     return found
@@ -711,9 +711,8 @@ class InventoryQueries:
 
     def keys(self, wanted: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
         """Return key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
-        return list(
-            dict.fromkeys(artifact for part in query_portions(wanted) for artifact in self._portion(part))
-        )
+        portions = query_portions(self.delivery, wanted)
+        return list(dict.fromkeys(artifact for part in portions for artifact in self._portion(part)))
 
     def _portion(self, part: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
         sql = keys_sql(self.delivery, self.names, part)
