@@ -113,7 +113,9 @@ class Handler(BaseHTTPRequestHandler):
             ]
             answers[operation] = {"logStreams": streams}
         if operation == "GetLogEvents":
-            begin, lines = int(body.get("nextToken", 0)), self.server.logs or []
+            lines = self.server.logs or []
+            first = 0 if body.get("startFromHead") else max(len(lines) - 2, 0)
+            begin = int(body.get("nextToken", first))
             events = [{"message": line} for line in lines[begin : begin + 2]]
             answers[operation] = {"events": events, "nextForwardToken": str(begin + len(events))}
         if operation == "DescribeLogStreams" and self.server.logs is None:

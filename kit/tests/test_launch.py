@@ -335,7 +335,7 @@ def test_jobs_are_waited_for_listed_stopped_and_read(
 
     assert cli.main(["list", "--name", "churn"]) == 0
     assert capsys.readouterr().out == "churn-1  Stopped  2026-09-21 14:13\n"
-    assert aws.created[-1]["NameContains"] == "churn"
+    assert (aws.created[-1]["NameContains"], aws.created[-1]["MaxResults"]) == ("churn", 20)
     assert cli.main(["list", "--count", "200"]) == 0
     assert aws.created[-1]["MaxResults"] == 100, "the most that AWS takes"
     capsys.readouterr()
@@ -347,11 +347,16 @@ def test_jobs_are_waited_for_listed_stopped_and_read(
     assert capsys.readouterr().out == ""
 
 
-def test_a_launch_may_wait(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    aws.statuses = ["Failed"]
+def test_a_launch_may_wait(
+    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("janitor_kit.jobs.time.sleep", slept.append)
+    aws.statuses = ["InProgress", "Failed"]
     assert cli.main(["launch", str(file), "--wait", "--continue-from", "step-1"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "Failed: AlgorithmError"
     assert aws.created[0]["Environment"]["CONTINUE_FROM"] == "step-1"
+    assert slept.count(30.0) == 1
 
 
 # --- what is refused -----------------------------------------------------------------------------
