@@ -179,6 +179,19 @@ def test_what_the_model_raises_reaches_every_caller_and_the_next_batch_runs(erro
                 assert one.__cause__ is error
 
 
+def test_a_batch_that_fails_is_computed_once_unless_its_halves_are_asked_for() -> None:
+    sizes: list[int] = []
+
+    def model(batch: list[int]) -> list[int]:
+        sizes.append(len(batch))
+        raise ValueError("no")
+
+    answered(model, 2, max_batch=2)
+    assert sizes == [2]
+    answered(model, 2, max_batch=2, bisect=True)
+    assert sizes == [2, 2, 1, 1]
+
+
 def test_an_exception_among_the_answers_fails_its_request_alone() -> None:
     found = answered(lambda _: [1, ValueError("no"), StopIteration()])
     assert found[0] == 1

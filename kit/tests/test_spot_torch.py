@@ -240,8 +240,14 @@ class Chain(nn.Sequential):
     """Has the parameters of another class."""
 
 
-def made_run(rows: int = 2, *, rate: float = 0.1, batch: int = 3, outer: Any = nn.Sequential) -> TorchState:
-    model = outer(nn.Linear(2, rows))
+class Layer(nn.Linear):
+    """Has them too."""
+
+
+def made_run(
+    rows: int = 2, *, rate: float = 0.1, batch: int = 3, outer: Any = nn.Sequential, inner: Any = nn.Linear
+) -> TorchState:
+    model = outer(inner(2, rows))
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
     loader = StatefulDataLoader([*range(6)], batch)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
@@ -257,6 +263,7 @@ def made_run(rows: int = 2, *, rate: float = 0.1, batch: int = 3, outer: Any = n
     ),
     ({"batch": 2}, "batch size was 3 and is 2"),
     ({"outer": Chain}, "model was Sequential and is Chain"),
+    ({"inner": Layer}, "model.0 was Linear and is Layer"),
     ({}, None),
 )
 def test_a_checkpoint_of_another_model_optimizer_or_batch_is_refused_with_both_values(
@@ -283,6 +290,7 @@ def test_a_copy_keeps_what_was_saved_and_without_memory_for_one_the_save_is_writ
     model[2].weight = model[0].weight
     model[0].bias.grad = torch.ones(2)
     sparse, turned = torch.eye(2).to_sparse(), torch.ones(2, dtype=torch.complex64).conj()
+    assert not any(map(spot_torch.is_plain, (sparse, turned)))
     model.register_buffer("sparse", sparse)
     model.register_buffer("turned", turned)
     state = TorchState(model=model)
