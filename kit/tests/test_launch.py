@@ -308,6 +308,7 @@ def test_a_script_that_is_the_first_process_gets_its_arguments_and_sigterm(
     ({"instance_type": None, "instance_groups": {"a": {"instances": 1}}}, "group a needs instance_type"),
     ({"keep_alive_period": 600}, "a warm pool (keep_alive_period) is on demand"),
     ({"keep_alive_period": 3601}, "from 1 second to an hour"),
+    ({"keep_alive_period": 0}, "keep_alive_period is 0 seconds"),
     ({"exec_script": True}, "exec_script needs source"),
     ({"inputs": {"train": {"sharded": True}}}, "input train is an s3:// path, or a table of uri"),
     ({"inputs": {"train": {"uri": "s3://a/b", "shared": 1}}}, "input train is an s3:// path, or a table"),
@@ -315,6 +316,11 @@ def test_a_script_that_is_the_first_process_gets_its_arguments_and_sigterm(
 def test_settings_that_exclude_each_other(change: dict[str, Any], why: str) -> None:
     with pytest.raises(Refused, match=re.escape(why)):
         check_demands(replace(JOB, **change))
+
+
+def test_a_warm_pool_lasts_for_a_second_to_an_hour() -> None:
+    for seconds in (1, 3600):
+        check_demands(replace(JOB, spot=False, max_wait=None, keep_alive_period=seconds))
 
 
 @pytest.mark.parametrize(("last", "status"), [("Completed", 0), ("Failed", 1), ("Stopped", 1)])

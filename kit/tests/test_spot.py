@@ -353,6 +353,14 @@ def test_a_run_that_should_go_on_from_a_checkpoint_does_not_begin_without_it(tmp
         train(tmp_path, continue_from="elsewhere/step-1")
 
 
+def test_a_changed_script_goes_on_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Interrupted):
+        train(tmp_path, fingerprint={spot.SCRIPT: "one", "entry point": "a"}, stop_at=6)
+
+    assert train(tmp_path, fingerprint={spot.SCRIPT: "two", "entry point": "a"})[1] == [7, 8, 9]
+    assert "the script was changed since it wrote" in caplog.text
+
+
 SCRIPT = """
 from pathlib import Path
 from types import ModuleType
