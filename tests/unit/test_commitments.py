@@ -212,7 +212,7 @@ def by_hour(resources: Iterable[UsedResource]) -> list[SavingsPlanLine]:
 def test_what_others_name_is_left_out_by_its_own_arn_or_its_family() -> None:
     job = used("churn-20261001", run(TRAIN), kind="training-job")
     whole = job.target.arn.replace("20261001", "*")
-    for taken in (job.target.arn, whole):
+    for taken in (job.target.arn, whole, f"{whole}~0a1b2c3d"):
         candidate = RULE.leaving(steady(ALWAYS, job, others=None), frozenset({taken.lower()}))
         assert isinstance(candidate.hours, Value)
         assert candidate.hours.value.others == 1
