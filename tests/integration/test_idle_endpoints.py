@@ -144,6 +144,17 @@ def test_the_last_request_before_the_window_is_named(seed: Seed, aws: Aws) -> No
     assert finding.since == datetime(2026, 8, 27, tzinfo=NOW.tzinfo)
 
 
+def test_requests_are_read_from_ninety_days_before_the_window(seed: Seed, aws: Aws) -> None:
+    seed.endpoint("churn", age=120 * DAY)
+    values = [0.0] * (110 * 24)
+    values[-95 * 24] = 7.0
+    seed.requests("churn", values=values)
+
+    assert found(verdict(aws), Confidence.PROVEN).reason.startswith(
+        "no request in 7 days; the last one was 94"
+    )
+
+
 def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", age=80 * DAY)
     values = [0.0] * (40 * 24)
@@ -363,6 +374,21 @@ def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
     assert finding.cost.source == "Price List API, with its monitoring"
 
 
+def test_each_monitor_costs_what_its_own_jobs_took(seed: Seed, aws: Aws) -> None:
+    seed.serve("churn")
+    for name, ago, took in (("drift", DAY, HOUR), ("bias", 2 * DAY, 5 * HOUR)):
+        seed.monitor(name, "churn")
+        seed.monitored(name, ago=ago, took=took)
+
+    cost = not_none(found(verdict(aws), Confidence.LIKELY).cost)
+
+    hosting, processing = (
+        not_none(aws.prices.hourly(aws.region, component, "ml.m5.xlarge").hourly_usd)
+        for component in ("Hosting", "Processing")
+    )
+    assert round(not_none(cost.hourly_usd), 12) == round(hosting + 2 * processing * (1 + 5) / 168, 12)
+
+
 @pytest.mark.parametrize("operation", ["ListMonitoringExecutions", "DescribeProcessingJob"])
 def test_a_monitor_of_unreadable_cost_makes_the_price_unknown(seed: Seed, aws: Aws, operation: str) -> None:
     seed.serve("churn")
@@ -384,7 +410,23 @@ def test_a_monitor_that_has_not_ended_once_has_no_price(seed: Seed, aws: Aws) ->
 
     seed.monitored("drift", ago=HOUR, took=None)
 
-    assert getattr(found(verdict(aws), Confidence.LIKELY).cost, "known", None) is False
+    cost = not_none(found(verdict(aws), Confidence.LIKELY).cost)
+    assert not cost.known
+    assert "no execution of drift has ended yet" in cost.source
+
+
+def test_a_monitor_whose_last_job_ended_before_it_began_costs_nothing(seed: Seed, aws: Aws) -> None:
+    seed.serve("churn")
+    seed.monitor("drift", "churn")
+    seed.monitored("drift", ago=HOUR, took=HOUR)
+    (job,) = seed.sagemaker.list_processing_jobs()["ProcessingJobSummaries"]
+    path = ("processing_jobs", job["ProcessingJobName"])
+    seed.box.patch("sagemaker", path, ProcessingStartTime=None)
+
+    cost = not_none(found(verdict(aws), Confidence.LIKELY).cost)
+
+    assert cost.hourly_usd == aws.prices.hourly(aws.region, "Hosting", "ml.m5.xlarge").hourly_usd
+    assert cost.source == "Price List API"
 
 
 # --- exemptions and faults ----------------------------------------------------------------------
@@ -489,14 +531,17 @@ def test_looking_again_at_what_is_gone_and_in_vain(seed: Seed, aws: Aws) -> None
 
 
 def test_one_call_for_each_idle_endpoint_and_few_for_the_account(seed: Seed, aws: Aws) -> None:
-    """Its configuration is its own: another endpoint with the same would cost no call."""
+    """Its configuration is its own: another endpoint with the same costs no call."""
     for number in range(120):
         seed.serve(f"e{number:03}", values=QUIET if number < 15 else one_request(HOUR))
+    with seed.box.at(NOW - 30 * DAY):
+        seed.sagemaker.create_endpoint(EndpointName="twin", EndpointConfigName="e000")
+    seed.requests("twin")
     seed.box.clear_calls()
 
     done = sweep_once(RULE, aws)
 
-    assert (done.found, done.kept, done.unknown) == (15, 105, 0)
+    assert (done.found, done.kept, done.unknown) == (16, 105, 0)
     calls = seed.box.calls()
     assert calls.pop("sagemaker:DescribeEndpointConfig") == 15
     assert calls.pop("pricing:GetProducts") < 10

@@ -407,6 +407,16 @@ def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew() -> None:
         scaled_by(policy("StepScaling", "backlog"))
 
 
+def test_scaling_is_asked_for_fifty_resources_at_once() -> None:
+    """As many as DescribeScalableTargets takes."""
+    script = Script({"application-autoscaling:DescribeScalableTargets": {"ScalableTargets": []}})
+
+    assert act.read_scaling(script.aws(), [f"endpoint/churn/variant/v{n}" for n in range(51)]) == []
+
+    asked = script.asked("application-autoscaling:DescribeScalableTargets")
+    assert [len(one["ResourceIds"]) for one in asked] == [50, 1]
+
+
 @pytest.mark.parametrize("harmless", [policy("StepScaling"), policy("TargetTrackingScaling", "made-by-aws")])
 def test_alarms_that_aws_makes_itself_are_no_hindrance(harmless: Mapping[str, Any]) -> None:
     (record,) = scaled_by(harmless)

@@ -12,6 +12,7 @@ from conftest import DAY, HOUR, NOW, SECOND
 from fakes import target_at
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
+from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -24,6 +25,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
+from ml_janitor.detectors.idle_endpoints import reading
 from ml_janitor.detectors.idle_endpoints.reading import (
     METERS_SHOWN,
     EndpointCandidate,
@@ -45,6 +47,7 @@ from ml_janitor.detectors.idle_endpoints.rule import (
     why_endpoint_spared,
 )
 from narrowing import not_none, of_type
+from scripted import Script
 from tables import cases
 from verdicts import word
 
@@ -610,6 +613,34 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
     assert [one.value for one in full.evidence if one.signal in lists] == ["llm", "drift"]
     assert "further places for requests" not in names
     assert alone.reason == listed.reason
+
+
+@cases(
+    "left, shared, asked",
+    (1, None, {"ResourceARNList"}),
+    (2, None, {"ResourceARNList"}),
+    (3, None, {"ResourceTypeFilters", "ResourcesPerPage"}),
+    (1, SharedAnswers(), {"ResourceTypeFilters", "ResourcesPerPage"}),
+)
+def test_tags_of_half_the_endpoints_are_asked_for_by_name_and_of_more_by_type(
+    left: int, shared: SharedAnswers | None, asked: set[str]
+) -> None:
+    account = Script({"resourcegroupstaggingapi:GetResources": {"ResourceTagMappingList": []}})
+    names = [f"e{n}" for n in range(4)]
+    unread = [replace(endpoint(), target=target_at(f"endpoint/{name}", NOW, NotRead())) for name in names]
+
+    found = reading._tagged(
+        account.aws(shared=shared), unread, lambda one: None if one.target.name in names[:left] else "used"
+    )
+
+    ((_, request),) = account.calls
+    assert request.keys() == asked
+    known = [one.target.name for one in found if isinstance(one.target.tags, Value)]
+    assert known == (names[:left] if "ResourceARNList" in asked else names)
+
+
+def test_what_describes_an_endpoint_is_kept_for_the_next_run() -> None:
+    assert RULE.keeps_descriptions
 
 
 # --- what monitors it, and what was begun ----------------------------------------------------------
