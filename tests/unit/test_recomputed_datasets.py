@@ -193,3 +193,14 @@ def test_the_names_of_its_variables_are_parameters_and_its_instances_are_hours()
 
     assert job.parameters == ("LOOKBACK_DAYS", "7")
     assert (job.run, scored.run) == (CompletedRun(NOW - DAY, 12.0), CompletedRun(NOW - DAY, 8.0))
+
+
+def test_what_a_monitoring_schedule_runs_is_another_job_than_what_people_run() -> None:
+    aws = Script({}).aws()
+    arns = [f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:monitoring-schedule/{name}" for name in "ab"]
+    own, first, second = (
+        recomputed_datasets._recipe(aws, processing(IN, **more))
+        for more in ({}, *({"MonitoringScheduleArn": arn} for arn in arns))
+    )
+
+    assert own != first == second

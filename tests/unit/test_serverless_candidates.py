@@ -8,7 +8,12 @@ from conftest import NOW
 from ml_janitor.aws.endpoints import LOAD_HOURS, LoadedEndpoint
 from ml_janitor.aws.prices import Price, memory_gib
 from ml_janitor.core.model import Absent, Finding, NotRead, Unreadable, Value
-from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
+from ml_janitor.detectors.serverless_candidates import (
+    EndpointUse,
+    ServerlessCandidates,
+    depends_on_latency,
+    read_endpoint_use,
+)
 from narrowing import of_type
 from past_jobs import word
 from quiet_endpoints import DAY, hourly, quiet
@@ -100,6 +105,18 @@ def test_the_saving_is_what_the_instances_cost_less_the_seconds_and_their_memory
     assert "MemorySizeInMB=3072,MaxConcurrency=9" in decided.action
     alone = of_type(Finding, ServerlessCandidates().decide(quiet(at_once=0), NOW))
     assert "MaxConcurrency=1}" in alone.action
+
+
+def test_latency_is_read_from_the_first_request_on() -> None:
+    for total, read in ((0, False), (1, True)):
+        endpoint = quiet(raw={"requests": hourly(total / LOAD_HOURS)})
+        assert depends_on_latency(endpoint, NOW) is read
+
+
+def test_the_busiest_hour_is_told_by_the_second() -> None:
+    described = of_type(Value, quiet(raw={"requests": hourly(7200)}).description).value
+
+    assert of_type(EndpointUse, read_endpoint_use(described.variants[0])).busiest == pytest.approx(2)
 
 
 def test_memory_is_known_of_the_usual_families_alone() -> None:
