@@ -29,6 +29,7 @@ class Recording(ThreadingHTTPServer):
         self.created: list[dict[str, Any]] = []
         self.uploaded: dict[str, bytes] = {}
         self.statuses = ["InProgress"]
+        self.streams = ["churn-1/algo-1-17", "churn-10/algo-1-3"]
         """Of a job, in the order in which it is described; the last one lasts."""
         self.logs: list[str] | None = None
 
@@ -107,10 +108,8 @@ class Handler(BaseHTTPRequestHandler):
             "StopTrainingJob": {},
         }
         if operation == "DescribeLogStreams":
-            names = ("churn-1/algo-1-17", "churn-10/algo-1-3")
-            streams = [
-                {"logStreamName": name} for name in names if name.startswith(body["logStreamNamePrefix"])
-            ]
+            of_job = body["logStreamNamePrefix"]
+            streams = [{"logStreamName": name} for name in self.server.streams if name.startswith(of_job)]
             answers[operation] = {"logStreams": streams}
         if operation == "GetLogEvents":
             lines = self.server.logs or []

@@ -353,6 +353,16 @@ def test_jobs_are_waited_for_listed_stopped_and_read(
     assert capsys.readouterr().out == ""
 
 
+def test_lines_of_several_machines_say_whose_they_are(
+    aws: Recording, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.logs, aws.streams = ["one"], ["churn-1/algo-1-17", "churn-1/algo-2-17"]
+
+    assert cli.main(["logs", "churn-1"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == ["algo-1: one", "algo-2: one"]
+
+
 def test_a_launch_may_wait(
     aws: Recording, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from janitor_kit import spot_torch
@@ -279,6 +279,15 @@ def test_a_checkpoint_of_another_model_optimizer_or_batch_is_refused_with_both_v
     with pytest.raises(RuntimeError, match=said) if said else nullcontext():
         again.__enter__()
     again._leave()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_size_of_batches_is_the_loaders_or_its_samplers(*, own: bool) -> None:
+    sampler = BatchSampler(SequentialSampler(range(6)), 3, drop_last=False)
+    given: dict[str, Any] = {"batch_size": 3} if own else {"batch_sampler": sampler}
+    loader = StatefulDataLoader([*range(6)], **given)
+
+    assert TorchState(model=nn.Linear(2, 2), loader=loader).fingerprint()["batch size"] == 3
 
 
 @pytest.mark.parametrize("available", [None, 0, 10**12])

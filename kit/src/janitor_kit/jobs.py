@@ -82,7 +82,7 @@ def new_lines(logs: Any, job: str, seen: dict[str, str]) -> Iterator[str]:
     except logs.exceptions.ResourceNotFoundException:  # nothing was ever trained here
         return
     for stream in streams:
-        host = f"{stream.partition('/')[2].partition('-1')[0]}: " if len(streams) > 1 else ""
+        host = f"{stream.partition('/')[2].rpartition('-')[0]}: " if len(streams) > 1 else ""
         while True:
             token = {"nextToken": seen[stream]} if stream in seen else {}
             page = logs.get_log_events(
