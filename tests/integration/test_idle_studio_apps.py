@@ -9,7 +9,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import StudioApp
-from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target, Unreadable
+from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target, Unreadable, Value
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
@@ -221,6 +221,19 @@ def test_an_arn_alone_is_enough_in_any_case(studio: Studio, aws: Aws) -> None:
     bare = Target(arn=arn.lower(), name="", kind="", account=ACCOUNT, region=REGION, created=None)
 
     assert looked(aws, bare).space == "Lab"
+
+
+def test_a_log_of_another_spelling_of_its_space_is_seen_again(studio: Studio, aws: Aws) -> None:
+    studio.space("Lab", "anna")
+    studio.app(space="Lab", active=20 * HOUR, wrote=None)
+    path = f"{studio.domain}/lab/JupyterLab/default"
+    studio.box.logs(GROUP, path, [(NOW - 20 * MINUTE, "Saving file at /eda.ipynb")])
+
+    app = looked(aws, target_of(aws))
+
+    assert isinstance(app.log, Value)
+    assert app.log.value == NOW - 20 * MINUTE
+    assert isinstance(IdleStudioApps().decide(app, NOW), Kept)
 
 
 def test_a_deleted_one_is_kept_as_that_and_after_a_day_it_is_gone(studio: Studio, aws: Aws) -> None:

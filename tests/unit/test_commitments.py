@@ -256,6 +256,10 @@ def test_what_was_seen_of_hours_and_plans() -> None:
     assert {one.source for one in billed.evidence if one.signal == "hours judged"} == {"ce:GetCostAndUsage"}
 
 
+def test_what_it_asks_costs_eight_cents_at_most() -> None:
+    assert (Commitments().max_requests, Commitments().min_utilization) == (8, 0.95)
+
+
 @pytest.mark.parametrize("named", [None, frozenset[str]()])
 def test_hours_that_were_not_read_leave_nothing_out(named: frozenset[str] | None) -> None:
     candidate = replace(steady(), hours=DENIED)
