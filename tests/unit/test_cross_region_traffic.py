@@ -463,3 +463,9 @@ def test_where_cost_explorer_cannot_be_asked_a_note_says_so_and_no_alarm_rings(
 
     assert script.calls == []
     assert of_type(SweepNote, note).text.startswith("Cost Explorer is not asked in partition aws-")
+
+
+def test_jobs_are_listed_in_the_region_that_the_bytes_go_to_too() -> None:
+    anywhere = {grant.action for grant in CrossRegionTraffic.reads if grant.anywhere}
+
+    assert anywhere == {"sagemaker:Search", "sagemaker:ListProcessingJobs"}
