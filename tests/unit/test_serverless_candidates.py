@@ -111,6 +111,8 @@ def test_latency_is_read_from_the_first_request_on() -> None:
     for total, read in ((0, False), (1, True)):
         endpoint = quiet(raw={"requests": hourly(total / LOAD_HOURS)})
         assert depends_on_latency(endpoint, NOW) is read
+    for never in (quiet(number=2), quiet(status="Creating")):
+        assert depends_on_latency(never, NOW) is False
 
 
 def test_the_busiest_hour_is_told_by_the_second() -> None:

@@ -179,9 +179,9 @@ def test_without_checkpoints_a_short_job_is_told_of_no_first_step_and_others_how
     plain = SpotTraining(min_saving=0.01).decide(runs(newest=short, jobs=(short,) * 90), NOW)
     kept = of_type(Finding, SpotTraining().decide(runs(), NOW))
 
-    assert of_type(Finding, plain).action.endswith(
-        "EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=172800"
-    )
+    told = of_type(Finding, plain).action
+    assert told.startswith("buy ")
+    assert told.endswith("EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=172800")
     assert kept.action.endswith("MaxWaitTimeInSeconds=172800; a checkpoint every 27 minutes costs least")
 
 

@@ -143,3 +143,7 @@ def test_what_was_passed_on_the_way() -> None:
 
     assert followed.steps[0] == "nothing here keeps Studio from stopping idle JupyterLab apps"
     assert own.steps[0] == "whatever could follow its setting for JupyterLab apps has one of its own"
+
+
+def test_two_hours_are_proposed() -> None:
+    assert StudioWithoutIdleShutdown().proposed_minutes == 120
