@@ -150,6 +150,11 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/scheduled/watch.py": ("infra/test_alarms.py",),
     "functions/ml_janitor/slack/digest.py": ("integration/test_weekly_advice.py",),
+    "functions/ml_janitor/deployment.py": (
+        "attacks/test_accounts_left_out.py",
+        "integration/test_digest.py",
+        "integration/test_notify.py",
+    ),
     "functions/ml_janitor/handlers.py": (
         "attacks/test_presses_at_the_worker.py",
         "integration/test_digest.py",

@@ -112,6 +112,9 @@ def test_only_in_an_organization_the_digest_reads_all_accounts(own: Callable[[st
     assert "us-gov-east-1" in deployment.make_accounts_run(together, logger).known_regions
     histories = [deployment.make_action_history(each) for each in (alone, together)]
     assert [history.several for history in histories] == [False, True]
+    for regions, several in (('["us-east-1"]', False), ('["us-east-1", "eu-west-1"]', True)):
+        history = deployment.make_action_history(own(f"[janitor]\nregions = {regions}\n"))
+        assert history.several_regions is several
     actors = {kind.name for kind in DETECTORS if kind.cleanup is not None}
     assert histories[0].cleanups.keys() == actors
     assert {kind.name for kind in DETECTORS} - {kind.name for kind in histories[0].disarmed} == {
