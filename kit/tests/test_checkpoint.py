@@ -339,7 +339,7 @@ file = HashedFile(Path(sys.argv[1]))
 """
 
 
-def test_a_file_that_nobody_closes_keeps_no_process_from_its_end(tmp_path: Path) -> None:
+def test_a_process_ends_though_nobody_closed_its_file(tmp_path: Path) -> None:
     source = str(Path(__file__).parents[1] / "src")
     command = [sys.executable, "-W", "ignore", "-c", UNCLOSED, str(tmp_path / "model")]
 

@@ -223,7 +223,7 @@ def test_an_arn_alone_is_enough_in_any_case(studio: Studio, aws: Aws) -> None:
     assert looked(aws, bare).space == "Lab"
 
 
-def test_a_log_of_another_spelling_of_its_space_is_seen_again(studio: Studio, aws: Aws) -> None:
+def test_looking_again_finds_the_log_under_another_spelling_of_the_space(studio: Studio, aws: Aws) -> None:
     studio.space("Lab", "anna")
     studio.app(space="Lab", active=20 * HOUR, wrote=None)
     path = f"{studio.domain}/lab/JupyterLab/default"

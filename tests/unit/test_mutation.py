@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pluggy import PluggyTeardownRaisedWarning
 
 import mutation
 from fakes import raising
@@ -110,8 +111,13 @@ def test_a_failure_that_cannot_be_reported_is_one(
     monkeypatch.setattr("_pytest.runner.runtestprotocol", lambda *_, **__: next(passing))
     assert mutation._pass([request.node, request.node])
 
-    monkeypatch.setattr("_pytest.runner.runtestprotocol", raising(SystemError("recursion depth mismatch")))
-    assert not mutation._pass([request.node])
+    for error in (SystemError("recursion depth mismatch"), PluggyTeardownRaisedWarning("hypothesis")):
+        monkeypatch.setattr("_pytest.runner.runtestprotocol", raising(error))
+        assert not mutation._pass([request.node])
+
+    monkeypatch.setattr("_pytest.runner.runtestprotocol", raising(KeyError("an error of the harness")))
+    with pytest.raises(KeyError):
+        mutation._pass([request.node])
 
 
 def test_of_a_large_module_the_changed_functions_count() -> None:

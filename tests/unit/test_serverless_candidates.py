@@ -115,7 +115,7 @@ def test_latency_is_read_from_the_first_request_on() -> None:
         assert depends_on_latency(never, NOW) is False
 
 
-def test_the_busiest_hour_is_told_by_the_second() -> None:
+def test_the_busiest_hour_is_given_in_requests_a_second() -> None:
     described = of_type(Value, quiet(raw={"requests": hourly(7200)}).description).value
 
     assert of_type(EndpointUse, read_endpoint_use(described.variants[0])).busiest == pytest.approx(2)

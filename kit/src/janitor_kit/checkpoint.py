@@ -288,7 +288,7 @@ class HashedFile:
         self._lasts = lasts
         self._sha = hashlib.sha256()
         self._pieces: Queue[memoryview | None] = Queue()
-        # As a daemon: a file that nobody closes keeps no process, and no machine, from its end.
+        # A daemon: a file that nobody closes must not keep the process, and its machine, running.
         self._hashing = threading.Thread(target=self._hash, name="checkpoint-hash", daemon=True)
         self._hashing.start()
 

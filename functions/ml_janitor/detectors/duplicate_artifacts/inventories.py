@@ -570,7 +570,11 @@ def keys_sql(delivery: InventoryDelivery, names: ArtifactNames, wanted: Sequence
 
 
 def query_portions(delivery: InventoryDelivery, wanted: Iterable[SizeGroup]) -> list[list[SizeGroup]]:
-    """Return the groups *wanted* in as few lists as fit into a query each: twice, if the table is live."""
+    """
+    Return the groups *wanted* in as few lists as fit into one query each.
+
+    The query of a live table holds its list twice (`keys_sql`).
+    """
     found: list[list[SizeGroup]] = []
     left = 0
     for group in wanted:
