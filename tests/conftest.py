@@ -45,6 +45,7 @@ settings.load_profile("unhurried")  # both measure the wall clock, which is that
 gc.disable()  # until all tests are collected: next to nothing is garbage before
 
 
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its seed
 def pytest_configure(config: pytest.Config) -> None:
     """
     Have each worker begin with other files: after a checkout all of them rewrite the asserts of each file.
@@ -54,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # from who started this run, in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = samples.SEED
     config.stash[gc_collect_iterations_key] = 1  # of five at the end, each of which takes a worker seconds
     worker = getattr(config, "workerinput", None)
     if worker and config.args_source is config.ArgsSource.TESTPATHS:

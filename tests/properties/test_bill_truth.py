@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import accumulate
+from math import comb
 from typing import Any
 
 import pytest
@@ -431,9 +433,15 @@ MORNINGS = 31
 
 
 def most(share: float, each: int = 1) -> float:
-    """Return how many may be wrong: of a sample, three standard deviations more; *each* come together."""
-    number = share * BILLS * each
-    return number + (0 if BILLS >= ALL_BILLS else 3 * (number * each) ** 0.5)
+    """
+    Return how many of BILLS may be wrong, where *each* come together.
+
+    Of a sample: as many as chance exceeds in one of 10,000 runs, if no more than *share* are wrong of all.
+    """
+    if BILLS >= ALL_BILLS:
+        return share * BILLS * each
+    chances = (comb(BILLS, wrong) * share**wrong * (1 - share) ** (BILLS - wrong) for wrong in range(BILLS))
+    return each * next(wrong for wrong, chance in enumerate(accumulate(chances)) if chance > 1 - 1e-4)
 
 
 def test_a_single_cause_is_named_first_with_its_owner() -> None:
