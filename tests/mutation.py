@@ -152,9 +152,13 @@ def mutants(path: str, text: str) -> Iterator[Mutant]:
 
 
 def names(path: str, tree: ast.Module) -> Iterator[str]:
+    """The names of a module's mutants; where several read alike, all but the first end with a number: (2)."""
+    alike = Counter[str]()
     for place, node, new, _ in _sites(tree):
         after = "nothing" if isinstance(new, ast.Pass) else ast.unparse(new)
-        yield f"{path} {place.where or '(module)'}: {ast.unparse(node)} -> {after}"
+        name = f"{path} {place.where or '(module)'}: {ast.unparse(node)} -> {after}"
+        alike[name] += 1
+        yield name if alike[name] == 1 else f"{name} ({alike[name]})"
 
 
 def _cells(codes: Iterable[CodeType]) -> list[tuple[str, ...]]:

@@ -40,6 +40,8 @@ class Limit:
         for mine, its in zip(self, other, strict=True):
             if mine != its:
                 return False
+            if mine is None:
+                return False
         return True
 '''
 
@@ -58,6 +60,8 @@ def test_each_place_is_broken_once_and_no_text_or_annotation_is() -> None:
         "Limit.admits: 0 -> 1",
         "Limit.same: mine != its -> mine == its",
         "Limit.same: False -> True",
+        "Limit.same: mine is None -> mine is not None",
+        "Limit.same: False -> True (2)",
         "Limit.same: True -> False",
     ]
 
