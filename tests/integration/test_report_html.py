@@ -239,6 +239,7 @@ def test_long_words_break_at_what_separates_their_parts(shown: Any) -> None:
     assert page.locator("td[data-label=owner]").inner_html() == (
         'maria.<wbr>lopez@<wbr>example.<wbr>com<br><span class="soft">team search</span>'
     )
+    assert add_breaks("it rose (+37 %)") == "it rose (+37\N{NO-BREAK SPACE}%)"
     assert add_breaks("<b>at 03:00, $58.75") == "&lt;b&gt;at 03:00, $58.75"
     assert add_breaks("us-east-1:123456789012:app/x") == "us-east-1:<wbr>123456789012:<wbr>app/<wbr>x"
 

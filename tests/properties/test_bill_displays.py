@@ -106,7 +106,11 @@ def screen(document: blocks.HeadingBlock) -> str:
 
 def page(report: BillReport, by: str) -> str:
     """The text of the page."""
-    text = re.sub(r"<wbr>", "", render_bill_page(report, by=by, max_requests=8))
+    text = (
+        render_bill_page(report, by=by, max_requests=8)
+        .replace("<wbr>", "")
+        .replace("\N{NO-BREAK SPACE}", " ")
+    )
     return html.unescape(re.sub(r"<[^>]+>", "\n", text))
 
 

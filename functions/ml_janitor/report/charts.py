@@ -385,10 +385,15 @@ def template_environment() -> Environment:
 
 
 def add_breaks(text: str) -> Markup:
-    """Return *text* escaped, so that a browser may break names, addresses and ARNs after their separators."""
+    """
+    Return *text* escaped, so that a browser may break names, addresses and ARNs after their separators.
+
+    A number keeps its percent sign.
+    """
     from markupsafe import Markup, escape
 
-    return Markup(BREAK_POINTS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here
+    whole = str(escape(text)).replace(" %", "\N{NO-BREAK SPACE}%")
+    return Markup(BREAK_POINTS.sub(r"\g<0><wbr>", whole))  # noqa: S704 - escaped here
 
 
 # --- waterfall ------------------------------------------------------------------------------------
