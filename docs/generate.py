@@ -24,7 +24,7 @@ from typing import NamedTuple
 from bench import monthly, scale
 from docs import managed_policies, pictures
 from docs.detector_pages import EXAMPLES, head, reference
-from ml_janitor.bill import explaining, reading
+from ml_janitor.bill import reading, resources
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Grant
@@ -104,7 +104,7 @@ def pages_of_code() -> list[tuple[Path, str]]:
         docs / "operating.md": {"endpoints": vpc_endpoints()},
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
-            "bill": permission_list([*reading.COST_READS, *explaining.RESOURCE_READS]),
+            "bill": permission_list([*reading.COST_READS, *resources.RESOURCE_READS]),
             "denies": denies(),
             "ledger": ledger(),
             "managed": managed_policies.table(),

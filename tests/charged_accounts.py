@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, cast
 from conftest import ACCOUNT
 from ml_janitor.aws.cost_explorer import CostExplorer, CostPrediction, CostRow
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.explaining import BillResource
 from ml_janitor.bill.model import Bill, Culprit
 from ml_janitor.bill.reading import BillAccounts, BillQuestion, BillRequest, read_bill
 from ml_janitor.bill.report import BillReport, make_bill_report
+from ml_janitor.bill.resources import BillResource
 from ml_janitor.core.commitment import family_name
 
 DAY, ZERO = timedelta(days=1), Decimal(0)

@@ -75,7 +75,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/ledger/findings.py": ("integration/test_cli_ledger.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/aws/": ("unit/test_reading_limits.py",),
-    "functions/ml_janitor/bill/explaining.py": ("unit/test_reading_limits.py",),
+    "functions/ml_janitor/bill/resources.py": ("unit/test_reading_limits.py",),
     "functions/ml_janitor/aws/calls.py": ("unit/test_client.py", "unit/test_s3.py"),
     "functions/ml_janitor/aws/client.py": ("unit/test_run_lists.py", "unit/test_tags.py"),
     "functions/ml_janitor/aws/tags.py": ("unit/test_detector.py", "unit/test_events.py"),

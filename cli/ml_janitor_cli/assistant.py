@@ -19,7 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ml_janitor.aws.calls import make_client
-from ml_janitor.bill.explaining import BilledResources
+from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.member_roles import ENABLED_REGIONS_GRANT
 from ml_janitor.config.settings import Settings
 from ml_janitor_cli import edge

@@ -17,13 +17,6 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import open_regions
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer
 from ml_janitor.bill import reading
-from ml_janitor.bill.explaining import (
-    ActionSavings,
-    facts_from_actions,
-    facts_from_sweep,
-    hourly_detectors,
-    read_known_resources,
-)
 from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
 from ml_janitor.bill.reading import SETTLING_DAYS, bill_question, read_bill
 from ml_janitor.bill.report import (
@@ -33,6 +26,13 @@ from ml_janitor.bill.report import (
     dividing_key,
     make_bill_report,
     moved_usage_types,
+)
+from ml_janitor.bill.resources import (
+    ActionSavings,
+    facts_from_actions,
+    facts_from_sweep,
+    hourly_detectors,
+    read_known_resources,
 )
 from ml_janitor.config.sections import bill_tags
 from ml_janitor.config.values import suggest_nearest

@@ -23,8 +23,8 @@ from ml_janitor.aws.calls import read_signal
 from ml_janitor.aws.client import Caller, open_regions
 from ml_janitor.aws.prices import FROM_PRICE_LIST, FROM_PRICE_TABLE, GET_PRODUCTS, PRICE_TABLE_REGION
 from ml_janitor.aws.tags import Arn
-from ml_janitor.bill.explaining import bill_readers
 from ml_janitor.bill.reading import request_warnings
+from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.member_roles import ENABLED_REGIONS_GRANT
 from ml_janitor.config.settings import (
     SETTINGS_FILE,

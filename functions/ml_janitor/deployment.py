@@ -274,8 +274,8 @@ def make_accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
 def make_bill_run(own: Invocation, logger: Logger) -> BillRun:
     """Return the bill function's work for one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
-    from ml_janitor.bill.explaining import BilledResources
     from ml_janitor.bill.report import BillArchive
+    from ml_janitor.bill.resources import BilledResources
     from ml_janitor.scheduled.bill_run import BillRun
 
     def opened(place: SweepPlace) -> AbstractContextManager[list[Aws]]:

@@ -16,11 +16,15 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import open_regions
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension, group_by_tag
 from ml_janitor.aws.runs import list_used_resources
-from ml_janitor.bill.explaining import RESOURCE_READS, count_endpoint_instances, read_requests
 from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillReading, CostMetric, GapCause
 from ml_janitor.bill.reading import BILL_DAYS, BillAccounts, BillRequest
 from ml_janitor.bill.reading import read_bill as read
 from ml_janitor.bill.report import BillArchive
+from ml_janitor.bill.resources import (
+    RESOURCE_READS,
+    count_endpoint_instances,
+    read_requests,
+)
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_sandbox.control import Control
 from tables import cases

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from bills import ACCOUNT, BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges, full_report
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.explaining import BillResource
 from ml_janitor.bill.model import BillGap, BillReading, Charge, Culprit, GapCause
 from ml_janitor.bill.reading import BillQuestion
 from ml_janitor.bill.report import BillReport, BudgetState, UnitCost, make_bill_report
+from ml_janitor.bill.resources import BillResource
 from ml_janitor.report import blocks
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_post, make_bill_message

@@ -8,7 +8,6 @@ from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
 from conftest import DAY
 from ml_janitor.aws.cost_explorer import CostRow, accounts_filter
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.explaining import BillResource
 from ml_janitor.bill.model import OTHER_ACCOUNTS, Bill, BillReading, Charge, Culprit, GapCause
 from ml_janitor.bill.reading import (
     BillAccounts,
@@ -18,6 +17,7 @@ from ml_janitor.bill.reading import (
     unseen_account_gaps,
 )
 from ml_janitor.bill.report import make_bill_report, moved_places
+from ml_janitor.bill.resources import BillResource
 from narrowing import not_none
 from tables import cases
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from bills import HOST, bill, charges
 from fakes import TRUST
-from ml_janitor.bill.explaining import RESOURCE_READS
 from ml_janitor.bill.model import Bill, DaySpan, SpanComparison
 from ml_janitor.bill.reading import (
     BILL_DAYS,
@@ -21,6 +20,7 @@ from ml_janitor.bill.reading import (
     cost_explorer_reads,
     request_warnings,
 )
+from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor.config.sections import BillSection, OrganizationSection, bill_tags
 from ml_janitor.config.settings import Settings
 from tables import cases

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
 from ml_janitor.aws.runs import REGION_CODES, UNKNOWN_REGION, ResourceRun, region_of_usage, without_region
 from ml_janitor.bill.explaining import (
-    BillResource,
     changed_parts,
     divide_bill,
     find_movers,
@@ -33,6 +32,7 @@ from ml_janitor.bill.model import (
     total_change,
 )
 from ml_janitor.bill.report import dividing_key
+from ml_janitor.bill.resources import BillResource
 from tables import cases
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 from bills import BEFORE, HOST, LAST, charges
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import (
-    BillResource,
-    VariantRequests,
     changed_parts,
     find_movers,
-    units_in_span,
     usage_lines,
 )
 from ml_janitor.bill.model import (
@@ -30,6 +27,11 @@ from ml_janitor.bill.model import (
     MoverCause,
     Phase,
     SpanComparison,
+)
+from ml_janitor.bill.resources import (
+    BillResource,
+    VariantRequests,
+    units_in_span,
 )
 from tables import cases
 

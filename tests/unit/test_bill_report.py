@@ -11,7 +11,6 @@ import pytest
 from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges, part
 from conftest import DAY
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.explaining import BillResource
 from ml_janitor.bill.model import (
     ZERO,
     Bill,
@@ -41,6 +40,7 @@ from ml_janitor.bill.report import (
     price_resources,
     usd_by_day,
 )
+from ml_janitor.bill.resources import BillResource
 from ml_janitor.report.bill import gap_sentence
 from narrowing import not_none
 from tables import cases

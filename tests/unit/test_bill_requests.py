@@ -17,8 +17,8 @@ from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.bill import explaining
-from ml_janitor.bill.explaining import (
+from ml_janitor.bill import resources
+from ml_janitor.bill.resources import (
     EndpointRequests,
     VariantRequests,
     count_endpoint_instances,
@@ -55,7 +55,7 @@ class Cloud:
         self.loaded: Signal[Any] = Value(())
         monkeypatch.setattr(activity, "read_metrics", self.read)
         monkeypatch.setattr(activity, "list_series", lambda *_: self.loaded)
-        monkeypatch.setattr(explaining, "list_inference_components", self.listed)
+        monkeypatch.setattr(resources, "list_inference_components", self.listed)
 
     def read(self, _: Any, series: Iterable[Metric], *__: Any) -> dict[Metric, Signal[MetricSeries]]:
         self.series = list(series)

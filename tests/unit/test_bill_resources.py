@@ -16,8 +16,9 @@ from ml_janitor.aws import runs
 from ml_janitor.aws.activity import GET_METRIC_DATA
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.bill import explaining
-from ml_janitor.bill.explaining import (
+from ml_janitor.bill import resources
+from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, Culprit, GapCause, ResourceFacts
+from ml_janitor.bill.resources import (
     ActionSavings,
     EndpointRequests,
     KnownResources,
@@ -28,7 +29,6 @@ from ml_janitor.bill.explaining import (
     facts_from_sweep,
     read_known_resources,
 )
-from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, Culprit, GapCause, ResourceFacts
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Evidence, Kept, NotRead, Unreadable
 from ml_janitor.core.money import Claim
@@ -169,7 +169,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., KnownResources]:
         calls: EndpointRequests | None = None,
     ) -> KnownResources:
         monkeypatch.setattr(runs, "list_used_resources", lambda *_: Listing((one,), error))
-        monkeypatch.setattr(explaining, "read_requests", lambda *_: calls or EndpointRequests())
+        monkeypatch.setattr(resources, "read_requests", lambda *_: calls or EndpointRequests())
         by_arn = dict.fromkeys([one.target.arn.lower()] if verdicts else [], *verdicts)
         region: Any = SimpleNamespace(region="us-east-1")
         return read_known_resources(

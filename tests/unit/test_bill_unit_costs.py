@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, TRAIN, charges
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.explaining import BillResource, VariantRequests
 from ml_janitor.bill.model import Charge, Culprit
 from ml_janitor.bill.report import UnitCost, UnitNote, unit_costs
+from ml_janitor.bill.resources import BillResource, VariantRequests
 from ml_janitor.report.bill import unit_price, unit_rows
 from tables import cases
 

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import DAY, HOUR, MINUTE
 from ml_janitor import aws
-from ml_janitor.bill import explaining
+from ml_janitor.bill import resources
 from ml_janitor.config import values
 from ml_janitor.core import durations, model, ownership, tiering
 from ml_janitor.detectors import unused_serving_resources
@@ -50,7 +50,7 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
         "EVENT_RETENTION": 90 * DAY,
         "EVENTS_PAGE": 50,
     },
-    explaining: {"MOST_SCALING_PAGES": 20, "MOST_SCALED_VARIANTS": 50},
+    resources: {"MOST_SCALING_PAGES": 20, "MOST_SCALED_VARIANTS": 50},
     aws.locations: {"LARGEST_MANIFEST": 33_554_432},
     aws.sagemaker_kinds: {"SAGEMAKER_PAGE": 100, "LONGEST_JOB_LIFE": 31 * DAY},
     aws.pace: {

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.bill.explaining import bill_readers
+from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.functions import list_advisers
 from ml_janitor.config.member_roles import (
     CHANGING_STACK,

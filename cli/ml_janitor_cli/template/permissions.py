@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.reading import bill_reads, cost_explorer_reads
 from ml_janitor.bill.report import BILL_FOLDER
+from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.functions import ADVISERS, Advisers
 from ml_janitor.config.member_roles import (
     GrantConditions,

@@ -9,9 +9,9 @@ from datetime import date
 from typing import Any
 
 from ml_janitor.aws.client import scratch_folder
-from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.reading import request_warnings
+from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.functions import (
     ADVISERS,
     Advisers,

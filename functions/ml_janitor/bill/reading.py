@@ -26,7 +26,6 @@ from ml_janitor.aws.cost_explorer import (
     group_by_dimension,
     group_by_tag,
 )
-from ml_janitor.bill.explaining import RESOURCE_READS
 from ml_janitor.bill.model import (
     OTHER_ACCOUNTS,
     OUTSIDE_RECORDS,
@@ -44,6 +43,7 @@ from ml_janitor.bill.model import (
     SpanComparison,
     settled_end,
 )
+from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor.config.sections import bill_pages, bill_tags
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.text import shorten_list

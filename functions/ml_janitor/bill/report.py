@@ -19,14 +19,10 @@ from ml_janitor.aws.calls import error_text, read_signal
 from ml_janitor.aws.runs import UNKNOWN_REGION, ResourceRun, region_of_usage
 from ml_janitor.bill.explaining import (
     AMOUNT_PRECISION,
-    ActionSavings,
     BillDivision,
-    BillResource,
-    VariantRequests,
     changed_parts,
     divide_bill,
     find_movers,
-    units_in_span,
 )
 from ml_janitor.bill.model import (
     ACCOUNT_TAG,
@@ -49,6 +45,12 @@ from ml_janitor.bill.model import (
     settled_end,
 )
 from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillQuestion, BillRequest
+from ml_janitor.bill.resources import (
+    ActionSavings,
+    BillResource,
+    VariantRequests,
+    units_in_span,
+)
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.money import CENT

@@ -14,14 +14,6 @@ from ml_janitor.aws.calls import error_text
 from ml_janitor.aws.client import Aws, unread_sweep_error
 from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.bill import reading
-from ml_janitor.bill.explaining import (
-    ActionSavings,
-    KnownResources,
-    facts_from_actions,
-    facts_from_ledger,
-    hourly_detectors,
-    read_known_resources,
-)
 from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause, ResourceFacts
 from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillAccounts, BillRequest, read_bill
 from ml_janitor.bill.report import (
@@ -32,6 +24,14 @@ from ml_janitor.bill.report import (
     make_bill_report,
     moved_places,
     moved_usage_types,
+)
+from ml_janitor.bill.resources import (
+    ActionSavings,
+    KnownResources,
+    facts_from_actions,
+    facts_from_ledger,
+    hourly_detectors,
+    read_known_resources,
 )
 from ml_janitor.config.schedules import first_weekday, runs_within
 from ml_janitor.config.settings import Settings
