@@ -28,7 +28,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
 from narrowing import not_none
-from standin import WITH_SLACK, Context, event, quiet
+from standin import WITH_SLACK, Context, Nights, event, quiet
 from tables import cases
 
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
@@ -234,33 +234,42 @@ def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
     assert f"{BILL_TITLE} $348 in 30 days" in said(message)
 
 
-@pytest.mark.parametrize("detector", ["idle-endpoints", "untagged-resources"])
+@cases(
+    "detector, acted, words",
+    ("idle-endpoints", False, ", idle since 10-06"),
+    ("idle-endpoints", True, ", ended 10-05 by the janitor"),  # although its finding is still open
+    ("untagged-resources", False, ", new since 10-01"),
+)
 def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
-    deployed: SlackControl, ledger: Ledger, aws: Aws, billed: Control, detector: str
+    deployed: SlackControl, nights: Nights, billed: Control, detector: str, words: str, *, acted: bool
 ) -> None:
     created = NOW - 5 * DAY
-    Seed(billed, aws).endpoint("ranker", age=5 * DAY, tags={"project": "churn"})
+    Seed(billed, nights.aws).endpoint("ranker", age=5 * DAY, tags={"project": "churn"})
     target = target_at("endpoint/ranker", created)
     result = Result(detector=detector, target=target, verdict=waste(), outcome=Outcome.WOULD_ACT)
     sweep = Sweep(detector=detector, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=(result,))
-    ledger.record(aws, sweep, NOW)
+    nights.ledger.record(nights.aws, sweep, NOW)
+    if acted:
+        begun = nights.actions.begin(result, {}, warned=NOW - 2 * DAY, now=NOW - DAY)
+        nights.actions.acted(begun, NOW - DAY)
 
     handlers.bill(event("scheduled"), Context())
 
     text = said(deployed.messages()[0])
     assert "endpoint ranker" in text
-    assert ("idle" in text) == (detector == "idle-endpoints")
+    assert (words in text, "idle" in text) == (True, detector == "idle-endpoints")
 
 
 @pytest.mark.usefixtures("billed")
 def test_savings_are_said_where_no_digest_said_them_that_day(
-    deployed: SlackControl, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    deployed: SlackControl, ledger: Ledger, settings: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings(f'{WITH_SLACK}{ALONE}time_zone = "Asia/Tokyo"\n')
     monkeypatch.setattr(
         savings, "sum_savings", lambda *_, **__: savings.SavingsTotal(usd=Decimal(12), actions=1)
     )
     handlers.bill(event("scheduled"), Context())
-    ledger.latest.digested(ACCOUNT, NOW + DAY - timedelta(hours=1))
+    ledger.latest.digested(ACCOUNT, NOW + DAY - timedelta(hours=4))
     handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
 
     alone, after_digest = map(said, deployed.messages())

@@ -350,6 +350,9 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     by_account = divide_bill(replace(both, moved=moved), ["project"])
     assert (by_account.tag, set(by_account.lines)) == ("account", {(HOST, "111111111111")})
     assert by_account.services == {HOST: "Amazon SageMaker"}
+    first, second = (Charge(day=date(2026, month, 1), usage_type=HOST, usd=Decimal(9)) for month in (8, 9))
+    older = replace(both, months=(first, second, replace(second, usage_type=TRAIN)))
+    assert divide_bill(older, []).months[TRAIN] == {first.day: 0, second.day: 9}
 
 
 SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"

@@ -154,7 +154,7 @@ def test_a_finding_stands_whatever_another_detector_says_of_the_resource() -> No
 
 def used(kind: str = "endpoint", tags: Any = None, **more: Any) -> UsedResource:
     ran = tuple(ResourceRun(usage_type=HOST, start=NOW - days * DAY) for days in (30, 10))
-    target = target_at(f"{kind}/nightly-20261001", NOW - 50 * DAY, tags)
+    target = target_at(f"{kind}/Nightly-20261001", NOW - 50 * DAY, tags)
     return replace(UsedResource(target=target, runs=ran), **more)
 
 
@@ -189,13 +189,13 @@ def test_of_an_unjudged_resource_the_listing_says_all_it_can(look: Callable[...,
     assert (found.requests, gaps) == (counted, ())
     assert found.culprit == Culprit(
         arn=one.target.arn,
-        name="nightly-20261001",
+        name="Nightly-20261001",
         kind="endpoint",
         owner="mia",
         since=NOW - 50 * DAY,
         ended=NOW - DAY,
     )
-    assert (found.found, found.tag, found.runs, found.family) == (False, "llm", one.runs, "nightly")
+    assert (found.found, found.tag, found.runs, found.family) == (False, "llm", one.runs, "Nightly")
 
 
 def test_a_job_began_when_it_ran_first(look: Callable[..., KnownResources]) -> None:

@@ -42,6 +42,7 @@ from ml_janitor.report.bill import (
     span_text,
 )
 from ml_janitor.report.blocks import FigureBlock, NoteBlock, Rank
+from narrowing import not_none
 from tables import cases
 
 COMPARED = SpanComparison(
@@ -149,6 +150,14 @@ def test_the_forecast_is_of_the_whole_month_with_its_interval() -> None:
     assert forecast_text(full_report()) == (
         "October will come to $75,414 ($70,414 to $81,914 in 80 % of cases), of which $9,414 is spent"
     )
+
+
+def test_an_unsettled_day_is_forecast_to_come_to_what_its_weekday_cost() -> None:
+    report = full_report()
+    read = replace(report.bill, charges=tuple(one for one in report.bill.charges if one.day < LAST.last))
+    text = not_none(forecast_text(replace(report, bill=read, span=replace(LAST, days=LAST.days - 1))))
+    assert text.startswith("October will come to $74,368 (")
+    assert text.endswith("of which $7,531 is spent")
 
 
 # --- amounts, days and the whole --------------------------------------------------------------

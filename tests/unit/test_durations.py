@@ -173,6 +173,12 @@ def test_well_into_working_hours(at: str, lead: int, expected: str) -> None:
     assert max(everywhere) <= ahead <= max(everywhere) + timedelta(days=5)
 
 
+def test_a_lead_into_working_hours_is_as_long_on_the_night_in_which_clocks_go_back() -> None:
+    night = WorkingHours(frozenset(range(7)), start=1, time_zone="Europe/Berlin")
+    begun = datetime(2026, 10, 24, 22, tzinfo=UTC)  # midnight in Berlin
+    assert night.well_into(begun, timedelta(hours=2)) == begun + timedelta(hours=3)
+
+
 def test_without_a_working_day_everything_is_a_year_away() -> None:
     never, now = WorkingHours(days=frozenset()), datetime(2026, 10, 6, 3, tzinfo=UTC)
     year = timedelta(days=366)

@@ -158,6 +158,8 @@ def test_findings_in_no_sum_are_counted_by_name() -> None:
             named(5, None, overlap=replace(NONE, accrued_usd=Decimal(1))),
         )
     ] == [False, True, True, False, False]
+    row = html.finding_fields(4, named(4, monthly("9"), overlap=HALF))
+    assert (row["usd"], row["monthly"]) == (9, 5)
 
 
 def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> None:

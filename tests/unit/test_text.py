@@ -9,6 +9,7 @@ from decimal import Decimal
 from ml_janitor.core.text import (
     amounts_in,
     currency_sign,
+    escape_mrkdwn,
     escape_text,
     format_iso,
     format_local_time,
@@ -21,6 +22,7 @@ from ml_janitor.core.text import (
     quote_toml,
     shorten_commands,
     shorten_list,
+    unescape_mrkdwn,
 )
 from tables import cases
 
@@ -51,11 +53,12 @@ def test_another_currency_ends_with_its_report() -> None:
     assert currency_sign() == "$"
 
 
-@cases("text", "plain", "it's", "''", 'a"b', "a\\b", "\n\x1b\u202e\U0001f6df")
+@cases("text", "plain", "it's", "''", 'a"b', "a\\b", "&lt;&", "\n\x1b\u202e\U0001f6df")
 def test_quoted_text_is_read_back(text: str) -> None:
     assert tomllib.loads(f"name = {quote_toml(text)}") == {"name": text}
     with closing(sqlite3.connect(":memory:")) as base:
         assert base.execute(f"SELECT {quote_sql(text)}").fetchone() == (text,)
+    assert unescape_mrkdwn(escape_mrkdwn(text)) == text
 
 
 def test_of_a_command_that_is_too_long_its_first_words_stay() -> None:
