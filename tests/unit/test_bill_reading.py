@@ -436,6 +436,20 @@ def test_an_account_moved_by_its_settled_days_alone(
     assert accounts_filter([named]) in [one["And"][-1] if "And" in one else one for one in paper.filters]
 
 
+@pytest.mark.parametrize("metric", CostMetric)
+def test_kept_days_count_for_what_moved_by_the_metric_of_the_bill(
+    monkeypatch: pytest.MonkeyPatch, metric: CostMetric
+) -> None:
+    monkeypatch.setattr(reading, "MOST_MOVED_ACCOUNTS", 1)
+    lines = [(3, (ONE,), "20"), (40, (ONE,), "20"), (3, (TWO,), "10"), (40, (TWO,), "4")]
+    kept = Paper(SEVERAL | {"LINKED_ACCOUNT": lines}).read(tags={}, accounts=ACCOUNTS, metric=metric)
+    paper = Paper(SEVERAL | {"LINKED_ACCOUNT": lines[::2]})
+
+    paper.read(tags={}, accounts=ACCOUNTS, metric=CostMetric.AMORTIZED, kept=kept)
+
+    assert accounts_filter([TWO]) in [one["And"][-1] if "And" in one else one for one in paper.filters]
+
+
 def test_every_page_is_of_the_accounts_alone_and_so_is_the_forecast() -> None:
     paper = Paper(SEVERAL)
     paper.read(tags={"project": "app"}, accounts=ACCOUNTS)

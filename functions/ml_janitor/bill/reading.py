@@ -357,20 +357,20 @@ def read_bill(
     tagged: dict[str, list[CostRow] | None] = {}
     by_account, moved, records, forecast, monthly = None, None, None, None, None
     checked = False
-    older = kept.by_account if kept is not None else ()
     if by_service is not None and wanted.accounts is not None:
         by_account = reader.rows(
             BillReading.ACCOUNTS,
             "",
             group_by_dimension(LINKED_ACCOUNT),
-            first=first if older else whole_first,
+            first=first if kept is not None and kept.by_account else whole_first,
         )
     if by_service and by_account != []:  # without both, no other row has a place
         read_tags(shown)
         records = reader.rows(BillReading.RECORD_TYPES, "", group_by_dimension("RECORD_TYPE"))
-        forecast = _forecast(reader, _metric_and_records(records, wanted, kept, first)[0])
+        metric = _metric_and_records(records, wanted, kept, first)[0]
+        forecast = _forecast(reader, metric)
         _check_services(reader, by_service)
-        moved = _read_moved(reader, by_account or (), older, whole_first)
+        moved = _read_moved(reader, _charges_of_accounts(by_account, kept, metric, first), whole_first)
         checked = wanted.check_tags and _check_tags(reader)
         unread = 2 if wanted.check_tags else 0
         read_tags(later[:1])
@@ -423,12 +423,21 @@ def _also_over_limit(names: Iterable[str], gaps: Iterable[BillGap]) -> list[Bill
     ]
 
 
-def _read_moved(
-    reader: _Reader, by_account: Iterable[CostRow], older: Iterable[Charge], first: date
-) -> list[CostRow] | None:
-    """Read the accounts that moved most by usage type, from *first* on; *older* are days before."""
+def _charges_of_accounts(
+    rows: Sequence[CostRow] | None, kept: Bill | None, metric: CostMetric, first: date
+) -> list[Charge]:
+    """Return *rows* as charges by *metric*, after those that the bill *kept* has before *first*."""
+    if rows is None:
+        return []
+    older = kept.by_metric(metric) if kept is not None else None
+    before = [charge for charge in older.by_account if charge.day < first] if older is not None else []
+    return [*before, *_charges(rows, metric, ("tag",))]
+
+
+def _read_moved(reader: _Reader, by_account: Iterable[Charge], first: date) -> list[CostRow] | None:
+    """Read the accounts that moved most by usage type, from *first* on."""
     settled = reader.until - max(reader.wanted.settling_days - 1, 0) * DAY
-    named = most_moved_accounts(by_account, older, settled, reader.wanted.span)
+    named = most_moved_accounts(by_account, settled, reader.wanted.span)
     if not named:
         return None
     return reader.rows(
@@ -631,22 +640,14 @@ class BillAccounts:
         return (accounts_filter(self.without, but=True),) if self.without else ()
 
 
-def most_moved_accounts(
-    rows: Iterable[CostRow], older: Iterable[Charge], until: date, days: int
-) -> list[str]:
-    """
-    Return the accounts that changed most between two consecutive spans of *days* days, up to *until*.
-
-    *rows* are by day and account, *older* the charges of the days before.
-    """
-    rows = list(rows)
-    first = min((row.day for row in rows), default=until)
+def most_moved_accounts(charges: Iterable[Charge], until: date, days: int) -> list[str]:
+    """Return the accounts that changed most between two consecutive spans of *days* days, up to *until*."""
     after = DaySpan(until - days * DAY, days)
     before = DaySpan(after.first - days * DAY, days)
     changes: dict[str, Decimal] = defaultdict(Decimal)
-    known = [(charge.day, charge.tag or "", charge.usd) for charge in older if charge.day < first]
-    for day, account, usd in (*known, *((row.day, row.keys[0], row.unblended) for row in rows)):
-        changes[account] += usd if day in after else -usd if day in before else ZERO
+    for charge in charges:
+        usd = charge.usd if charge.day in after else -charge.usd if charge.day in before else ZERO
+        changes[charge.tag or ""] += usd
     return sorted(changes, key=lambda account: (-abs(changes[account]), account))[:MOST_MOVED_ACCOUNTS]
 
 
