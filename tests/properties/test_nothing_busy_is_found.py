@@ -129,7 +129,8 @@ def test_near_misses_stay_with_faults(near_misses: World, box: Control, session:
     for fault in faults:
         concerned = {claim.detector for claim in claims.values() if claim.concerns(fault.call)}
         concerned |= {detector for detector, calls in LISTINGS.items() if fault.call in calls}
-        tried = {detector for detector in concerned if fault.call in made[detector]}
+        broken = {each.call for each in fault.whole}
+        tried = {detector for detector in concerned if broken & made[detector]}
         untried |= {(detector, fault.call) for detector in concerned - tried}
         box.clear_faults()
         for each in fault.whole:

@@ -94,9 +94,11 @@ def test_equal_acts_are_one_line_unless_somebody_asked_for_them(nights: Nights) 
     cost(nights, by="Maria (U1)")
     job = nights.of("vase")  # which would have ended by itself
     nights.table.change(job.pk, job.sk, set_to={"until": nights.clock})
+    unpriced = nights.of("urn")
+    nights.table.change(unpriced.pk, unpriced.sk, set_to={"hourly_usd": None})
 
     assert told(nights).acted == [
-        "7 things ($60.00 a month) deleted: `bath`, `oven`, `rug`, `sofa`, `tent`, `urn` and 1 more",
+        "7 things (at least $50.00 a month) deleted: `bath`, `oven`, `rug`, `sofa`, `tent`, `urn` and 1 more",
         "thing `lamp` ($10.00 a month) deleted, because Maria pressed Do it now",
     ]
 

@@ -260,8 +260,8 @@ def test_what_was_saved_has_a_bar_for_each_day_since_the_first() -> None:
 
     _, saved = bill_page.bill_series(replace(full_report(), saved=days))
 
-    assert saved.days == [date(2026, 10, day) for day in (2, 3, 4, 5)]
-    assert list(saved.groups["hours really ended"]) == [3, 0, 5, 0]
+    assert saved.days == [date(2026, 10, day) for day in (2, 3, 4, 5, 6)]
+    assert list(saved.groups["hours really ended"]) == [3, 0, 5, 0, 0]
     assert len(list(bill_page.bill_series(replace(full_report(), saved={})))) == 1
 
 

@@ -81,7 +81,7 @@ def bill_series(report: BillReport) -> Iterator[DailySeries]:
     )
     if report.saved:
         since = min(report.saved)
-        saved_days = [since + timedelta(days=n) for n in range((report.bill.until - since).days)]
+        saved_days = [since + timedelta(days=n) for n in range((report.bill.until - since).days + 1)]
         amounts = [report.saved.get(day, Decimal(0)) for day in saved_days]
         yield DailySeries(title="Saved by day", days=saved_days, groups={"hours really ended": amounts})
 

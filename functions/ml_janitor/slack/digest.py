@@ -540,9 +540,9 @@ class ActionHistory:
         first, times = alike[0], Counter(action.target.name for action in alike)
         kinds = {_kind(action.target.arn) for action in alike}
         what = count_noun(len(alike), kinds.pop() if len(kinds) == 1 else "resource")
-        hourly = (action.hourly_usd or NO_USD for action in alike if not action.until)
-        monthly = sum(hourly, NO_USD) * HOURS_PER_MONTH
-        money = f" ({format_usd(monthly)} a month)" if monthly else ""
+        hourly = [action.hourly_usd for action in alike if not action.until]
+        monthly = sum(filter(None, hourly), NO_USD) * HOURS_PER_MONTH
+        money = f" ({'at least ' * (None in hourly)}{format_usd(monthly)} a month)" if monthly else ""
         names = [
             code_span(action.target.name) if times[action.target.name] == 1 else self._what(action)
             for action in alike
