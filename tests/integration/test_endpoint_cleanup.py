@@ -239,6 +239,7 @@ def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(
 
 def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Paced) -> None:
     world.shared()
+    world.scaled("endpoint/gateway/variant/blue", "sagemaker:variant:DesiredInstanceCount")
     before = world.shown()
     nights.half_gone()
     world.publish("Invocations", [3.0], InferenceComponentName="scaled")
@@ -251,6 +252,7 @@ def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Paced) -> N
     nights.wait = nights.a_minute
     nights.undo()
     nights.shows(world, before)
+    assert not [step for step in nights.action.steps if "endpoint/" in step], "its variants were left alone"
 
 
 def deploying(nights: Paced, deploy: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ import boto3
 
 from conftest import ACCOUNT, DAY, NOW, REGION
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.core.model import Verdict
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor.engine.policy import RunPolicy
@@ -76,6 +77,7 @@ def test_each_instance_of_a_run_is_paid_for(box: Control, session: boto3.Session
     for number, instances in ((6, 8), (5, 4), (4, 3)):
         ran(session, box, number, instances=instances)
 
+    aws = aws._again(shared=SharedAnswers())
     sweep = sweep_once(RecomputedDatasets(), aws)
     (found,) = sweep.findings
     assert "all but the first, 140 hours of ml.m5.4xlarge" in found.verdict.reason

@@ -1404,7 +1404,11 @@ def test_asking_again_goes_on_from_its_memo_and_warns_when_it_came_to_an_end(ref
     refused.world.refuses = NotFinishedError("comparing", {})
 
     outcomes = [refused.after(4 * DAY)["lamp"].outcome, refused.after(HOUR)["lamp"].outcome]
-    assert (outcomes, refused.entries()["lamp"].memo) == ([Outcome.ADVISED] * 2, {"read": 2})
+    lamp = refused.entries()["lamp"]
+    assert (outcomes, lamp.memo) == ([Outcome.ADVISED] * 2, {"read": 2})
+    refused.table.change(lamp.pk, lamp.sk, set_to={"memo": '{"read": 7}'})
+    refused.after(HOUR)
+    assert refused.entries()["lamp"].memo == {"read": 1}, "nobody signed that it had come so far"
     refused.world.refuses = None
 
     assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED

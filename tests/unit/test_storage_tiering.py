@@ -355,6 +355,12 @@ def test_filters_of_request_metrics_are_on_all_pages() -> None:
     assert [asked.get("ContinuationToken") for asked in script.asked(listed)] == [None, "t"]
 
 
+def test_what_was_read_is_unknown_where_one_of_its_two_metrics_is() -> None:
+    read, unread = Value(MetricSeries(((NOW - 60 * DAY, 3.0),))), Unreadable("throttled")
+
+    assert [reading._counted({"": two}, NOW) for two in ((read, unread), (unread, read))] == [unread] * 2
+
+
 def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:
     def of(counted: object, **more: Any) -> TieringBucket:
         return bucket(held("tmp/a", age=90), counted=counted, **more).deletions

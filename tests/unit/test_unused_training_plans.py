@@ -273,6 +273,7 @@ def test_an_endpoint_is_described_for_its_reservation(page: Any, description: An
 def test_one_kind_that_names_it_settles_what_another_leaves_open() -> None:
     both = listed(TargetResources=["hyperpod-cluster", "training-job"])
     ((found,), _) = read(both, ListClusters=DENIED, ListTrainingJobs={"TrainingJobSummaries": [JOB]})
+    both["TargetResources"].reverse()
     ((open_,), _) = read(both, ListClusters=DENIED, ListTrainingJobs={"TrainingJobSummaries": []})
 
     assert found.user == Value("training job a", JOBS)
