@@ -124,6 +124,15 @@ def test_it_says_what_a_change_saves_net_and_the_change(
     assert (decided.confidence, bool(decided.to_prove)) == (Confidence.LIKELY, True)
 
 
+def test_each_way_has_a_change_and_a_proof_of_its_own() -> None:
+    decided = of_type(Finding, CrossRegionTraffic().decide(line(WRITER, PULLER), NOW))
+    writing, pulling = decided.action.split("; ")
+
+    assert "in place of s3://far/, and send" in writing
+    assert "that are pulled there (serving)" in pulling
+    assert decided.to_prove.startswith("server access logs of the bucket that is written to; CloudTrail's")
+
+
 @cases(
     "text, found",
     ("s3://catalog/images/", ["s3://catalog/images/"]),

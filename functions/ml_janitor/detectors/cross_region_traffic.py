@@ -432,13 +432,20 @@ class CrossRegionTraffic(Detector[TrafficLine]):
                 if saved < Decimal(self.min_saving):
                     return rule.kept(f"{much}; a copy would save {format_usd(max(saved, Decimal(0)))}")
         unknown = "" if saved is not None else "; how much of it a change saves is unknown"
-        about = _listed(cause.about for cause in causes)
+        about = {
+            way: _listed(cause.about for cause in causes if cause.way is way)
+            for way in dict.fromkeys(cause.way for cause in causes)
+        }
+        changes = (
+            _CHANGES_BY_WAY[way].format(about=what, here=line.target.region, to=line.to)
+            for way, what in about.items()
+        )
         return rule.found(
             f"{much}: {_listed(cause.what for cause in causes)}{unknown}",
             Confidence.LIKELY,
-            action=_CHANGES_BY_WAY[way].format(about=about, here=line.target.region, to=line.to),
+            action="; ".join(changes),
             cost=Cost.saving(saved, "Cost Explorer", once_usd=once),
-            to_prove=_PROOFS_BY_WAY[way],
+            to_prove="; ".join(_PROOFS_BY_WAY[way] for way in about),
             noun="line of the bill",
         )
 
