@@ -12,7 +12,7 @@ ARN = f"arn:aws:sagemaker:{HOME}:123456789012:training-job/"
 
 
 class Recording(ThreadingHTTPServer):
-    """Knows buckets by their region, one price, and answers CreateTrainingJob."""
+    """Knows buckets by their region, prices of one instance, and answers CreateTrainingJob."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.server.price is None:
                 self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode())
                 return
-            second = {"PriceList": [json.dumps(product(self.server.price))]}
+            second = {"PriceList": [json.dumps(product(usd)) for usd in self.server.price.split()]}
             page = second if "NextToken" in body else {"PriceList": [], "NextToken": "2"}
             self._answer(200, json.dumps(page).encode())
         elif operation == "DescribeTrainingJob":

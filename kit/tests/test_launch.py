@@ -662,7 +662,11 @@ def test_the_most_it_costs_is_never_rounded_down() -> None:
     assert replace(bound, instance_usd=None).at_most_usd is None
 
 
-def test_only_one_price_for_training_is_a_price() -> None:
+def test_only_one_price_for_training_is_a_price(aws: Recording) -> None:
+    aws.price = "1.4 1.40"
+    assert prices.price_of(session(), "eu-west-1", "ml.g5.xlarge").hourly_usd == Decimal("1.4")
+    aws.price = "1.4 1.5"
+    assert prices.price_of(session(), "eu-west-1", "ml.g5.xlarge").hourly_usd is None
     assert prices._dollars(product("1.4"), "ml.g5.xlarge") == [Decimal("1.4")]
     assert prices._dollars(product("1.4", "USE1-Host:ml.g5.xlarge"), "ml.g5.xlarge") == []
     assert prices._dollars(product("1.4", "USE1-Train:ml.g5xxlarge"), "ml.g5.xlarge") == []

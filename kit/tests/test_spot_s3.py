@@ -56,6 +56,7 @@ def machine(folder: Path) -> Checkpoints:
 
 def save(checkpoints: Checkpoints, step: int) -> Path:
     with checkpoints.writing(Progress(step=step)) as folder:
+        (folder / "adam").write_text("sorted before the manifest")
         (folder / "model").write_text(f"weights {step}")
         (folder / "zeta").write_text("sorted behind the manifest")
     assert checkpoints.latest
@@ -72,10 +73,10 @@ def test_the_manifest_is_put_last_and_removed_first(s3: Recorder, tmp_path: Path
 
     name = "runs/1/step-00000000000{}-000"
     one, two = name.format(1), name.format(2)
-    assert s3.calls == [
-        *(f"put {one}/{file}" for file in ("model", "zeta", MANIFEST)),
-        *(f"put {two}/{file}" for file in ("model", "zeta", MANIFEST)),
-        *(f"delete {one}/{file}" for file in (MANIFEST, "model", "zeta")),
+    assert [*sorted(s3.calls[:3]), s3.calls[3], *sorted(s3.calls[4:7]), *s3.calls[7:]] == [
+        *(f"put {one}/{file}" for file in ("adam", "model", "zeta", MANIFEST)),
+        *(f"put {two}/{file}" for file in ("adam", "model", "zeta", MANIFEST)),
+        *(f"delete {one}/{file}" for file in (MANIFEST, "adam", "model", "zeta")),
     ]
 
 

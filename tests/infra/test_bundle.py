@@ -16,6 +16,7 @@ from infra.bundle import (
     PROJECT_ROOT,
     byte_compile,
     set_modes,
+    trim_bundle,
     write_bills_of_materials,
 )
 
@@ -70,6 +71,16 @@ def test_the_files_of_a_bundle_are_compiled_for_where_lambda_puts_them(tmp_path:
     set_modes(tmp_path)
     (compiled,) = tmp_path.rglob("*.pyc")
     assert b"/var/task/own/a.py" in compiled.read_bytes()
+
+
+def test_of_each_service_in_use_the_latest_model_stays(tmp_path: Path) -> None:
+    models = [f"botocore/data/{model}" for model in ("iot/2020-01-01", "s3/2006-03-01", "s3/2026-01-01")]
+    for folder in (*models, "boto3/data/s3", "slack"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    trim_bundle(tmp_path)
+
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("20*")] == models[2:]
 
 
 def test_a_document_names_every_pinned_library_with_its_hashes(tmp_path: Path) -> None:

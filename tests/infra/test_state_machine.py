@@ -107,7 +107,11 @@ def test_so_many_accounts_are_looked_at_at_once_and_what_may_pass_is_retried(dep
     states = json.loads(deployed.resolve(machine["DefinitionString"]))["States"]
     assert states["EachAccount"]["MaxConcurrency"] == 7
     sweep = states["EachAccount"]["ItemProcessor"]["States"]["Sweep"]
-    part = states["EachAccountInParts"]["ItemProcessor"]["States"]["SweepPart"]
+    part, following = (
+        states["EachAccountInParts"]["ItemProcessor"]["States"][name] for name in ("SweepPart", "NextPart")
+    )
+    rest = {name for name, value in following["Parameters"].items() if value.startswith("$.answer.")}
+    assert rest == {"detectors.$", "part.$", "regions.$"}
     assert {key: sweep[key] for key in ("Parameters", "Retry")} == {
         key: part[key] for key in ("Parameters", "Retry")
     }

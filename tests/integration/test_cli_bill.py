@@ -11,9 +11,13 @@ import pytest
 
 from commands import Janitor, Ran, refused
 from conftest import ACCOUNT, REGION, seed_demo
+from fakes import result_of, target_at
 from ml_janitor.bill.reading import COST_READS
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from reports import schema_problems
+from standin import own_signatures
 from tables import cases
 
 DAY = timedelta(days=1)
@@ -118,6 +122,18 @@ def test_the_document_fits_its_schema_and_nothing_is_changed(janitor: Janitor, b
     assert [call for call in billed.calls() if not reading.search(call)] == []
     asked = {call for call in billed.calls() if call.startswith("ce:")}
     assert asked <= {grant.action for grant in COST_READS}
+
+
+@pytest.mark.usefixtures("billed")
+def test_what_was_saved_in_every_region_is_added_up(janitor: Janitor, table: Table) -> None:
+    actions, ago = Actions(table, own_signatures()), TODAY - 3 * DAY
+    for region in (REGION, "eu-west-1"):
+        lamp = result_of("lamp", detector="idle-endpoints", target=target_at("endpoint/lamp", region=region))
+        actions.acted(actions.begin(lamp, {}, warned=ago, now=ago), ago)
+
+    where = ("--region", "eu-west-1", "--table", table.name)
+    one, both = (janitor("bill", "--json", *more, *where).document["saved"] for more in ((), HERE))
+    assert both["this_month_usd"] == 2 * one["this_month_usd"] > 0
 
 
 def test_what_is_charged_back_is_the_whole_bill(janitor: Janitor, billed: Control, tmp_path: Path) -> None:

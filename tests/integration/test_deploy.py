@@ -140,6 +140,24 @@ def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
     assert "There is no stack Other" in janitor("destroy", "--stack", "Other").out
 
 
+def test_what_is_left_of_the_latest_earlier_stack_is_taken_over_but_no_key_that_is_about_to_go(
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path
+) -> None:
+    box.set_durations({"stack.change": 1.5 * deploying.POLL_SECONDS})
+    configure(LITTLE)
+    args, tables, left = ("deploy", "--bundle", bundle), list[str](), ""
+    for _ in range(2):
+        assert janitor(*args, "--yes", "--fresh").status == 0
+        tables.append(stack_outputs(session)["LedgerTable"])
+        left = janitor("destroy", "--yes").out
+    for key in (line.split()[-1] for line in left.splitlines() if "AWS::KMS::Key" in line):
+        session.client("kms").schedule_key_deletion(KeyId=key)
+
+    shown = janitor(*args, "--dry-run").out
+
+    assert [name in shown for name in (*tables, "left AWS::KMS::Key")] == [False, True, False]
+
+
 def stack_outputs(session: boto3.Session) -> dict[str, str]:
     (stack,) = session.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

@@ -207,6 +207,7 @@ def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | N
 
     assert [aws.once("key", once), aws.once("key", once)] == [7, 7]
     assert (len(read), aws.shares, aws.unshared() is aws) == (times, times == 1, times == 2)
+    assert (aws.at("eu-west-1").once("key", once), len(read)) == (7, times + 1)
 
 
 def test_a_page_has_the_size_that_is_asked_for_and_a_listing_its_entries() -> None:

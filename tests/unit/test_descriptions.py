@@ -264,6 +264,8 @@ def test_what_sagemaker_scales_by_itself_is_described_each_night(world: World) -
     world.there["hosts"]["ProductionVariants"][0]["CurrentInstanceCount"] = 0
 
     assert (world.read(files)["hosts"].value.variants[0].instances, world.calls()) == (0, {DESCRIBE: 1})
+    shadow: dict[str, Any] = {"ShadowProductionVariants": [{"InstancePools": []}]}
+    assert not follows_modification({"ProductionVariants": [{}]} | shadow)
 
 
 @pytest.mark.parametrize("status", ["Updating", "Creating", "Deleting", "UpdateRollbackFailed"])

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from ml_janitor_cli.deployment import let_through
 from ml_janitor_cli.doctor import (
     MANAGED_POLICY_LIMIT,
     format_setting,
@@ -42,3 +43,17 @@ def test_a_statement_over_the_limit_is_several_with_a_part_of_its_resources_each
     assert len(list(split_statement(allowed, arns[:60], when))) == 1
     (alone,) = split_statement(allowed, ["x" * (MANAGED_POLICY_LIMIT + 1)], when)
     assert len(alone["Resource"]) == 1
+
+
+def test_only_those_whom_each_deny_spares_are_let_through() -> None:
+    several = [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "kms:GenerateMac",
+            "Condition": {"ArnNotLike": {"aws:PrincipalArn": spared}},
+        }
+        for spared in (["ana", "ben"], ["ben", "cy"])
+    ]
+
+    assert let_through({"Statement": several}, "kms:GenerateMac") == {"ben"}

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli import edge, entry, screen
 from ml_janitor_cli.edge import NO_TABLE_ADVICE, FailedError, end_on_interrupt, one_line_errors
 from ml_janitor_cli.ledger_commands import arn_place, end_of_day
+from scripted import Script
 from tables import cases
 
 # --- time -------------------------------------------------------------------------------------------
@@ -42,8 +44,12 @@ def test_now_is_the_flag_then_the_environment(
 ) -> None:
     if environment:
         monkeypatch.setenv("JANITOR_NOW", environment)
-    assert edge.judging_time(flag) == at
-    assert edge.judging_time(flag).tzinfo is UTC
+    with monkeypatch.context() as far:
+        far.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        read = edge.judging_time(flag)
+    time.tzset()
+    assert (read, read.tzinfo) == (at, UTC)
     assert edge.command_clock(flag)() == at
 
 
@@ -127,6 +133,14 @@ def test_a_region_must_exist_unless_the_endpoint_is_given(monkeypatch: pytest.Mo
         edge.choose_regions(["moon-1"], settings, session)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     assert edge.choose_regions(["moon-1"], settings, session) == ("moon-1",)
+
+
+def test_all_regions_are_the_enabled_ones_that_have_sagemaker() -> None:
+    names = ("eu-west-1", "eu-nowhere-1", "us-east-1")
+    enabled = [{"RegionName": name, "OptInStatus": "opted-in"} for name in names]
+    session = Script({"ec2:DescribeRegions": {"Regions": enabled}}).session()
+
+    assert edge.choose_regions(["all"], Settings.parse({}), session) == ("eu-west-1", "us-east-1")
 
 
 def test_detectors_are_those_that_are_named_or_switched_on() -> None:

@@ -212,6 +212,8 @@ def test_much_is_priced_in_s3s_tiers(gb: float, usd: float) -> None:
     assert old.values["saved_monthly_usd"] == pytest.approx(usd - gb * 0.004)
     half = storage(cohort(0, gb / 2), cohort(40, gb / 2), rule="STANDARD_IA 30d", months=730 / 24 / 30).values
     assert (half["stay_usd"] or 0) > (half["move_usd"] or 0)
+    other = storage(cohort(0, gb, held="STANDARD_IA")).values["monthly_usd"]
+    assert other == pytest.approx(gb * 0.0125), "which has no tiers"
 
 
 @cases(

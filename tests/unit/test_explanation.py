@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 import reports
-from conftest import NOW
+from conftest import ACCOUNT, DAY, NOW, REGION
 from fakes import result_of, thing, waste
+from memory_table import MemoryTable
+from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import (
     Absent,
     Cost,
@@ -23,10 +25,20 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
-from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.requests import Holds
+from ml_janitor_cli.explain import (
+    Explanation,
+    draw_explanations,
+    explanation_json,
+    find_deletion,
+    read_holds,
+    signals_with_tags,
+)
 from ml_janitor_cli.screen import make_console, print_blocks
 from narrowing import not_none
 from reports import schema_problems
+from scripted import Script
 from tables import cases
 
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
@@ -50,6 +62,27 @@ def drawn(*all_of_it: Explanation, width: int = 100) -> str:
     screen.width = width
     print_blocks(draw_explanations(all_of_it, now=NOW, account="123456789012", width=width), screen)
     return stream.getvalue()
+
+
+def test_a_deletion_that_was_refused_is_none() -> None:
+    def deletion(ago: timedelta, **error: str) -> dict[str, Any]:
+        detail = {"requestParameters": {"endpointName": "churn"}} | error
+        seen = {"EventName": "DeleteEndpoint", "EventTime": NOW - ago}
+        return seen | {"CloudTrailEvent": json.dumps(detail)}
+
+    events = [deletion(timedelta(), errorCode="AccessDenied"), deletion(DAY)]
+    aws = Script({"cloudtrail:LookupEvents": {"Events": events}}).aws()
+    arn = Arn.parse(f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/churn")
+
+    assert find_deletion(aws, arn, NOW) == Value(NOW - DAY, "cloudtrail:LookupEvents")
+
+
+def test_holds_are_read_in_every_region() -> None:
+    table, regions = MemoryTable(), (REGION, "eu-west-1")
+    for region in regions:
+        Holds(table).put(ACCOUNT, region, Hold(key=region, how=HoldKind.KEPT, by="ana", given=NOW, why="x"))
+
+    assert read_holds(table, [Script({}).aws(region) for region in regions]).keys() == {*regions}
 
 
 def kept(*seen: Evidence) -> Kept:

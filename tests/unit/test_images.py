@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def test_images_are_on_all_pages_with_when_they_were_used() -> None:
         digest="a", tags=(), pushed=NOW - 9 * DAY, pulled=None, archived=False, subject=None
     )
     assert (two.tags, two.archived, two.subject) == (("latest", "1"), True, "a")
-    assert (one.used, two.used) == (NOW - 9 * DAY, NOW - DAY)
+    assert (one.used, two.used, replace(two, pushed=NOW).used) == (NOW - 9 * DAY, NOW - DAY, NOW)
     assert account.asked("ecr:DescribeImages")[0] == {"repositoryName": "churn", "maxResults": 1000}
 
 

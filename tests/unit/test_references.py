@@ -357,6 +357,7 @@ def ran(image: str, status: str = "Completed", age: timedelta = timedelta()) -> 
     "kind, description, names",
     (MODEL, {"PrimaryContainer": {"Image": IMAGE}}, {"latest"}),
     (MODEL, {"PrimaryContainer": {"Image": OTHERS_IMAGE}}, set()),
+    (MODEL, {"PrimaryContainer": {"Image": f"{IMAGE}:2@sha256:{'a' * 64}"}}, {f"sha256:{'a' * 64}"}),
     (ENDPOINT, {"ProductionVariants": [{"DeployedImages": [{"SpecifiedImage": f"{IMAGE}:2"}]}]}, {"2"}),
     (MODEL_PACKAGE, package(data=f"{IMAGE}@sha256:{'a' * 64}"), {f"sha256:{'a' * 64}"}),
     (MODEL_PACKAGE, package("Rejected", f"{IMAGE}:2"), set()),

@@ -457,6 +457,7 @@ def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object]
     ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/*"]}}, "every role of every account"),
     ({"janitor": {"administrators": ["arn:aws:iam::123456789012:role/platform-*"]}}, None),
     ({"janitor": {"administrators": ["arn:aws:iam::123456789012:role/*"]}}, "everybody in the account"),
+    ({"janitor": {"ledger_writers": ["arn:aws:iam::123456789012:user/*/?*"]}}, "everybody in the account"),
     ({"janitor": {"slack_channel": "xoxb-1"}}, 'expected a channel such as "#ml-costs"'),
     ({"janitor": {"holidays": ["2026-13-01"]}}, 'expected a date such as 2026-12-25, got "2026-13-01"'),
     ({"bill": {"budgets": {"project=a": float("inf")}}}, "expected a number, got inf"),
