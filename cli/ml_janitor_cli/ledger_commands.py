@@ -505,11 +505,10 @@ def arn_place(arn: str, settings: Settings) -> ArnPlace:
 def end_of_day(day: str, time_zone: str) -> datetime:
     """Return the end of *day* in *time_zone*. Raises CommandRefusedError."""
     try:
-        last = date.fromisoformat(day)
-    except ValueError as error:
+        next_day = date.fromisoformat(day) + timedelta(days=1)
+        return datetime.combine(next_day, datetime.min.time(), ZoneInfo(time_zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise edge.CommandRefusedError(f"--until: expected a date such as 2027-01-31, got {day}") from error
-    midnight = datetime.combine(last + timedelta(days=1), datetime.min.time(), ZoneInfo(time_zone))
-    return midnight.astimezone(UTC)
 
 
 # --- undo and restart -----------------------------------------------------------------------------

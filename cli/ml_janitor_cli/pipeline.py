@@ -115,7 +115,7 @@ def read_known(path: Path) -> frozenset[GateKey]:
             )
         return frozenset(
             (each["detector"], each["account"] or "", each["arn"], each["created"] or "")
-            for each in lines or head["results"]
+            for each in (lines if path.suffix == ".jsonl" else head["results"])
             if each["confidence"] is not None
         )
     except OSError as error:

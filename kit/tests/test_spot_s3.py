@@ -1,5 +1,6 @@
 """Copies of checkpoints in S3: whole as soon as their manifest is there."""
 
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from disk_s3 import DiskS3
+from janitor_kit import checkpoint
 from janitor_kit.checkpoint import MANIFEST, Checkpoints, Progress
 from janitor_kit.spot import Interrupted, State, Training
 from janitor_kit.spot_s3 import S3Copies
@@ -78,6 +80,32 @@ def test_the_manifest_is_put_last_and_removed_first(s3: Recorder, tmp_path: Path
         *(f"put {two}/{file}" for file in ("adam", "model", "zeta", MANIFEST)),
         *(f"delete {one}/{file}" for file in (MANIFEST, "adam", "model", "zeta")),
     ]
+
+
+def test_files_in_folders_come_along_and_none_is_put_outside_the_checkpoint(
+    s3: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there, other = (machine(tmp_path / name) for name in "abc")
+    with here.writing(Progress(step=1)) as folder:
+        (folder / "adapter").mkdir()
+        (folder / "adapter" / "weights").write_text("low rank")
+    remote = copies(s3)
+    remote.offer(path := here.newest().path)
+    remote.close(60)
+    copies(s3).fetch(there)
+    assert (there.folder / path.name / "adapter" / "weights").read_text() == "low rank"
+
+    (name,) = there.names()
+    body = json.loads((path / MANIFEST).read_text()) | {"files": {"../../own": {"bytes": 0, "sha256": ""}}}
+    body["sha256"] = checkpoint._seal({key: value for key, value in body.items() if key != "sha256"})
+    at = tmp_path / "s3" / "bucket" / "runs" / "1" / name
+    (at / MANIFEST).write_text(json.dumps(body))
+    (at / "../../own").write_text("")
+    keys = [{"Key": f"runs/1/{name}/{file}"} for file in (MANIFEST, "../../own")]
+    monkeypatch.setattr(s3, "paginate", lambda **_: [{"Contents": keys}])
+    copies(s3).fetch(other)
+    assert "../../own is not there" in caplog.text
+    assert not (tmp_path / "own").exists()
 
 
 def test_three_stay_unless_it_is_said(s3: Recorder, tmp_path: Path) -> None:

@@ -618,6 +618,8 @@ def test_a_day_that_is_over_keeps_nothing(desk: Desk) -> None:
     status, said = desk("keep", arn("lamp"), "--reason", "x", "--until", "2026-10-01")
 
     assert (status, said) == (2, "janitor: --until: 2026-10-01 is over; nothing was kept\n")
+    status, said = desk("keep", arn("lamp"), "--reason", "x", "--until", "9999-12-31")
+    assert (status, said) == (2, "janitor: --until: expected a date such as 2027-01-31, got 9999-12-31\n")
     assert desk.nights.holds.all(ACCOUNT, REGION) == {}
 
 

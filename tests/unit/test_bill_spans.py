@@ -32,6 +32,7 @@ def test_a_span_is_its_first_day_or_two_days(text: str, days: int, span: DaySpan
     ("2026-08-01..", "expected a day such as 2026-08-01"),
     ("2026-08-01..2026-08-31", "this one has 31 days; add --days 31, or give its first day alone"),
     ("2026-08-08", "it has to end before the last 30 days begin"),
+    ("9999-12-31", "it has to end before the last 30 days begin"),
     ((OLDEST - timedelta(days=1)).isoformat(), "the days of the last 13 months only"),
 )
 def test_a_span_that_cannot_be_compared_is_refused(text: str, why: str) -> None:

@@ -85,6 +85,8 @@ def test_what_an_earlier_report_has_does_not_count(tmp_path: Path, ending: str) 
         "1 new finding at least likely, $1.00 a month; the dearest is c (idle-endpoints)"
     )
     assert "1 new finding" in str(gate.why(report(again))), "it was created anew"
+    before.write_text(as_text(report()))
+    assert "2 findings" in str(not_none(make_gate(FailOn.LIKELY, None, before)).why(report(*FOUND)))
 
 
 @cases(

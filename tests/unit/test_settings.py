@@ -509,6 +509,7 @@ TODAY = date(2026, 10, 6)
     ({"mode": "act", "act_in": [HERE], "armed_until": "2026-10-01"}, (HERE, ELSEWHERE)),
     ({"act_in": [HERE], "armed_until": "2026-09-06"}, (HERE,)),
     ({"armed_until": "2026-09-06"}, (HERE, ELSEWHERE)),
+    ({"armed_until": "9999-12-31"}, (HERE, ELSEWHERE)),
     ({"armed_until": "2026-09-05"}, ()),  # undo_days ago and a day
 )
 def test_an_armed_act_is_undone_for_undo_days(section: dict[str, object], undone: tuple[str, ...]) -> None:

@@ -272,7 +272,7 @@ class Settings:
             section = self.sections[detector.name]
             if self.mode(detector.name) is Mode.ACT:
                 return True
-            return section.armed_until is not None and today <= section.armed_until + span
+            return section.armed_until is not None and today - span <= section.armed_until
 
         return {detector.name for detector in self.registry if was_armed(detector)}
 
@@ -322,7 +322,7 @@ class Settings:
         section = self.sections[detector]
         named, until = accounts_of(section.act_in), section.armed_until
         was_named = self.mode(detector) is Mode.ACT or not named or account in named
-        if until and undo_on <= until + timedelta(days=self.janitor.undo_days) and was_named:
+        if until and undo_on - timedelta(days=self.janitor.undo_days) <= until and was_named:
             return None
         if why is None and account not in named:
             why = f"act_in of {detector} does not name that account"

@@ -110,8 +110,8 @@ class S3Copies:
                 self._working = None
 
     def _upload(self, path: Path) -> None:
-        files = sorted((file.name for file in path.iterdir()), key=lambda name: name == MANIFEST)
-        for file in files:  # the manifest last: with it the copy is whole
+        names = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        for file in sorted(names, key=lambda name: name == MANIFEST):  # last, as with it the copy is whole
             self._client.upload_file(str(path / file), self._bucket, f"{self._prefix}{path.name}/{file}")
 
     def _prune(self) -> None:
@@ -125,13 +125,16 @@ class S3Copies:
 
     def _download(self, name: str, folder: Path) -> None:
         """Download a checkpoint and check it; raises `TornError`."""
-        present = {key.rpartition("/")[2] for key in self._keys() if key.startswith(f"{self._prefix}{name}/")}
+        own = f"{self._prefix}{name}/"
+        present = {key.removeprefix(own) for key in self._keys() if key.startswith(own)}
         self._client.download_file(self._bucket, f"{self._prefix}{name}/{MANIFEST}", str(folder / MANIFEST))
         manifest = read_manifest((folder / MANIFEST).read_bytes())
         for file in sorted(manifest["files"]):
-            if file not in present:
+            target = folder / file
+            if file not in present or not target.resolve().is_relative_to(folder.resolve()):
                 raise TornError(f"{file} is not there")
-            self._client.download_file(self._bucket, f"{self._prefix}{name}/{file}", str(folder / file))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._client.download_file(self._bucket, f"{self._prefix}{name}/{file}", str(target))
         check(folder)
 
     def _names(self) -> list[str]:
