@@ -54,6 +54,9 @@ def test_a_deleted_resource_is_known(notebooks: Control, janitor: Janitor, sessi
     sagemaker = session.client("sagemaker")
     sagemaker.stop_notebook_instance(NotebookInstanceName="left-on")
     sagemaker.delete_notebook_instance(NotebookInstanceName="left-on")
+    denied = {"requestParameters": {"notebookInstanceName": "wantedd"}, "errorCode": "AccessDenied"}
+    event = {"EventName": "DeleteNotebookInstance", "EventTime": NOW.isoformat()}
+    notebooks.cloudtrail([event | {"CloudTrailEvent": denied}])
 
     deleted = janitor("explain", notebook("left-on"))
     mistyped = janitor("explain", notebook("wantedd"))

@@ -48,13 +48,16 @@ def _no_waiting(box: Control, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
-    """The owner of the bucket that each call of S3 expects."""
+    """The owner of the bucket that each call of S3 expects; stacks are listed newest first, as by AWS."""
     own, found = boto3.Session(region_name=REGION), dict[str, set[str]]()
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         found.setdefault(model.name, set()).add(params.get("ExpectedBucketOwner", "nobody"))
 
     own.events.register("provide-client-params.s3", note)
+    own.events.register(
+        "after-call.cloudformation.ListStacks", lambda parsed, **_: parsed["StackSummaries"].reverse()
+    )
     monkeypatch.setattr(edge, "open_session", lambda _: own)
     return found
 
@@ -138,6 +141,20 @@ def test_a_stack_from_the_wheel_is_shown_created_left_alone_armed_and_removed(
     assert {name for name, named in owners.items() if named != {ACCOUNT}} == {"CreateBucket", "ListBuckets"}
     assert {"HeadObject", "PutObject", "HeadBucket"} <= owners.keys()
     assert "There is no stack Other" in janitor("destroy", "--stack", "Other").out
+
+
+@pytest.mark.usefixtures("owners")
+def test_of_several_earlier_stacks_the_newest_is_taken_over(
+    janitor: Janitor, session: boto3.Session, bundle: Path
+) -> None:
+    configure(LITTLE)
+    tables = []
+    for _ in range(2):
+        assert janitor("deploy", "--bundle", bundle, "--yes", "--fresh").status == 0
+        tables.append(stack_outputs(session)["LedgerTable"])
+        assert janitor("destroy", "--yes").status == 0
+    left = janitor("deploy", "--bundle", bundle, "--dry-run").out
+    assert [table in left for table in tables] == [False, True]
 
 
 def stack_outputs(session: boto3.Session) -> dict[str, str]:
