@@ -180,6 +180,8 @@ def test_a_refusal_in_one_region_and_a_disabled_region_are_named(janitor: Janito
     assert f"sagemaker:ListEndpoints (in {REGION})" in ran.out
     assert f"{2 * READS - 1} of {2 * READS}" in ran.out
     assert re.search(r"not checked +region eu-central-2 is not enabled in account", ran.out)
+    again = janitor("doctor", "idle-endpoints", *regions)
+    assert (again.status, "Everything that could be tried is allowed." in again.out) == (1, True)
 
 
 def test_what_nobody_answers_is_neither_allowed_nor_missing(account: Control, janitor: Janitor) -> None:

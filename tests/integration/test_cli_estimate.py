@@ -10,8 +10,9 @@ from commands import Janitor, refused
 from conftest import NOW
 from endpoint_seed import INSTANCES, Seed
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.cost_explorer import PlanRate, SavingsPlans
 from ml_janitor.core.capacity import SpotCapacity
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import Finding, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor_cli.estimate.command import offers_date
@@ -208,7 +209,9 @@ def test_an_endpoint_is_compared_by_its_own_use(janitor: Janitor, box: Control, 
     assert "its model could not be read" in unread.err
 
 
-def test_a_plans_discount_is_read_typed_or_unknown(janitor: Janitor, box: Control) -> None:
+def test_a_plans_discount_is_read_typed_or_unknown(
+    janitor: Janitor, box: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only with --read-discount anything is asked of AWS; each answer names where its discount comes from."""
     asked = ("estimate", "training", "--instance", "ml.p3.8xlarge", "--hours", "10", "--storage-gb", "0")
     Path("hours.txt").write_text("1.5\n" * 100)
@@ -228,6 +231,10 @@ def test_a_plans_discount_is_read_typed_or_unknown(janitor: Janitor, box: Contro
     unknown = janitor("estimate", "reservation", "hours.txt", "--read-discount", "--instance", "ml.x9.huge")
     assert unknown.status == 1
     assert "the discount of a plan is unknown: there is no rate or no price of ml.x9.huge" in unknown.err
+    two = {("hosting", operation): PlanRate(usd, "id") for operation, usd in (("a", 0.706), ("b", 1.059))}
+    with monkeypatch.context() as patch:  # a rate for each operation: the highest is sure
+        patch.setattr(SavingsPlans, "rates", lambda *_: Value({"SageMaker": two}))
+        assert janitor("estimate", *hosted).document["break_even"] == pytest.approx(0.75)
     box.fault("savingsplans", "DescribeSavingsPlansOfferingRates", "deny", times=0)
     denied = janitor(*asked, "--read-discount")
     assert (denied.status, "the discount of a plan is unknown: " in denied.err) == (1, True)

@@ -585,6 +585,17 @@ def test_names_will_do_and_two_of_one_name_are_refused(desk: Desk) -> None:
     assert "no detector is called lampp" in desk("approve", "lampp")[1]
 
 
+def test_a_warning_that_is_not_signed_is_not_approved_beside_others(desk: Desk) -> None:
+    desk.due("lamp", "vase")
+    vase = desk.entry("vase")
+    desk.nights.table.change(vase.pk, vase.sk, set_to={"mac": ""})
+
+    said = desk("approve", "cellar", "--yes")[1]
+
+    assert "vase: not approved, its warning is not signed: a new one follows.\n" in said
+    assert [desk.entry(name).approved for name in ("lamp", "vase")] == ["moto", ""]
+
+
 def test_one_warning_is_approved_by_its_name(desk: Desk) -> None:
     desk.due("a", "b", "c", "d")
 

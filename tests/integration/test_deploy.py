@@ -48,13 +48,16 @@ def _no_waiting(box: Control, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
-    """The owner of the bucket that each call of S3 expects."""
+    """The owner of the bucket that each call of S3 expects; stacks are listed newest first, as by AWS."""
     own, found = boto3.Session(region_name=REGION), dict[str, set[str]]()
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:
         found.setdefault(model.name, set()).add(params.get("ExpectedBucketOwner", "nobody"))
 
     own.events.register("provide-client-params.s3", note)
+    own.events.register(
+        "after-call.cloudformation.ListStacks", lambda parsed, **_: parsed["StackSummaries"].reverse()
+    )
     monkeypatch.setattr(edge, "open_session", lambda _: own)
     return found
 

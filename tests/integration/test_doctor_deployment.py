@@ -106,11 +106,11 @@ class Site:
             self.ran(detector.name, timedelta(minutes=20))
         self._table().put(f"digest#{ACCOUNT}", "latest", {"time": format_stamp(NOW - timedelta(hours=2))})
 
-    def acted(self, name: str, ago: timedelta, *, region: str = REGION) -> Action:
+    def acted(self, name: str, ago: timedelta, *, region: str = REGION, account: str = ACCOUNT) -> Action:
         """What stopping a notebook leaves in the ledger."""
-        arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:notebook-instance/{name}"
+        arn = f"arn:aws:sagemaker:{region}:{account}:notebook-instance/{name}"
         target = Target(
-            arn=arn, name=name, kind="notebook-instance", account=ACCOUNT, region=region, created=NOW
+            arn=arn, name=name, kind="notebook-instance", account=account, region=region, created=NOW
         )
         return self._remembered("idle-notebooks", target, ago)
 
@@ -571,6 +571,7 @@ def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_s
     """The undo function has its powers where the deployment sweeps, and where act_in says."""
     armed.acted("here", 2 * DAY)
     armed.acted("long-ago", 31 * DAY, region="eu-central-1")
+    armed.acted("theirs", 2 * DAY, region="eu-central-1", account="210987654321")
     assert "all is well" in doctor(*besides(ARMED)).part
 
     armed.acted("churn", 2 * DAY, region="eu-central-1")

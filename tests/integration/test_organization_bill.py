@@ -141,7 +141,7 @@ def kept(answer: dict[str, Any]) -> BillReport:
 
 @pytest.mark.usefixtures("listed")
 def test_the_account_that_jumped_is_first_and_says_what_ran_there(
-    made: Organization, enforced: Callable[..., IamControl], deployed: SlackControl
+    made: Organization, enforced: Callable[..., IamControl], settings: Write, deployed: SlackControl
 ) -> None:
     iam = enforced()
     answer = handlers.bill(event("scheduled"), Context())
@@ -174,6 +174,9 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
     role = f"arn:aws:iam::{serving}:role/{member_role_name('bill')}"
     assert [one["resource"] for one in record if one["action"] == "sts:AssumeRole"] == [role]
     assert {one["role"] for one in record if one["action"].startswith("sagemaker:")} == {role}
+    settings(regions=["eu-west-1"])
+    handlers.bill({"time": "2026-10-06T02:50:00Z"}, Context())
+    assert all(one["action"] != "sts:AssumeRole" for one in iam.record()[len(record) :])
 
 
 @pytest.mark.usefixtures("listed")

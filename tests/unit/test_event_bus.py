@@ -68,6 +68,12 @@ class Undoable(Cleaner):
     undoes = (allow("cellar:Fetch"),)
 
 
+class Restartable(Undoable):
+    """What it stopped is submitted again."""
+
+    cleanup = replace(Cleaner.cleanup, undo="restart")
+
+
 def lost(capsys: pytest.CaptureFixture[str]) -> list[float]:
     """The values of the metric that counts lost events."""
     lines = map(json.loads, capsys.readouterr().out.splitlines())
@@ -101,6 +107,8 @@ def test_each_finding_warning_act_and_undo_is_one_event() -> None:
         bus.emit([undo_event(nights.detector, action, nights.clock + DAY)])
         bus.emit([undo_event(nights.detector, replace(action, undone=None), nights.clock + DAY)])
         assert [detail["time"][:10] for detail in bus.details[-2:]] == ["2026-10-11", "2026-10-12"]
+        bus.emit([undo_event(nights.detector, replace(action, began=nights.clock), nights.clock)])
+        assert len({detail["id"] for detail in bus.details}) == 2
         bus.requests[1:] = []
     (undone,) = bus.details
     lamp = nights.world.things["lamp"].target
@@ -117,6 +125,16 @@ def test_each_finding_warning_act_and_undo_is_one_event() -> None:
     assert acted["title"].endswith(" lamp was deleted")
     assert acted["text"].endswith(f" To take it back: janitor undo {action.id}")
     assert (undone["title"], undone["by"]) == ("lamp was brought back for maria", "maria")
+
+
+def test_an_act_on_a_job_names_the_command_that_submits_it_again() -> None:
+    bus = Bus()
+    with in_memory() as nights:
+        nights.detector = Restartable()
+        nights.warned("lamp")
+        nights.clock += 4 * DAY
+        replace(nights.runner(), emit=bus.emit).sweep(nights.detector, [nights.aws], now=nights.clock)
+        assert bus.details[-1]["text"].endswith(f" To take it back: janitor restart {nights.of('lamp').id}")
 
 
 class CutOff(Bus):

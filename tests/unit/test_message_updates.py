@@ -196,7 +196,7 @@ def test_an_undo_that_was_refused_before_it_began_is_told(nights: Nights, delete
 
 
 def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
-    nights: Nights, board: Board
+    nights: Nights, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after its first step: its message has to say that it is half done, and to offer the undo."""
     nights.warned("lamp", "sofa")
@@ -216,6 +216,10 @@ def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
     assert "Cellar is not armed any more. Nothing is done to it." in sofa
     board.sweep()
     assert board.news() == []
+    for doubt in (None, Cause(CauseCode.MAC_INVALID)):
+        monkeypatch.setattr(Actions, "doubt", lambda *_, doubt=doubt: doubt)
+        board.updates.disarmed(nights.entries(), because("it is not armed"))
+        assert (Button.UNDO in "".join(board.news())) is (doubt is None)
 
 
 def test_a_message_that_tells_of_an_action_is_left_to_it(
@@ -449,8 +453,11 @@ def test_what_lasts_of_its_warning_is_shown_if_it_is_known(
 def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(
     with_lamp: Nights, board: Board
 ) -> None:
-    with_lamp.after(4 * DAY)
-    began = with_lamp.clock
+    with_lamp.world.before = raising(KilledError(), at="remove lamp")
+    with pytest.raises(KilledError):
+        with_lamp.after(4 * DAY)
+    with_lamp.world.before, began = lambda _: None, with_lamp.clock
+    with_lamp.after(HOUR)
     for with_lamp.clock, said in ((began + 30 * DAY - MINUTE, True), (began + 30 * DAY, False)):
         assert ("It can be undone until Mon 9 Nov 03:00" in board.action()) is said
     with_lamp.clock = began

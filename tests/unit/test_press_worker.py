@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, REGION
-from fakes import because
+from fakes import because, raising
 from ml_janitor.config.events import PressEvent
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
@@ -338,6 +338,16 @@ def test_now_asks_that_it_is_due_and_invokes_its_function(nights: Nights) -> Non
     assert (request["what"], request["key"], request["by"]) == ("due", office.entry().key, "Maria (U1)")
     assert office.shown == [(office.entry(), ("hurried", "Maria (U1)", nights.clock - timedelta(minutes=1)))]
     assert office.invoked == [("ml-janitor-cellar", {"account": ACCOUNT, "regions": [REGION]})]
+
+
+def test_a_function_is_invoked_once_its_request_is_written(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = Office(nights)
+    monkeypatch.setattr(ButtonRequests, "make_due", raising(RuntimeError("throttled")))
+    with pytest.raises(RuntimeError, match="throttled"):
+        office.press(Button.NOW)
+    assert office.invoked == office.shown == []
 
 
 NOT_SAID = "Slack did not say who you are, so nothing was done"
