@@ -236,13 +236,13 @@ def test_what_never_ran_is_missed_once_it_could_have_run(
     latest, runs = LatestRecords(MemoryTable()), LatestRuns(MemoryTable())
     others = {one.name: {"enabled": one.name == "idle-endpoints"} for one in Settings.parse({}).enabled()}
 
-    def missed(hours: float, **more: Any) -> list[str]:
+    def missed(hours: float, *regions: str, **more: Any) -> list[str]:
         look = ScheduleWatch(
             settings=Settings.parse({"detectors": others, **more}),
             latest=latest,
             runs=runs,
             account=ACCOUNT,
-            regions=(REGION, "eu-west-1"),
+            regions=(REGION, "eu-west-1", *regions),
             logger=Logger(service="test", logger_handler=None),
         )
         found: list[str] = look.look(NOW + timedelta(hours=hours))["missed"]
@@ -261,9 +261,17 @@ def test_what_never_ran_is_missed_once_it_could_have_run(
     swept("eu-west-1", 26)
     latest.digested(ACCOUNT, NOW + 26 * HOUR)
     assert missed(47) == []
-    assert missed(47.1, bill=EVERYTHING["bill"]) == ["bill", "idle-endpoints"]
+    assert missed(47.1, bill=EVERYTHING["bill"]) == ["idle-endpoints"]  # the bill is read from now on
     at = NOW + 30 * HOUR
     latest.billed(ACCOUNT, LastBill(time=at))
-    assert missed(47.1, bill=EVERYTHING["bill"]) == ["idle-endpoints"]
+    assert missed(74.1, bill=EVERYTHING["bill"]) == ["digest", "idle-endpoints"]
+    assert missed(74.2, bill=EVERYTHING["bill"]) == ["digest", "bill", "idle-endpoints"]
+    swept(REGION, 74)
+    swept("eu-west-1", 74)
+    assert missed(74.3, "eu-west-3") == ["digest"]
+    swept(REGION, 100)
+    swept("eu-west-1", 100)
+    assert missed(101.3, "eu-west-3") == ["digest"]
+    assert missed(101.4, "eu-west-3") == ["digest", "idle-endpoints"]
     runs.begun(LastRun(detector="idle-endpoints", time=at, key="", accounts=1, begun=at))
     assert missed(47.1, organization=EVERYTHING["organization"]) == []

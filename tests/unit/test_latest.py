@@ -127,9 +127,10 @@ def test_the_last_digest_and_bill_are_each_accounts_own(latest: LatestRecords) -
     assert (latest.digest(THERE), latest.bill(THERE)) == (None, None)
 
 
-def test_schedules_are_watched_since_the_first_look(latest: LatestRecords) -> None:
-    looks = [
-        latest.watched_since(account, NOW + hours * HOUR) for account in (ACCOUNT, THERE) for hours in (0, 1)
-    ]
-    assert looks == [NOW] * 4
-    assert latest.watched_since("333333333333", NOW + HOUR) == NOW + HOUR
+def test_schedules_are_watched_since_the_first_look_in_which_they_were(latest: LatestRecords) -> None:
+    def look(names: str, hours: int, account: str = ACCOUNT) -> dict[str, int]:
+        since = latest.watched_since(account, names, NOW + hours * HOUR)
+        return {name: (at - NOW) // HOUR for name, at in since.items()}
+
+    looks = [look("a", 0), look("ab", 1), look("ba", 2), look("b", 3), look("ab", 4), look("a", 5, THERE)]
+    assert looks == [{"a": 0}, {"a": 0, "b": 1}, {"a": 0, "b": 1}, {"b": 1}, {"a": 4, "b": 1}, {"a": 5}]

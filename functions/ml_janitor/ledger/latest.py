@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -165,13 +165,15 @@ class LatestRecords:
         """Remember that Slack took the digest of *now*."""
         self._table.put(f"{DIGEST_KEY}#{account}", _LATEST_KEY, {"time": now})
 
-    def watched_since(self, account: str, now: datetime) -> datetime:
-        """Return when the schedules were first watched: *now*, if they never were."""
+    def watched_since(self, account: str, names: Iterable[str], now: datetime) -> Mapping[str, datetime]:
+        """Return since when each of *names* was in every look; *now* for those that the last one lacked."""
         where = f"{DIGEST_KEY}#{account}"
-        if (item := self._table.get(where, _WATCH_KEY)) is not None:
-            return datetime.fromisoformat(item["time"])
-        self._table.put(where, _WATCH_KEY, {"time": now})
-        return now
+        item = self._table.get(where, _WATCH_KEY) or {"time": now}  # which earlier versions read
+        before = item.get("since", {})
+        since = {name: before.get(name, format_stamp(now)) for name in names}
+        if since != before:
+            self._table.put(where, _WATCH_KEY, {**item, "since": since})
+        return {name: datetime.fromisoformat(stamp) for name, stamp in since.items()}
 
     # --- bills --------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,7 +29,7 @@ class ScheduleWatch:
     """
     A look at what ran last: sweeps of *account* in *regions*, or of an organization in *runs*.
 
-    A function that never ran is missed once its schedule could have run it since the first look.
+    What is new in the settings, a region too, is missed once its schedule could have run it since then.
     """
 
     settings: Settings
@@ -42,10 +42,12 @@ class ScheduleWatch:
 
     def look(self, now: datetime) -> dict[str, Any]:
         """Count what is late *now*, send an event once for each missed run, and return the names."""
-        since = self.latest.watched_since(self.account, now)
+        lasts = list(self._lasts())
+        names = [*(name for name, _, _ in lasts), *self.regions]
+        since = self.latest.watched_since(self.account, names, now)
         missed, news = list[str](), list[JanitorEvent]()
-        for name, schedule, last in self._lasts():
-            late = now - (last() or since) - missed_after(schedule)
+        for name, schedule, last in lasts:
+            late = now - max(since[name], last(since)) - missed_after(schedule)
             if late <= timedelta():
                 continue
             missed.append(name)
@@ -69,26 +71,32 @@ class ScheduleWatch:
             text="janitor doctor says which schedule, and why.",
         )
 
-    def _lasts(self) -> Iterator[tuple[str, str, Callable[[], datetime | None]]]:
-        """Yield the name and schedule of everything that is scheduled, and a reader of its last time."""
+    def _lasts(self) -> Iterator[tuple[str, str, Callable[[Mapping[str, datetime]], datetime]]]:
+        """
+        Yield the name and schedule of everything that is scheduled, and a reader of its last time.
+
+        What never ran has that from which on it is watched.
+        """
         section, bill = self.settings.janitor, self.settings.bill
-        yield "digest", section.digest_schedule, lambda: self.latest.digest(self.account)
+        yield "digest", section.digest_schedule, self._last_digest
         if bill.enabled:
             yield "bill", bill.schedule, self._last_bill
         last = self._last_run if self.settings.organization.used else self._last_sweep
         for detector in self.settings.enabled():
             yield detector.name, self.settings.schedule(type(detector)), partial(last, detector.name)
 
-    def _last_bill(self) -> datetime | None:
+    def _last_digest(self, since: Mapping[str, datetime]) -> datetime:
+        return self.latest.digest(self.account) or since["digest"]
+
+    def _last_bill(self, since: Mapping[str, datetime]) -> datetime:
         last = self.latest.bill(self.account)
-        return None if last is None else last.time
+        return since["bill"] if last is None else last.time
 
-    def _last_run(self, detector: str) -> datetime | None:
+    def _last_run(self, detector: str, since: Mapping[str, datetime]) -> datetime:
         last = self.runs.last(detector)
-        return None if last is None else last.time
+        return since[detector] if last is None else last.time
 
-    def _last_sweep(self, detector: str) -> datetime | None:
+    def _last_sweep(self, detector: str, since: Mapping[str, datetime]) -> datetime:
         """Return the time of the last sweep, in the region where it was the longest ago."""
-        lasts = [self.latest.sweep(detector, self.account, region) for region in self.regions]
-        times = [last.time for last in lasts if last is not None]
-        return min(times) if len(times) == len(self.regions) else None
+        lasts = [(region, self.latest.sweep(detector, self.account, region)) for region in self.regions]
+        return min(max(since[region], last.time if last else since[region]) for region, last in lasts)
