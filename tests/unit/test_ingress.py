@@ -109,6 +109,11 @@ def test_what_slack_did_not_send_just_now_goes_no_further(
     assert logged(caplog) == ("WARNING", "refused", {"why": why, "status": status})
 
 
+def test_blanks_around_a_secret_do_not_count(aws: Aws) -> None:
+    aws.secret = json.dumps({"signing_secret": f" {aws.secret}\n"})
+    assert answered(sign(BODY, NOW)) == 200
+
+
 @cases(
     "secret, guess",
     (" ", ""),

@@ -5,14 +5,15 @@ import json
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
-from ml_janitor.slack.client import SenderClock, SendError, make_sender, read_slack_secret
+from ml_janitor.slack.client import SenderClock, SendError, make_sender, parse_token_or_url, read_slack_secret
 from tables import cases
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 
 
-@pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1"})])
+@pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1\n"})])
 def test_a_secret_with_a_token_makes_a_bot(kept: str) -> None:
+    assert parse_token_or_url(kept) == "xoxb-1"
     assert repr(make_sender(kept, "#ml", TIME)) == "Slack('#ml')"
 
 

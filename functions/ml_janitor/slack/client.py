@@ -687,7 +687,7 @@ def parse_token_or_url(secret_text: str) -> str:
     secret = secret_text.strip()
     if secret.startswith("{"):
         try:
-            secret = str(json.loads(secret)["token"])
+            secret = str(json.loads(secret)["token"]).strip()
         except (ValueError, LookupError):
             raise SendError('the secret for Slack is JSON without a "token"') from None
     if not secret.startswith(("https://", "http://", "xoxb-")):

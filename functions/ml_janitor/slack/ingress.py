@@ -241,7 +241,7 @@ def parse_signing_secret(secret_text: str, name: str) -> str:
         found = None
     if not isinstance(found, str) or len(found.strip()) < SHORTEST_SIGNING_SECRET:
         raise NoSecretError(f"the secret {name} holds no signing secret of Slack's")
-    return found
+    return found.strip()
 
 
 @cache
