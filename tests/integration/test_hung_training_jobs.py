@@ -150,6 +150,17 @@ def test_writing_is_a_sign_of_life(account: Account, aws: Aws, *, bucket: str, k
     assert isinstance(only(swept(aws)).verdict, Finding) is not alive
 
 
+def test_its_load_stands_still_for_as_long_as_its_pauses_ask(account: Account, aws: Aws) -> None:
+    """Three times its longest pause are nine hours, in the first of which its GPUs got to work."""
+    account.job("llama", age=112 * HOUR, silent=None)
+    events = [(NOW - hours * HOUR, "step") for hours in (112, 109, 106, 103, 100)]
+    account.box.logs(GROUP, "llama/algo-1-1790000000", events)
+    first = {"metric": "GPUUtilization", "dimensions": {"Host": "llama/algo-1"}, "start": NOW - 9 * HOUR}
+    account.box.metrics(NAMESPACE, [{**first, "step": 300, "values": REST[:12]}])
+
+    assert only(swept(aws)).verdict.reason == "silent, but the load of algo-1 varies like work"
+
+
 def test_waiting_jobs_and_other_phases_cost_one_call_each(account: Account, aws: Aws) -> None:
     for phase in ("Starting", "Pending", "Downloading", "Uploading", "Interrupted"):
         account.job(phase)

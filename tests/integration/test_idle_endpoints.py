@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from conftest import NOW
 from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Confidence, Finding, Kept, Value, Verdict
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor_sandbox.control import Control
@@ -374,19 +376,21 @@ def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
     assert finding.cost.source == "Price List API, with its monitoring"
 
 
-def test_each_monitor_costs_what_its_own_jobs_took(seed: Seed, aws: Aws) -> None:
+def test_each_monitor_costs_what_its_own_jobs_took(
+    seed: Seed, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them is at work a second time, and counts as long as the time before."""
     seed.serve("churn")
     for name, ago, took in (("drift", DAY, HOUR), ("bias", 2 * DAY, 5 * HOUR)):
         seed.monitor(name, "churn")
         seed.monitored(name, ago=ago, took=took)
+    seed.monitored("drift", ago=HOUR, took=None)
+    usd = {"Hosting": Decimal(1), "Processing": Decimal(3)}
+    monkeypatch.setattr(aws.prices, "hourly", lambda _region, component, _type: Price(usd[component], ""))
 
     cost = not_none(found(verdict(aws), Confidence.LIKELY).cost)
 
-    hosting, processing = (
-        not_none(aws.prices.hourly(aws.region, component, "ml.m5.xlarge").hourly_usd)
-        for component in ("Hosting", "Processing")
-    )
-    assert round(not_none(cost.hourly_usd), 12) == round(hosting + 2 * processing * (1 + 5) / 168, 12)
+    assert round(not_none(cost.hourly_usd), 12) == round(1 + Decimal(3) * 2 * (1 + 1 + 5) / 168, 12)
 
 
 @pytest.mark.parametrize("operation", ["ListMonitoringExecutions", "DescribeProcessingJob"])

@@ -376,25 +376,30 @@ def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any]
 # --- scaling -------------------------------------------------------------------------------------
 
 
-def scaled_by(*policies: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What is read of one target with these policies."""
-    service, name = "application-autoscaling", "endpoint/churn/variant/blue"
-    where = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+def scaling(*policies: Mapping[str, Any]) -> Script:
+    """An account in which the first of the resources that a call names is scaled, by these policies."""
+    service = "application-autoscaling"
     target = {
-        **where,
-        "ResourceId": name,
+        "ServiceNamespace": "sagemaker",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
         "MinCapacity": 1,
         "MaxCapacity": 2,
         "RoleARN": "arn:aws:iam::1:role/r",
     }
-    script = Script(
+    return Script(
         {
-            f"{service}:DescribeScalableTargets": Torn({"ScalableTargets": [target]}),
+            f"{service}:DescribeScalableTargets": lambda asked: Torn(
+                ScalableTargets=[{**target, "ResourceId": asked["ResourceIds"][0]}]
+            ),
             f"{service}:DescribeScalingPolicies": Torn({"ScalingPolicies": policies}),
             f"{service}:DescribeScheduledActions": {"ScheduledActions": []},
         }
     )
-    return act.read_scaling(script.aws(), [name])
+
+
+def scaled_by(*policies: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is read of one target with these policies."""
+    return act.read_scaling(scaling(*policies).aws(), ["endpoint/churn/variant/blue"])
 
 
 def policy(kind: str, *alarms: str) -> dict[str, Any]:
@@ -409,10 +414,11 @@ def test_an_alarm_of_somebodys_own_could_not_call_a_policy_made_anew() -> None:
 
 def test_scaling_is_asked_for_fifty_resources_at_once() -> None:
     """As many as DescribeScalableTargets takes."""
-    script = Script({"application-autoscaling:DescribeScalableTargets": {"ScalableTargets": []}})
+    script, names = scaling(), [f"endpoint/churn/variant/v{n}" for n in range(51)]
 
-    assert act.read_scaling(script.aws(), [f"endpoint/churn/variant/v{n}" for n in range(51)]) == []
+    found = act.read_scaling(script.aws(), names)
 
+    assert [one["target"]["ResourceId"] for one in found] == [names[0], names[50]]
     asked = script.asked("application-autoscaling:DescribeScalableTargets")
     assert [len(one["ResourceIds"]) for one in asked] == [50, 1]
 

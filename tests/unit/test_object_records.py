@@ -78,6 +78,7 @@ def test_another_object_is_not_taken_for_it(changes: dict[str, Any]) -> None:
     ({"MissingMeta": 1}, "metadata that S3 does not tell"),
     ({"ExpiresString": "never"}, "an Expires header that is not a date"),
     ({"ReplicationStatus": "COMPLETED"}, "a replica in another bucket, where deleting it may be repeated"),
+    ({"ReplicationStatus": "PENDING"}, "a replica in another bucket, where deleting it may be repeated"),
 )
 def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: str | None) -> None:
     head = {**HEAD, **changes}

@@ -315,6 +315,8 @@ def test_old_versions_and_uploads() -> None:
         (False, NOW - DAY),
         (False, NOW - 95 * DAY),
     ]
+    at_once = (StoredVersion("raw/y", NOW, current=False), StoredVersion("raw/y", NOW, marker=True))
+    assert [one.marker for one in order_versions(at_once)] == [True, False]
     uploads = Value((NOW - 7 * DAY, NOW - 6 * DAY))
     candidate = bucket(sequence, uploads=uploads)
     (old,), (upload,) = (RULE.proposed(part, NOW) for part in (candidate.deletions, candidate))

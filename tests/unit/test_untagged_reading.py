@@ -301,3 +301,14 @@ def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
         CREATED + CREATION_WINDOW,
         reading._MOST_CREATION_PAGES,
     )
+
+
+@pytest.mark.parametrize("denied", ["CreateAutoMLJob", "CreateAutoMLJobV2"])
+def test_the_events_of_each_version_of_a_call_are_read(monkeypatch: pytest.MonkeyPatch, denied: str) -> None:
+    def lookup(_: Aws, name: str, *_span: datetime, most_pages: int) -> Listing[Any]:  # noqa: ARG001
+        return Listing((), "denied" if name == denied else None)
+
+    monkeypatch.setattr(activity, "look_up_events", lookup)
+    made = replace(ENDPOINT, kind=kind("automl-job"))
+
+    assert reading.read_creators(cast("Aws", None), [made], NOW) == {made.arn: DENIED}
