@@ -174,6 +174,7 @@ def test_what_another_job_may_read_is_kept(account: Account, aws: Aws, members: 
     "members, kept",
     ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
     ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/out"}}, True),
+    ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/"}}, True),
     ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/churn-1"}}, False),
     ({"HyperParameters": {"submit": f'"{FOLDER}/source/sourcedir.tar.gz"'}}, False),
 )

@@ -146,7 +146,9 @@ def _record(aws: Aws, record: dict[str, Any]) -> _Job | None:
 
 
 def _overlap(path: str, other: str) -> bool:
-    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
+    """Return whether one of two folders is in the other; "" is the root of their bucket."""
+    one, two = (f"{folder}/" if folder else "" for folder in (path, other))
+    return one.startswith(two) or two.startswith(one)
 
 
 def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
