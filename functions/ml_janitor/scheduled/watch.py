@@ -29,7 +29,7 @@ class ScheduleWatch:
     """
     A look at what ran last: sweeps of *account* in *regions*, or of an organization in *runs*.
 
-    What is new in the settings, a region too, is missed once its schedule could have run it since then.
+    A function or region that is new in the settings is missed once its schedule could have run it since then.
     """
 
     settings: Settings
@@ -75,7 +75,7 @@ class ScheduleWatch:
         """
         Yield the name and schedule of everything that is scheduled, and a reader of its last time.
 
-        What never ran has that from which on it is watched.
+        The reader returns the time from which on it is watched if it never ran.
         """
         section, bill = self.settings.janitor, self.settings.bill
         yield "digest", section.digest_schedule, self._last_digest

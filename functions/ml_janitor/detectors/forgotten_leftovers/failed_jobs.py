@@ -147,8 +147,8 @@ def _record(aws: Aws, record: dict[str, Any]) -> _Job | None:
 
 def _overlap(path: str, other: str) -> bool:
     """Return whether one of two folders is in the other; "" is the root of their bucket."""
-    one, two = (f"{folder}/" if folder else "" for folder in (path, other))
-    return one.startswith(two) or two.startswith(one)
+    inner, outer = sorted((f"{folder}/" if folder else "" for folder in (path, other)), key=len, reverse=True)
+    return inner.startswith(outer)
 
 
 def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
