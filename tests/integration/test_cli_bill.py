@@ -124,7 +124,7 @@ def test_the_document_fits_its_schema_and_nothing_is_changed(janitor: Janitor, b
     assert asked <= {grant.action for grant in COST_READS}
 
 
-@pytest.mark.usefixtures("billed")
+@pytest.mark.usefixtures("table", "billed")  # in this order: the sandbox may be one that had been deployed to
 def test_what_was_saved_in_every_region_is_added_up(janitor: Janitor, table: Table) -> None:
     actions, ago = Actions(table, own_signatures()), TODAY - 3 * DAY
     for region in (REGION, "eu-west-1"):
@@ -133,7 +133,8 @@ def test_what_was_saved_in_every_region_is_added_up(janitor: Janitor, table: Tab
 
     where = ("--region", "eu-west-1", "--table", table.name)
     one, both = (janitor("bill", "--json", *more, *where).document["saved"] for more in ((), HERE))
-    assert both["this_month_usd"] == 2 * one["this_month_usd"] > 0
+    assert both["this_month_usd"] == pytest.approx(2 * one["this_month_usd"], abs=0.02)
+    assert one["this_month_usd"] > 1
 
 
 def test_what_is_charged_back_is_the_whole_bill(janitor: Janitor, billed: Control, tmp_path: Path) -> None:
