@@ -142,7 +142,7 @@ def demo_account(box: Control, monkeypatch: pytest.MonkeyPatch) -> Control:
 def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_anything(
     demo_account: Control, janitor: Janitor, desk: ToolDesk
 ) -> None:
-    arns = [*TRIPLES[SEED % 2], *TRIPLES[2 + SEED % 2]]  # a run asks about half of them
+    arns = TRIPLES[SEED % 4]  # a run asks about some of them
     script = {question: one for question, one in SCRIPT.items() if {*one[1].get("resources", ())} <= {*arns}}
     options = ("--instance=ml.p4d.24xlarge", "--hours=20", "--instances=2")
     planned = janitor("audit", "--json", "--plan", *SOME).document

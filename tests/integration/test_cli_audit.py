@@ -61,12 +61,14 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("notebooks")
-@pytest.mark.usefixtures("notebooks")
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     program = Path(sys.executable).parent / "janitor"
 
     with subprocess.Popen(
-        [program, "audit", "--json", "--all"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [program, "audit", "idle-notebooks", "--json", "--all"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as running:
         not_none(running.stdout).close()
         assert not_none(running.stderr).read() == ""

@@ -75,7 +75,7 @@ RECORDED = [
     *rows("dry", share(SCENARIOS["dry"], 20, always={IN_EVERY_RUN})),
     *rows("armed", share(SCENARIOS["armed"], 20, always={IN_EVERY_RUN})),
     *rows("organization", marked(SCENARIOS["organization"], pytest.mark.long)),
-    *rows("by hand", share((IN_EVERY_RUN, ALL, CONTENTS), 2, always={IN_EVERY_RUN})),
+    *rows("by hand", marked((IN_EVERY_RUN, ALL, CONTENTS), pytest.mark.long)),
 ]
 MUTANTS = [
     *rows("dry", [pytest.param(name, marks=pytest.mark.mutants) for name in SCENARIOS["dry"]]),

@@ -49,7 +49,7 @@ from ml_janitor.report.blocks import NoteBlock, Rank
 from narrowing import not_none
 from samples import SEED
 
-BILLS = int(os.environ.get("BILLS") or 12)
+BILLS = int(os.environ.get("BILLS") or 8)
 ALL_BILLS = 1000
 """The number from which no more may be wrong than the share that is promised."""
 

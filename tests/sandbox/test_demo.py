@@ -169,6 +169,7 @@ def data(client: Client) -> list[list[float]]:
     ]
 
 
+@pytest.mark.long
 def test_restoring_gives_the_same_account(account: Account, client: Client) -> None:
     first = snapshot(client)
     account.control.keep("demo")
