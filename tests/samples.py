@@ -21,7 +21,7 @@ SOAK = bool(os.environ.get("NIGHTS"))
 def new_seed() -> int:
     """Return the seed of the committed files; in a soak, and where git does not know them, a random one."""
     folder = Path(__file__).parent
-    asked = ["git", "-C", str(folder), "rev-parse", "HEAD^{tree}"]  # of a merge too
+    asked = ["git", "-C", str(folder), "rev-parse", "HEAD^{tree}"]  # a merge may leave it as it is
     if not SOAK and not os.environ.get("BILLS") and (folder.parent / ".git").exists():
         files = subprocess.run(asked, capture_output=True, text=True, check=False)
         if files.returncode == 0:

@@ -190,6 +190,7 @@ def parse_span(text: str, days: int, now: datetime) -> DaySpan:
             f"days; add --days {span.days}, or give its first day alone"
         )
     end, begin = now.astimezone(UTC).date(), datetime.combine(first, time(), UTC)
+    # A span that begins on the last days of the calendar has no `until`.
     if first > end or span.until > end - timedelta(days=days):
         raise edge.CommandRefusedError(f"--against {text}: it has to end before the last {days} days begin")
     if now - begin > COST_HISTORY:

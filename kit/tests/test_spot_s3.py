@@ -87,13 +87,13 @@ def test_files_in_folders_come_along_and_none_is_put_outside_the_checkpoint(
 ) -> None:
     here, there, other = (machine(tmp_path / name) for name in "abc")
     with here.writing(Progress(step=1)) as folder:
-        (folder / "adapter").mkdir()
-        (folder / "adapter" / "weights").write_text("low rank")
+        (folder / "adapter" / "first").mkdir(parents=True)
+        (folder / "adapter" / "first" / "weights").write_text("low rank")
     remote = copies(s3)
     remote.offer(path := here.newest().path)
     remote.close(60)
     copies(s3).fetch(there)
-    assert (there.folder / path.name / "adapter" / "weights").read_text() == "low rank"
+    assert (there.folder / path.name / "adapter" / "first" / "weights").read_text() == "low rank"
 
     (name,) = there.names()
     body = json.loads((path / MANIFEST).read_text()) | {"files": {"../../own": {"bytes": 0, "sha256": ""}}}

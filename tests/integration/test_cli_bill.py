@@ -124,7 +124,7 @@ def test_the_document_fits_its_schema_and_nothing_is_changed(janitor: Janitor, b
     assert asked <= {grant.action for grant in COST_READS}
 
 
-@pytest.mark.usefixtures("table", "billed")  # in this order: the sandbox may be one that had been deployed to
+@pytest.mark.usefixtures("table", "billed")  # in this order: `table` may restore a sandbox without a bill
 def test_what_was_saved_in_every_region_is_added_up(janitor: Janitor, table: Table) -> None:
     actions, ago = Actions(table, own_signatures()), TODAY - 3 * DAY
     for region in (REGION, "eu-west-1"):

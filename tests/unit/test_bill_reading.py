@@ -441,7 +441,8 @@ def test_kept_days_count_for_what_moved_by_the_metric_of_the_bill(
     monkeypatch: pytest.MonkeyPatch, metric: CostMetric
 ) -> None:
     monkeypatch.setattr(reading, "MOST_MOVED_ACCOUNTS", 1)
-    lines = [(3, (ONE,), "20"), (40, (ONE,), "20"), (3, (TWO,), "10"), (40, (TWO,), "4")]
+    before = [(3, (ONE,), "20"), (40, (ONE,), "10"), (35, (ONE,), "10"), (40, (TWO,), "4")]
+    lines = [*before, (3, (TWO,), "10")]
     kept = Paper(SEVERAL | {"LINKED_ACCOUNT": lines}).read(tags={}, accounts=ACCOUNTS, metric=metric)
     paper = Paper(SEVERAL | {"LINKED_ACCOUNT": lines[::2]})
 

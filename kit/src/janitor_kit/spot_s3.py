@@ -111,7 +111,7 @@ class S3Copies:
 
     def _upload(self, path: Path) -> None:
         names = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        for file in sorted(names, key=lambda name: name == MANIFEST):  # last, as with it the copy is whole
+        for file in sorted(names, key=lambda name: name == MANIFEST):  # the manifest makes a copy whole
             self._client.upload_file(str(path / file), self._bucket, f"{self._prefix}{path.name}/{file}")
 
     def _prune(self) -> None:
@@ -127,14 +127,14 @@ class S3Copies:
         """Download a checkpoint and check it; raises `TornError`."""
         own = f"{self._prefix}{name}/"
         present = {key.removeprefix(own) for key in self._keys() if key.startswith(own)}
-        self._client.download_file(self._bucket, f"{self._prefix}{name}/{MANIFEST}", str(folder / MANIFEST))
+        self._client.download_file(self._bucket, f"{own}{MANIFEST}", str(folder / MANIFEST))
         manifest = read_manifest((folder / MANIFEST).read_bytes())
         for file in sorted(manifest["files"]):
             target = folder / file
             if file not in present or not target.resolve().is_relative_to(folder.resolve()):
                 raise TornError(f"{file} is not there")
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._client.download_file(self._bucket, f"{self._prefix}{name}/{file}", str(target))
+            self._client.download_file(self._bucket, f"{own}{file}", str(target))
         check(folder)
 
     def _names(self) -> list[str]:
