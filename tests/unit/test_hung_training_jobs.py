@@ -15,6 +15,7 @@ from fakes import target_at
 from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.rented_instances import RentedInstances
 from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import (
@@ -69,10 +70,10 @@ JOB = RunningJob(
     counted_from=NOW - 264 * HOUR,
     max_runtime=28 * DAY,
     max_wait=None,
-    groups=(("ml.p3.8xlarge", 4),),
+    groups=(RentedInstances("ml.p3.8xlarge", 4),),
     writes_to=(f"s3://models/{NAME}/",),
 )
-ON_CPU = replace(JOB, groups=(("ml.m5.4xlarge", 1),))
+ON_CPU = replace(JOB, groups=(RentedInstances("ml.m5.4xlarge", 1),))
 
 FULL, REST, BUSY, HALF = (LoadSpan(398, 400), LoadSpan(0, 1), LoadSpan(40, 390), LoadSpan(200, 201))
 SPINNING = LoadSpan(410, 440)
@@ -142,7 +143,7 @@ def test_a_job_whose_log_is_not_read_is_likely_at_most_and_only_reported() -> No
 
 def on(kind: str, *hosts: HostLoad, **more: Any) -> SuspectJob:
     """A job on *hosts* of that instance type."""
-    return hung(*hosts, job=replace(JOB, groups=((kind, len(hosts)),)), **more)
+    return hung(*hosts, job=replace(JOB, groups=(RentedInstances(kind, len(hosts)),)), **more)
 
 
 def described_as(**changed: Any) -> SuspectJob:
@@ -296,13 +297,13 @@ def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -
 )
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_without_gpus_nothing_is_proof(cpu: Signal[LoadSpan] | LoadSpan, expected: str, hosts: int) -> None:
-    job = replace(ON_CPU, groups=(("ml.m5.4xlarge", hosts),))
+    job = replace(ON_CPU, groups=(RentedInstances("ml.m5.4xlarge", hosts),))
     assert word(decide(hung(*[host(n, Absent(), cpu) for n in range(1, hosts + 1)], job=job))) == expected
 
 
 @pytest.mark.parametrize(("spinning", "expected"), [(0, "likely"), (1, "likely"), (2, "proven")])
 def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> None:
-    job = replace(JOB, groups=(("ml.g5.2xlarge", 3),))
+    job = replace(JOB, groups=(RentedInstances("ml.g5.2xlarge", 3),))
     loads = [host(n, LoadSpan(99, 100) if n <= spinning else LoadSpan(0, 1), QUIET) for n in range(1, 4)]
     verdict = decide(hung(*loads, job=job))
 
@@ -313,7 +314,7 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
 
 @cases("kinds", ["ml.trn1.32xlarge"], ["ml.x99.8xlarge"], ["ml.p3.8xlarge", "ml.m5.large"])
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
-    job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
+    job = replace(JOB, groups=tuple(RentedInstances(kind, 1) for kind in kinds))
 
     assert word(decide(hung(host(1, Absent(), LoadSpan(0, 1)), job=job))) == "likely"
     assert word(decide(hung(host(1, Absent(), LoadSpan(0, 900)), job=job))) == "kept"
@@ -445,7 +446,7 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
     # which may be work
     (
         [host(1, LoadSpan(99, 100))],
-        {"job": replace(JOB, groups=((G5, 1),)), "silent": 6 * HOUR},
+        {"job": replace(JOB, groups=(RentedInstances(G5, 1),)), "silent": 6 * HOUR},
         (
             "and the load of algo-1 stands at full without a change, which may be work: no GPU of it waits"
             " for another;"
@@ -620,7 +621,7 @@ def job(kind: JobKind, **changed: Any) -> RunningJob:
         "phase": kind.working,
         "started": NOW - 39 * HOUR,
         "counted_from": NOW - 39 * HOUR,
-        "groups": (("ml.m5.4xlarge", 1),),
+        "groups": (RentedInstances("ml.m5.4xlarge", 1),),
         "writes_to": (),
     }
     return RunningJob(**(usual | changed))
@@ -654,7 +655,7 @@ OTHERS = pytest.mark.parametrize(
 
 # --- processing and transform jobs -------------------------------------------------------------
 
-ON_GPU = {"groups": (("ml.g4dn.xlarge", 1),)}
+ON_GPU = {"groups": (RentedInstances("ml.g4dn.xlarge", 1),)}
 
 
 @OTHERS
@@ -675,10 +676,13 @@ ON_GPU = {"groups": (("ml.g4dn.xlarge", 1),)}
     ({"gpu": LoadSpan(99, 100), "cpu": LoadSpan(0, 20), **ON_GPU}, "kept"),
     ({"gpu": Absent(), "cpu": LoadSpan(0, 20), **ON_GPU}, "kept"),
     # one thread on a large host works
-    ({"groups": (("ml.m5.large", 1),), "cpu": LoadSpan(0, 10)}, "likely"),  # 5 percent of 2 vCPUs
-    ({"groups": (("ml.m5.large", 1),), "cpu": LoadSpan(0, 10.1)}, "kept"),
-    ({"groups": (("ml.m5.24xlarge", 1),), "cpu": THREAD}, "kept"),  # 1 percent of 96 vCPUs
-    ({"groups": (("ml.m5.24xlarge", 1),), "cpu": LoadSpan(0, 51)}, "kept"),
+    (
+        {"groups": (RentedInstances("ml.m5.large", 1),), "cpu": LoadSpan(0, 10)},
+        "likely",
+    ),  # 5 percent of 2 vCPUs
+    ({"groups": (RentedInstances("ml.m5.large", 1),), "cpu": LoadSpan(0, 10.1)}, "kept"),
+    ({"groups": (RentedInstances("ml.m5.24xlarge", 1),), "cpu": THREAD}, "kept"),  # 1 percent of 96 vCPUs
+    ({"groups": (RentedInstances("ml.m5.24xlarge", 1),), "cpu": LoadSpan(0, 51)}, "kept"),
     # six hours of silence, a day without metrics
     ({"quiet": 6 * HOUR}, "likely"),
     ({"quiet": 6 * HOUR - SECOND}, "kept"),
@@ -823,7 +827,7 @@ def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
         "ended": None if unused is None else NOW - unused,
         "pool": "Available",
         "keep_alive": 6 * HOUR,
-        "groups": (("ml.g5.2xlarge", 2),),
+        "groups": (RentedInstances("ml.g5.2xlarge", 2),),
     }
     of = job(reading.TRAINING_JOB_KIND, **(usual | changed))
     return SuspectJob(target=target("training-job"), job=Value(of), price=DOLLAR)
@@ -916,7 +920,7 @@ def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.Monke
 
 # --- tuning jobs -------------------------------------------------------------------------------
 
-G5_12: Any = {"groups": (("ml.g5.12xlarge", 1),), "gpu": LoadSpan(400, 400)}
+G5_12: Any = {"groups": (RentedInstances("ml.g5.12xlarge", 1),), "gpu": LoadSpan(400, 400)}
 PROVEN = silent(reading.TRAINING_JOB_KIND, **G5_12)
 LIKELY = silent(reading.TRAINING_JOB_KIND, cpu=Absent(), quiet=30 * HOUR)
 WORKS = silent(reading.TRAINING_JOB_KIND, cpu=CPU_BUSY)

@@ -161,13 +161,24 @@ POD, CLUSTER, POLICY = (
 HOSTS = "elasticmapreduce:ListInstances"
 NO = "AccessDeniedException: denied"
 GROUP = {"InstanceType": "ml.g5.xlarge", "CurrentCount": 2, "TargetCount": 3}
+FLEXIBLE = {
+    "InstanceTypeDetails": [
+        {"InstanceType": "ml.g5.xlarge", "CurrentCount": 1},
+        {"InstanceType": "ml.g6.xlarge", "CurrentCount": 7},
+    ]
+}
 
 
 @cases(
     "answer, instances",
     ({"CreationTime": NOW, "InstanceGroups": [GROUP, GROUP]}, Value({"ml.g5.xlarge": 4}, POD)),
     ({"CreationTime": NOW, "InstanceGroups": [GROUP | {"TrainingPlanArn": "arn"}]}, Value({}, POD)),
-    ({"CreationTime": NOW}, Value({}, POD)),
+    ({"CreationTime": NOW, "InstanceGroups": []}, Value({}, POD)),
+    ({"CreationTime": NOW}, Unreadable("its description has no InstanceGroups", POD)),
+    (
+        {"InstanceGroups": [GROUP, FLEXIBLE], "RestrictedInstanceGroups": [GROUP]},
+        Value({"ml.g5.xlarge": 5, "ml.g6.xlarge": 7}, POD),
+    ),
     (Refusal("ResourceNotFound"), Absent(POD)),
     (REFUSED, Unreadable(f"cluster j-1: DescribeCluster: {NO}", POD)),
 )

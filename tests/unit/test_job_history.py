@@ -91,7 +91,11 @@ GROUPS = [
     (G5 | {"TrainingPlanArn": "arn"}, 2, "it runs on capacity that is reserved by a training plan"),
     ({"InstanceGroups": GROUPS}, 5, "it runs on several types of instances"),
     ({"InstanceGroups": [GROUPS[0], GROUPS[0]]}, 4, None),
-    ({"InstanceType": "ml.g5.xlarge"}, 1, None),
+    (
+        {"InstancePreferences": [G5], "SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 2},
+        2,
+        "it names InstancePreferences, which exclude managed spot training",
+    ),
 )
 def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: str | None) -> None:
     (family,) = read(record(ResourceConfig=resources))
@@ -344,10 +348,11 @@ def test_a_record_that_cannot_be_read_costs_that_record(missing: str, error: str
 
 @cases(
     "changed, lacks",
-    ({"ResourceConfig": None}, "ResourceConfig"),  # a serverless job, whose record names no instances
-    ({"ResourceConfig": {"InstancePreferences": [G5]}}, "InstanceType"),
-    ({"StoppingCondition": None}, "StoppingCondition"),
-    ({"TrainingTimeInSeconds": None}, "TrainingTimeInSeconds"),
+    ({"ResourceConfig": None}, "its description has no ResourceConfig"),
+    ({"ResourceConfig": {"InstanceType": "ml.g5.xlarge"}}, "ResourceConfig has no InstanceCount"),
+    ({"ResourceConfig": {"InstancePreferences": [G5]}}, "ResourceConfig has no SelectedInstanceType"),
+    ({"StoppingCondition": None}, "its record has no StoppingCondition"),
+    ({"TrainingTimeInSeconds": None}, "its record has no TrainingTimeInSeconds"),
 )
 def test_a_job_that_cannot_be_judged_costs_its_family_alone(changed: dict[str, Any], lacks: str) -> None:
     found = read(
@@ -355,7 +360,7 @@ def test_a_job_that_cannot_be_judged_costs_its_family_alone(changed: dict[str, A
     )
 
     assert {family.target.name: (len(family.jobs), family.unread) for family in found} == {
-        "churn-*": (1, f"churn-2026-10-04: its record has no {lacks}"),
+        "churn-*": (1, f"churn-2026-10-04: {lacks}"),
         "rank-*": (1, None),
     }
 
@@ -371,7 +376,7 @@ def test_of_preferred_instances_the_selected_ones_ran() -> None:
     (family,) = read(record(ResourceConfig=chosen))
 
     assert (family.newest.instance, family.newest.instances) == ("ml.g5.xlarge", 3)
-    assert family.newest.no_spot == "it runs on capacity that is reserved by a training plan"
+    assert family.newest.no_spot == "it names InstancePreferences, which exclude managed spot training"
 
 
 def test_families_that_were_read_come_before_the_error() -> None:

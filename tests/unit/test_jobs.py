@@ -11,7 +11,9 @@ import pytest
 
 from conftest import HOUR
 from ml_janitor.aws.activity import MetricSeries
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.prices import Machine, Price
+from ml_janitor.aws.rented_instances import RentedInstances
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import jobs, progress, reading
 from ml_janitor.detectors.hung_training_jobs.jobs import (
@@ -37,6 +39,7 @@ LEAST = {
     "SecondaryStatus": "Training",
     "CreationTime": START - HOUR,
     "StoppingCondition": {},
+    "ServerlessJobConfig": {},
 }
 
 
@@ -151,7 +154,7 @@ def transform_job(**members: Any) -> RunningJob:
     (_job, LEAST | {"WarmPoolStatus": {}, "cut": None}, "cut"),
 )
 def test_a_cut_off_answer_is_no_answer(read_job: Any, whole: dict[str, Any], member: str) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises((KeyError, ReadError)):
         read_job({key: value for key, value in whole.items() if key != member})
 
 
@@ -187,18 +190,17 @@ def on(**cluster: Any) -> dict[str, Any]:
         {"max_runtime": HOUR, "max_wait": 2 * HOUR},
     ),
     (job, {"EnableManagedSpotTraining": True}, {"spot": True}),
-    (job, {"ResourceConfig": {"TrainingPlanArn": PLAN}}, {"reserved": True}),
-    (job, {"ResourceConfig": {"InstanceType": "ml.p3.8xlarge"}}, {"groups": ()}),  # half of a cluster
-    (job, {"ResourceConfig": MIXED[0]}, {"groups": (("ml.p3.8xlarge", 2),)}),
-    (job, {"ResourceConfig": MIXED[0] | SELECTED}, {"groups": (("ml.c5.xlarge", 3),)}),
+    (job, {"ResourceConfig": MIXED[0] | {"TrainingPlanArn": PLAN}}, {"reserved": True}),
+    (job, {"ResourceConfig": MIXED[0]}, {"groups": (RentedInstances("ml.p3.8xlarge", 2),)}),
+    (job, {"ResourceConfig": MIXED[0] | SELECTED}, {"groups": (RentedInstances("ml.c5.xlarge", 3),)}),
     (
         job,
         {"ResourceConfig": {"InstanceGroups": MIXED}},
-        {"groups": (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1))},
+        {"groups": (RentedInstances("ml.p3.8xlarge", 2), RentedInstances("ml.c5.xlarge", 1))},
     ),
     (job, {"CheckpointConfig": {"S3Uri": "s3://ckpt"}}, {"checkpoints": True}),
     (job, {"TuningJobArn": TUNER}, {"tuner": TUNER}),
-    (job, {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}, {"keep_alive": HOUR}),
+    (job, {"ResourceConfig": MIXED[0] | {"KeepAlivePeriodInSeconds": 3600}}, {"keep_alive": HOUR}),
     (
         job,
         {"TrainingEndTime": START, "WarmPoolStatus": {"Status": "Available"}},
@@ -223,9 +225,17 @@ def on(**cluster: Any) -> dict[str, Any]:
     (processing_job, {"StoppingCondition": LIMIT}, {"max_runtime": HOUR}),
     (processing_job, {"ProcessingOutputConfig": {"Outputs": OUTPUTS}}, {"writes_to": OUT}),
     (transform_job, {"TransformOutput": {"S3OutputPath": "s3://out/x"}}, {"writes_to": ("s3://out/x/",)}),
-    (processing_job, on(InstanceType="ml.m5.xlarge", InstanceCount=2), {"groups": (("ml.m5.xlarge", 2),)}),
-    (processing_job, on(InstanceType="ml.m5.xlarge"), {"groups": (("ml.m5.xlarge", 1),)}),
-    (processing_job, on(InstancePreferences=PREFERRED, **SELECTED), {"groups": (("ml.c5.xlarge", 3),)}),
+    (
+        processing_job,
+        on(InstanceType="ml.m5.xlarge", InstanceCount=2),
+        {"groups": (RentedInstances("ml.m5.xlarge", 2),)},
+    ),
+    (processing_job, on(InstanceType="ml.m5.xlarge"), {"groups": (RentedInstances("ml.m5.xlarge", 1),)}),
+    (
+        processing_job,
+        on(InstancePreferences=PREFERRED, **SELECTED),
+        {"groups": (RentedInstances("ml.c5.xlarge", 3),)},
+    ),
     (processing_job, on(InstancePreferences=PREFERRED), {"groups": ()}),
     # whether inputs are there before its program begins
     (processing_job, {}, {"downloads": False}),
@@ -270,11 +280,11 @@ def test_an_instance_without_a_metric_is_not_forgotten(known: int, missing: list
 
 # --- what all kinds of jobs have -----------------------------------------------------------------------
 
-SMALL, LARGE = ("ml.m5.xlarge", 2), ("ml.m5.4xlarge", 1)
-ONE_GPU, FOUR_GPUS = ("ml.g5.xlarge", 1), ("ml.g5.12xlarge", 1)
+SMALL, LARGE = RentedInstances("ml.m5.xlarge", 2), RentedInstances("ml.m5.4xlarge", 1)
+ONE_GPU, FOUR_GPUS = RentedInstances("ml.g5.xlarge", 1), RentedInstances("ml.g5.12xlarge", 1)
 
 
-def of(*groups: tuple[str, int], kind: JobKind = reading.TRAINING_JOB_KIND, **members: Any) -> RunningJob:
+def of(*groups: RentedInstances, kind: JobKind = reading.TRAINING_JOB_KIND, **members: Any) -> RunningJob:
     return replace(processing_job(), kind=kind, groups=groups, **members)
 
 
@@ -285,7 +295,7 @@ def of(*groups: tuple[str, int], kind: JobKind = reading.TRAINING_JOB_KIND, **me
     (of(), 0, "not known", Machine(1, None), CollectiveWait.ALONE),
     (of(ONE_GPU), 1, "1 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.ALONE),
     (of(FOUR_GPUS), 1, "1 x ml.g5.12xlarge", Machine(48, 4), CollectiveWait.POSSIBLE),
-    (of(("ml.g5.xlarge", 2)), 2, "2 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.POSSIBLE),
+    (of(RentedInstances("ml.g5.xlarge", 2)), 2, "2 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.POSSIBLE),
     (
         of(FOUR_GPUS, kind=jobs.PROCESSING_JOB_KIND),
         1,
@@ -331,7 +341,7 @@ def test_a_job_costs_all_its_instances_by_the_hour_unless_they_were_paid_in_adva
     class List:
         def hourly(self, region: str, component: str, kind: str) -> Price:
             assert (region, component) == ("us-east-1", "Training")
-            return Price(Decimal(1 if kind == SMALL[0] else 4), "list")
+            return Price(Decimal(1 if kind == SMALL.type else 4), "list")
 
     aws = Script({}).aws(prices=List())
 

@@ -117,8 +117,7 @@ SELECTED = {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 4}
         [("Train:ml.g5.xlarge", 3.0), ("Train:ml.m5.xlarge", 1.0)],
     ),
     ({"TrainingStartTime": None}, []),
-    ({"ResourceConfig": {"VolumeSizeInGB": 30}}, []),
-    ({"ResourceConfig": None}, []),  # a serverless job
+    ({"ResourceConfig": None, "ServerlessJobConfig": {}}, []),
     ({"ResourceConfig": PREFERRED}, []),  # no instance is selected yet
     ({"ResourceConfig": PREFERRED | SELECTED}, [("Train:ml.g5.xlarge", 4.0)]),
     (
@@ -181,7 +180,7 @@ def test_a_job_on_a_training_plan_is_paid_for(resources: Any, *, reserved: bool)
 PROCESSING = {"ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}}}
 TRANSFORM = {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 3}}
 PREFERRING = {"ProcessingResources": {"ClusterConfig": {**PREFERRED, **SELECTED}}}
-UNCOUNTED = {"TransformResources": {"InstanceType": "ml.m5.xlarge"}}
+UNCOUNTED = {"ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.xlarge"}}}
 
 
 def batch(noun: str, kind: str, described: Any) -> dict[str, Any]:
@@ -194,7 +193,7 @@ def batch(noun: str, kind: str, described: Any) -> dict[str, Any]:
     ("Processing", "processing-job", PROCESSING, "USE1-Processing:ml.m5.xlarge", 2),
     ("Processing", "processing-job", PREFERRING, "USE1-Processing:ml.g5.xlarge", 4),
     ("Transform", "transform-job", TRANSFORM, "USE1-Tsform:ml.m5.xlarge", 3),
-    ("Transform", "transform-job", UNCOUNTED, "USE1-Tsform:ml.m5.xlarge", 1),
+    ("Processing", "processing-job", UNCOUNTED, "USE1-Processing:ml.m5.xlarge", 1),
 )
 def test_other_jobs_ran_as_described(noun: str, kind: str, resources: Any, usage: str, hourly: float) -> None:
     name = f"{noun.lower()}-1"
@@ -212,9 +211,11 @@ def test_other_jobs_ran_as_described(noun: str, kind: str, resources: Any, usage
     assert asked["CreationTimeAfter"] == SINCE - 28 * DAY
     assert (asked["SortBy"], asked["SortOrder"]) == ("CreationTime", "Descending")
 
-    for without in (f"{noun}StartTime", *resources):
-        less = Torn({key: value for key, value in described.items() if key != without})
-        assert found(script(**batch(noun, kind, less))) == {}
+    waiting = Torn({key: value for key, value in described.items() if key != f"{noun}StartTime"})
+    assert found(script(**batch(noun, kind, waiting))) == {}
+    less = Torn({key: value for key, value in described.items() if key not in resources})
+    path = ".".join(("ProcessingResources", "ClusterConfig") if noun == "Processing" else resources)
+    assert found(script(**batch(noun, kind, less)), f"{name}: its description has no {path}") == {}
     denied = f"{kind.replace('-', ' ')} {name}: Describe{noun}Job: AccessDeniedException: denied"
     assert found(script(**batch(noun, kind, DENIED)), denied) == {}
 
@@ -377,19 +378,20 @@ def test_what_cloudtrail_does_not_remember_had_its_configuration_since_it_was_ma
         variant("paid", CapacityReservationConfig={"MlReservationArn": PLAN}),
         variant("none", 0),
         {"VariantName": "unsized", "ModelName": "churn"},
-        variant("serverless"),
+        variant("serverless", ServerlessConfig={}),
         AsyncInferenceConfig={"OutputConfig": {}},
         MetricsConfig={"MetricPublishFrequencyInSeconds": 10},
         ShadowProductionVariants=[variant("dark", 1)],
     )
     read = found(
-        serving(endpoints=[deployed("old", 200, "all"), deployed("new", 0, "all")], configs={"all": kinds})
+        serving(endpoints=[deployed("old", 200, "all"), deployed("new", 0, "all")], configs={"all": kinds}),
+        "endpoint old: variant unsized has no InstanceType",
     )
 
     assert set(read) == {"old"}
     ran = [(run.variant, run.model, run.shadow, run.reserved) for run in read["old"].runs if run.hourly]
     assert ran == [("blue", "", False, False), ("paid", "churn", False, True), ("dark", "churn", True, False)]
-    assert [run.variant for run in read["old"].runs if not run.hourly] == ["none", "serverless"]
+    assert [run.variant for run in read["old"].runs if not run.hourly] == ["none"]
     assert {run.usage_type for run in read["old"].runs} == {"USE1-AsyncInf:ml.m5.large"}
     assert {(run.start, run.datapoints) for run in read["old"].runs} == {(ago(200), 360)}
 

@@ -89,7 +89,8 @@ def listed(name: str, **more: Any) -> dict[str, Any]:
 @cases(
     "answer, expected",
     (listed("a"), Value(dict(listed("a")), ENDPOINT.describes)),
-    (Torn({"EndpointName": "a"}), Unreadable("endpoint a: the answer was cut off", ENDPOINT.describes)),
+    (Torn({"EndpointName": "a"}), Value({"EndpointName": "a"}, ENDPOINT.describes)),
+    (Torn({}), Unreadable("endpoint a: the answer was cut off", ENDPOINT.describes)),
     (DENIED, Unreadable(f"endpoint a: DescribeEndpoint: {DENIAL}", ENDPOINT.describes)),
     (Refusal("ResourceNotFound"), Absent(ENDPOINT.describes)),
     (Refusal("ValidationException", 'Could not find endpoint "a".'), Absent(ENDPOINT.describes)),

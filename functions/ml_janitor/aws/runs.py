@@ -16,14 +16,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache, partial, reduce
+from functools import lru_cache, partial
 from statistics import median_low
 from sys import intern
 from typing import Any
 
 from ml_janitor.aws import activity, sagemaker_kinds, studio_apps, tags
 from ml_janitor.aws.activity import TrailEvent
-from ml_janitor.aws.calls import Listing, error_text
+from ml_janitor.aws.calls import Listing, ReadError, error_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import (
     WantedDescription,
@@ -31,6 +31,11 @@ from ml_janitor.aws.descriptions import (
     describe_all,
     describe_unchanged,
     described_key,
+)
+from ml_janitor.aws.rented_instances import (
+    RentedInstances,
+    read_rented_instances,
+    read_variant_instances,
 )
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
@@ -45,12 +50,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     SageMakerKind,
 )
 from ml_janitor.aws.tags import target_in
-from ml_janitor.aws.training_jobs import (
-    COMPLETED_JOB,
-    on_training_plan,
-    rented_instances,
-    search_training_jobs,
-)
+from ml_janitor.aws.training_jobs import COMPLETED_JOB, search_training_jobs
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Target, Unreadable, Value
@@ -132,7 +132,7 @@ def list_used_resources(
         history = EventHistory(dict.fromkeys(RESOURCE_EVENTS, ()), error_text(error))
     readings: Sequence[tuple[bool, Callable[[], Listing[UsedResource]]]] = (
         (pays("Train", "TrSpt"), lambda: _training_jobs(aws, since, now)),
-        *((pays(word), partial(_jobs, aws, kind, since, now)) for kind, (word, _) in BATCH_JOBS.items()),
+        *((pays(word), partial(_jobs, aws, kind, since, now)) for kind, word in BATCH_JOBS.items()),
         (ENDPOINT.noun in nouns, lambda: _endpoints(aws, history, now)),
         (NOTEBOOK.noun in nouns, lambda: _notebooks(aws, history, since)),
         (APP.noun in nouns, lambda: _apps(aws, history, now)),
@@ -160,25 +160,24 @@ def _usage(aws: Aws, what: str) -> str:
 def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[UsedResource]:
     def read(job: Mapping[str, Any]) -> UsedResource:
         own = Value(tags.tags_of_list(job.get("Tags", ())), SEARCH)
-        resources = job.get("ResourceConfig", {})  # a serverless job has none
         spot = bool(job.get("EnableManagedSpotTraining"))
         share, trained = Decimal(1), job.get("TrainingTimeInSeconds")
         if spot and trained and (billed := job.get("BillableTimeInSeconds")):
             share = Decimal(billed) / Decimal(trained)  # the saving of spot is unbilled time
         start, end = job.get("TrainingStartTime"), job.get("TrainingEndTime")
+        rented = () if start is None else read_rented_instances(TRAINING_JOB, job)
         return UsedResource(
             target=TRAINING_JOB.target(aws, job, own),
             ended=end,
             runs=tuple(
                 ResourceRun(
-                    usage_type=_usage(aws, f"{word}:{instance}"),
+                    usage_type=_usage(aws, f"{word}:{instances.type}"),
                     start=begun,
                     end=over,
-                    hourly=_hourly(count, part),
-                    reserved=on_training_plan(resources, instance),
+                    hourly=_hourly(instances.count, part),
+                    reserved=instances.reserved,
                 )
-                for group in (resources.get("InstanceGroups") or [resources])
-                for instance, count in rented_instances(group)
+                for instances in rented
                 for word, begun, over, part in (
                     ("TrSpt" if spot else "Train", start, end, share),
                     *_warm_pool(job.get("WarmPoolStatus", {}), end),
@@ -205,18 +204,15 @@ def _hourly(instances: int, share: Decimal) -> Decimal:
     return instances * share
 
 
-BATCH_JOBS: Mapping[SageMakerKind, tuple[str, tuple[str, ...]]] = {
-    PROCESSING_JOB: ("Processing", ("ProcessingResources", "ClusterConfig")),
-    TRANSFORM_JOB: ("Tsform", ("TransformResources",)),
-}
-"""The word in the usage types of other jobs, and the path of the instances in a description."""
+BATCH_JOBS: Mapping[SageMakerKind, str] = {PROCESSING_JOB: "Processing", TRANSFORM_JOB: "Tsform"}
+"""The word in the usage types of other jobs."""
 
-type RentedTime = tuple[datetime, datetime | None, tuple[tuple[str, int], ...]]
+type RentedTime = tuple[datetime, datetime | None, tuple[RentedInstances, ...]]
 """The start and the end of a job, and its instances by type."""
 
 
 def _jobs(aws: Aws, kind: SageMakerKind, since: datetime, now: datetime) -> Listing[UsedResource]:
-    word, stem = BATCH_JOBS[kind][0], kind.noun.removesuffix("Job")
+    word, stem = BATCH_JOBS[kind], kind.noun.removesuffix("Job")
     listed = sagemaker_kinds.list_kind(
         aws,
         kind,
@@ -256,8 +252,14 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime, now: datetime) -> List
     for target, _, _ in newest:
         start, end, instances = rented.get(target, (now, None, ()))
         own = tuple(
-            ResourceRun(usage_type=_usage(aws, f"{word}:{name}"), start=start, end=end, hourly=Decimal(count))
-            for name, count in instances
+            ResourceRun(
+                usage_type=_usage(aws, f"{word}:{rented_part.type}"),
+                start=start,
+                end=end,
+                hourly=Decimal(rented_part.count),
+                reserved=rented_part.reserved,
+            )
+            for rented_part in instances
         )
         found.append(UsedResource(target=replace(target, tags=book.of(target.arn)), runs=own, ended=end))
     return Listing.joined(found, errors)
@@ -279,15 +281,19 @@ def _describe_jobs(
     aws: Aws, kind: SageMakerKind, jobs: Sequence[Target]
 ) -> tuple[dict[Target, RentedTime], list[str]]:
     """Describe *jobs*; return the times and instances of those that started, and why some are missing."""
-    stem, (_, path) = kind.noun.removesuffix("Job"), BATCH_JOBS[kind]
+    stem = kind.noun.removesuffix("Job")
     answers = aws.map(lambda target: sagemaker_kinds.describe_resource(aws, kind, target.name), jobs)
     found: dict[Target, RentedTime] = {}
+    problems = [answer.error for answer in answers if isinstance(answer, Unreadable)]
     for target, answer in zip(jobs, answers, strict=True):
         job = answer.value if isinstance(answer, Value) else {}
-        resources: Mapping[str, Any] = reduce(lambda value, name: value.get(name) or {}, path, job)
-        if (start := job.get(f"{stem}StartTime")) is not None:
-            found[target] = start, job.get(f"{stem}EndTime"), tuple(rented_instances(resources))
-    return found, [answer.error for answer in answers if isinstance(answer, Unreadable)][:1]
+        if (start := job.get(f"{stem}StartTime")) is None:
+            continue
+        try:
+            found[target] = start, job.get(f"{stem}EndTime"), read_rented_instances(kind, job)
+        except ReadError as problem:
+            problems.append(f"{target.name}: {problem}")
+    return found, problems[:1]
 
 
 # --- endpoints ------------------------------------------------------------------------------------
@@ -331,18 +337,21 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
     }
     targets = {target.name: replace(target, tags=book.of(target.arn)) for target, _ in described.items}
     found = []
+    unsized: list[str] = []
     for name, line in timelines.items():
         if not line:  # not described, and older than CloudTrail's memory
             continue
         ended = None if name in targets else history.deleted_at(ENDPOINT, name)
         ends = [*(at for at, _ in line[1:]), ended]
         counts = _counts(current.get(name, {}))
+        unknown_sizes: list[str] = []
         runs = tuple(
             replace(run, usage_type=_usage(aws, run.usage_type), end=end)
             for (start, config), end in zip(line, ends, strict=True)
-            for run in _variants(configs.get(config) or {}, {} if end else counts, start)
+            for run in _variants(configs.get(config) or {}, {} if end else counts, start, unknown_sizes)
             if start < now
         )
+        unsized += (f"endpoint {name}: {problem}" for problem in unknown_sizes)
         changed = current.get(name, {}).get("LastModifiedTime")
         found.append(
             UsedResource(target=targets.get(name) or gone[name], runs=runs, ended=ended, changed=changed)
@@ -361,40 +370,61 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
         )
         if errors
     ]
-    return Listing.joined(found, (described.error, book.error, requests.error, *unread))
+    return Listing.joined(found, (described.error, book.error, requests.error, *unread, *unsized[:1]))
 
 
-def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return the current instance count of each variant."""
+def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return each variant of a described endpoint, which has its current counts."""
     return {
-        variant["VariantName"]: variant.get("CurrentInstanceCount", 0)
-        for part in VARIANT_MEMBERS
-        for variant in endpoint.get(part) or ()
+        variant["VariantName"]: variant for part in VARIANT_MEMBERS for variant in endpoint.get(part) or ()
     }
 
 
-def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datetime) -> Iterator[ResourceRun]:
-    """Yield a configuration's runs ("Host:ml.m5.xlarge"): now with *counts*, else with its initial counts."""
+def _variants(
+    config: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]], start: datetime, unread: list[str]
+) -> Iterator[ResourceRun]:
+    """
+    Yield a configuration's runs ("Host:ml.m5.xlarge"): now with *counts*, else with its initial counts.
+
+    *unread* takes the reason where the instances of a variant are not known.
+    """
     word = "AsyncInf" if request_member(config, "AsyncInferenceConfig") else "Host"
     metrics = request_member(config, "MetricsConfig") or {}
     seconds = int(request_member(metrics, "MetricPublishFrequencyInSeconds") or 60)
     for part in VARIANT_MEMBERS:
         for variant in request_member(config, part) or ():
-            if instance := request_member(variant, "InstanceType"):
-                name = str(request_member(variant, "VariantName"))
-                initial = int(request_member(variant, "InitialInstanceCount") or 0)
-                capacity = request_member(variant, "CapacityReservationConfig") or {}
+            name = str(request_member(variant, "VariantName"))
+            running = counts.get(name)
+            pools = (running or {}).get("InstancePools") or ()
+            try:
+                rented = read_variant_instances(_as_described(variant), running)
+            except ReadError as problem:
+                unread.append(str(problem))
+                continue
+            initial = request_member(variant, "InitialInstanceCount")
+            for instances in rented:
                 yield ResourceRun(
-                    usage_type=f"{word}:{instance}",
+                    usage_type=f"{word}:{instances.type}",
                     start=start,
-                    hourly=Decimal(counts.get(name, initial)),
+                    hourly=Decimal(instances.count),
                     variant=name,
-                    initial=Decimal(initial),
+                    initial=Decimal(instances.count if pools or initial is None else initial),
                     datapoints=HOUR // timedelta(seconds=seconds),
                     model=str(request_member(variant, "ModelName") or ""),
                     shadow=part.startswith("Shadow"),
-                    reserved=bool(request_member(capacity, "MlReservationArn")),
+                    reserved=instances.reserved,
                 )
+
+
+def _as_described(request: Any) -> Any:
+    """Return a *request* that CloudTrail recorded with the names of the API: "InstanceType"."""
+    match request:
+        case Mapping():
+            return {f"{name[:1].upper()}{name[1:]}": _as_described(value) for name, value in request.items()}
+        case list() | tuple():
+            return [_as_described(value) for value in request]
+        case _:
+            return request
 
 
 # --- notebook instances and Studio apps -----------------------------------------------------------

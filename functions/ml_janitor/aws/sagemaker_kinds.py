@@ -265,9 +265,10 @@ def describe_resource(aws: Aws, kind: SageMakerKind, name: str) -> Signal[dict[s
         if (problem := failure_text(error)) is None:
             raise
         return Unreadable(f"{kind.words} {name}: {problem}", kind.describes)
-    if "CreationTime" not in answer:
+    described = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
+    if not described:
         return Unreadable(f"{kind.words} {name}: the answer was cut off", kind.describes)
-    return Value({key: value for key, value in answer.items() if key != "ResponseMetadata"}, kind.describes)
+    return Value(described, kind.describes)
 
 
 def texts_in(value: object, *members: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from ml_janitor.aws.calls import Listing, ReadError, collect_pages
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.rented_instances import RentedInstances, read_rented_instances
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     OLDEST_FIRST,
@@ -260,24 +261,6 @@ def _has_pool(job: Mapping[str, Any], now: datetime) -> bool:
         return bool(status == POOL_AVAILABLE)
     kept = timedelta(seconds=job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0))
     return bool(kept and job.get("TrainingEndTime", now) + kept > now)
-
-
-def rented_instances(resources: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the type and the number of instances, if known; of preferences AWS selects some."""
-    for prefix in ("Selected", ""):
-        if instance := resources.get(f"{prefix}InstanceType"):
-            yield instance, resources.get(f"{prefix}InstanceCount", resources.get("InstanceCount", 1))
-            return
-
-
-def on_training_plan(resources: Mapping[str, Any], instance: str) -> bool:
-    """Return whether instances of that type ran on capacity that was paid for in advance."""
-    preferred = resources.get("InstancePreferences", ())
-    return "TrainingPlanArn" in resources or any(
-        "TrainingPlanArns" in preference
-        for preference in preferred
-        if preference.get("InstanceType") == instance
-    )
 
 
 # --- families of completed jobs -------------------------------------------------------------------
@@ -577,45 +560,43 @@ def _unread_jobs(found: Listing[PastJob | UnreadJob]) -> Iterator[UnreadJob]:
 
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | UnreadJob | None:
     """
-    Return a job of a Search answer, if it completed.
+    Return a job of a Search answer, if it completed and rented instances.
 
-    Some jobs name no instances: serverless ones have none (SageMaker API reference, ServerlessJobConfig).
+    Serverless jobs have none (SageMaker API reference, ServerlessJobConfig).
     """
-    if job["TrainingJobStatus"] != COMPLETED_JOB:
+    if job["TrainingJobStatus"] != COMPLETED_JOB or "ServerlessJobConfig" in job:
         return None
     try:
         return _past_job(aws, job)
     except KeyError as missing:
         return UnreadJob(job["TrainingJobName"], f"its record has no {missing.args[0]}")
+    except ReadError as problem:
+        return UnreadJob(job["TrainingJobName"], str(problem))
 
 
 def _past_job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
-    """Return a completed job. Raises KeyError, with the name of what its record lacks."""
-    resources, stops = job["ResourceConfig"], job["StoppingCondition"]
+    """Return a completed job. Raises KeyError or `ReadError`, with the name of what its record lacks."""
+    resources, stops = job.get("ResourceConfig", {}), job["StoppingCondition"]
     tags = tags_of_list(job.get("Tags", ()))  # a complete record without tags has no such member
-    rented = [
-        instances
-        for group in resources.get("InstanceGroups") or [resources]
-        for instances in rented_instances(group)
-    ]
+    rented = read_rented_instances(TRAINING_JOB, job)
     if not rented:
-        raise KeyError("InstanceType")
+        raise ReadError("ResourceConfig has no SelectedInstanceType")
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(
         target=TRAINING_JOB.target(aws, job, Value(tags, SEARCH)),
-        instance=rented[0][0],
-        instances=sum(count for _, count in rented),
+        instance=rented[0].type,
+        instances=sum(part.count for part in rented),
         ran=ran,
         billed=timedelta(seconds=job["BillableTimeInSeconds"]),
         limit=timedelta(seconds=stops["MaxRuntimeInSeconds"]),
         spot=bool(job.get("EnableManagedSpotTraining")),
         checkpoints=bool(job.get("CheckpointConfig", {}).get("S3Uri")),
-        no_spot=_no_spot(resources, [instance for instance, _ in rented]),
+        no_spot=_no_spot(resources, rented),
         keeps=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
         retained=_retained(job.get("WarmPoolStatus", {})),
         reused=job.get("WarmPoolStatus", {}).get("Status") == "Reused",
         fixed=_fixed_algorithm(aws, job),
-        traits=_traits(job, rented[0][0]),
+        traits=_traits(job, rented[0].type),
     )
 
 
@@ -664,11 +645,14 @@ def _retained(pool: Mapping[str, Any]) -> timedelta | None:
     return timedelta(seconds=seconds) if ended and seconds is not None else None
 
 
-def _no_spot(resources: Mapping[str, Any], instances: Sequence[str]) -> str | None:
+def _no_spot(resources: Mapping[str, Any], rented: Sequence[RentedInstances]) -> str | None:
+    """Return why a job cannot run on spot, or None (SageMaker API reference, ResourceConfig)."""
+    if "InstancePreferences" in resources:
+        return "it names InstancePreferences, which exclude managed spot training"
     if resources.get("KeepAlivePeriodInSeconds"):
         return "a warm pool is kept for it, which spot has none of"
-    if on_training_plan(resources, instances[0]):
+    if any(part.reserved for part in rented):
         return "it runs on capacity that is reserved by a training plan"
-    if len(set(instances)) > 1:
+    if len({part.type for part in rented}) > 1:
         return "it runs on several types of instances"
     return None

@@ -12,9 +12,10 @@ from typing import Any
 
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricSeries
-from ml_janitor.aws.calls import Listing, read_signal
+from ml_janitor.aws.calls import Listing, ReadError, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, total_price
+from ml_janitor.aws.rented_instances import read_rented_instances
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe_resource, list_kind
 from ml_janitor.aws.tags import Arn, target_in
 from ml_janitor.core.durations import HOUR, format_age
@@ -260,15 +261,27 @@ def _priced(aws: Aws, cluster: ComputeCluster) -> ComputeCluster:
     """Return a HyperPod cluster with its instances that are paid by the hour, and their price together."""
     match describe_resource(aws, CLUSTER, cluster.target.name):
         case Value(found):
-            groups = [group for group in found.get("InstanceGroups", ()) if "TrainingPlanArn" not in group]
-            counts = Counter[str]()
-            for group in groups:
-                counts[group["InstanceType"]] += group["CurrentCount"]
+            try:
+                rented = read_rented_instances(CLUSTER, found)
+            except ReadError as problem:
+                return replace(cluster, instances=Unreadable(str(problem), CLUSTER.describes))
         case Unreadable() as unread:
             return replace(cluster, instances=unread)
         case _:
             return replace(cluster, instances=Absent(CLUSTER.describes))
-    hourly = total_price((n, aws.prices.hourly(aws.region, "Cluster", name)) for name, n in counts.items())
+    counts = Counter[str]()
+    paid = [part for part in rented if not part.reserved]
+    for part in paid:
+        counts[part.type] += part.count
+    hourly = total_price(
+        (
+            part.count,
+            Price(None, "spot capacity has no list price")
+            if part.spot
+            else aws.prices.hourly(aws.region, "Cluster", part.type),
+        )
+        for part in paid
+    )
     return replace(cluster, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 

@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ml_janitor.aws import s3, tags
-from ml_janitor.aws.calls import Listing, ReadError, as_signal
+from ml_janitor.aws.calls import Listing, ReadError, as_signal, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.descriptions import describe_all
 from ml_janitor.aws.images import DESCRIBE_IMAGES, IMAGE_REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, PricedComponent
+from ml_janitor.aws.rented_instances import RentedInstances, read_rented_instances
 from ml_janitor.aws.sagemaker_kinds import (
     MODEL,
     PROCESSING_JOB,
@@ -94,16 +95,18 @@ class CompletedJob:
     members: Mapping[str, Any]
 
     @property
-    def rented(self) -> Mapping[str, Any]:
-        resources = self.members.get("ProcessingResources", {}).get("ClusterConfig")
-        rented: Mapping[str, Any] = resources or self.members["TransformResources"]
-        return rented
+    def rented(self) -> RentedInstances:
+        """Its instances, which are of one type. Raises ReadError if they are not described."""
+        found = read_rented_instances(self.kind, self.members)
+        if not found:
+            raise ReadError("AWS has not selected its instances")
+        return found[0]
 
     @property
     def run(self) -> CompletedRun:
         noun = self.kind.noun.removesuffix("Job")
         began, end = self.members[f"{noun}StartTime"], self.members[f"{noun}EndTime"]
-        return CompletedRun(began, (end - began) / HOUR * int(self.rented["InstanceCount"]))
+        return CompletedRun(began, (end - began) / HOUR * self.rented.count)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -169,15 +172,11 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             listed = describe_all(aws, kind, CreationTimeAfter=now - self.window, StatusEquals="Completed")
             listings.append(listed)
             read = [
-                (target, description)
+                (target, _as_completed(kind, target, description))
                 for target, description in listed.items
                 if not isinstance(description, Absent)
             ]
-            jobs = [
-                CompletedJob(kind, target, description.value)
-                for target, description in read
-                if isinstance(description, Value)
-            ]
+            jobs = [description.value for _, description in read if isinstance(description, Value)]
             for job, recipe in zip(jobs, aws.map(partial(_recipe, aws), jobs), strict=True):
                 alike[kind, recipe].append(job)
             for target, description in read:
@@ -200,8 +199,8 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
                 ),
                 runs=tuple(sorted(job.run for job in jobs)),
                 parameters=newest.parameters,
-                instance=newest.rented["InstanceType"],
-                price=aws.prices.hourly(aws.region, _JOB_COMPONENTS[kind], newest.rented["InstanceType"]),
+                instance=newest.rented.type,
+                price=aws.prices.hourly(aws.region, _JOB_COMPONENTS[kind], newest.rented.type),
                 changed=_changed(aws, newest, now) if len(jobs) >= self.min_runs else NotRead(),
                 scheduled=_SCHEDULED_MEMBER in newest.members,
                 piped=own.name.startswith("pipelines-"),
@@ -258,6 +257,21 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
         if candidate.runs and len(candidate.runs) < self.min_runs:
             return f"{len(candidate.runs)} runs were told the same; judged from {self.min_runs} on"
         return None
+
+
+def _as_completed(
+    kind: SageMakerKind, target: Target, description: Signal[dict[str, Any]]
+) -> Signal[CompletedJob]:
+    """Return a described job, or why its times and its instances are not known."""
+    if not isinstance(description, Value):
+        return description
+
+    def read() -> CompletedJob:
+        job = CompletedJob(kind, target, description.value)
+        _ = job.run
+        return job
+
+    return read_signal(read, source=kind.describes)
 
 
 def _recipe(aws: Aws, job: CompletedJob) -> str:

@@ -15,6 +15,7 @@ from ml_janitor.aws.activity import GET_METRIC_DATA, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Machine, Price, PricedComponent, machine_of, total_price
+from ml_janitor.aws.rented_instances import RentedInstances, read_rented_instances
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, SageMakerKind, list_running_jobs
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Absent, Cost, NotRead, Signal, Target, Unreadable, Value
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
         DescribeProcessingJobResponseTypeDef,
         DescribeTransformJobResponseTypeDef,
-        ProcessingClusterConfigOutputTypeDef,
     )
 
 # --- load of hosts --------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ class RunningJob:
     A job as its Describe operation shows it.
 
     *started* is the time at which billing began, *counted_from* the latest time from which
-    *max_runtime* counts. *groups* are instance type and count. *writes_to* are the S3 folders that it
+    *max_runtime* counts. *groups* are its instances by type. *writes_to* are the S3 folders that it
     writes to while it runs. For *spot* and *reserved* jobs (a training plan, paid in advance) the
     list price is not the paid price. *tuner* is the tuning job that started it, *started_by* are the
     ARNs of other SageMaker resources that did, *watches* is the training job whose rule it is. *pool*
@@ -337,7 +337,7 @@ class RunningJob:
     status: str
     phase: str
     started: datetime | None
-    groups: tuple[tuple[str, int], ...]
+    groups: tuple[RentedInstances, ...]
     writes_to: tuple[str, ...]
     phase_since: datetime | None = None
     ended: datetime | None = None
@@ -364,11 +364,11 @@ class RunningJob:
 
     @property
     def instances(self) -> int:
-        return sum(count for _, count in self.groups)
+        return sum(group.count for group in self.groups)
 
     @property
     def hardware(self) -> str:
-        return ", ".join(f"{count} x {kind}" for kind, count in self.groups) or "not known"
+        return ", ".join(f"{group.count} x {group.type}" for group in self.groups) or "not known"
 
     @property
     def machine(self) -> Machine:
@@ -378,7 +378,7 @@ class RunningJob:
         AWS does not say which host of a mixed cluster is of which type, so for a mixed
         cluster only the smallest CPU is known.
         """
-        machines = {machine_of(kind) for kind, _ in self.groups}
+        machines = {machine_of(group.type) for group in self.groups}
         if len(machines) == 1:
             return machines.pop()
         return Machine(min((candidate.vcpus for candidate in machines), default=1), None)
@@ -434,8 +434,8 @@ def job_price(aws: Aws, job: RunningJob) -> Price:
         return Price(None, "a training plan, paid in advance")
     if not job.groups:
         return Price(None, "")
-    component = job.kind.component
-    return total_price((count, aws.prices.hourly(aws.region, component, kind)) for kind, count in job.groups)
+    component, hourly = job.kind.component, aws.prices.hourly
+    return total_price((group.count, hourly(aws.region, component, group.type)) for group in job.groups)
 
 
 def billed_cost(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:
@@ -483,18 +483,11 @@ def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> RunningJob:
         max_runtime=limit_duration(limits["MaxRuntimeInSeconds"]) if limits else None,
         started_by=known_arns(answer.get("AutoMLJobArn"), answer.get("MonitoringScheduleArn")),
         watches=answer.get("TrainingJobArn"),
-        groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
+        groups=read_rented_instances(PROCESSING_JOB, answer),
         writes_to=_writes_to(answer),
         downloads=_downloads(answer),
         role=answer.get("RoleArn", ""),
     )
-
-
-def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
-    """Return instance type and count; AWS's selection from several preferences comes first."""
-    kind = cluster.get("SelectedInstanceType") or cluster.get("InstanceType")
-    count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount", 1)
-    return ((kind, count),) if kind else ()
 
 
 def _downloads(answer: DescribeProcessingJobResponseTypeDef) -> bool:
@@ -539,7 +532,6 @@ PROCESSING_JOB_KIND = JobKind(
 def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> RunningJob:
     """Return a job without a limit of its own: only single requests have one (ModelClientConfig)."""
     started = answer.get("TransformStartTime")
-    resources = answer["TransformResources"]
     output = answer.get("TransformOutput")
     return RunningJob(
         kind=TRANSFORM_JOB_KIND,
@@ -549,7 +541,7 @@ def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> RunningJob:
         phase=_TRANSFORMING_PHASE if started else STARTING_PHASE,
         started=started,
         ended=answer.get("TransformEndTime"),
-        groups=((resources["InstanceType"], resources["InstanceCount"]),),
+        groups=read_rented_instances(TRANSFORM_JOB, answer),
         started_by=known_arns(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
         writes_to=s3_folders(output["S3OutputPath"] if output else None),
     )

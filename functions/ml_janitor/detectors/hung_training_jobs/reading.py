@@ -14,6 +14,7 @@ from ml_janitor.aws.activity import active_streams
 from ml_janitor.aws.calls import Listing, ReadError, read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.rented_instances import read_rented_instances
 from ml_janitor.aws.s3 import find_newest_object
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, SEARCH, TRAINING_JOB, TUNING_JOB, list_targets
 from ml_janitor.aws.tags import target_in
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
         DescribeHyperParameterTuningJobResponseTypeDef,
         DescribeTrainingJobResponseTypeDef,
-        ResourceConfigOutputTypeDef,
         SecondaryStatusTransitionTypeDef,
     )
 
@@ -76,6 +76,7 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> RunningJob:
     started = answer.get("TrainingStartTime")
     limits = answer["StoppingCondition"]
     resources = answer.get("ResourceConfig", {})
+    groups = read_rented_instances(TRAINING_JOB, answer)
     return RunningJob(
         kind=TRAINING_JOB_KIND,
         name=answer["TrainingJobName"],
@@ -88,10 +89,10 @@ def _job(answer: DescribeTrainingJobResponseTypeDef) -> RunningJob:
         counted_from=_counted_from(started, phases),
         max_runtime=limit_duration(limits.get("MaxRuntimeInSeconds")),
         max_wait=limit_duration(limits.get("MaxWaitTimeInSeconds")),
-        groups=_groups(resources),
+        groups=groups,
         writes_to=_writes_to(answer),
         spot=answer.get("EnableManagedSpotTraining", False),
-        reserved="TrainingPlanArn" in resources,
+        reserved=any(group.reserved for group in groups),
         tuner=answer.get("TuningJobArn"),
         started_by=known_arns(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
         pool=answer["WarmPoolStatus"]["Status"] if "WarmPoolStatus" in answer else None,
@@ -113,15 +114,6 @@ def _counted_from(
     """
     attempts = [phase["StartTime"] for phase in phases if phase["Status"] == TRAINING_PHASE]
     return max(attempts, default=started)
-
-
-def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
-    """Return instance type and count of each group; AWS's selection from several preferences comes first."""
-    if groups := resources.get("InstanceGroups"):
-        return tuple((group["InstanceType"], group["InstanceCount"]) for group in groups)
-    kind = resources.get("SelectedInstanceType") or resources.get("InstanceType")
-    count = resources.get("SelectedInstanceCount") or resources.get("InstanceCount")
-    return ((kind, count),) if kind and count else ()
 
 
 def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> tuple[str, ...]:

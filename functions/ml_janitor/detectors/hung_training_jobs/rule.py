@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.calls import ReadError, ensure, is_refusal, required_value, unless_gone
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.rented_instances import JOB_RESOURCES
 from ml_janitor.aws.s3 import NewestObject, find_newest_object
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
@@ -209,13 +210,6 @@ _CHOSEN_MEMBERS = ("SelectedInstanceType", "SelectedInstanceCount")
 _NEVER = datetime.max.replace(tzinfo=UTC)
 """No object is newer, so all of them are listed."""
 
-_RESOURCE_PATHS = {
-    TRAINING_JOB: ("ResourceConfig",),
-    PROCESSING_JOB: ("ProcessingResources", "ClusterConfig"),
-}
-"""The place of those resources in a request."""
-
-
 _LONGEST_JOB_NAME = 63
 """Characters in the name of a training, processing or transform job (the SDK's model of the calls)."""
 
@@ -267,7 +261,7 @@ def record_job(aws: Aws, candidate: SuspectJob | SuspectTuner) -> dict[str, Any]
 def restart_request(aws: Aws, kind: SageMakerKind, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the creating call for another job like the one *found*."""
     request = fit_request(aws, "sagemaker", f"Create{kind.noun}", found)
-    resources = reduce(lambda part, member: part.get(member, {}), _RESOURCE_PATHS.get(kind, ("",)), request)
+    resources = reduce(lambda part, member: part.get(member, {}), JOB_RESOURCES.get(kind, ("",)), request)
     for member in _CHOSEN_MEMBERS:
         resources.pop(member, None)
     return request

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ml_janitor.aws import activity, endpoints, tags
 from ml_janitor.aws.activity import LIST_METRICS, Metric, MetricSeries
-from ml_janitor.aws.calls import Listing, read_signal
+from ml_janitor.aws.calls import Listing, ReadError, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
     EndpointDescription,
@@ -22,6 +22,7 @@ from ml_janitor.aws.endpoints import (
     count_instances,
 )
 from ml_janitor.aws.prices import FROM_PRICE_LIST, GET_PRODUCTS, total_price
+from ml_janitor.aws.rented_instances import read_rented_instances
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -867,10 +868,13 @@ def _monitoring(
         name = last["ProcessingJobArn"].rpartition("/")[2]
         match describe_resource(aws, PROCESSING_JOB, name):
             case Value(job) if "ProcessingStartTime" in job and "ProcessingEndTime" in job:
-                cluster = job["ProcessingResources"]["ClusterConfig"]
                 share = (job["ProcessingEndTime"] - job["ProcessingStartTime"]) * len(jobs) / (end - start)
-                kind = cluster["InstanceType"]
-                busy[kind] = busy.get(kind, 0) + cluster["InstanceCount"] * share
+                try:
+                    rented = read_rented_instances(PROCESSING_JOB, job)
+                except ReadError as problem:
+                    return Unreadable(f"{name}: {problem}", PROCESSING_JOB.describes)
+                for part in rented:
+                    busy[part.type] = busy.get(part.type, 0) + part.count * share
             case Unreadable() as unreadable:
                 return unreadable
     return Value(busy, PROCESSING_JOB.describes)
