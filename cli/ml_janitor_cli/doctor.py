@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ from ml_janitor.config.settings import (
 from ml_janitor.config.values import format_toml
 from ml_janitor.core.durations import format_duration
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import escape_text, join_words, quote_shell
 from ml_janitor.engine.detector import OWN_ACCOUNT, Condition, Detector, Grant, allow
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import deployment, edge
@@ -52,7 +53,7 @@ from ml_janitor_cli.screen import (
     ruled_table,
     show_progress,
 )
-from ml_janitor_cli.stack import STACK_NAME
+from ml_janitor_cli.stack import LIST_RESOURCES, STACK_NAME
 from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
 
 # --- command --------------------------------------------------------------------------------------
@@ -88,6 +89,9 @@ def doctor(
     policy: Annotated[
         bool, edge.flag("--policy", "Print the IAM policy that `janitor audit` needs, as JSON; no check.")
     ] = False,
+    policy_file: Annotated[
+        Path | None, edge.option("FILE", "Write that policy, in several files if IAM takes no single one.")
+    ] = None,
     organization: Annotated[
         bool, edge.flag("--organization", "Check the roles that the accounts of [organization] grant.")
     ] = False,
@@ -106,6 +110,7 @@ def doctor(
 
     With --policy it asks AWS nothing and prints what an audit from a laptop has to be allowed, for the
     enabled or named detectors, regions and settings: contents of objects only where those name buckets.
+    --policy-file writes it, with the commands that create the policy and attach it.
 
     With --organization it takes on each role that an account of [organization] should grant, has it read
     itself, and says which are missing, old or too wide, with the commands that mend them.
@@ -127,7 +132,13 @@ def doctor(
     settings, session, now = setup.settings, setup.session, setup.now
     detectors = edge.choose_detectors(names, settings)
     if organization:
-        for option, given in {"--policy": policy, "--region": region, "--stack": stack}.items():
+        given_options = {
+            "--policy": policy,
+            "--policy-file": policy_file,
+            "--region": region,
+            "--stack": stack,
+        }
+        for option, given in given_options.items():
             if given:
                 raise edge.CommandRefusedError(
                     f"--organization and {option} exclude each other: it checks roles alone"
@@ -140,10 +151,14 @@ def doctor(
         if checked.commands:  # in lines that can be copied
             sys.stdout.write("\n".join(["", "To mend it, after `make synth`:", *checked.commands, ""]))
         return 0 if checked.fine else 1
+    if policy or policy_file:
+        everywhere = edge.ALL_REGIONS in (region or settings.janitor.regions)
+        grants = [PRICE_GRANT, *EXPLAIN_GRANTS, *(grant for each in detectors for grant in each.reads)]
+        grants += [ENABLED_REGIONS_GRANT] if everywhere else []
+        return print_audit_policy(
+            grants, ["*"] if everywhere else setup.regions(region), session, policy_file
+        )
     regions = setup.regions(region)
-    if policy:
-        every = [ENABLED_REGIONS_GRANT] if edge.ALL_REGIONS in (region or settings.janitor.regions) else []
-        return print_audit_policy(detectors, regions, session, every)
     attempts = min(setup.attempts, PROBE_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {regions_source(region, settings)})",
@@ -233,27 +248,15 @@ def contents_fact(detectors: Sequence[Detector[Any]]) -> str:
     return f"objects are read, and copies proven, under {', '.join(where)}"
 
 
-def print_audit_policy(
-    detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session, more: Sequence[Grant]
-) -> int:
-    """Print the policy for an audit with *detectors* in *regions*, and *more*: a JSON object or list."""
-    partitions = {region: region_partition(region, session) for region in regions}
-    grants = [PRICE_GRANT, *more, *(grant for detector in detectors for grant in detector.reads)]
-    made = audit_policies(grants, partitions)
-    sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
-    if len(made) > 1:
-        sys.stderr.write(
-            f"janitor: {len(made)} policies, a list of documents: together they are over the "
-            f"{MANAGED_POLICY_LIMIT:,} "
-            "characters of a managed policy. Attach all of them.\n"
-        )
-    return 0
-
-
 def region_partition(region: str, session: boto3.Session) -> str:
-    """Return the partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
+    """
+    Return the partition of *region*; AWS's standard one for a region of an endpoint of one's own.
+
+    `*`, every region, is of the partition of the session's own.
+    """
     try:
-        return str(session.get_partition_for_region(region))
+        named = session.region_name if region == "*" else region
+        return str(session.get_partition_for_region(named)) if named else "aws"
     except UnknownRegionError:
         return "aws"
 
@@ -532,23 +535,91 @@ def group_probes(result: Checkup, probed: Sequence[tuple[str, ProbeResult]]) -> 
 MANAGED_POLICY_LIMIT = 6_144
 """Characters of a managed policy, without white space (IAM user guide, "IAM and AWS STS quotas")."""
 
+INLINE_POLICY_LIMIT = 10_240
+"""Characters of all inline policies of a role together, without white space (same page)."""
+
+POLICY_NAME = "ml-janitor-audit"
+
+EXPLAIN_GRANTS = (
+    allow(LIST_RESOURCES, on=f"stack/{STACK_NAME}/*"),
+    allow("dynamodb:Query", on=f"table/{STACK_NAME}-Ledger*"),
+)
+"""The permissions of `janitor explain` for holds: it finds the ledger by the stack, and reads it."""
+
+WHOLE_KIND = re.compile(r"[a-z-]+/\*(/[a-z-]+/\*)?")
+"""A pattern for all resources of a kind, such as `endpoint/*`."""
+
 type AuditStatement = dict[str, Any]
 type AuditedRegions = Mapping[str, str]
-"""The regions that are audited, and the partition of each."""
+"""The regions that are audited, and the partition of each; `*` is every region."""
+
+type AlikeActions = dict[tuple[tuple[str, ...], tuple[Condition, ...]], list[str]]
+"""The actions that are allowed on the same ARNs under the same conditions."""
 
 
-def audit_policies(grants: Iterable[Grant], regions: AuditedRegions) -> list[dict[str, Any]]:
+def print_audit_policy(
+    grants: Sequence[Grant], regions: Sequence[str], session: boto3.Session, file: Path | None
+) -> int:
     """
-    Return policy documents that allow *grants* in *regions* and nothing else: one, or as many as IAM's limit
-    takes.
+    Print the policy of *grants* in *regions*, or write it to *file*, with the commands that create it.
 
-    The account is left open: a policy counts only in the account that it is made in.
+    Raises CommandRefusedError if IAM takes no single document of that size, and none is to be printed.
     """
-    parts: list[list[AuditStatement]] = [[]]
-    for statement in audit_statements(grants, regions):
-        if policy_size(policy_document([*parts[-1], statement])) > MANAGED_POLICY_LIMIT:
-            parts.append([])
-        parts[-1].append(statement)
+    statements = list(
+        audit_statements(grants, {region: region_partition(region, session) for region in regions})
+    )
+    whole = policy_document(statements)
+    size = policy_size(whole)
+    if file is not None:
+        write_audit_policies(file, divide_policy(statements))
+    elif size > INLINE_POLICY_LIMIT:
+        raise edge.CommandRefusedError(
+            f"the policy has {size:,} characters, and a managed policy takes {MANAGED_POLICY_LIMIT:,}: "
+            "--policy-file audit-policy.json writes several"
+        )
+    else:
+        sys.stdout.write(f"{json.dumps(whole, indent=2)}\n")
+        if size > MANAGED_POLICY_LIMIT:
+            sys.stderr.write(
+                f"janitor: {size:,} characters are over the {MANAGED_POLICY_LIMIT:,} of a managed policy. A "
+                "role takes them inline:\n"
+                f"aws iam put-role-policy --role-name ROLE --policy-name {POLICY_NAME} --policy-document "
+                "file://audit-policy.json\n"
+                "janitor: or write managed policies: --policy-file audit-policy.json\n"
+            )
+    return 0
+
+
+def write_audit_policies(file: Path, policies: Sequence[Mapping[str, Any]]) -> None:
+    """Write one managed policy to *file*, or several beside it, and print the commands that attach them."""
+    several = len(policies) > 1
+    names = [f"{POLICY_NAME}-{number}" if several else POLICY_NAME for number in range(1, len(policies) + 1)]
+    files = [
+        file.with_stem(f"{file.stem}-{number}") if several else file for number in range(1, len(policies) + 1)
+    ]
+    edge.check_outputs(json=False, files={"--policy-file": file})
+    for path, policy in zip(files, policies, strict=True):
+        if failure := edge.replace_file(path, f"{json.dumps(policy, indent=2)}\n"):
+            raise edge.FailedError(f"--policy-file: {path} cannot be written: {failure}")
+    sys.stdout.write(f"Wrote {join_words([str(path) for path in files])}. To attach them to the role ROLE:\n")
+    for name, path in zip(names, files, strict=True):
+        created = (
+            f"aws iam create-policy --policy-name {name} --policy-document {quote_shell(f'file://{path}')} "
+            "--query Policy.Arn --output text"
+        )
+        sys.stdout.write(f'aws iam attach-role-policy --role-name ROLE --policy-arn "$({created})"\n')
+
+
+def divide_policy(statements: Iterable[AuditStatement]) -> list[dict[str, Any]]:
+    """Return the policy documents of *statements*: one, or as many as IAM's limit takes."""
+    parts: list[list[AuditStatement]] = []
+    for statement in (part for whole in statements for part in split_statement(whole)):
+        for part in parts:
+            if policy_size(policy_document([*part, statement])) <= MANAGED_POLICY_LIMIT:
+                part.append(statement)
+                break
+        else:
+            parts.append([statement])
     return [policy_document(part) for part in parts]
 
 
@@ -558,40 +629,112 @@ def policy_document(part: Sequence[AuditStatement]) -> dict[str, Any]:
 
 
 def policy_size(policy: Mapping[str, Any]) -> int:
-    """Return how much of `LIMIT` a policy takes; blanks in an ARN or a condition count too."""
+    """Return how much of a limit a policy takes; blanks in an ARN or a condition count too."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
 def audit_statements(grants: Iterable[Grant], regions: AuditedRegions) -> Iterator[AuditStatement]:
-    """Yield one statement for actions on the same resources under the same conditions, in a fixed order."""
+    """
+    Yield statements that allow *grants* in *regions* and nothing else, in a fixed order.
+
+    Actions on the same resources under the same conditions share one. So do actions of a service on whole
+    kinds: AWS judges each by the resources of its own kind alone. The account is left open: a policy counts
+    only in the account that it is made in.
+    """
     resources: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
+    kinds: dict[tuple[str, tuple[Condition, ...]], tuple[set[str], set[str]]] = {}
     for grant in grants:  # the account is unknown, and an audit only reads
         when = tuple(condition for condition in grant.when if OWN_ACCOUNT not in condition.values)
-        resources[grant.action, when] |= set(grant_arns(grant, regions))
-    actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], list[str]] = defaultdict(list)
-    for (action, when), arns in resources.items():
-        actions[tuple(sorted(arns)), when].append(action)
-    for (on, when), allowed in sorted(actions.items(), key=lambda item: (sorted(item[1]), item[0][0])):
-        yield from split_statement(sorted(allowed), on, condition_block(when, regions))
+        when += region_conditions(grant, regions)
+        if WHOLE_KIND.fullmatch(grant.on) and not grant.when:
+            actions, arns = kinds.setdefault((grant.action.partition(":")[0], when), (set(), set()))
+            actions.add(grant.action)
+            arns |= set(grant_arns(grant, regions))
+        else:
+            resources[grant.action, when] |= set(grant_arns(grant, regions))
+    alike: AlikeActions = defaultdict(list)
+    for (action, when), found in resources.items():
+        alike[tuple(sorted(found)), when].append(action)
+    for (_, when), (actions, arns) in kinds.items():
+        alike[tuple(sorted(arns)), when] += actions
+    alike = alike if len(regions) == 1 else join_services(alike)
+    for (on, when), allowed in sorted(alike.items(), key=lambda item: (sorted(item[1]), item[0][0])):
+        statement = {"Effect": "Allow", "Action": sorted(allowed), "Resource": list(on)}
+        yield statement | condition_block(when, regions)
 
 
-def split_statement(allowed: list[str], on: Sequence[str], when: dict[str, Any]) -> Iterator[AuditStatement]:
-    """Yield the statement, or several with a part of its resources each if it is over the limit."""
-    statement = {"Effect": "Allow", "Action": allowed, "Resource": list(on)} | when
-    if len(on) == 1 or policy_size(policy_document([statement])) <= MANAGED_POLICY_LIMIT:
+def join_services(alike: AlikeActions) -> AlikeActions:
+    """
+    Join statements with equal conditions: each condition has a list of regions.
+
+    They are those of services with a single statement: an action is judged by ARNs of its own service alone.
+    """
+    statements_of = Counter(
+        (service, when)
+        for (on, when), actions in alike.items()
+        for service in {action.partition(":")[0] for action in actions}
+    )
+    joined: AlikeActions = defaultdict(list)
+    together: dict[tuple[Condition, ...], tuple[set[str], list[str]]] = {}
+    for (on, when), actions in alike.items():
+        if when and all(statements_of[action.partition(":")[0], when] == 1 for action in actions):
+            arns, all_actions = together.setdefault(when, (set(), []))
+            arns |= set(on)
+            all_actions += actions
+        else:
+            joined[on, when] += actions
+    return joined | {(tuple(sorted(arns)), when): actions for when, (arns, actions) in together.items()}
+
+
+def split_statement(statement: AuditStatement) -> Iterator[AuditStatement]:
+    """
+    Yield the statement, or several that allow the same together if it is over the limit.
+
+    Each has a part of its resources; of a single resource, a part of the values of its longest condition,
+    one of which is enough for a request.
+    """
+    halves: list[AuditStatement] = []
+    if policy_size(policy_document([statement])) > MANAGED_POLICY_LIMIT:
+        on = statement["Resource"]
+        halves = [statement | {"Resource": part} for part in halve(on)]
+        for operator, keys in () if halves else statement.get("Condition", {}).items():
+            key = max(keys, key=lambda key: len(keys[key]))
+            halves = halves or [
+                statement | {"Condition": statement["Condition"] | {operator: keys | {key: part}}}
+                for part in halve(keys[key])
+                if "Not" not in operator
+            ]
+    if not halves:
         yield statement
-        return
-    half = len(on) // 2
-    yield from split_statement(allowed, on[:half], when)
-    yield from split_statement(allowed, on[half:], when)
+    for half in halves:
+        yield from split_statement(half)
+
+
+def halve[T](values: Sequence[T]) -> list[Sequence[T]]:
+    """Return both halves of *values*; none of a single value."""
+    half = len(values) // 2
+    return [values[:half], values[half:]] if half else []
+
+
+def is_regional(grant: Grant) -> bool:
+    """Return whether *grant* is for resources of the regions that are audited."""
+    return grant.on != "*" and not grant.on.startswith("arn:")
+
+
+def region_conditions(grant: Grant, regions: AuditedRegions) -> tuple[Condition, ...]:
+    """Return the condition that limits *grant* to several regions: ARNs of each would be far longer."""
+    if not is_regional(grant) or len(regions) == 1:
+        return ()
+    return (Condition("StringEquals", "aws:RequestedRegion", tuple(sorted(regions))),)
 
 
 def grant_arns(grant: Grant, regions: AuditedRegions) -> list[str]:
-    """Return the ARNs of *grant* in every region; ARNs without a region get the partition of the first."""
-    if grant.on == "*" or grant.on.startswith("arn:"):
+    """Return the ARNs of *grant*; of several regions a condition selects, in the partition of the first."""
+    if not is_regional(grant):
         return [arn_in_partition(grant.on, regions)]
     service = grant.action.partition(":")[0]
-    return [f"arn:{partition}:{service}:{region}:*:{grant.on}" for region, partition in regions.items()]
+    region, partition = next(iter(regions.items()))
+    return [f"arn:{partition}:{service}:{region if len(regions) == 1 else '*'}:*:{grant.on}"]
 
 
 def condition_block(when: Iterable[Condition], regions: AuditedRegions) -> dict[str, Any]:

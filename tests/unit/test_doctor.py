@@ -31,17 +31,18 @@ def test_a_setting_is_written_as_in_the_file(value: object, text: str) -> None:
 
 
 def test_a_statement_over_the_limit_is_several_with_a_part_of_its_resources_each() -> None:
-    allowed, when = ["s3:GetObject"], {"Condition": {"StringEquals": {"aws:ResourceAccount": "1"}}}
+    when = {"StringEquals": {"aws:ResourceAccount": "1"}}
+    statement = {"Effect": "Allow", "Action": ["s3:GetObject"], "Condition": when}
     arns = [f"arn:aws:s3:::{'bucket' * 10}-{number}/*" for number in range(120)]
 
-    parts = list(split_statement(allowed, arns, when))
+    parts = list(split_statement(statement | {"Resource": arns}))
 
     assert [arn for part in parts for arn in part["Resource"]] == arns
     assert all({**part, "Resource": []} == {**parts[0], "Resource": []} for part in parts)
     assert all(policy_size(policy_document([part])) <= MANAGED_POLICY_LIMIT for part in parts)
     assert len(parts) == 2
-    assert len(list(split_statement(allowed, arns[:60], when))) == 1
-    (alone,) = split_statement(allowed, ["x" * (MANAGED_POLICY_LIMIT + 1)], when)
+    assert len(list(split_statement(statement | {"Resource": arns[:60]}))) == 1
+    (alone,) = split_statement(statement | {"Resource": ["x" * (MANAGED_POLICY_LIMIT + 1)]})
     assert len(alone["Resource"]) == 1
 
 

@@ -26,6 +26,7 @@ AREAS = (
     "logs",
     "notifications",
     "objects",
+    "policies",
     "sagemaker.endpoints",
     "sagemaker.jobs",
     "sagemaker.monitoring",
