@@ -75,5 +75,5 @@ def of_it(monthly: float, days: int) -> CountedReads:
     return CountedReads("experiments/", monthly, days)
 
 
-def job(path: str, days: float) -> tuple[JobInput, ...]:
-    return (JobInput("training job churn-7", "meridian-lab", path, NOW - days * DAY),)
+def job(path: str, days: float, name: str = "churn-7") -> tuple[JobInput, ...]:
+    return (JobInput(f"training job {name}", "meridian-lab", path, NOW - days * DAY),)

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import DAY, NOW
+from conftest import ACCOUNT, DAY, NOW
 from ml_janitor.aws import s3
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Verdict
@@ -47,6 +47,12 @@ class Account:
             for metric, value in (("AllRequests", 3.0), ("BytesDownloaded", much / days)):
                 daily = series | {"metric": metric, "step": 86_400, "values": [value] * days}
                 self.box.metrics("AWS/S3", [daily])
+
+    def process(self, name: str, bucket: str) -> None:
+        source = {"S3Uri": f"s3://{bucket}/experiments/", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+        inputs = [{"InputName": "in", "S3Input": source}]
+        self.sagemaker.create_processing_job(**processing_request(name, ProcessingInputs=inputs))
+        self.sagemaker.stop_processing_job(ProcessingJobName=name)
 
 
 @pytest.fixture
@@ -103,20 +109,20 @@ def test_metrics_tell_of_reads(account: Account, aws: Aws, days: int, read: floa
 
 
 def test_a_job_that_read_it_lately_and_an_object_that_is_kept(account: Account, aws: Aws) -> None:
-    def process(name: str, bucket: str) -> None:
-        source = {"S3Uri": f"s3://{bucket}/experiments/", "S3DataType": "S3Prefix", "S3InputMode": "File"}
-        inputs = [{"InputName": "in", "S3Input": source}]
-        account.sagemaker.create_processing_job(**processing_request(name, ProcessingInputs=inputs))
-        account.sagemaker.stop_processing_job(ProcessingJobName=name)
-
-    process("elsewhere", "lab-small")
+    account.process("elsewhere", "lab-small")
     assert isinstance(verdict(aws), Finding)
-    process("clean", NAME)
+    account.process("clean", NAME)
     assert "processing job clean read it within 30 days" in verdict(aws).reason
     account.count(95, 0)  # which tells more than that it was read once
     tagging = {"TagSet": [{"Key": "janitor:keep", "Value": "true"}]}
     account.s3.put_object_tagging(Bucket=NAME, Key="experiments/run/x", Tagging=tagging)
     assert "experiments/run/x is kept: tagged janitor:keep=true" in verdict(aws).reason
+
+
+def test_an_access_point_may_be_of_any_bucket(account: Account, aws: Aws) -> None:
+    account.process("hidden", f"arn:aws:s3:us-east-1:{ACCOUNT}:accesspoint/readers")
+
+    assert "processing job hidden read it within 30 days" in verdict(aws).reason
 
 
 def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:

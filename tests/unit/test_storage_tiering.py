@@ -1,6 +1,6 @@
 """The decide table of storage-tiering: what is old, what it costs to move, and what has to stay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -30,9 +30,10 @@ from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering import act, reading
 from ml_janitor.detectors.storage_tiering.reading import (
     CountedReads,
+    JobInput,
     StoredVersion,
     TieringBucket,
-    UndescribedJobs,
+    UnknownInputs,
     folder_tree,
     order_versions,
 )
@@ -95,7 +96,12 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
     (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 jobs did in 90 days"),
     (bucket(counted=Absent(), inputs=job("experiments/", 30)), "kept", "training job churn-7 read it"),
-    (bucket(counted=Absent(), inputs=job("experiments/", 3) * 2), "kept", "churn-7 and 1 more read it"),
+    (bucket(counted=Absent(), inputs=job("experiments/", 3) * 2), "kept", "churn-7 read it"),
+    (
+        bucket(counted=Absent(), inputs=job("experiments/", 3) + job("", 5, name="churn-8")),
+        "kept",
+        "churn-7 and 1 more read it",
+    ),
     (bucket(counted=Absent(), inputs=job("exp", 3)), "kept", "training job churn-7 read it"),
     (bucket(counted=Absent(), inputs=job("experiments/a0", 3)), "kept", "training job churn-7 read it"),
     (bucket(counted=Absent(), inputs=job("other/", 3)), "found", "INTELLIGENT_TIERING"),
@@ -482,54 +488,149 @@ def test_deletions_are_a_candidate_where_something_could_be_deleted(monkeypatch:
     assert [word(RULE.decide(part, NOW)) for part in (candidates["unread"][0].deletions,)] == ["unknown"]
 
 
-def test_a_deletion_waits_for_the_jobs_that_were_not_described() -> None:
+LIMIT = UnknownInputs(7, "processing job", "only the newest 200 of 90 days are described")
+
+
+@cases(
+    "versions, what",
+    (held("tmp/a"), "objects"),
+    (held("raw/x", age=300, size=70 * GB, current=False, replaced=NOW - 95 * DAY), "old versions"),
+)
+def test_nothing_is_deleted_that_an_unread_job_may_read(versions: list[StoredVersion], what: str) -> None:
     """Unless request metrics say that hardly anything is read; a move asks who reads, and goes on."""
 
-    def undescribed(age: float) -> dict[str, Any]:
-        return {"undescribed": (UndescribedJobs(7, "processing job", NOW - age * DAY),)}
+    def judged(counted: object, *unknown: UnknownInputs) -> tuple[str, str]:
+        decided = RULE.decide(bucket(versions, counted=counted, unknown_inputs=unknown).deletions, NOW)
+        return word(decided), decided.reason
 
-    def judged(age: float, counted: object) -> tuple[str, str]:
-        verdict = RULE.decide(bucket(held("tmp/a"), counted=counted, **undescribed(age)).deletions, NOW)
-        return word(verdict), verdict.reason
-
-    late, why = judged(30, Absent())
-    assert late == "kept"
-    assert why.startswith("tmp/: the inputs of 7 processing jobs are unknown: only the newest 200 of 90 days")
-    assert why.endswith(", and some were created within 30 days")
-    assert [judged(31, Absent())[0], judged(1, UNREAD)[0]] == ["found", "found"]
-    moved = finding(bucket(counted=Absent(), **undescribed(1)))
-    assert "no described jobs did in 90 days" in moved.reason
+    unknown, why = judged(Absent(), LIMIT)
+    assert unknown == "unknown", what
+    assert why.endswith(
+        ": the inputs of 7 processing jobs are unknown: only the newest 200 of 90 days are described"
+    )
+    assert [judged(Absent())[0], judged(UNREAD, LIMIT)[0]] == ["found", "found"]
 
 
-def test_jobs_beyond_the_newest_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = [
-        {
-            "ProcessingJobName": f"clean-{age}",
-            "ProcessingJobArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/clean-{age}",
-            "CreationTime": NOW - age * DAY,
-            "ProcessingJobStatus": "Completed",
-        }
-        for age in (1, 2, 3)
+@cases(
+    "versions",
+    held("experiments/a") + held("experiments/b", age=300, current=False, replaced=NOW - 95 * DAY),
+    held("tmp/a"),
+    held("tmp/a") + held("tmp/b", age=300, current=False, replaced=NOW - 95 * DAY),
+)
+def test_a_folder_that_a_job_read_keeps_its_objects_and_its_old_versions(
+    versions: list[StoredVersion],
+) -> None:
+    """Whatever request metrics count: the job may read a version of its own."""
+    folder = versions[0].key.partition("/")[0]
+    for counted in (UNREAD, Absent()):
+        late, old = (
+            RULE.decide(bucket(versions, counted=counted, inputs=job(folder, days)).deletions, NOW)
+            for days in (30, 31)
+        )
+        assert [word(late), word(old)] == ["kept", "found"]
+        assert late.reason.endswith(f"{folder}/: training job churn-7 read it within 30 days")
+
+
+def test_a_limit_of_reading_is_in_the_finding() -> None:
+    moved = finding(bucket(counted=Absent(), unknown_inputs=(LIMIT,)))
+    assert "(no described jobs did in 90 days; the inputs of 7 processing jobs are unknown: " in moved.reason
+    deleted = finding(bucket(held("tmp/a"), unknown_inputs=(LIMIT,)).deletions)
+    limits = [
+        [each.value for each in one.evidence if each.signal == "limit of reading"] for one in (moved, deleted)
     ]
-    script = Script(
+    assert limits == [[LIMIT.note]] * 2
+    parts = bucket(
+        [*held("tmp/a"), *held("logs/a")], counted=(CountedReads("logs/", 0, 90),), unknown_inputs=(LIMIT,)
+    )
+    both = finding(parts.deletions)
+    assert both.steps[1].startswith("tmp/: the inputs of 7 processing jobs are unknown")
+
+
+def listed_jobs(*jobs: dict[str, Any], kind: str = "Processing") -> list[dict[str, Any]]:
+    return [
         {
-            "sagemaker:Search": {},
-            "sagemaker:ListProcessingJobs": {"ProcessingJobSummaries": entries},
-            "sagemaker:DescribeProcessingJob": Torn(entries[0]),
+            f"{kind}JobName": f"clean-{number}",
+            f"{kind}JobArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind.lower()}-job/clean-{number}",
+            f"{kind}JobStatus": "Completed",
+            **job,
+        }
+        for number, job in enumerate(jobs)
+    ]
+
+
+def jobs_script(*jobs: dict[str, Any], training: Sequence[dict[str, Any]] = ()) -> Script:
+    entries = listed_jobs(*jobs)
+    summaries = [{name: one[name] for name in one if name != "ProcessingInputs"} for one in entries]
+
+    def described(asked: Mapping[str, Any]) -> dict[str, Any]:
+        return Torn(next(one for one in entries if one["ProcessingJobName"] == asked["ProcessingJobName"]))
+
+    return Script(
+        {
+            "sagemaker:Search": {"Results": [{"TrainingJob": one} for one in training]},
+            "sagemaker:ListProcessingJobs": {"ProcessingJobSummaries": summaries},
+            "sagemaker:DescribeProcessingJob": described,
             "sagemaker:ListTransformJobs": {"TransformJobSummaries": []},
         }
     )
+
+
+def test_jobs_beyond_the_newest_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = jobs_script(*({"CreationTime": NOW - age * DAY} for age in (1, 2, 3)))
     assert reading.list_job_inputs(script.aws(), NOW).items == ()
     monkeypatch.setattr(reading, "_MOST_DESCRIBED", 1)
     (left,) = reading.list_job_inputs(script.aws(), NOW).items
-    assert left == UndescribedJobs(2, "processing job", NOW - 2 * DAY)
+    assert left == UnknownInputs(2, "processing job", "only the newest 1 of 90 days are described")
 
-    found = bucket(undescribed=(left,))
+    found = bucket(unknown_inputs=(left,))
     monkeypatch.setattr(StorageTiering, "find_parts", lambda *_: iter((found, found.deletions)))
     notes = [part.text for part in RULE.find(script.aws(), NOW) if isinstance(part, SweepNote)]
     assert set(notes) == {
         "the inputs of 2 processing jobs are unknown: only the newest 1 of 90 days are described"
     }
+
+
+def s3_input(uri: str, kind: str = "S3Prefix") -> list[dict[str, Any]]:
+    return [{"InputName": "in", "S3Input": {"S3Uri": uri, "S3DataType": kind}}]
+
+
+@cases(
+    "more, until",
+    ({"ProcessingEndTime": NOW - 29 * DAY}, 29),
+    ({"ProcessingJobStatus": "InProgress"}, 0),
+    ({"LastModifiedTime": NOW - 31 * DAY}, 31),
+    ({}, 0),
+)
+def test_a_job_may_read_until_it_ends(more: dict[str, Any], until: int) -> None:
+    created = {"CreationTime": NOW - 35 * DAY, "ProcessingInputs": s3_input("s3://lab/raw/")}
+    (only,) = reading.list_job_inputs(jobs_script(created | more).aws(), NOW).items
+    assert only == JobInput("processing job clean-0", "lab", "raw/", NOW - until * DAY)
+
+
+def test_inputs_that_cannot_be_told_are_unknown_or_of_every_bucket() -> None:
+    ended = {"ProcessingEndTime": NOW - DAY, "CreationTime": NOW - 2 * DAY}
+    point = "arn:aws:s3:us-east-1:123456789012:accesspoint/lab"
+    jobs = (
+        {**ended, "ProcessingInputs": s3_input("s3://lab/files.manifest", "ManifestFile")},
+        {**ended, "ProcessingInputs": s3_input(f"s3://{point}/raw/")},
+        {
+            "CreationTime": NOW - 32 * DAY,
+            "ProcessingInputs": s3_input("s3://lab/b.manifest", "ManifestFile"),
+            "ProcessingEndTime": NOW - 31 * DAY,
+        },
+    )
+    items = reading.list_job_inputs(jobs_script(*jobs).aws(), NOW).items
+    assert [one for one in items if isinstance(one, UnknownInputs)] == [
+        UnknownInputs(1, "processing job", "they read what a manifest lists, and none is opened")
+    ]
+    assert JobInput("processing job clean-1", None, "raw/", NOW - DAY) in items
+
+
+def test_a_training_job_reads_its_checkpoints() -> None:
+    (record,) = listed_jobs({"CreationTime": NOW - DAY, "TrainingJobStatus": "InProgress"}, kind="Training")
+    record["CheckpointConfig"] = {"S3Uri": "s3://lab/checkpoints/run"}
+    items = reading.list_job_inputs(jobs_script(training=[record]).aws(), NOW).items
+    assert JobInput("training job clean-0", "lab", "checkpoints/run", NOW) in items
 
 
 @cases(

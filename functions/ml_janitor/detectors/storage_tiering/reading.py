@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws import activity, references, s3, storage, tags
 from ml_janitor.aws.activity import Metric
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, Listing, ReadError, as_signal, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import addresses_in
+from ml_janitor.aws.locations import addresses_in, manifests_in
 from ml_janitor.aws.references import References
 from ml_janitor.aws.s3 import GET_BUCKET_LIFECYCLE, NO_LIFECYCLE
 from ml_janitor.aws.sagemaker_kinds import (
@@ -27,7 +27,7 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.aws.storage import LifecycleConfiguration
 from ml_janitor.aws.tags import target_in
-from ml_janitor.aws.training_jobs import search_training_jobs
+from ml_janitor.aws.training_jobs import ENDED_STATUSES, search_training_jobs
 from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Unreadable, Value
 from ml_janitor.core.tiering import SMALL_OBJECT, STANDARD, LifecycleRule, ObjectCohort, RateTable
 
@@ -155,11 +155,24 @@ _LATELY = timedelta(days=30)
 _DAY_SECONDS = 86_400
 
 _INPUT_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
-    TRAINING_JOB: ("InputDataConfig", "HyperParameters", "Environment"),
+    TRAINING_JOB: (
+        "InputDataConfig",
+        "HyperParameters",
+        "Environment",
+        "CheckpointConfig",
+        "AlgorithmSpecification",
+    ),
     PROCESSING_JOB: ("ProcessingInputs", "AppSpecification", "Environment"),
     TRANSFORM_JOB: ("TransformInput", "Environment"),
 }
-"""The members of a job's description that name its inputs."""
+"""The members of a job's description that name its inputs; a training job resumes from its checkpoints."""
+
+_END_MEMBERS: Mapping[SageMakerKind, str] = {
+    TRAINING_JOB: "TrainingEndTime",
+    PROCESSING_JOB: "ProcessingEndTime",
+    TRANSFORM_JOB: "TransformEndTime",
+}
+_LAST_CHANGE = "LastModifiedTime"
 
 _DESCRIBED_JOBS = (PROCESSING_JOB, TRANSFORM_JOB)
 _MOST_DESCRIBED = 200
@@ -177,12 +190,16 @@ class CountedReads:
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
-    """A job that was created *at* that time and read objects in *bucket* whose keys begin with *path*."""
+    """
+    A job that read objects in *bucket* whose keys begin with *path*, and may have read them *until* then.
+
+    *bucket* is None where an access point or a placeholder hides it: the job may have read any bucket.
+    """
 
     job: str
-    bucket: str
+    bucket: str | None
     path: str
-    at: datetime
+    until: datetime
 
     def of(self, folder: str) -> bool:
         """Return whether it may have read something in *folder*."""
@@ -190,30 +207,27 @@ class JobInput:
 
 
 @dataclass(frozen=True, slots=True)
-class UndescribedJobs:
-    """The *number* of jobs of a kind, in *words*, whose inputs are unknown; the *newest* was created then."""
+class UnknownInputs:
+    """The *number* of jobs of a kind, in *words*, whose inputs are unknown, and *why*."""
 
     number: int
     words: str
-    newest: datetime
+    why: str
 
     @property
     def note(self) -> str:
-        return (
-            f"the inputs of {self.number} {self.words}s are unknown: only the newest {_MOST_DESCRIBED} of"
-            f" {_READ_WINDOW.days} days are described"
-        )
+        jobs = self.words if self.number == 1 else f"{self.words}s"
+        return f"the inputs of {self.number} {jobs} are unknown: {self.why}"
 
 
-def find_undescribed_reader(undescribed: Iterable[UndescribedJobs], now: datetime) -> str | None:
-    """Return the jobs that may have read anything within `_LATELY`, in words; None if there are none."""
-    late = (jobs for jobs in undescribed if now - jobs.newest <= _LATELY)
-    return next((f"{jobs.note}, and some were created within {_LATELY.days} days" for jobs in late), None)
+def find_folder_readers(inputs: Sequence[JobInput], folder: str, since: datetime) -> list[str]:
+    """Return the jobs that may have read something in *folder* since then, each once."""
+    return list(dict.fromkeys(source.job for source in inputs if source.of(folder) and source.until >= since))
 
 
 def find_reading_job(inputs: Sequence[JobInput], folder: str, now: datetime) -> str | None:
     """Return the job that read something in *folder* within `_LATELY`, in words; None if none did."""
-    recent = [source.job for source in inputs if source.of(folder) and now - source.at <= _LATELY]
+    recent = find_folder_readers(inputs, folder, now - _LATELY)
     if not recent:
         return None
     more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
@@ -305,41 +319,70 @@ def _counted(found: Mapping[str, MetricPair], now: datetime) -> Signal[tuple[Cou
     return Value(tuple(known), activity.GET_METRIC_DATA) if known else Absent(activity.GET_METRIC_DATA)
 
 
-def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput | UndescribedJobs]:
+def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput | UnknownInputs]:
     """
     Return the inputs in S3 of jobs created within `_READ_WINDOW`: of all training jobs, of the newest others.
 
-    It also returns how many jobs of the other kinds are older. Search returns the records of training jobs,
-    100 to a call. Each of the others takes a call.
+    It also returns how many jobs of the other kinds are older, and how many jobs read what a manifest lists:
+    the janitor opens no manifest here. Search returns the records of training jobs, 100 to a call. Each of
+    the others takes a call.
     """
     begin = now - _READ_WINDOW
-    inputs = partial(_inputs, TRAINING_JOB)
-    found: list[Listing[list[JobInput | UndescribedJobs]]] = [
-        search_training_jobs(aws, lambda job: [*inputs(job)], now, since=begin)
+    jobs = search_training_jobs(aws, lambda job: _inputs(TRAINING_JOB, job, now), now, since=begin)
+    found: list[Listing[JobInput | UnknownInputs]] = [
+        Listing((*_places(jobs.items), *_listed_inputs(TRAINING_JOB, jobs.items)), jobs.error)
     ]
     for kind in _DESCRIBED_JOBS:
-        jobs = list_targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
-        newest = [job.name for job in jobs.items[:_MOST_DESCRIBED]]
+        listed = list_targets(
+            aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending"
+        )
+        newest = [job.name for job in listed.items[:_MOST_DESCRIBED]]
         answers = aws.map(partial(describe_resource, aws, kind), newest)
-        read: list[list[JobInput | UndescribedJobs]] = [
-            [*_inputs(kind, answer.value)] for answer in answers if isinstance(answer, Value)
-        ]
+        read = [_inputs(kind, answer.value, now) for answer in answers if isinstance(answer, Value)]
         unread = next((answer.error for answer in answers if isinstance(answer, Unreadable)), None)
-        older = [job.created for job in jobs.items[_MOST_DESCRIBED:] if job.created is not None]
-        if older:
-            read.append([UndescribedJobs(len(older), kind.words, max(older))])
-        found.append(Listing(tuple(read), jobs.error or unread))
+        unknown = [*_listed_inputs(kind, read)]
+        if gone := sum(isinstance(answer, Absent) for answer in answers):
+            unknown.append(UnknownInputs(gone, kind.words, "somebody deleted them after the listing"))
+        if (older := len(listed.items) - len(newest)) > 0:
+            why = f"only the newest {_MOST_DESCRIBED} of {_READ_WINDOW.days} days are described"
+            unknown.append(UnknownInputs(older, kind.words, why))
+        found.append(Listing((*_places(read), *unknown), listed.error or unread))
     return Listing.joined(
-        (source for listing in found for job in listing.items for source in job),
-        (listing.error for listing in found),
+        (source for listing in found for source in listing.items), (listing.error for listing in found)
     )
 
 
-def _inputs(kind: SageMakerKind, job: Mapping[str, Any]) -> Iterator[JobInput]:
-    name, at = f"{kind.words} {kind.name_of(job)}", job["CreationTime"]
-    for place in addresses_in([job[member] for member in _INPUT_MEMBERS[kind] if member in job]):
-        if place.bucket is not None:
-            yield JobInput(name, place.bucket, place.path, at)
+class _JobInputs(NamedTuple):
+    """The *places* that one job read, and whether it *lately* read what a manifest lists."""
+
+    places: tuple[JobInput, ...]
+    listed_lately: bool
+
+
+def _inputs(kind: SageMakerKind, job: Mapping[str, Any], now: datetime) -> _JobInputs:
+    name, until = f"{kind.words} {kind.name_of(job)}", _read_until(kind, job, now)
+    described = {member: job[member] for member in _INPUT_MEMBERS[kind] if member in job}
+    places = tuple(
+        JobInput(name, place.bucket, place.path, until) for place in addresses_in([*described.values()])
+    )
+    lists = any(True for _ in manifests_in(described, runs=True))
+    return _JobInputs(places, lists and now - until <= _LATELY)
+
+
+def _read_until(kind: SageMakerKind, job: Mapping[str, Any], now: datetime) -> datetime:
+    """Return the last time at which *job* may have read: its end, or *now* while it runs."""
+    if (ended := job.get(_END_MEMBERS[kind])) is not None:
+        return ended  # type: ignore[no-any-return]  # a time, by AWS's model
+    return job.get(_LAST_CHANGE, now) if job.get(kind.status) in ENDED_STATUSES else now
+
+
+def _places(jobs: Iterable[_JobInputs]) -> Iterator[JobInput]:
+    return (place for job in jobs for place in job.places)
+
+
+def _listed_inputs(kind: SageMakerKind, jobs: Sequence[_JobInputs]) -> Iterator[UnknownInputs]:
+    if number := sum(job.listed_lately for job in jobs):
+        yield UnknownInputs(number, kind.words, "they read what a manifest lists, and none is opened")
 
 
 # --- buckets --------------------------------------------------------------------------------------
@@ -368,9 +411,9 @@ class TieringBucket(Candidate):
     The rest is read for buckets with enough bytes. *lifecycle* is the answer of
     GetBucketLifecycleConfiguration, *versioning* absent where no version was ever kept, *uploads* the start
     times of incomplete uploads, and *root* the contents. *counted* is the volume of reads, *inputs* are the
-    inputs of jobs, *undescribed* the jobs whose inputs are unknown. *unsearched* says why not all references
-    were read, *gaps* why a resource in use may refer to any object. *tagged* are tags by key, *proposed* the
-    rules that would be added as of the reading.
+    inputs of jobs, *unknown_inputs* the jobs whose inputs are unknown. *unsearched* says why not all
+    references were read, *gaps* why a resource in use may refer to any object. *tagged* are tags by key,
+    *proposed* the rules that would be added as of the reading.
 
     Deletions are judged apart from all else, as a candidate that *deletes*: its target is the objects of
     the bucket, and it belongs to the bucket.
@@ -385,7 +428,7 @@ class TieringBucket(Candidate):
     root: Signal[FolderContents] = field(default_factory=NotRead)
     counted: Signal[tuple[CountedReads, ...]] = field(default_factory=NotRead)
     inputs: tuple[JobInput, ...] = ()
-    undescribed: tuple[UndescribedJobs, ...] = ()
+    unknown_inputs: tuple[UnknownInputs, ...] = ()
     unsearched: str | None = None
     gaps: tuple[str, ...] = ()
     tagged: Mapping[str, Signal[Tags]] = field(default_factory=dict, hash=False)
@@ -493,10 +536,10 @@ def read_tiering_buckets(aws: Aws, found: Sequence[TieringBucket], now: datetime
                 source=LIST_OBJECT_VERSIONS,
             ),
             counted=counted[name],
-            inputs=tuple(job for job in jobs.items if isinstance(job, JobInput) and job.bucket == name),
-            undescribed=tuple(
-                jobs_left for jobs_left in jobs.items if isinstance(jobs_left, UndescribedJobs)
+            inputs=tuple(
+                job for job in jobs.items if isinstance(job, JobInput) and job.bucket in {None, name}
             ),
+            unknown_inputs=tuple(unknown for unknown in jobs.items if isinstance(unknown, UnknownInputs)),
             unsearched="; ".join(unread) or None,
             gaps=tuple(known.gaps),
             rates=prices.rates(),

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import partial
@@ -56,8 +56,8 @@ from ml_janitor.detectors.storage_tiering.reading import (
     LIST_OBJECT_VERSIONS,
     FolderContents,
     TieringBucket,
+    find_folder_readers,
     find_reading_job,
-    find_undescribed_reader,
     monthly_read_share,
 )
 from ml_janitor.engine.detector import (
@@ -224,10 +224,15 @@ class PayingTransitions:
 
 @dataclass(frozen=True, slots=True)
 class ConsideredPlans:
-    """The plans for a bucket, the most saving first, and the reasons why other folders stay as they are."""
+    """
+    The plans for a bucket, the most saving first, and the reasons why other folders stay as they are.
+
+    *unknown* are folders that would lose something if it were known that nobody reads them.
+    """
 
     found: tuple[TieringPlan, ...]
     kept: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 def plan_tiering(bucket: TieringBucket, limits: TieringLimits, now: datetime) -> ConsideredPlans:
@@ -238,7 +243,7 @@ def plan_tiering(bucket: TieringBucket, limits: TieringLimits, now: datetime) ->
     planner.visit(bucket.root.value, None)
     found = sorted(planner.found, key=lambda plan: -(plan.saving.month if plan.saving else 0))[:_MOST_RULES]
     uploads = () if bucket.deletes else planner.uploads()
-    return ConsideredPlans((*found, *uploads), tuple(planner.kept))
+    return ConsideredPlans((*found, *uploads), tuple(planner.kept), tuple(planner.unknown))
 
 
 def planned_keys(found: Iterable[TieringPlan]) -> list[str]:
@@ -255,6 +260,7 @@ class _Planner:
     now: datetime
     found: list[TieringPlan] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     def visit(self, folder: FolderContents, above: TieringPolicy | None) -> None:
         """
@@ -280,7 +286,7 @@ class _Planner:
             self.visit(inner, policy)
 
     def keep(self, folder: FolderContents, why: str | None) -> None:
-        self.kept.append(f"{folder.path or 'the whole bucket'}: {why}")
+        self.kept.append(f"{_place(folder)}: {why}")
 
     def policy(self, folder: FolderContents) -> TieringPolicy | None:
         return self.limits.policies.of(f"{self.bucket.name}/{folder.path}")
@@ -344,10 +350,7 @@ class _Planner:
         days, noncurrent = policy.expire, self.limits.noncurrent_days
         versions = sum(cohort.size for cohort in folder.noncurrent() if cohort.age >= noncurrent)
         old = sum(cohort.size for cohort in folder.cohorts() if days is not None and cohort.age >= days)
-        enough, read = old >= self.limits.least, find_reading_job(self.bucket.inputs, folder.path, self.now)
-        if read is None and not self.rarely_read(folder):
-            read = find_undescribed_reader(self.bucket.undescribed, self.now)
-        expire = days if enough and read is None else None
+        expire = days if old >= self.limits.least else None
         hides = expire is not None and not isinstance(self.bucket.versioning, Absent)
         ends = noncurrent if hides or versions >= self.limits.least else None
         if expire is None and ends is None:
@@ -355,7 +358,13 @@ class _Planner:
                 f"of {format_size(folder.size())}, {format_size(old)} are {days} days old",
                 f"{format_size(versions)} of old versions were replaced {noncurrent} days ago or earlier",
             ]
-            self.keep(folder, read if enough else few[days is None])
+            self.keep(folder, few[days is None])
+            return
+        if (read := find_reading_job(self.bucket.inputs, folder.path, self.now)) is not None:
+            self.keep(folder, read)
+            return
+        if self.bucket.unknown_inputs and not self.rarely_read(folder):
+            self.unknown.append(f"{_place(folder)}: {self.bucket.unknown_inputs[0].note}")
             return
         rule = LifecycleRule(
             id=f"{self.rule_id(folder)}{act.DELETION_SUFFIX}",
@@ -446,9 +455,13 @@ class _Planner:
                 return found
         if (lately := find_reading_job(self.bucket.inputs, folder.path, self.now)) is not None:
             return PayingTransitions(why=lately)
-        number = sum(source.of(folder.path) for source in self.bucket.inputs) or "no"
-        jobs = "described jobs" if self.bucket.undescribed else "jobs"
-        unknown = f"who reads it is unknown, so S3 finds it out ({number} {jobs} did in 90 days)"
+        number = (
+            len(find_folder_readers(self.bucket.inputs, folder.path, datetime.min.replace(tzinfo=UTC)))
+            or "no"
+        )
+        jobs = "described jobs" if self.bucket.unknown_inputs else "jobs"
+        limits = "".join(f"; {unknown.note}" for unknown in self.bucket.unknown_inputs)
+        unknown = f"who reads it is unknown, so S3 finds it out ({number} {jobs} did in 90 days{limits})"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
 
@@ -628,7 +641,7 @@ class StorageTiering(Detector[TieringBucket]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[TieringBucket | SweepNote]:
         for part in self.find_parts(aws, now):
-            yield from (SweepNote(jobs.note) for jobs in part.undescribed)
+            yield from (SweepNote(jobs.note) for jobs in part.unknown_inputs)
             yield part
 
     def find_parts(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
@@ -657,7 +670,9 @@ class StorageTiering(Detector[TieringBucket]):
     def _may_delete(self, candidate: TieringBucket, now: datetime) -> bool:
         """Return whether something in it could be deleted, or that is unknown."""
         considered = self.plans(candidate, now)
-        return bool(considered.found or considered.kept or not isinstance(candidate.root, Value))
+        return bool(
+            considered.found or considered.kept or considered.unknown or not isinstance(candidate.root, Value)
+        )
 
     def _large(self, bucket: TieringBucket) -> bool:
         return isinstance(bucket.stored, Value) and bucket.stored.value >= self.least
@@ -710,8 +725,11 @@ class StorageTiering(Detector[TieringBucket]):
             return rule.kept("it has Object Lock: what is under a retention or legal hold must stay")
         considered = self.plans(candidate, now)
         if not considered.found:
-            return rule.kept("; ".join(considered.kept[:3]) or "nothing in it is old enough")
-        rule.passed("; ".join(considered.kept[:3]) or "nothing in it has to stay as it is")
+            reasons = considered.unknown or considered.kept or ("nothing in it is old enough",)
+            return (rule.unknown if considered.unknown else rule.kept)("; ".join(reasons[:3]))
+        rule.passed(
+            "; ".join((*considered.unknown, *considered.kept)[:3]) or "nothing in it has to stay as it is"
+        )
         return self._found(rule, candidate, considered.found)
 
     def _found(self, rule: Rule, candidate: TieringBucket, found: Sequence[TieringPlan]) -> Verdict:
@@ -722,7 +740,8 @@ class StorageTiering(Detector[TieringBucket]):
             *(
                 Evidence(plan.rule.prefix or "the whole bucket", plan.words, source=LIST_OBJECT_VERSIONS)
                 for plan in found
-            )
+            ),
+            *(Evidence("limit of reading", unknown.note) for unknown in candidate.unknown_inputs),
         )
         keys = planned_keys(found)
         untagged = sum(key not in candidate.tagged for key in keys)
@@ -783,6 +802,10 @@ class StorageTiering(Detector[TieringBucket]):
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return act.undo_rules_text(record)
+
+
+def _place(folder: FolderContents) -> str:
+    return folder.path or "the whole bucket"
 
 
 def _versions_lost(added: Iterable[LifecycleRule]) -> str:
