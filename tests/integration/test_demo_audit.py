@@ -1,12 +1,14 @@
 """The audit of the demo account finds what is waste there, all of it, and nothing that only looks like it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from ml_janitor.aws.client import open_regions
@@ -19,7 +21,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.report.finding_words import proposed_action
-from ml_janitor.report.html import short_action
+from ml_janitor.report.html import console_link, short_action
 from ml_janitor.report.json import report_document
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
@@ -54,6 +56,11 @@ def report(_sandbox: Sandbox) -> Report:
 def charges(report: Report, _sandbox: Sandbox) -> list[Any]:  # noqa: ARG001 - it seeds the account
     """What the demo account is charged for."""
     return list(Control(_sandbox.url).charges())
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(report: Report, _sandbox: Sandbox) -> str:  # noqa: ARG001 - it seeds the account
+    return _sandbox.url
 
 
 def of(detector: type[Detector[Any]], facts: Iterable[Known]) -> dict[str, str | None]:
@@ -114,6 +121,71 @@ def test_every_verdict_has_a_reason_and_every_action_begins_with_words(report: R
     assert [result.target.arn for result in report.results if not result.verdict.reason.strip()] == []
     actions = {short_action(proposed_action(result)) for result in report.findings}
     assert [action for action in actions if not action or re.search(r"=|--|\baws\b", action)] == []
+
+
+OPENED_BY: dict[str, tuple[str, Callable[..., Any]]] = {
+    r"#/endpoints/(.+)": ("sagemaker", lambda client, name: client.describe_endpoint(EndpointName=name)),
+    r"#/endpointConfig/(.+)": (
+        "sagemaker",
+        lambda client, name: client.describe_endpoint_config(EndpointConfigName=name),
+    ),
+    r"#/models/(.+)": ("sagemaker", lambda client, name: client.describe_model(ModelName=name)),
+    r"#/notebook-instances/(.+)": (
+        "sagemaker",
+        lambda client, name: client.describe_notebook_instance(NotebookInstanceName=name),
+    ),
+    r"#/jobs/(.+)": ("sagemaker", lambda client, name: client.describe_training_job(TrainingJobName=name)),
+    r"#/processing-jobs/(.+)": (
+        "sagemaker",
+        lambda client, name: client.describe_processing_job(ProcessingJobName=name),
+    ),
+    r"#/studio/(.+)": ("sagemaker", lambda client, name: client.describe_domain(DomainId=name)),
+    r"#/(?:jobs|processing-jobs)": ("sagemaker", lambda client, _: client.list_training_jobs()),
+    r"#/clusterDetails/(.+)": ("emr", lambda client, name: client.describe_cluster(ClusterId=name)),
+    r"/s3/buckets/([^?]+)": ("s3", lambda client, name: client.head_bucket(Bucket=name)),
+    r"/s3/object/([^?]+)\?.*prefix=(.+)": (
+        "s3",
+        lambda client, name, key: client.head_object(Bucket=name, Key=key),
+    ),
+    r"/ecr/repositories/private/\d+/([^?]+)": (
+        "ecr",
+        lambda client, name: client.describe_repositories(repositoryNames=[name]),
+    ),
+    r"#logsV2:log-groups/log-group/(.+)": (
+        "logs",
+        lambda client, name: client.list_tags_log_group(
+            logGroupName=unquote(unquote(name.replace("$", "%")))
+        ),
+    ),
+}
+"""What a page of the console shows, read from AWS: ClientError where AWS has no such thing."""
+
+
+def open_page(link: str) -> None:
+    """Read what the page at *link* shows."""
+    session: Any = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
+    ((service, read, parts),) = [
+        (service, read, found.groups())
+        for pattern, (service, read) in OPENED_BY.items()
+        if (found := re.search(rf"{pattern}(\?region=[a-z0-9-]+)?$", link))
+    ]
+    try:
+        read(session.client(service), *(unquote(part) for part in parts[:-1] or ("",)))
+    except ClientError as error:
+        pytest.fail(f"{link}: {error}")
+
+
+def test_every_link_opens_a_page_of_something_that_exists(
+    report: Report, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", sandbox_url)
+    targets = [finding.target for finding in report.findings]
+    links = {target.arn: console_link(target.arn, target.name, target.region) for target in targets}
+    for link in filter(None, links.values()):
+        open_page(link)
+
+    without = {Arn.parse(arn).kind for arn, link in links.items() if not link}
+    assert without == {"commitment", "usage-type", "inference-component", "model-package-group", "pipeline"}
 
 
 @pytest.mark.parametrize(("detector", "monthly"), [("idle-endpoints", 9_200), ("idle-notebooks", 4_800)])

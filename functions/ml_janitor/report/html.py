@@ -401,7 +401,11 @@ CONSOLE_PAGES = {
     "space": "studio",
     "domain": "studio",
 }
-"""Pages of the SageMaker console; apps and spaces link to the page of their domain."""
+"""
+Lists of the SageMaker console. The page of one resource is below its list; apps and spaces have the page of
+their domain. The console has no page for pipelines, components, package groups and MLflow servers: Studio
+shows them.
+"""
 
 CONSOLE_HOSTS = {
     "aws": "console.aws.amazon.com",
@@ -483,24 +487,32 @@ def mark_commands(text: str) -> Markup:
 
 
 def console_link(arn: str, name: str, region: str) -> str:
-    """Return the console address of the resource *arn*, called *name*; by ARN where its page is not known."""
+    """
+    Return the console address of the resource *arn*, called *name*, or "" where the console has none.
+
+    A family (`llm-pretrain-*`) has the list of its kind. An ARN that AWS does not have, such as that of a
+    Savings Plan nobody bought yet, has no page.
+    """
     parsed = Arn.parse(arn)
-    host = CONSOLE_HOSTS.get(parsed.partition, CONSOLE_HOSTS["aws"])
     first, _, rest = parsed.name.partition("/")
     match parsed.service, parsed.kind:
-        case "sagemaker", kind if kind in CONSOLE_PAGES:
-            shown = first if CONSOLE_PAGES[kind] == "studio" else name
-            path = f"sagemaker/home?region={region}#/{CONSOLE_PAGES[kind]}/{quote_url(shown)}"
+        case "sagemaker", kind if page := CONSOLE_PAGES.get(kind):
+            shown = "" if "*" in parsed.name else f"/{quote_url(first if page == 'studio' else name)}"
+            path = f"sagemaker/home?region={region}#/{page}{shown}"
         case "s3", "bucket":
             path = f"s3/buckets/{quote_url(first)}?region={region}"
         case "s3", "object":
             path = f"s3/object/{quote_url(first)}?region={region}&prefix={quote_url(rest)}"
-        case "ecr", _:
-            repository = f"{parsed.account}/{quote_url(parsed.name)}"
-            path = f"ecr/repositories/private/{repository}?region={region}"
+        case "ecr", "repository":
+            path = f"ecr/repositories/private/{parsed.account}/{quote_url(parsed.name)}?region={region}"
+        case "elasticmapreduce", "cluster":
+            path = f"emr/home?region={region}#/clusterDetails/{quote_url(parsed.name)}"
+        case "logs", "log-group":  # CloudWatch's page writes each % of a name escaped twice as $
+            group = quote_url(quote_url(parsed.name.removesuffix(":*"))).replace("%", "$")
+            path = f"cloudwatch/home?region={region}#logsV2:log-groups/log-group/{group}"
         case _:
-            return f"https://{host}/go/view?arn={quote_url(arn)}"
-    return f"https://{region}.{host}/{path}"
+            return ""
+    return f"https://{region}.{CONSOLE_HOSTS.get(parsed.partition, CONSOLE_HOSTS['aws'])}/{path}"
 
 
 # --- archive --------------------------------------------------------------------------------------
