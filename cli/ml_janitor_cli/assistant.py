@@ -22,6 +22,7 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.member_roles import ENABLED_REGIONS_GRANT
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.text import count_noun
 from ml_janitor_cli import edge
 from ml_janitor_cli.doctor import PRICE_GRANT, policy_document, policy_size
 from ml_janitor_cli.entry import install_hint, version_line
@@ -49,7 +50,7 @@ def mcp(
     config: edge.SettingsFile = None,
 ) -> int:
     """
-    Serve what reads to an assistant: audit, findings, explain, bill, plan and estimate.
+    Serve the commands that only read to an assistant.
 
     An assistant starts this command and speaks with it over standard input and output (Model Context
     Protocol). No tool changes anything, in AWS or in files. It has the permissions of your credentials; with
@@ -254,7 +255,9 @@ class ToolDesk:
                 while len(self.pages) > MOST_PAGED_ANSWERS:
                     self.pages.pop(next(iter(self.pages)))
             if page > len(self.pages[asked]):
-                raise edge.CommandRefusedError(f"the answer has {len(self.pages[asked])} pages, not {page}")
+                raise edge.CommandRefusedError(
+                    f"the answer has {count_noun(len(self.pages[asked]), 'page')}, not {page}"
+                )
             return self.pages[asked][page - 1]
 
     def run(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

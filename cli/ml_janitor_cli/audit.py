@@ -20,7 +20,7 @@ from ml_janitor.bill.reading import bill_question
 from ml_janitor.bill.report import BillReport
 from ml_janitor.core.model import Finding, Unreadable, Value
 from ml_janitor.core.results import Report, Sweep
-from ml_janitor.core.text import escape_text, quote_shell
+from ml_janitor.core.text import count_noun, escape_text, quote_shell
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.report.bill_page import bill_section
@@ -252,7 +252,10 @@ def sweep_regions(
 
         def done(sweep: Sweep) -> None:
             ended.append(sweep)
-            say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
+            say(
+                f"{len(ended)} of {count_noun(total, 'sweep')}; {sweep.detector} looked at "
+                f"{sweep.looked_at:,}"
+            )
 
         with ThreadPoolExecutor(len(regions)) as side_by_side:
             callers = list(
@@ -271,7 +274,7 @@ def sweep_regions(
         ]
         if not known:
             return AuditResult(Report(time=now, account=None, sweeps=sweeps_in_order(closed, detectors)))
-        say(f"0 of {total} sweeps")
+        say(f"0 of {count_noun(total, 'sweep')}")
         account = next(iter(known.values()))
         with open_regions(
             session,

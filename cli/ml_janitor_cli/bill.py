@@ -38,7 +38,7 @@ from ml_janitor.config.sections import bill_tags
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.durations import DAY
 from ml_janitor.core.results import Sweep
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import count_noun, escape_text
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import Table
@@ -88,7 +88,7 @@ def bill(
     now: edge.AsOf = None,
 ) -> int:
     """
-    Say what AWS charged, why that moved, and which resources and owners are behind it.
+    Say what AWS charged, why that moved, and who is behind it.
 
     The bill is the whole account's, read from Cost Explorer for about $0.08 a time; resources are looked at
     in the regions of --region, else of the settings, else of the session. With a ledger (--table), it also
@@ -186,13 +186,15 @@ def parse_span(text: str, days: int, now: datetime) -> DaySpan:
     span = DaySpan(first, days if last is None else (last - first).days + 1)
     if span.days != days:
         raise edge.CommandRefusedError(
-            f"--against {text}: only spans of the same length are compared, and this one has {span.days} "
-            f"days; add --days {span.days}, or give its first day alone"
+            f"--against {text}: only spans of the same length are compared, and this one has "
+            f"{count_noun(span.days, 'day')}; add --days {span.days}, or give its first day alone"
         )
     end, begin = now.astimezone(UTC).date(), datetime.combine(first, time(), UTC)
     # A span that begins on the last days of the calendar has no `until`.
     if first > end or span.until > end - timedelta(days=days):
-        raise edge.CommandRefusedError(f"--against {text}: it has to end before the last {days} days begin")
+        raise edge.CommandRefusedError(
+            f"--against {text}: it has to end before the last {count_noun(days, 'day')} begin"
+        )
     if now - begin > COST_HISTORY:
         raise edge.CommandRefusedError(
             f"--against {text}: Cost Explorer has the days of the last 13 months only"

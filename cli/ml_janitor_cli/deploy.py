@@ -24,7 +24,7 @@ from ml_janitor.aws.calls import failure_text, make_client
 from ml_janitor.aws.client import Caller
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.config.values import InvalidInputError
-from ml_janitor.core.text import quote_shell
+from ml_janitor.core.text import count_noun, quote_shell
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import Grid, make_console, print_blocks
 from ml_janitor_cli.stack import KEY_TYPE, STACK_NAME, TABLE_TYPE
@@ -425,7 +425,7 @@ def say_new(template: ComposedTemplate, stack: str, place: DeploymentPlace) -> i
     grid = Grid()
     for kind, count in sorted(kinds.items()):
         grid.add_row(kind, str(count))
-    total = f"{kinds.total()} resources"
+    total = count_noun(kinds.total(), "resource")
     print_blocks([f"{stack} is not in {place.where}. A deployment would create {total}:", grid])
     return 0
 

@@ -24,14 +24,13 @@ from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, chosen_tags, tag_gaps
 from ml_janitor.config.functions import ADVISERS, has_own_function, schedule_groups
 from ml_janitor.config.sections import BillSection, bill_tags, unmatched_routes
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.text import escape_text, quote_shell
+from ml_janitor.core.text import count_noun, escape_text, quote_shell
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.signatures import KEY_MANAGEMENT, MAC_ALGORITHM, SigningKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
 from ml_janitor.report.bill import gap_sentence
-from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor.slack import ingress
 from ml_janitor.slack.client import (
     CONNECTION_ERRORS,
@@ -900,9 +899,9 @@ def deployment_headline(result: DeploymentResult) -> str:
             return f"Whether {result.name} is deployed here cannot be told: {LIST_RESOURCES} is refused."
         return f"Whether {result.name} is deployed here cannot be told: CloudFormation did not answer."
     found = f"Stack {result.name} in {result.found.region}"
-    seen = [f"{count_noun(len(wrong), 'problem')}"] if (wrong := result.having(CheckOutcome.WRONG)) else []
+    seen = [count_noun(len(wrong), "problem")] if (wrong := result.having(CheckOutcome.WRONG)) else []
     seen += [
-        f"{len(checks)} of {len(result.checks)} checks {outcome}"
+        f"{len(checks)} of {count_noun(len(result.checks), 'check')} {outcome}"
         for outcome in (CheckOutcome.REFUSED, CheckOutcome.FAILED)
         if (checks := result.having(outcome))
     ]

@@ -39,9 +39,8 @@ from ml_janitor.config.settings import (
 from ml_janitor.config.values import format_toml
 from ml_janitor.core.durations import format_duration
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.core.text import escape_text, join_words, quote_shell
+from ml_janitor.core.text import count_noun, escape_text, join_words, quote_shell
 from ml_janitor.engine.detector import OWN_ACCOUNT, Condition, Detector, Grant, allow
-from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import deployment, edge
 from ml_janitor_cli.deployment import StackExaminer
 from ml_janitor_cli.organization import check_organization
@@ -99,11 +98,11 @@ def doctor(
     config: edge.SettingsFile = None,
 ) -> int:
     """
-    Check identity, settings, what the detectors may read, and the deployed stack. Nothing is changed.
+    Check identity, settings, permissions and the stack.
 
-    Each read that a detector declares is tried on something that does not exist: if AWS denies it, the
-    permission is missing, and any other answer means that it is allowed. Reads that need a real object are
-    listed as not probed, with the reason.
+    Nothing is changed. Each read that a detector declares is tried on something that does not exist: if AWS
+    denies it, the permission is missing, and any other answer means that it is allowed. Reads that need a
+    real object are listed as not probed, with the reason.
 
     In a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and Slack: the
     token, its scopes, the channel. Each problem says what to do next.

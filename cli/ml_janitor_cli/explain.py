@@ -40,7 +40,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.core.text import escape_text, format_time
+from ml_janitor.core.text import count_noun, escape_text, format_time
 from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Hold, RunPolicy
@@ -51,7 +51,6 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import undo_by_hand_text
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
-from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import (
     COLUMN_GAP,

@@ -16,7 +16,7 @@ import typer
 from boto3.dynamodb.conditions import And, Attr, ConditionBase
 
 from ml_janitor.aws.calls import make_client
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import count_noun, escape_text
 from ml_janitor.ledger.actions import Stage, UnverifiedError, sign_again
 from ml_janitor.ledger.requests import REQUEST_KEY
 from ml_janitor.ledger.signatures import Signatures
@@ -92,9 +92,10 @@ def forget(
     undo_key: edge.UndoKeyArn = None,
 ) -> int:
     """
-    Replace a person's name by a random id, in the ledger and in the kept reports.
+    Replace a person's name by a random id in what is kept.
 
-    Signed records are verified first and signed again. Prints what it cannot reach.
+    That is the ledger and the kept reports. Signed records are verified first and signed again. Prints
+    what it cannot reach.
 
     Exit status: 0, it is replaced; 1, not everywhere; 2, a key or the bucket is missing.
     """
@@ -112,7 +113,10 @@ def forget(
         client = make_client(edge.open_session(access.profile), "s3", region, edge.read_attempts())
         files = forget_in_reports(client, reports, replacement)
     shown = escape_text(person)
-    typer.echo(f"{shown} is {replacement.instead} in {items} items of the ledger and {files} reports.")
+    typer.echo(
+        f"{shown} is {replacement.instead} in {count_noun(items, 'item')} of the ledger and "
+        f"{count_noun(files, 'report')}."
+    )
     for why in left:
         typer.echo(f"Left as it is: {escape_text(why, 1000)}")
     typer.echo(OUT_OF_REACH)

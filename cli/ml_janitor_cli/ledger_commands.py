@@ -26,7 +26,7 @@ from ml_janitor.acting.undoing import (
 from ml_janitor.aws.tags import Arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Cause
-from ml_janitor.core.text import escape_text, format_time, format_usd, person_name
+from ml_janitor.core.text import count_noun, escape_text, format_time, format_usd, person_name
 from ml_janitor.engine.detector import CannotActError, Detector
 from ml_janitor.engine.policy import (
     Hold,
@@ -96,7 +96,7 @@ def findings(
     json: edge.Json = False,
 ) -> int:
     """
-    List what the ledger remembers: findings with their dates, what was done, and what is kept.
+    List what the ledger remembers, with dates and what was done.
 
     The most expensive come first. In JSON, `state` is one of reported, warned, due, kept and closed, or of
     acting, acted, failed, undoing, undone and withdrawn; `text` says it in words.
@@ -297,10 +297,10 @@ def keep(
     shorten: ShortenFlag = False,
 ) -> int:
     """
-    Keep one resource: nothing is done to it, whatever detector finds it.
+    Keep one resource, whatever detector finds it.
 
-    It holds for this resource only: one that is created anew with the same name starts from nothing. A longer
-    keep stands, unless --shorten is given.
+    Nothing is done to it. That holds for this resource only: one that is created anew with the same name
+    starts from nothing. A longer keep stands, unless --shorten is given.
 
     \b
     Examples:
@@ -328,9 +328,10 @@ def snooze(
     shorten: ShortenFlag = False,
 ) -> int:
     """
-    Leave one resource alone for some days; then it is warned about again.
+    Leave one resource alone for some days.
 
-    A longer snooze stands, unless --shorten is given. A keep always stands.
+    After that, it is warned about again. A longer snooze stands, unless --shorten is given. A keep always
+    stands.
     """
     with access.open("snooze", **arn_place(resource, access.settings)) as at:
         arn = arn_in_ledger(at, resource)
@@ -346,7 +347,7 @@ def approve(
     yes: Annotated[bool, edge.flag("--yes", "Do not ask.")] = False,
 ) -> int:
     """
-    Approve many deletions at once, after looking at them, or only that of one resource.
+    Approve many deletions at once, or only that of one resource.
 
     It covers the present warnings; later warnings need another approval. The next sweep acts on it, within
     all other limits.
@@ -477,7 +478,7 @@ def arn_in_ledger(at: LedgerSession, text: str) -> str:
         )
     if len(arns) > 1:
         raise edge.CommandRefusedError(
-            f"{len(arns)} findings are called {text}; give an ARN: {', '.join(arns)}"
+            f"{count_noun(len(arns), 'finding')} are called {text}; give an ARN: {', '.join(arns)}"
         )
     return arns[0]
 
@@ -549,7 +550,7 @@ def restart(
     undo_key: edge.UndoKeyArn = None,
 ) -> int:
     """
-    Submit a stopped job again under a new name, with its checkpoints.
+    Submit a stopped job again, with its checkpoints.
 
     AWS cannot go on with a job that was stopped, so this is how one is brought back; `janitor undo` does the
     same. The new job has everything that the old one was given, and is submitted once, however often this is
@@ -625,7 +626,8 @@ def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Dete
     if len(meant) > 1:
         listed = ", ".join(f"{action.id} ({action.target.arn})" for _, action in meant)
         raise edge.CommandRefusedError(
-            f"something was done to {len(meant)} resources called {finding}; give an id: {listed}"
+            f"something was done to {count_noun(len(meant), 'resource')} called {finding}; give an "
+            f"id: {listed}"
         )
     if not meant:
         raise edge.CommandRefusedError(

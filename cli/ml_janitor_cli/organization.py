@@ -46,10 +46,9 @@ from ml_janitor.config.member_roles import (
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.core.model import Mode, Value
 from ml_janitor.core.results import Report, Sweep
-from ml_janitor.core.text import escape_text, quote_shell, shorten_list
+from ml_janitor.core.text import count_noun, escape_text, quote_shell, shorten_list
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
-from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import draw_title, show_progress
 from ml_janitor_cli.stack import STACK_NAME, DeployedStack, RegionServices, earlier_queues
@@ -158,7 +157,7 @@ def sweep_organization(
         prices = Prices(lambda: janitor.client(setup.session, "pricing", PRICING_REGION))
         ended: list[str] = []
         notes: list[str] = []
-        say(f"0 of {len(listed)} accounts")
+        say(f"0 of {count_noun(len(listed), 'account')}")
 
         def look(account: str) -> Sequence[Sweep]:
             try:
@@ -170,7 +169,7 @@ def sweep_organization(
                 return unread_sweeps(account, detectors, regions, error=unread_sweep_error(error))
             finally:
                 ended.append(account)
-                say(f"{len(ended)} of {len(listed)} accounts; {account} is done")
+                say(f"{len(ended)} of {count_noun(len(listed), 'account')}; {account} is done")
 
         with ThreadPoolExecutor(ACCOUNTS_AT_ONCE, thread_name_prefix="account") as side_by_side:
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]

@@ -15,10 +15,9 @@ from typing import Any
 from ml_janitor.core.model import Confidence
 from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Report, Result
-from ml_janitor.core.text import escape_markdown, escape_text, format_time, format_usd, quote_cell
+from ml_janitor.core.text import count_noun, escape_markdown, escape_text, format_time, format_usd, quote_cell
 from ml_janitor.report.finding_words import cost_text, owner_text, report_scope, require_finding, sums_text
 from ml_janitor.report.json import REPORT_VERSION, iso_time, usd_number
-from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
 
 GATE_STATUS = 3

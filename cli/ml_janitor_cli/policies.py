@@ -20,7 +20,7 @@ import typer
 
 from ml_janitor.config.sections import PoliciesSection
 from ml_janitor.config.values import suggest_nearest
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import count_noun, escape_text
 from ml_janitor_cli import edge
 
 # --- command --------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ RECORD_FILE = ".janitor-policies.json"
 @policies.callback()
 def _policies() -> None:
     """
-    Enforce required tags and limits of jobs where resources are made.
+    Enforce tags and limits of jobs where resources are made.
 
     Nothing is asked of AWS and nothing is attached: janitor docs policies says how, and what each cannot do.
     """
@@ -71,7 +71,7 @@ def write(
     )
     write_policy_files(directory, texts, force=force)
     for name, text in texts.items():
-        sys.stdout.write(f"{escape_text(str(directory / name))}  {len(text):,} characters\n")
+        sys.stdout.write(f"{escape_text(str(directory / name))}  {count_noun(len(text), 'character')}\n")
     if not section.instance_types:
         sys.stdout.write("policies.instance_types is empty: jobs may run on any instance type\n")
     return 0
@@ -248,7 +248,7 @@ def policy_text(document: PolicyJson, limit: int, what: str, remedy: str) -> str
     text = json_lines(document)
     if len(text) > limit:
         raise edge.CommandRefusedError(
-            f"the {what} would have {len(text):,} characters, and AWS takes {limit:,}: {remedy}"
+            f"the {what} would have {count_noun(len(text), 'character')}, and AWS takes {limit:,}: {remedy}"
         )
     return text
 

@@ -72,10 +72,10 @@ def replay(
     profile: edge.Profile = None,
 ) -> int:
     """
-    Handle one event here, as the deployed function would, and print its answer.
+    Handle one event here, as the deployed function would.
 
-    The run is a real one: it keeps its report in the bucket, remembers its findings in the ledger and tells
-    Slack what is new. The log goes to stderr. Settings come from ./janitor.toml.
+    It prints the answer. The run is a real one: it keeps its report in the bucket, remembers its findings
+    in the ledger and tells Slack what is new. The log goes to stderr. Settings come from ./janitor.toml.
 
     Exit status: 0, handled; 1, the function failed; 2, bad usage, or an invalid event.
 

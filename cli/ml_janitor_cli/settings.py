@@ -84,7 +84,7 @@ def settings(
     schema: Annotated[bool, edge.flag("--schema", "Print the JSON Schema for editors instead.")] = False,
 ) -> int:
     """
-    List every setting with its default, or explain those that NAME names.
+    List every setting with its default, or explain some.
 
     \b
     Examples:
@@ -286,7 +286,7 @@ def init(
     profile: edge.Profile = None,
 ) -> int:
     """
-    Write a short janitor.toml, and ask for what this computer does not tell.
+    Write a short janitor.toml, after a few questions.
 
     An empty answer leaves a setting out. Without a terminal, nothing is asked. An edited
     file is never replaced.

@@ -67,7 +67,7 @@ def sweep(
     undo_key: edge.UndoKeyArn = None,
 ) -> int:
     """
-    Show what is due, and with --act do it, within the same limits as the deployed functions.
+    Show what is due; with --act, do it as the functions would.
 
     Acts only on what janitor.toml arms, in act_in, whose warning was delivered long enough ago, and only
     after looking again. No warnings are sent; the deployed functions do that.

@@ -19,7 +19,7 @@ from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Confidence, Cost, Finding, Kept
 from ml_janitor.core.money import Totals, rank_by_worth
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.core.text import escape_text, format_usd, shorten_list
+from ml_janitor.core.text import count_noun, escape_text, format_usd, shorten_list
 from ml_janitor.report.finding_words import (
     instead_sentence,
     owner_text,
@@ -28,7 +28,6 @@ from ml_janitor.report.finding_words import (
     report_scope,
     work_text,
 )
-from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor.report.plan import Week, lines_below_week, plan_headline, plan_weeks, week_lines, week_summary
 from ml_janitor_cli.screen import (
     COLUMN_GAP,
@@ -442,15 +441,10 @@ def day_text(at: datetime) -> str:
 
 
 def since_text(finding: Finding, now: datetime) -> str:
-    """Say since when something is waste."""
+    """Say since when something is waste; nothing where that is not known."""
     if finding.since is None:
-        return "since unknown"
+        return ""
     return f"{day_text(finding.since)}, {format_age(now - finding.since)}"
-
-
-def _since(row: FindingRow, now: datetime) -> str:
-    """Say since when; nothing for advice without a date, which is not about an idle resource."""
-    return "" if row.finding.since is None and not row.result.change.ends else since_text(row.finding, now)
 
 
 def price_lines(cost: Cost | None) -> tuple[str, ...]:
@@ -503,7 +497,7 @@ class Layout:
         whose = max(
             (size for row in rows if (size := cell_len(owner_text(row.result))) <= OWNER_WIDTH), default=0
         )
-        age = max(cell_len(_since(row, now)) for row in rows)
+        age = max(cell_len(since_text(row.finding, now)) for row in rows)
         at = max(cell_len(place_text(row.result.target, accounts=accounts)) for row in rows)
         facts = (whose, age, *([at] if regions or accounts else []), len(Confidence.PROVEN))
         room = width - cost - COLUMN_GAP
@@ -538,7 +532,7 @@ def _body(row: FindingRow, layout: Layout, *, action: bool) -> RenderableType:
     )
     facts = [
         Text(owner_text(row.result), style="" if row.result.owner else "dim"),
-        Text(_since(row, layout.now)),
+        Text(since_text(row.finding, layout.now)),
         *(
             [Text(place_text(row.result.target, accounts=layout.accounts))]
             if layout.regions or layout.accounts

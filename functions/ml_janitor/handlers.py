@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.core.text import count_noun
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -85,7 +87,9 @@ def advisers(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
 
     def hand_over(rest: Sequence[str]) -> None:
         if asked.part == events.MOST_PARTS:
-            raise RunFailedError(f"it did not begin within {events.MOST_PARTS} parts of the run")
+            raise RunFailedError(
+                f"it did not begin within {count_noun(events.MOST_PARTS, 'part')} of the run"
+            )
         following = start_next_part(asked, own, rest)
         if returns_rest:
             return

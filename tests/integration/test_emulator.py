@@ -236,7 +236,7 @@ def test_an_unhandled_error_is_reported_as_lambda_does(task: Path, environment: 
         answer = sweep.invoke(event("malformed"))
 
     assert answer.error == "InvalidInputError"
-    assert answer.payload["errorMessage"].startswith("invalid event: mode: Input should be")
+    assert answer.payload["errorMessage"].startswith("invalid event: mode: expected")
     assert answer.payload["stackTrace"]
 
 

@@ -82,7 +82,7 @@ def test_one_resource_that_is_gone_is_looked_at_and_not_found(capsys: pytest.Cap
 
 @cases(
     "name, flags, says",
-    ("malformed", ("--detector", "idle-endpoints"), "invalid event: mode: Input should be"),
+    ("malformed", ("--detector", "idle-endpoints"), "invalid event: mode: expected"),
     ("absent", ("--detector", "idle-endpoints"), "absent.json cannot be read: No such file"),
     ("scheduled", (), "give --detector NAME, or set JANITOR_DETECTOR"),
     ("scheduled", ("--detector", "idle-hands"), "no enabled detector is called idle-hands"),

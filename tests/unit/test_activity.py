@@ -77,7 +77,7 @@ def points(**of: float) -> Value[MetricSeries]:
     ([[result(0, "InternalError", h1=0.0), result(1)]], "Invocations: InternalError", Absent(DATA)),
     ([[result(0, "Forbidden"), result(1)]], "Invocations: Forbidden", Absent(DATA)),
     ([[result(0, "InternalError"), result(1)], [result(0, h1=0.0)]], "Invocations", Absent(DATA)),
-    ([[{**result(0, h2=0.0, h1=0.0), "Values": [0.0]}, result(1)]], *["1 values for 2 times"] * 2),
+    ([[{**result(0, h2=0.0, h1=0.0), "Values": [0.0]}, result(1)]], *["1 value for 2 times"] * 2),
     # a result without a member was cut off
     *(
         ([[{key: value for key, value in result(0, h1=0.0).items() if key != cut}, result(1)]], cut, cut)

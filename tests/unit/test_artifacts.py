@@ -282,7 +282,7 @@ def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> N
 
     part = read(PagedS3(MANY, scratch, 2))
 
-    error = "b could not be read in time: 4 objects were listed, and the next try goes on there"
+    error = "b could not be read in time: S3 listed 4 objects, and the next try goes on there"
     assert part.shelves["b"].error == error
     assert list(part.artifacts()) == []
     assert {FIRST, POSITION} < set(scratch.files)

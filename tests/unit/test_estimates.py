@@ -196,19 +196,19 @@ def test_savings_compound_and_do_not_add_up() -> None:
 
 @cases(
     "rate, one, batched, advice",
-    (5, 1, 1, "Batches save nothing: at 5 requests a second, 1 instance is needed either way."),
-    (100, 1, 1, "Batches save nothing: at 100 requests a second, 1 instance is needed either way."),
+    (5, 1, 1, "Batches save nothing: 5 requests a second need 1 instance either way."),
+    (100, 1, 1, "Batches save nothing: 100 requests a second need 1 instance either way."),
     (
         100.1,
         2,
         1,
-        "At 100.1 requests a second, 2 instances are needed one by one, and 1 in batches. A request",
+        "100.1 requests a second need 2 instances one by one, and 1 in batches. A request",
     ),
     (
         1000,
         10,
         2,
-        "At 1000 requests a second, 10 instances are needed one by one, and 2 in batches. A request",
+        "1,000 requests a second need 10 instances one by one, and 2 in batches. A request",
     ),
 )
 def test_a_rate_is_answered_in_whole_instances(rate: float, one: int, batched: int, advice: str) -> None:
@@ -303,9 +303,9 @@ def test_a_profile_has_every_hour(text: str, found: list[float] | str) -> None:
 @cases(
     "changes, months, advice",
     ({}, 1.25, "The smaller model has paid for itself after 1.2 months."),
-    ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0.0 months."),
+    ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0 months."),
     ({"loss": 1.4}, 1.25, "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed."),
-    ({"student_usd": 8399.28}, 12500, "The smaller model has paid for itself after 12500.0 months."),
+    ({"student_usd": 8399.28}, 12500, "The smaller model has paid for itself after 12,500 months."),
     ({"student_usd": 8400.0}, None, "Keep the larger model: the smaller one saves nothing."),
     ({"student_usd": 10400.0}, None, "Keep the larger model: the smaller one saves nothing."),
 )

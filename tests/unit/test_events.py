@@ -1,11 +1,14 @@
 """Events as values: what makes two the same, which are late, and where they look."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from ml_janitor.config import events
 from ml_janitor.config.events import (
     CLOCK_SKEW,
     LONGEST_ORGANIZATION_RUN,
@@ -240,3 +243,41 @@ def test_a_press_is_told_by_who_pressed_what_and_when() -> None:
     assert one.pressed == datetime.fromtimestamp(1790000000, UTC)
     assert one.identity == "U1 C1 1.2 keep a 1790000000.5"
     assert check_event(asked | {"response_url": ""}, PressEvent).identity == one.identity
+
+
+ODD_VALUES: tuple[object, ...] = (
+    True,
+    -1,
+    10**40,
+    1.5,
+    "",
+    "x",
+    "x" * 100_000,
+    [],
+    [1],
+    ["x"] * 200,
+    {},
+    {"a": 1},
+    None,
+    "{",
+)
+PARSER_PHRASES = re.compile(r"Input should|Value error|unable to|Extra inputs|String should|\{\w+\}")
+EVENT_MODELS = [
+    model
+    for model in vars(events).values()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model is not BaseModel
+]
+
+
+@pytest.mark.parametrize("model", EVENT_MODELS)
+def test_no_refusal_repeats_a_phrase_of_the_parser(model: type[BaseModel]) -> None:
+    whole = [({name: odd}, name) for name in [*model.model_fields, "other"] for odd in ODD_VALUES]
+    refused = dict[str, str]()
+    for asked, name in [*whole, *((odd, "event") for odd in ODD_VALUES)]:
+        try:
+            check_event(asked, model)  # type: ignore[arg-type]
+        except InvalidInputError as error:
+            refused[str(error).partition(": expected a text of the form ")[0]] = name
+
+    assert {"event", next(iter(model.model_fields))} <= set(refused.values())
+    assert [text for text in refused if PARSER_PHRASES.search(text) or len(text) > 500] == []

@@ -232,7 +232,7 @@ def output(user: object = Absent(), held: object = None) -> JobOutput:
     (group(799.0 * GB + 1), "kept", "may all have arrived"),
     (group(9000.0 * GB), "kept", "may all have arrived"),
     # repositories
-    (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
+    (repository(), "found", "nobody pushed or pulled 1 of 2 images in 120 days"),
     (repository(), "found", "only they hold 3 GB"),
     (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
     (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),

@@ -317,19 +317,19 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a file gone": (lambda world: world.sizes.popitem(), "data/2.parquet with 2 bytes, and HeadObject: 404"),
     "a file cut off": (
         lambda world: world.sizes.update({f"{FOLDER}data/2.parquet": 1}),
-        "and it has 1 bytes",
+        "and it has 1 byte",
     ),
-    "a file too long": (first_file(size=3), "with 3 bytes, and it has 1 bytes"),
+    "a file too long": (first_file(size=3), "with 3 bytes, and it has 1 byte"),
     "no symlink.txt": (given(lacks=("symlink.txt",)), "symlink.txt is missing"),
     "a symlink.txt of fewer": (
         lambda world: world.linked.pop(),
-        "symlink.txt names 1 files that are not the 2",
+        "symlink.txt names 1 file, not the 2",
     ),
-    "an empty symlink.txt": (given(linked=[]), "symlink.txt names 0 files that are not the 2"),
-    "a symlink.txt of others": (given(linked=["s3://x/1", "s3://x/2"]), "names 2 files that are not the 2"),
+    "an empty symlink.txt": (given(linked=[]), "symlink.txt names 0 files, not the 2"),
+    "a symlink.txt of others": (given(linked=["s3://x/1", "s3://x/2"]), "names 2 files, not the 2"),
     "a symlink.txt of more": (
         lambda world: world.linked.append("s3://x/3"),
-        "names 3 files that are not the 2",
+        "names 3 files, not the 2",
     ),
     # its date, and its configuration
     "no delivery": (given(folder=""), "S3 delivers the first one within 48 hours"),
@@ -358,18 +358,18 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "no rows": (given(rows=[]), "Load its partitions"),
     "another day's rows": (rows(dt="2026-10-04-22-00"), "Load its partitions"),
     "another bucket's table": (rows(bucket="others"), "7 rows of other buckets than models"),
-    "one row of another bucket": (rows(3, bucket="others"), "1 rows of other buckets than models"),
-    "a row without a bucket": (rows(3, bucket=None), "1 rows of other buckets than models"),
+    "one row of another bucket": (rows(3, bucket="others"), "1 row of other buckets than models"),
+    "a row without a bucket": (rows(3, bucket=None), "1 row of other buckets than models"),
     "another inventory's table": (
         rows(None, **{"$path": "s3://inventories/models/part/data/1"}),
         "7 rows of files that",
     ),
-    "a row without a key": (rows(0, key=None), "1 rows without a value that S3 always writes"),
-    "a row without a size": (rows(1, size=None), "1 rows without a value"),
-    "a negative size in a row": (rows(1, size=-5), "1 rows without a value"),
-    "a row without an ETag": (rows(1, e_tag=None), "1 rows without a value"),
-    "a row that may be the latest": (rows(1, is_latest=None), "1 rows without a value"),
-    "a row that may be a marker": (rows(1, is_delete_marker=None), "1 rows without a value"),
+    "a row without a key": (rows(0, key=None), "1 row without a value that S3 always writes"),
+    "a row without a size": (rows(1, size=None), "1 row without a value"),
+    "a negative size in a row": (rows(1, size=-5), "1 row without a value"),
+    "a row without an ETag": (rows(1, e_tag=None), "1 row without a value"),
+    "a row that may be the latest": (rows(1, is_latest=None), "1 row without a value"),
+    "a row that may be a marker": (rows(1, is_delete_marker=None), "1 row without a value"),
     "old versions alone": (rows(is_latest=False), "shows no object of models"),
     "version ids for ETags": (
         rows(e_tag=lambda one: f"v{one['sequence_number']}"),
@@ -388,11 +388,11 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     ),
     "a live table without a limit": (live(given(limit=None)), "set the data limit per query"),
     "an empty live table": (live(given(rows=[])), "Load its partitions"),
-    "live rows of another bucket": (live(rows(2, bucket="others")), "1 rows of other buckets"),
-    "a live row without its number": (live(rows(1, sequence_number=None)), "1 rows without a value"),
-    "a live row without a size": (live(rows(1, size=None)), "1 rows without a value"),
-    "a live row without an ETag": (live(rows(1, e_tag=None)), "1 rows without a value"),
-    "a live row that may be a marker": (live(rows(1, is_delete_marker=None)), "1 rows without a value"),
+    "live rows of another bucket": (live(rows(2, bucket="others")), "1 row of other buckets"),
+    "a live row without its number": (live(rows(1, sequence_number=None)), "1 row without a value"),
+    "a live row without a size": (live(rows(1, size=None)), "1 row without a value"),
+    "a live row without an ETag": (live(rows(1, e_tag=None)), "1 row without a value"),
+    "a live row that may be a marker": (live(rows(1, is_delete_marker=None)), "1 row without a value"),
     "markers alone": (live(rows(is_delete_marker=True)), "shows no object of models"),
     # near misses: whole ones
     "as S3 writes it": (lambda _: None, RIGHT),
@@ -492,7 +492,7 @@ def test_what_was_delivered_is_named_as_often_as_it_was_counted(
     monkeypatch.setattr(world, "ask", without_one_key)
     read = world.read(monkeypatch)
 
-    counted = "Athena counted 2 artifacts of 1048576 bytes and named 1: its answer is not whole"
+    counted = "Athena counted 2 artifacts of 1,048,576 bytes and named 1: its answer is not whole"
     assert (counted in str(read.shelf.error)) == (inventory == LIST)
     assert len(read.found) == (0 if inventory == LIST else 1)
 

@@ -35,7 +35,7 @@ def test_what_s3_takes(members: dict[str, Any]) -> None:
     ({"transitions": ((90, "GLACIER"), (95, "GLACIER"))}, "one way"),
     ({"transitions": ((30, "STANDARD_IA"), (59, "GLACIER_IR"))}, "for 30 days"),
     ({"transitions": ((30, "STANDARD_IA"),), "expire_after": 59}, "for 30 days"),
-    ({"transitions": ((90, "GLACIER"),), "expire_after": 90}, "for 1 days"),
+    ({"transitions": ((90, "GLACIER"),), "expire_after": 90}, "for 1 day"),
 )
 def test_what_s3_refuses(members: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):

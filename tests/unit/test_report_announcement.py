@@ -371,7 +371,7 @@ def test_lines_become_paragraphs_that_fit() -> None:
     assert "\n".join(paragraphs).split("\n") == said
     assert max(map(len, paragraphs)) <= LONGEST_SECTION
     assert header_block("a :smile:")["text"] == {"type": "plain_text", "text": "a :smile:", "emoji": False}
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="takes 3,000 characters"):
         section_block("x" * 3001)
 
 

@@ -395,7 +395,7 @@ def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
     assert [html.first_places("abcde"[:number]) for number in (1, 3, 4, 5)] == [
         "a",
         "a, b, c",
-        "a, b, c and 1 more places",
+        "a, b, c and 1 more place",
         "a, b, c and 2 more places",
     ]
 

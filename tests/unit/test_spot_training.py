@@ -21,7 +21,7 @@ from verdicts import expect_verdict, shown
 
 @cases(
     "family, verdict, reason",
-    (runs(), "found", "30 jobs of 4.0 hours ran on demand"),
+    (runs(), "found", "30 jobs of 4 hours ran on demand"),
     (runs(unread="Search: denied"), "unknown", "Search: denied"),
     (runs(price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge is unknown"),
     (runs(2), "kept", "2 completed on demand in 60 days; judged from 3 on"),
@@ -38,12 +38,12 @@ from verdicts import expect_verdict, shown
     (
         runs(jobs=(*[job(2 * HOUR)] * 9, job(20 * HOUR))),
         "kept",
-        "longest run took 20 hours, and the median is 2:",
+        "longest run took 20 hours, and the median is 2 hours:",
     ),
     (runs(jobs=(job(6.6 * HOUR, checkpoints=False),) * 30), "found", "30 jobs of 6.6 hours"),
-    (runs(jobs=(job(HOUR, fixed="kmeans", checkpoints=False),) * 90), "found", "90 jobs of 1.0 hours"),
+    (runs(jobs=(job(HOUR, fixed="kmeans", checkpoints=False),) * 90), "found", "90 jobs of 1 hour"),
     (runs(jobs=(job(1.01 * HOUR, fixed="kmeans", checkpoints=False),) * 90), "kept", "kmeans cannot save"),
-    (runs(jobs=(job(9 * HOUR, fixed="mine", checkpoints=True),) * 30), "found", "30 jobs of 9.0 hours"),
+    (runs(jobs=(job(9 * HOUR, fixed="mine", checkpoints=True),) * 30), "found", "30 jobs of 9 hours"),
 )
 def test_spot_training(family: JobFamily, verdict: str, reason: str) -> None:
     expect_verdict(SpotTraining().decide(family, NOW), verdict, reason)

@@ -208,7 +208,7 @@ def test_a_class_whose_fees_come_back_too_late_is_left_out() -> None:
     "more, confidence, spared",
     ({}, Confidence.PROVEN, None),
     ({"counted": Absent()}, Confidence.LIKELY, None),
-    ({"tagged": False}, Confidence.LIKELY, "the tags of 1 objects in it were not read"),
+    ({"tagged": False}, Confidence.LIKELY, "the tags of 1 object in it were not read"),
     ({"gaps": ("endpoint x names no configuration",)}, Confidence.LIKELY, "endpoint x"),
 )
 def test_only_unread_data_is_proven(more: dict[str, Any], confidence: Confidence, spared: str | None) -> None:
@@ -328,7 +328,7 @@ def test_old_versions_and_uploads() -> None:
     (old,), (upload,) = (RULE.proposed(part, NOW) for part in (candidate.deletions, candidate))
     assert old == LifecycleRule(id=old.id, prefix="raw/", noncurrent_expire_after=90)
     assert upload == LifecycleRule(id="ml-janitor-uploads", abort_uploads_after=7)
-    assert "1 uploads begun 7 days ago or earlier" in str(finding(candidate).evidence)
+    assert "nobody completed 1 upload begun 7 days ago or earlier" in str(finding(candidate).evidence)
     aborts: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}}
     there = rules({"Prefix": "", **aborts})
     assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == ()

@@ -204,7 +204,7 @@ def test_another_set_of_tags_can_be_required() -> None:
 
     assert isinstance(detector.decide(exact({"Team": "vision"}), NOW), Kept)
     assert found(detector.decide(exact({"team": "vision"}), NOW)).reason == (
-        "this model lacks 1 of 1 required tags: Team is written as 'team'"
+        "this model lacks 1 of 1 required tag: Team is written as 'team'"
     )
 
 

@@ -20,6 +20,7 @@ from botocore.config import Config
 from ml_janitor.aws.calls import USER_AGENT, failure_text, is_refusal, make_client
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.model import HOURS_PER_MONTH
+from ml_janitor.core.text import count_noun
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate.estimates import (
     SERVERLESS_GB_SECOND_USD,
@@ -77,10 +78,11 @@ def batching(
     as_json: edge.Json = False,
 ) -> int:
     """
-    Compare requests one by one with batches, a cache and a quantised model.
+    Compare requests one by one with batches and a cache.
 
-    With --measure, the latencies come from requests that are sent to an endpoint with your credentials, which
-    need sagemaker:InvokeEndpoint, DescribeEndpoint, DescribeEndpointConfig and ListEndpoints.
+    A quantised model is compared too. With --measure, the latencies come from requests that are sent to an
+    endpoint with your credentials, which need sagemaker:InvokeEndpoint, DescribeEndpoint,
+    DescribeEndpointConfig and ListEndpoints.
 
     \b
     Examples:
@@ -176,13 +178,16 @@ def estimate_batching(
         )
         saved = monthly["one_by_one"] - monthly["batched"]
         served += (Figure("saved_monthly_usd", "saved a month by batches", saved),)
-        needed = f"At {rate:g} requests a second, {counts['one_by_one']:,.0f} instances are needed one by one"
+        needed = (
+            f"{count_noun(rate, 'request')} a second need "
+            f"{count_noun(counts['one_by_one'], 'instance')} one by one"
+        )
         if saved:
             advice = f"{needed}, and {counts['batched']:,.0f} in batches. {advice}"
         else:
             advice = (
-                f"Batches save nothing: at {rate:g} requests a second, {counts['one_by_one']:,.0f}"
-                f" instance{'s are' if counts['one_by_one'] > 1 else ' is'} needed either way."
+                f"Batches save nothing: {count_noun(rate, 'request')} a second need "
+                f"{count_noun(counts['one_by_one'], 'instance')} either way."
             )
     return Estimate(
         (
@@ -315,7 +320,8 @@ class MeasurementPlan:
         """Say what it costs, and what else it does."""
         at, sent = self.endpoint, sum(len(payload.body) for payload in self.turns())
         first = (
-            f"This sends {self.requests} requests ({sent / 1000:,.1f} kB in all) to {at.name} in {at.region}."
+            f"This sends {count_noun(self.requests, 'request')} ({sent / 1000:,.1f} kB in all) "
+            f"to {at.name} in {at.region}."
         )
         if at.memory_gb is None:
             on = f"{at.instances} x {at.instance}" if at.instance else "Its instances"
@@ -349,7 +355,7 @@ class Latencies:
             return make()
         if self.batch_ms > self.batch * self.one_ms:
             estimate = Estimate(
-                (), f"Do not batch: {self.batch} requests at once took longer than one by one."
+                (), f"Do not batch: {count_noun(self.batch, 'request')} at once took longer than one by one."
             )
         else:
             estimate = make()
@@ -410,7 +416,7 @@ def find_endpoint(setup: edge.Setup, name: str, region: str) -> MeasuredEndpoint
     variants = config["ProductionVariants"]
     if len(variants) > 1:
         raise edge.CommandRefusedError(
-            f"{name} has {len(variants)} variants, any of which may answer: measure one alone"
+            f"{name} has {count_noun(len(variants), 'variant')}, any of which may answer: measure one alone"
         )
     variant, running = variants[0], found["ProductionVariants"][0]
     if serverless := variant.get("ServerlessConfig"):

@@ -29,8 +29,9 @@ from ml_janitor.core.capacity import (
     SpotCapacity,
     best_purchase,
 )
-from ml_janitor.core.durations import MINUTE
+from ml_janitor.core.durations import MINUTE, format_hours
 from ml_janitor.core.model import HOURS_PER_MONTH
+from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate.batching import batching
@@ -271,7 +272,7 @@ def estimate_training(
     advice = f"Buy it {buy}: {PURCHASE_REASONS[buy]}."
     if not checkpoints and spot.hours(hours, spot.interval()) < job.on_spot():
         advice += (
-            f" First save a checkpoint every {min(spot.interval(), hours) * 60:.0f} minutes: each"
+            f" First save a checkpoint every {format_hours(min(spot.interval(), hours))}: each"
             " interruption begins the job anew without one."
         )
     elif spot_usd > demand and "spot" in buy:
@@ -385,13 +386,15 @@ SELDOM = 0.0001
 def _of_spot(even: float, assumed: float) -> str:
     if math.isinf(even):
         return (
-            f"Spot costs less however often it is interrupted; {assumed:g} interruptions an hour of each"
+            "Spot costs less however often it is interrupted; "
+            f"{count_noun(assumed, 'interruption')} an hour of each"
             " instance are assumed."
         )
     if even < SELDOM:
         return "Spot never costs less: its discount does not pay for a single interruption."
     return (
-        f"Spot costs less below {even:.2g} interruptions an hour of each instance; {assumed:g} are assumed."
+        f"Spot costs less below {count_noun(float(f'{even:.2g}'), 'interruption')} an hour of each "
+        f"instance; {assumed:g} are assumed."
     )
 
 
@@ -401,9 +404,10 @@ def _of_commitment(job: PlannedJob, discount: float | None) -> str:
     if busy < HOURS_PER_WEEK:
         used = f"these jobs take {busy:,.0f} of a week's {HOURS_PER_WEEK:g} hours"
     else:
-        used = f"these jobs take {busy:,.0f} hours a week, more than one at a time"
+        used = f"these jobs take {count_noun(round(busy), 'hour')} a week, more than one at a time"
     if discount is not None:
-        return f"A commitment pays from {HOURS_PER_WEEK * (1 - discount):.0f} hours a week on; {used}."
+        least = count_noun(round(HOURS_PER_WEEK * (1 - discount)), "hour")
+        return f"A commitment pays from {least} a week on; {used}."
     if busy >= HOURS_PER_WEEK:
         return f"A commitment pays at any discount: {used}."
     return f"A commitment pays only with a discount above {1 - busy / HOURS_PER_WEEK:.0%}: {used}."
@@ -492,7 +496,7 @@ def training(
     as_json: edge.Json = False,
 ) -> int:
     """
-    Estimate a training job on demand, on spot, committed and elsewhere.
+    Estimate a training job on demand, on spot and elsewhere.
 
     Elsewhere is the same GPUs on EC2, GCP and Azure. Spot's hours include work that is done again. A
     commitment without a discount has no estimate. Prices of other clouds are those of a dated table: whole
@@ -618,7 +622,7 @@ def distillation(
     as_json: edge.Json = False,
 ) -> int:
     """
-    Estimate when a smaller model in place of a larger one has paid for itself.
+    Estimate when a smaller model has paid for itself.
 
     Latencies and a rate are counted in whole instances, which have work all the time.
 
@@ -698,11 +702,14 @@ def estimate_distillation(
     monthly = teacher_usd - student_usd
     payback = once_usd / monthly if monthly > 0 else None
     if loss > allowed:
-        advice = f"Keep the larger model: {loss:g} points of accuracy are lost, and {allowed:g} are allowed."
+        advice = (
+            f"Keep the larger model: {count_noun(loss, 'point')} of accuracy are lost, and "
+            f"{allowed:g} are allowed."
+        )
     elif payback is None:
         advice = "Keep the larger model: the smaller one saves nothing."
     else:
-        advice = f"The smaller model has paid for itself after {payback:.1f} months."
+        advice = f"The smaller model has paid for itself after {count_noun(round(payback, 1), 'month')}."
     return Estimate(
         (
             Figure("monthly_usd", "saved a month", monthly),

@@ -22,7 +22,7 @@ from ml_janitor.aws.runs import usage_prefix
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.model import Target, Value
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import count_noun, escape_text
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli import edge, explain
 from ml_janitor_cli.screen import Grid, print_blocks, show_progress
@@ -106,7 +106,10 @@ def whole_instances(rate: float, milliseconds: float) -> float:
     check_finite(rate, milliseconds)
     require(rate > 0, "a rate is more than 0 requests a second")
     busy = rate * milliseconds / 1000
-    require(busy < MOST_INSTANCES, f"{rate:g} requests a second need more than {MOST_INSTANCES:g} instances")
+    require(
+        busy < MOST_INSTANCES,
+        f"{count_noun(rate, 'request')} a second need more than {MOST_INSTANCES:g} instances",
+    )
     return max(1, math.ceil(round(busy, 9)))
 
 

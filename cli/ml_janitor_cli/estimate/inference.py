@@ -15,6 +15,7 @@ from ml_janitor.aws.endpoints import LoadedEndpoint, judgeable_description
 from ml_janitor.aws.prices import machine_of
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe_resource
 from ml_janitor.core.model import HOURS_PER_MONTH, Absent, Kept, Rule, Value
+from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.serverless_candidates import (
     MOST_SERVERLESS_GB,
     MOST_SERVERLESS_REQUESTS,
@@ -115,7 +116,7 @@ def inference(
     as_json: edge.Json = False,
 ) -> int:
     """
-    Compare an endpoint that is always on with serverless inference.
+    Compare an endpoint with serverless inference.
 
     With --endpoint, its requests, their time, its memory and its instances are measured, and the rest is as
     set for the adviser serverless-candidates, which judges by the same numbers.
@@ -319,7 +320,8 @@ def endpoint_facts(
         why_not = (
             f"it needs {size[0]} GB, and serverless inference has {MOST_SERVERLESS_GB} GB"
             if size[0] > MOST_SERVERLESS_GB
-            else f"it serves {size[1]} requests at once, and serverless inference {MOST_SERVERLESS_REQUESTS}"
+            else f"it serves {count_noun(size[1], 'request')} at once, and serverless inference "
+            f"{MOST_SERVERLESS_REQUESTS}"
         )
     memory = size[0] if size and size[0] <= MOST_SERVERLESS_GB else None
     price = found.serverless[memory - 1].hourly_usd if memory else None

@@ -16,7 +16,7 @@ from ml_janitor.aws.prices import PRICE_TABLE_REGION
 from ml_janitor.aws.storage import FROM_STORAGE_TABLE, StoragePrices
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.model import Kept, Value
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import count_noun, format_size
 from ml_janitor.core.tiering import (
     DAYS_PER_MONTH,
     GB,
@@ -315,11 +315,11 @@ def estimate_storage(
     move = _bill(cohorts, rule, rates, days, small_too=small_too)
     small = sum(cohort.size for cohort in cohorts if cohort.small)
     if kept:
-        steps = ", ".join(f"{to} at {day} days" for day, to in kept)
+        steps = ", ".join(f"{to} at {count_noun(day, 'day')}" for day, to in kept)
         advice = f"Move what is old enough: {steps} pay{'s' if len(kept) == 1 else ''} back"
-        advice += f" within {payback_days} days."
+        advice += f" within {count_noun(payback_days, 'day')}."
     elif rule.transitions:
-        advice = f"Leave it as it is: no move pays back within {payback_days} days."
+        advice = f"Leave it as it is: no move pays back within {count_noun(payback_days, 'day')}."
     else:
         advice = "Delete what is old enough, if nobody needs it."
     classes = tuple(_classes(cohorts, rule, rates, days, small_too=small_too, read=read))
@@ -329,9 +329,10 @@ def estimate_storage(
         if row[0].known not in RESTORE_CLASSES and isinstance(row[-1], Figure) and row[-1].known is not None
     }
     best = min(at_once, key=lambda name: at_once[name])
+    span = count_noun(months, "month")
     reasons = [
         _payback(now),
-        f"{best} costs least of classes that are read at once: ${at_once[best]:,.2f} in {months:g} months.",
+        f"{best} costs least of classes that are read at once: ${at_once[best]:,.2f} in {span}.",
     ]
     if small:
         reasons.append(
@@ -348,8 +349,8 @@ def estimate_storage(
             Figure("saved_monthly_usd", "saved a month by what moves now", float(now.month)),
             Figure("once_usd", "fees for moving that", float(now.once)),
             Figure("payback_days", "days until the fees are back", _days(now), "days"),
-            Figure("stay_usd", f"{months:g} months as it is", float(stay)),
-            Figure("move_usd", f"{months:g} months under the rule, fees included", float(move)),
+            Figure("stay_usd", f"{count_noun(months, 'month')} as it is", float(stay)),
+            Figure("move_usd", f"{count_noun(months, 'month')} under the rule, fees included", float(move)),
         ),
         advice,
         STORAGE_EXCLUSIONS,
@@ -475,7 +476,7 @@ def _payback(found: TieringSaving) -> str:
         return "Moving now saves nothing." if found.moved else "Nothing is old enough to move now."
     if (days := _days(found)) < 1:
         return "The fees are back within a day."
-    return f"The fees are back after {days:,.0f} days; until then, leaving it costs less."
+    return f"The fees are back after {count_noun(round(days), 'day')}; until then, leaving it costs less."
 
 
 def cohort_cost(cohort: ObjectCohort, found: Sequence[TierMove], rates: RateTable, days: int) -> Decimal:

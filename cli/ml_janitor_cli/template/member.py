@@ -28,6 +28,7 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor.core.text import count_noun
 
 # --- CloudFormation -------------------------------------------------------------------------------
 
@@ -318,7 +319,8 @@ def role_variants(settings: Settings, role: MemberRole, *, shown: str, partition
         document = role_policy(settings, role, account=account, partition=partition, shown=shown)
         if document is not None and (length := _length(document, shown, partition)) > LONGEST_ROLE_POLICIES:
             raise InvalidInputError(
-                f"organization: the policy of {role.name} in {account} has {length} characters, and IAM "
+                f"organization: the policy of {role.name} in {account} has "
+                f"{count_noun(length, 'character')}, and IAM "
                 f"takes {LONGEST_ROLE_POLICIES}: name fewer regions, buckets, prefixes or roles, or "
                 f"shorter ones"
             )

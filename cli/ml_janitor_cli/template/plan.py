@@ -36,6 +36,7 @@ from ml_janitor.config.settings import (
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Mode
+from ml_janitor.core.text import count_noun
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.files import DESCRIPTIONS_KEY
@@ -208,7 +209,7 @@ def deployment_notes(settings: Settings) -> list[str]:
     most = bill.max_requests * PRICE_PER_REQUEST
     asked = (
         f"[bill] enabled: each run of the function bill asks Cost Explorer at most "
-        f"{bill.max_requests} times, which costs up to ${most}: ${30 * most} in 30 nights."
+        f"{count_noun(bill.max_requests, 'time')}, which costs up to ${most}: ${30 * most} in 30 nights."
     )
     return [
         *(

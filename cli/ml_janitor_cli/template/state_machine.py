@@ -11,7 +11,7 @@ from typing import Any
 from ml_janitor.config import schedules
 from ml_janitor.config.functions import schedule_groups
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import count_noun, format_usd
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
 from ml_janitor.scheduled.invocation import ACCOUNTS_PER_HOUR, accounts_in_time
 from ml_janitor_cli.template.resources import (
@@ -337,7 +337,7 @@ def transitions_price(settings: Settings) -> str:
     more = "" if section.accounts else held
     return (
         f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
-        f"account. In 30 nights its schedules start {round(runs)} runs, which costs up to "
+        f"account. In 30 nights its schedules start {count_noun(round(runs), 'run')}, which costs up to "
         f"{format_usd(dollars)}{basis}; accounts without anything are looked at less often, and cost "
         f"less.{more}"
     )

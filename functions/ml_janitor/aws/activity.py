@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ml_janitor.aws.calls import Listing, ReadError, as_signal, collect_pages, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.text import count_noun
 
 if TYPE_CHECKING:
     from types_boto3_cloudtrail.type_defs import EventTypeDef
@@ -137,7 +138,10 @@ def _read_batch(
             for result in page["MetricDataResults"]:
                 name, times, values = result["Id"], result["Timestamps"], result["Values"]
                 if len(times) != len(values):
-                    raise ReadError(f"GetMetricData: {len(values)} values for {len(times)} times")
+                    raise ReadError(
+                        f"GetMetricData: {count_noun(len(values), 'value')} for "
+                        f"{count_noun(len(times), 'time')}"
+                    )
                 points.setdefault(name, []).extend(zip(times, values, strict=True))
                 if status.get(name, PARTIAL_DATA) in GOOD_STATUSES:  # a failure on one page stays
                     status[name] = result["StatusCode"]
@@ -388,7 +392,7 @@ def look_up_events(
             yield page
             if number == most_pages and page.get("NextToken"):
                 raise ReadError(
-                    f"there are more than {number * EVENTS_PAGE} events; the older ones were not read"
+                    f"there are more than {number * EVENTS_PAGE:,} events; the older ones were not read"
                 )
 
     return collect_pages(first_pages(), lambda page: page["Events"], _event, source=LOOKUP_EVENTS)

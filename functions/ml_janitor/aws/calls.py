@@ -362,7 +362,9 @@ def collect_pages[P, E, T](
         return Listing(tuple(items))
     number = f"{len(unread):,} of {len(items) + len(unread):,}"
     return Listing(
-        tuple(items), f"{source}: {number} entries could not be read ({unread[0].why})", tuple(unread)
+        tuple(items),
+        f"{source}: {number} entries could not be read ({unread[0].why})",
+        tuple(unread),
     )
 
 

@@ -46,6 +46,7 @@ from ml_janitor.core.model import (
     Value,
     map_signal,
 )
+from ml_janitor.core.text import count_noun
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import ProductionVariantSummaryTypeDef
@@ -665,7 +666,7 @@ def _fixed(endpoint: str, variant: EndpointVariant, scaling: Iterable[tuple[str,
         f"compared": not PROPORTIONAL_FAMILIES.match(kind),
     }
     reasons |= {
-        f"it scales itself between {low} and {high} instances": low != high
+        f"it scales itself between {low} and {count_noun(high, 'instance')}": low != high
         for name, low, high in scaling
         if name == resource
     }

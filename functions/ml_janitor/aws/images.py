@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
+from ml_janitor.core.text import count_noun
 
 DESCRIBE_REPOSITORIES = "ecr:DescribeRepositories"
 DESCRIBE_IMAGES = "ecr:DescribeImages"
@@ -106,5 +107,5 @@ def read_image_manifests(aws: Aws, repository: str, digests: Iterable[str]) -> d
                 tuple(child["digest"] for child in manifest.get("manifests", ())),
             )
         if missing := set(batch) - found.keys():
-            raise ReadError(f"{BATCH_GET_IMAGE} left out {len(missing)} images of {repository}")
+            raise ReadError(f"{BATCH_GET_IMAGE} left out {count_noun(len(missing), 'image')} of {repository}")
     return found

@@ -46,7 +46,7 @@ from ml_janitor.bill.model import (
 from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor.config.sections import bill_pages, bill_tags
 from ml_janitor.core.durations import DAY, WEEK
-from ml_janitor.core.text import shorten_list
+from ml_janitor.core.text import count_noun, shorten_list
 from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def request_warnings(settings: Settings) -> list[str]:
     if not section.enabled or section.max_requests >= pages:
         return []
     warned = (
-        f"bill.max_requests = {section.max_requests}: a reading asks for {pages} pages at least, one by each "
+        f"bill.max_requests = {section.max_requests}: a reading asks for "
+        f"{count_noun(pages, 'page')} at least, one by each "
         f"tag and {pages - len(bill_tags(section))} besides, so the last tags are never read; delete it, or "
         f"set it to {pages} or more, as each page that is full has another"
     )

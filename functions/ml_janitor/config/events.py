@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from ml_janitor.aws.tags import REGION_PATTERN, Arn
 from ml_janitor.config.values import InvalidInputError
@@ -56,6 +57,27 @@ def _arn(text: str) -> str:
 
 type DetectorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 type UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+
+PROBLEMS = {
+    "bool": "expected true or false",
+    "datetime": "expected a time with its zone, such as 2026-10-06T03:00:00Z",
+    "extra_forbidden": "no member is called so; there are {members}",
+    "finite_number": "expected a whole number",
+    "greater_than_equal": "expected {ge} or more",
+    "int": "expected a whole number",
+    "json_invalid": "it is not JSON",
+    "less_than_equal": "expected {le} or less",
+    "literal_error": "expected {expected}",
+    "missing": "it is missing",
+    "string": "expected a text",
+    "string_pattern_mismatch": "expected a text of the form {pattern}",
+    "string_too_long": "expected {max_length:,} characters at most",
+    "timezone": "expected a time with its zone, such as 2026-10-06T03:00:00Z",
+    "too_long": "expected {max_length:,} values at most",
+    "tuple": "expected a list",
+    "value_error": "{error}",
+}
+"""pydantic's errors in words, by their types or the first words of these."""
 
 
 class ScheduledEvent(BaseModel):
@@ -268,8 +290,13 @@ def check_event[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
-        message = first["msg"].removeprefix("Value error, ")
-        raise InvalidInputError(f"invalid event: {where}: {message}") from None
+        raise InvalidInputError(f"invalid event: {where}: {_problem(first, model)}") from None
+
+
+def _problem(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Say one of pydantic's errors in words, without the refused value: it may be a signature."""
+    words = PROBLEMS.get(error["type"]) or PROBLEMS.get(error["type"].partition("_")[0], "expected an object")
+    return words.format(**error.get("ctx", {}), members=", ".join(model.model_fields))
 
 
 def parse_event[E: ScheduledEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:

@@ -44,6 +44,7 @@ from ml_janitor.config.values import (
 from ml_janitor.core.durations import HOUR, WEEKDAYS, WorkingHours
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import MANAGER_KEYS, Exemptions, ManagerPolicy, normalised_key
+from ml_janitor.core.text import count_noun
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_notebooks import CLOSING_NOTICE
 from ml_janitor.engine.detector import Detector
@@ -318,7 +319,9 @@ class Settings:
                 why = f"act_in of {detector} does not name it"
             return why and f"the settings allow no action in {account}, {region}: {why}"
         if detector not in self.undoable_names(undo_on):
-            return f"{detector} is not armed, nor was it in the last {self.janitor.undo_days} days"
+            return (
+                f"{detector} is not armed, nor was it in the last {count_noun(self.janitor.undo_days, 'day')}"
+            )
         section = self.sections[detector]
         named, until = accounts_of(section.act_in), section.armed_until
         was_named = self.mode(detector) is Mode.ACT or not named or account in named

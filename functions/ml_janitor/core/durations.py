@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +66,20 @@ def format_age(span: timedelta) -> str:
     if count < 1:
         return "less than a minute"
     return f"{count} minute{'' if count == 1 else 's'}"
+
+
+def format_hours(hours: float) -> str:
+    """
+    Format a length of *hours* that is not rounded to days: "1 hour", "36.4 hours", "1,440 hours".
+
+    Less than an hour is in minutes, as `format_age` writes it.
+    """
+    if math.isinf(hours):
+        return "unlimited time"
+    if hours < 0.95:
+        return format_age(timedelta(hours=hours))
+    shown = f"{hours:,.1f}".removesuffix(".0") if hours < 99.95 else f"{hours:,.0f}"
+    return f"{shown} hour{'' if shown == '1' else 's'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,13 @@ def shorten_commands(text: str, longest: int = 0) -> str:
     )
 
 
+def count_noun(number: float, noun: str) -> str:
+    """Format a number of things: "1 finding", "2 findings", "2 families", "2 buckets of old objects"."""
+    singular, of, rest = noun.partition(" of ")
+    plural = f"{singular[:-1]}ies" if re.search("[^aeiou]y$", singular) else f"{singular}s"
+    return f"{number:,.15g} {noun if number == 1 else plural + of + rest}"
+
+
 def join_words(words: Sequence[str]) -> str:
     """Join *words* for a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from ml_janitor.core.model import HOURS_PER_MONTH
+from ml_janitor.core.text import count_noun
 
 # --- lifecycle rules ------------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ class LifecycleRule:
         for (day, name), later in zip(self.transitions, after, strict=False):
             least = INFREQUENT_DAYS if name in INFREQUENT_CLASSES else 1
             if later - day < least:
-                return f"what is moved to {name} stays there for {least} days at least"
+                return f"what is moved to {name} stays there for {count_noun(least, 'day')} at least"
         return None
 
 

@@ -11,16 +11,15 @@ from decimal import Decimal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.aws.training_jobs import JobFamily, read_longest_older_run
-from ml_janitor.core.durations import HOUR, format_age
+from ml_janitor.core.durations import HOUR, format_age, format_hours
 from ml_janitor.core.model import Absent, Change, Confidence, Cost, Evidence, Finding, Rule, Value, Verdict
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import count_noun, format_usd
 from ml_janitor.engine.detector import Constant, FamilyAdviser
 
 
 def _hours(span: timedelta) -> str:
     """Return *span* in hours: two days for 65 hours would be a wrong limit."""
-    hours = span / HOUR
-    return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.2g} hours"
+    return format_hours(span / HOUR)
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ class GenerousRuntimeLimits(FamilyAdviser):
         if limit - proposed < self.beyond:
             return rule.kept(
                 f"the limit of {_hours(limit)} is at most {format_age(self.beyond)} above"
-                f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {_hours(longest)}"
+                f" {count_noun(self.headroom, 'time')} the longest of "
+                f"{count_noun(len(candidate.jobs), 'run')}, {_hours(longest)}"
             )
         if not isinstance(candidate.older, Value | Absent):
             why = getattr(candidate.older, "error", "not read")
@@ -84,9 +84,10 @@ class GenerousRuntimeLimits(FamilyAdviser):
         dollars = None if hourly is None else hourly * newest.instances * Decimal((limit - proposed) / HOUR)
         exposed = "at an unknown price" if dollars is None else f"which would cost {format_usd(dollars)}"
         return rule.found(
-            f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run"
+            f"the longest of {count_noun(len(candidate.jobs), 'run')} took {_hours(longest)}, and "
+            "the newest may run"
             f" for {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a"
-            f" limit of {self.headroom:g} times the longest run, {exposed}",
+            f" limit of {count_noun(self.headroom, 'time')} the longest run, {exposed}",
             Confidence.LIKELY,
             action=f"limit the run time to {_hours(proposed)}: set StoppingCondition.MaxRuntimeInSeconds to"
             f" {int(proposed.total_seconds())} where the job is created",

@@ -11,7 +11,7 @@ from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.durations import HOUR, MINUTE, format_age
 from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Verdict
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import count_noun, format_usd
 from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, FamilyAdviser
 
 
@@ -47,10 +47,8 @@ class GenerousWarmPools(FamilyAdviser):
         proposed = MINUTE * math.ceil(waited * self.headroom / MINUTE)
         reasons = {
             "its newest job keeps no warm pool": not newest.keeps,
-            f"{len(pools)} warm pools in {format_age(self.window)}; judged from {self.min_pools} on": len(
-                pools
-            )
-            < self.min_pools,
+            f"{count_noun(len(pools), 'warm pool')} in {format_age(self.window)}; judged from "
+            f"{self.min_pools} on": len(pools) < self.min_pools,
             f"its newest job keeps a pool for {format_age(newest.keeps)}, which is no longer than "
             f"needed": proposed >= newest.keeps,
         }
@@ -67,7 +65,7 @@ class GenerousWarmPools(FamilyAdviser):
             f"the longest wait that paid off was {format_age(waited)}" if reused else "no later job used one"
         )
         return rule.found(
-            f"{len(pools)} warm pools were billed for up to "
+            f"{count_noun(len(pools), 'warm pool')} were billed for up to "
             f"{format_age(max(span for _, span in pools))} each while"
             f" they waited, and {longest}",
             Confidence.LIKELY,

@@ -35,7 +35,7 @@ from ml_janitor.core.model import (
     as_evidence,
     map_signal,
 )
-from ml_janitor.core.text import format_usd, quote_shell
+from ml_janitor.core.text import count_noun, format_usd, quote_shell
 from ml_janitor.engine.detector import Constant, Detector, allow
 
 _EMR = "elasticmapreduce"
@@ -185,7 +185,7 @@ class IdleClusters(Detector[ComputeCluster]):
             return f"it worked in the hour from {worked[-1]:%Y-%m-%d %H:%M} UTC", False
         hours = len({at for at, _ in cluster.idle.value.points})
         if hours < self.idle_for // HOUR:
-            return f"IsIdle was published in {hours} of {self.idle_for // HOUR} hours", True
+            return f"IsIdle was published in {hours} of {count_noun(self.idle_for // HOUR, 'hour')}", True
         return None
 
     def pod(self, cluster: ComputeCluster, rule: Rule) -> Verdict:

@@ -38,7 +38,7 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.text import format_usd, quote_shell
+from ml_janitor.core.text import count_noun, format_usd, quote_shell
 from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _HOURS_PER_WEEK = 168
@@ -127,8 +127,8 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         monthly = sum((proposal.hourly_usd for proposal in proposals), Decimal(0)) * HOURS_PER_MONTH
         if not proposals:
             return rule.kept(
-                f"its size fits its peaks of {format_age(LOAD_WINDOW)}, or less would save only "
-                f"{format_usd(monthly)} a month"
+                f"its size fits its peaks of {format_age(LOAD_WINDOW)}: no smaller one saves "
+                f"{format_usd(Decimal(self.min_saving))} a month"
             )
         listed = {price.source for family in candidate.prices.values() for price in family.values()}
         once = [proposal.fleet.size.hourly_usd * max(proposal.fleet.counts) for proposal in proposals]
@@ -177,7 +177,8 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         if quiet >= _LEAST_QUIET_HOURS and now.hourly_usd * quiet / _HOURS_PER_WEEK > saved:
             best, saved = now, now.hourly_usd * quiet / _HOURS_PER_WEEK
             change = (
-                f"run it only when requests come: delete it for the {quiet} hours a week in which no request"
+                f"run it only when requests come: delete it for the {count_noun(quiet, 'hour')} a "
+                "week in which no request"
                 " comes, and make it again from its configuration, both by EventBridge Scheduler"
             )
         if saved * HOURS_PER_MONTH >= Decimal(self.min_saving):
@@ -274,7 +275,7 @@ def _cheapest(job: Mapping[str, Any]) -> str:
     count = configuration.get("InitialInstanceCount", 1)
     return (
         f"{count} {configuration['InstanceType']}, {format_usd(Decimal(str(hourly)))} an hour, up to"
-        f" {measured.get('MaxInvocations', 0):,} requests a minute"
+        f" {count_noun(measured.get('MaxInvocations', 0), 'request')} a minute"
     )
 
 

@@ -29,7 +29,7 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.aws.training_jobs import named_family
 from ml_janitor.core.commitment import family_name
-from ml_janitor.core.durations import HOUR, format_age
+from ml_janitor.core.durations import HOUR, format_age, format_hours
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
     Absent,
@@ -47,7 +47,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
-from ml_janitor.core.text import escape_text, format_time, format_usd
+from ml_janitor.core.text import count_noun, escape_text, format_time, format_usd
 from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _JOB_COMPONENTS: Mapping[SageMakerKind, PricedComponent] = {
@@ -226,16 +226,19 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
         )
         if len(same) < self.min_runs:
             since = format_age(now - changed.value)
-            return rule.kept(f"{len(same)} runs since what it runs or reads was last written, {since} ago")
+            return rule.kept(
+                f"{count_noun(len(same), 'run')} since what it runs or reads was last written, {since} ago"
+            )
         hours = sum(run.hours for run in same[1:])
         month = Decimal(hours * HOURS_PER_MONTH / (self.window / HOUR))
         monthly = None if candidate.price.hourly_usd is None else candidate.price.hourly_usd * month
         if monthly is not None and monthly < Decimal(self.min_saving):
             return rule.kept(f"not to compute it again would save {format_usd(monthly)} a month")
         return rule.found(
-            f"{len(same)} runs in {format_age(self.window)} had the same inputs, code, image and "
+            f"{count_noun(len(same), 'run')} in {format_age(self.window)} had the same inputs, "
+            "code, image and "
             f"parameters: all but"
-            f" the first, {hours:,.0f} hours of {candidate.instance}, computed it again",
+            f" the first, {format_hours(hours)} of {candidate.instance}, computed it again",
             Confidence.LIKELY,
             action="reuse its result: "
             + ("" if candidate.piped else "make it a step of a pipeline, and ")
@@ -255,7 +258,10 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
         if words:
             return f"its parameters mean another time in each run: {escape_text(words[0], 80)}"
         if candidate.runs and len(candidate.runs) < self.min_runs:
-            return f"{len(candidate.runs)} runs were told the same; judged from {self.min_runs} on"
+            return (
+                f"{count_noun(len(candidate.runs), 'run')} had the same instructions; judged "
+                f"from {self.min_runs} on"
+            )
         return None
 
 

@@ -46,7 +46,7 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import count_noun, format_usd
 from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, Detector, allow
 
 _LATENCY_TAG = "janitor:latency"
@@ -160,7 +160,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
             what = served.type if hourly is None else "serverless inference"
             return rule.unknown(f"the price of {what} is unknown")
         now, each = hourly * served.instances * HOURS_PER_MONTH, price * Decimal(seconds / 3600)
-        saved, even = now - each * Decimal(use.monthly), f"{now / each:,.0f} requests"
+        saved, even = now - each * Decimal(use.monthly), count_noun(round(now / each), "request")
         if saved < Decimal(self.min_saving):
             less = format_usd(max(saved, Decimal(0)))
             return rule.kept(f"serverless would save {less} a month: it costs less below {even}")
@@ -170,7 +170,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
         if (needed := unsupported_need(candidate.model.value)) is not None:
             return rule.kept(f"its model {needed}, which serverless inference cannot")
         return rule.found(
-            f"{use.monthly:,.0f} requests a month of {use.seconds:.3g} s would cost "
+            f"{count_noun(round(use.monthly), 'request')} a month of {use.seconds:.3g} s would cost "
             f"{format_usd(now - saved)} as"
             f" serverless inference with {size[0]} GB; its {served.instances} {served.type} costs"
             f" {format_usd(now)}, which is less only from {even} a month on",
@@ -201,7 +201,8 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
             return "no request came, which idle-endpoints judges"
         if size[0] > MOST_SERVERLESS_GB or size[1] > MOST_SERVERLESS_REQUESTS:
             return (
-                f"with {self.headroom:.0%} to spare it needs {size[0]} GB for each of {size[1]} requests at"
+                f"with {self.headroom:.0%} to spare it needs {size[0]} GB for each of "
+                f"{count_noun(size[1], 'request')} at"
                 f" once; serverless inference has {MOST_SERVERLESS_GB} GB and "
                 f"{MOST_SERVERLESS_REQUESTS} requests"
             )
@@ -259,7 +260,7 @@ class EndpointUse:
 def why_not_serverless(endpoint: EndpointDescription) -> str | None:
     """Return why serverless inference cannot do the same, as far as the configuration tells, or None."""
     if len(endpoint.variants) != 1:
-        return f"it has {len(endpoint.variants)} variants, and serverless inference has one"
+        return f"it has {count_noun(len(endpoint.variants), 'variant')}, and serverless inference has one"
     (served,) = endpoint.variants
     if served.fixed is not None:
         return served.fixed

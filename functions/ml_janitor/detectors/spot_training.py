@@ -12,10 +12,10 @@ from statistics import median
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.aws.training_jobs import JobFamily, PastJob
 from ml_janitor.core.capacity import Interruption, Purchase, SpotCapacity, best_purchase
-from ml_janitor.core.durations import HOUR, WEEK, format_age
+from ml_janitor.core.durations import HOUR, WEEK, format_age, format_hours
 from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Value, Verdict
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import count_noun, format_usd
 from ml_janitor.engine.detector import LEAST_SAVING_USD, Constant, FamilyAdviser
 
 _INTERRUPTION_TAG = "janitor:interruption"
@@ -99,9 +99,11 @@ class SpotTraining(FamilyAdviser):
             )
         first_add = saves and not newest.checkpoints
         return rule.found(
-            f"{len(jobs)} jobs of {mean:.1f} hours ran on demand in {format_age(self.window)}; on "
+            f"{count_noun(len(jobs), 'job')} of {format_hours(mean)} ran on demand in "
+            f"{format_age(self.window)}; on "
             f"spot each would"
-            f" take {spot.hours(mean, every):.1f} hours, work done again included, at {1 - discount:.0%} of"
+            f" take {format_hours(spot.hours(mean, every))}, work done again included, at "
+            f"{1 - discount:.0%} of"
             " the price",
             Confidence.LIKELY,
             action=self.change(newest, buy, timedelta(hours=min(interval, mean)), first_add=first_add),
@@ -132,8 +134,8 @@ class SpotTraining(FamilyAdviser):
         hours = [job.hours for job in jobs]
         if newest.no_spot is None and max(hours) >= _MOST_SPREAD * median(hours):
             return (
-                f"its longest run took {_hours(max(hours))} hours, and the median is"
-                f" {_hours(median(hours))}: they are not the same work"
+                f"its longest run took {format_hours(max(hours))}, and the median is"
+                f" {format_hours(median(hours))}: they are not the same work"
             )
         return newest.no_spot
 
@@ -175,8 +177,9 @@ def _too_long(newest: PastJob, jobs: Sequence[PastJob], spot: SpotCapacity, *, s
         return f"{newest.fixed} cannot save checkpoints: managed spot training runs it for an hour at most"
     if longest > spot.between and not saves:
         return (
-            f"its longest run takes {longest:.1f} hours, and an interruption comes every {spot.between:.1f}"
-            " hours: spot would need checkpoints that cost less"
+            f"its longest run takes {format_hours(longest)}, and an interruption comes every "
+            f"{format_hours(spot.between)}: spot "
+            "would need checkpoints that cost less"
         )
     return None
 

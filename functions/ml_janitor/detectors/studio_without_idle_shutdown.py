@@ -37,7 +37,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
-from ml_janitor.core.text import quote_shell
+from ml_janitor.core.text import count_noun, quote_shell
 from ml_janitor.engine.detector import Constant, Detector, allow
 
 _PLACE_KINDS = (DOMAIN, USER_PROFILE, SPACE)
@@ -238,7 +238,7 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
         named = f" {_CLI_OPTIONS[kind]} {quote_shell(name)}" if kind in _CLI_OPTIONS else ""
         values = "".join(f" --{option} {quote_shell(json.dumps(value))}" for option, value in options.items())
         command = f"aws sagemaker update-{kind} --domain-id {quote_shell(domain)}{named}{values}"
-        return f"stop idle apps after {idle['IdleTimeoutInMinutes']} minutes: {command}"
+        return f"stop idle apps after {count_noun(idle['IdleTimeoutInMinutes'], 'minute')}: {command}"
 
 
 def _entry(

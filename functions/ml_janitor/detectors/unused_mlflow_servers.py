@@ -30,7 +30,7 @@ from ml_janitor.core.model import (
     as_evidence,
     map_signal,
 )
-from ml_janitor.core.text import quote_shell
+from ml_janitor.core.text import count_noun, quote_shell
 from ml_janitor.engine.detector import Constant, Detector, allow
 
 _CALLS_OF_USERS = ("CreatePresignedMlflowTrackingServerUrl", "StartMlflowTrackingServer")
@@ -83,7 +83,9 @@ class UnusedMlflowServers(Detector[MlflowServer]):
 
     def __post_init__(self) -> None:
         if self.idle_for > EVENT_RETENTION:
-            raise ValueError(f"idle_for: CloudTrail keeps events for {EVENT_RETENTION // DAY} days")
+            raise ValueError(
+                f"idle_for: CloudTrail keeps events for {count_noun(EVENT_RETENTION // DAY, 'day')}"
+            )
 
     def find(self, aws: Aws, now: datetime) -> Iterator[MlflowServer]:
         """Yield every server; those that are on for long also with what their users left behind."""

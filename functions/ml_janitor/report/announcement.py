@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ml_janitor.core.model import Kept, Mode
 from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.text import format_time
+from ml_janitor.core.text import count_noun, format_time
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report import causes
 from ml_janitor.report.causes import is_only_reported
@@ -36,7 +36,6 @@ from ml_janitor.report.mrkdwn import (
     as_sentence,
     code_span,
     context_block,
-    count_noun,
     fits_message,
     header_block,
     prose,
@@ -204,7 +203,7 @@ def _ranked(texts: Iterable[str], noun: str) -> str:
     ranked = Counter(texts).most_common()
     shown = [prose(text, 200) for text, _ in ranked[:ACTIONS_SHOWN]]
     if len(ranked) > 1:
-        counts = ("once" if times == 1 else f"{times:,} times" for _, times in ranked)
+        counts = ("once" if times == 1 else count_noun(times, "time") for _, times in ranked)
         shown = [f"{count}: {text}" for count, text in zip(counts, shown, strict=False)]
     if more := len(ranked) - len(shown):
         shown.append(f"{count_noun(more, noun)}, which the report lists")

@@ -40,7 +40,15 @@ from ml_janitor.bill.report import (
     sum_lines,
 )
 from ml_janitor.core.durations import DAY
-from ml_janitor.core.text import amounts_in, currency_sign, escape_text, format_time, format_usd, quote_shell
+from ml_janitor.core.text import (
+    amounts_in,
+    count_noun,
+    currency_sign,
+    escape_text,
+    format_time,
+    format_usd,
+    quote_shell,
+)
 from ml_janitor.report.blocks import (
     DocumentBlock,
     FigureBlock,
@@ -50,7 +58,6 @@ from ml_janitor.report.blocks import (
     RowBlock,
     TableBlock,
 )
-from ml_janitor.report.mrkdwn import count_noun
 
 MOST_MOVERS = 8
 UNEXPLAINED_SHOWN = 2
@@ -93,7 +100,7 @@ def bill_scope(bill: Bill) -> str:
     seen = bill.seen
     if len(seen) == 1:
         return f"account {escape_text(account_title(seen[0], bill.accounts), 80)} alone"
-    return f"{len(seen)} accounts" if seen else "the organization"
+    return count_noun(len(seen), "account") if seen else "the organization"
 
 
 def span_text(span: DaySpan) -> str:
@@ -147,7 +154,7 @@ def mover_parts(mover: Mover, movement: Movement) -> tuple[str, str, str]:
             )
             if mover.culprit and mover.culprit.members > 1:
                 largest = _named(replace(mover.culprit, members=1))
-                of = f"of {mover.culprit.members} resources (the largest: {largest})"
+                of = f"of {count_noun(mover.culprit.members, 'resource')} (the largest: {largest})"
             return f"{of} moved from {values[0]} to {values[1]}", "which changes no total", owner
         case MoverCause.USAGE | MoverCause.UNEXPLAINED:
             usage_type, phase = escape_text(mover.part.usage_type), mover.part.phase
@@ -249,7 +256,7 @@ def bill_headline(report: BillReport) -> str:
         return "The bill could not be read." if unread else "AWS charged nothing."
     total = format_usd(report.bill.total(report.span))
     if report.main is None:
-        return f"{total} in {report.span.days} days; nothing to compare them with."
+        return f"{total} in {count_noun(report.span.days, 'day')}; nothing to compare them with."
     return f"{total} in {_days(report.main)}: {change_text(report.main)}."
 
 
@@ -260,7 +267,7 @@ def _days(movement: Movement) -> str:
             return f"{comparison.after.first}"
         case ComparisonKind.MONTH_TO_DATE:
             return "the month to date"
-    return f"{comparison.after.days} days" if comparison.after.days > 1 else "a day"
+    return count_noun(comparison.after.days, "day") if comparison.after.days > 1 else "a day"
 
 
 def comparison_text(movement: Movement) -> str:
@@ -482,7 +489,7 @@ def _units_of_cost(cost: UnitCost) -> str:
     if cost.units is None:
         return f"{cost.unit} unknown"
     if cost.unit == "jobs":
-        return f"{cost.units:,} jobs" if cost.kind == "family" else ""
+        return count_noun(cost.units, "job") if cost.kind == "family" else ""
     return f"{cost.units:,} request{'s' * (cost.units != 1)}" if cost.units else "no request"
 
 
@@ -588,7 +595,7 @@ def _document(report: BillReport, by: str, max_requests: int) -> HeadingBlock:
 def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
     """Return the movements, the longest first, each with words for its days."""
     day = report.yesterday.comparison.after.first if report.yesterday else report.span.last
-    days = f"in {report.span.days} days", "this month", f"on {day:%A} {day:%m-%d}"
+    days = f"in {count_noun(report.span.days, 'day')}", "this month", f"on {day:%A} {day:%m-%d}"
     moved = zip(days, (report.main, report.month, report.yesterday), strict=True)
     return [(when, movement) for when, movement in moved if movement is not None]
 
@@ -755,7 +762,11 @@ def _table(report: BillReport, by: str, rank: Rank) -> TableBlock:
         cells = cells if report.main else [name, format_usd(line.usd)]
         rows.append(RowBlock(rank, (*cells, *[format_usd(kept) if kept else ""] * bool(saved))))
     heads = ["before", "now", "change"] if report.main else ["now"]
-    columns = f"By {escape_text(by)}, {report.span.days} days", *heads, *["saved this month"] * bool(saved)
+    columns = (
+        f"By {escape_text(by)}, {count_noun(report.span.days, 'day')}",
+        *heads,
+        *["saved this month"] * bool(saved),
+    )
     return TableBlock(rank, columns, tuple(rows))
 
 

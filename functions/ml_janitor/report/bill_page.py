@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.report import BY_PHASE, usd_by_day
-from ml_janitor.core.text import amounts_in, escape_text
+from ml_janitor.core.text import amounts_in, count_noun, escape_text
 from ml_janitor.report import charts
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.blocks import TableBlock
@@ -71,7 +71,7 @@ def bill_series(report: BillReport) -> Iterator[DailySeries]:
     by = (report.main.tag if report.main else "") or BY_PHASE
     groups = {name or f"no {by}": amounts for name, amounts in usd_by_day(report.bill, by, days).items()}
     yield DailySeries(
-        title=f"Cost by day and {by}, {len(days)} days",
+        title=f"Cost by day and {by}, {count_noun(len(days), 'day')}",
         days=days,
         groups=groups,
         unsettled=report.unsettled.days,

@@ -13,7 +13,7 @@ from ml_janitor.core.results import (
     UnfinishedProgress,
     UnreachableUndos,
 )
-from ml_janitor.core.text import escape_text, format_time, person_name
+from ml_janitor.core.text import count_noun, escape_text, format_time, person_name
 
 # --- causes ---------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ def limit_text(limit: LimitHit) -> str:
 
 def unreachable_undos_text(undos: UnreachableUndos) -> str:
     """Describe undos that no deployed function may do, and how to restore the permissions."""
-    things = "1 thing" if undos.count == 1 else f"{undos.count} things"
+    things = count_noun(undos.count, "thing")
     return (
         f"{things} that it did in {undos.region} can be undone until {undos.until}, but "
         "not by the undo function, which has no powers for it since it was disarmed. "

@@ -16,7 +16,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_janitor.core.text import currency_sign, escape_text, format_usd
+from ml_janitor.core.text import count_noun, currency_sign, escape_text, format_usd
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -58,9 +58,7 @@ class DailySeries:
         groups = {name: self.groups[name] for name in ranked[:most]}
         if rest := ranked[most:]:
             amounts = zip(*(self.groups[name] for name in rest), strict=True)
-            groups[f"{len(rest)} others" if len(rest) > 1 else "1 other"] = [
-                sum(day, Decimal(0)) for day in amounts
-            ]
+            groups[count_noun(len(rest), "other")] = [sum(day, Decimal(0)) for day in amounts]
         return replace(self, groups=groups)
 
     @property
@@ -85,7 +83,7 @@ class DailySeries:
             return "No days to show."
         top, day = max(zip(self.totals, self.days, strict=True))
         days = (
-            f"{len(self.days)} days from {self.days[0]} to {self.days[-1]}"
+            f"{count_noun(len(self.days), 'day')} from {self.days[0]} to {self.days[-1]}"
             if len(self.days) > 1
             else f"{day}"
         )

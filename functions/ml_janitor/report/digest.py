@@ -13,7 +13,7 @@ from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import WORK_HOURS
 from ml_janitor.core.money import Totals
-from ml_janitor.core.text import format_local_time, format_usd, shorten_list
+from ml_janitor.core.text import count_noun, format_local_time, format_usd, shorten_list
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.finding_words import detector_noun, owner_in_message, sums_text, unpriced_note
 from ml_janitor.report.mrkdwn import (
@@ -24,7 +24,6 @@ from ml_janitor.report.mrkdwn import (
     button_row,
     code_span,
     context_block,
-    count_noun,
     fits_message,
     header_block,
     join_lines,
@@ -113,7 +112,7 @@ def make_digest(
     new = sum(row.new for row in rows)
     as_usual = not new and not actions.any and all(row.ran for row in rows)
     if as_usual and not any(sweep.error for sweep in last):
-        ran = f"All {len(rows)} sweeps ran." if len(rows) > 1 else "The sweep ran."
+        ran = f"All {count_noun(len(rows), 'sweep')} ran." if len(rows) > 1 else "The sweep ran."
         return Post(main=quiet_message(last, ran, actions.saved, bill, advice))
     unread = any(row.last is None or row.last.error for row in rows)
     title = findings_title(last, new, partial=unread)
@@ -516,7 +515,7 @@ def make_organization_digest(
 ) -> Post:
     """Build the post of a day, like `make_digest`; short if nothing changed. The thread has all in full."""
     if seen.fine and not seen.new and not actions.any:
-        who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
+        who = f"All {count_noun(len(seen.runs), 'detector')}" if len(seen.runs) > 1 else "The detector"
         looked = f"{who} looked at {count_noun(seen.accounts, 'account')}."
         return Post(main=quiet_message(seen.last, looked, actions.saved, bill, advice, where=_where(seen)))
     title, besides = _headline(seen), [*map(section_block, bill), *advice]
@@ -658,7 +657,7 @@ def _troubles(rows: Sequence[SweepRow], seen: Overview) -> Iterator[str]:
 
 def _detectors(names: Sequence[str], of: int) -> str:
     if len(names) == of > 1:
-        return f"All {of} detectors"
+        return f"All {count_noun(of, 'detector')}"
     return shorten_list([detector_noun(name, 2) for name in names], KINDS_SHOWN)
 
 

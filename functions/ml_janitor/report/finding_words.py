@@ -11,8 +11,8 @@ from ml_janitor.core.model import Confidence, Cost, Finding, Target
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.core.text import escape_text, format_usd
-from ml_janitor.report.mrkdwn import as_sentence, code_span, count_noun, prose
+from ml_janitor.core.text import count_noun, escape_text, format_usd
+from ml_janitor.report.mrkdwn import as_sentence, code_span, prose
 
 OWNERS_SHOWN = 5
 NOUNS_SHOWN = 2
@@ -45,7 +45,7 @@ def finding_noun(detector: str, result: Result) -> str:
 def detector_noun(detector: str, number: int) -> str:
     """Return the noun for findings of *detector*: its name, if that is the plural of a thing."""
     words = detector.replace("-", " ").replace("studio", "Studio")
-    words = words if words.endswith("s") else f"{words} findings"
+    words = words if words.endswith("s") else words + " findings"
     return words.removesuffix("s") if number == 1 else words
 
 
@@ -182,5 +182,5 @@ def unpriced_note(unpriced: int) -> str:
 def report_scope(report: Report) -> str:
     """Name the account of *report*, or how many accounts it covers."""
     if len(report.accounts) > 1:
-        return f"{len(report.accounts)} accounts"
+        return count_noun(len(report.accounts), "account")
     return f"account {escape_text(report.account or 'unknown')}"

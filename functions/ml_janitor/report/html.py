@@ -20,7 +20,7 @@ from ml_janitor.core.model import Evidence, Kept, Mode
 from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd
 from ml_janitor.core.ownership import protection_evidence, team_of
 from ml_janitor.core.results import Outcome, Report, Result
-from ml_janitor.core.text import COMMAND_PATTERN, escape_text, format_time, format_usd, quote_url
+from ml_janitor.core.text import COMMAND_PATTERN, count_noun, escape_text, format_time, format_usd, quote_url
 from ml_janitor.report.causes import (
     limit_text,
     needs_attention,
@@ -318,7 +318,9 @@ def incomplete_lines(report: Report) -> list[Markup]:
 
 def first_places(names: Sequence[str]) -> str:
     """Return the first of *names*, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more places" if len(names) > 3 else "")
+    return ", ".join(names[:3]) + (
+        f" and {count_noun(len(names) - 3, 'more place')}" if len(names) > 3 else ""
+    )
 
 
 def format_markup(form: str, *values: object) -> Markup:
@@ -359,7 +361,7 @@ def make_bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | Non
     if limit is not None and len(ranked) > limit:
         rest = ranked[limit - 1 :]
         others = (sum((amount for _, (amount, _) in rest), Decimal(0)), sum(count for _, (_, count) in rest))
-        ranked = [*ranked[: limit - 1], (f"{len(rest)} others", others)]
+        ranked = [*ranked[: limit - 1], (count_noun(len(rest), "other"), others)]
     longest = max((amount for _, (amount, _) in ranked), default=Decimal(0)) or Decimal(1)
     return [
         ChartBar(escape_text(name), amount, count, round(float(amount / longest) * 100, 2))
@@ -382,7 +384,10 @@ def count_unpriced(names: Iterable[str]) -> NameCounts:
     counts = Counter(escape_text(name) for name in names).most_common()
     if len(counts) > OWNER_BARS:
         rest = counts[OWNER_BARS - 1 :]
-        counts = [*counts[: OWNER_BARS - 1], (f"{len(rest)} others", sum(count for _, count in rest))]
+        counts = [
+            *counts[: OWNER_BARS - 1],
+            (count_noun(len(rest), "other"), sum(count for _, count in rest)),
+        ]
     return counts
 
 

@@ -141,13 +141,6 @@ def as_sentence(text: str) -> str:
     return ended[:1].upper() + ended[1:] if ended.split()[0].isalpha() else ended
 
 
-def count_noun(number: int, noun: str) -> str:
-    """Format a number of things: "1 finding", "2 findings", "2 families", "2 buckets of old objects"."""
-    singular, of, rest = noun.partition(" of ")
-    plural = f"{singular[:-1]}ies" if re.search("[^aeiou]y$", singular) else f"{singular}s"
-    return f"{number:,} {noun if number == 1 else plural + of + rest}"
-
-
 # --- blocks -------------------------------------------------------------------------------------
 # slack_sdk's models know Slack's limits and refuse to write a block beyond them. They are imported late:
 # the package brings its web client along, which a run that says nothing in Slack does not need.
@@ -223,7 +216,7 @@ def _mrkdwn(text: str) -> MarkdownTextObject:
     from slack_sdk.models.blocks import MarkdownTextObject
 
     if len(text) > LONGEST_SECTION:
-        raise ValueError(f"{len(text)} characters do not fit into one block")
+        raise ValueError(f"a block takes {LONGEST_SECTION:,} characters, not {len(text):,}")
     return MarkdownTextObject(text=text, verbatim=True)
 
 

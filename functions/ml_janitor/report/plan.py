@@ -9,9 +9,8 @@ from decimal import Decimal
 from ml_janitor.core.model import Change, Confidence, Mode
 from ml_janitor.core.money import Totals, rank_by_worth
 from ml_janitor.core.results import Outcome, Report, Result
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import count_noun, escape_text
 from ml_janitor.report.finding_words import cost_text, owner_text, require_finding, sums_text, work_text
-from ml_janitor.report.mrkdwn import count_noun
 
 WEEK_CHANGES: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("quick wins", (Change.END, Change.LIMIT)),

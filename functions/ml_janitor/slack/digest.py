@@ -22,7 +22,7 @@ from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import HOURS_PER_MONTH, WORK_HOURS, Mode, Unreadable, Value
 from ml_janitor.core.money import NO_USD, Totals, find_overlaps, rank_by_cost
 from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Report, Result, Sweep
-from ml_janitor.core.text import format_local_time, format_usd, shorten_list
+from ml_janitor.core.text import count_noun, format_local_time, format_usd, shorten_list
 from ml_janitor.engine.policy import Hold, hold_reason, holds_on_advice, longest_hold
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Stage
@@ -50,7 +50,6 @@ from ml_janitor.report.mrkdwn import (
     as_sentence,
     code_span,
     context_block,
-    count_noun,
     prose,
 )
 from ml_janitor.report.telemetry import measure_detectors

@@ -17,6 +17,7 @@ from ml_janitor.aws.calls import ReadError, read_signal
 from ml_janitor.aws.client import Aws, FileChangedError, FolderScratch, Scratch
 from ml_janitor.aws.s3 import LIST_OBJECTS, KeyRange, RangedListing, page_objects
 from ml_janitor.core.model import Signal
+from ml_janitor.core.text import count_noun
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
@@ -519,7 +520,8 @@ class BucketListing:
             else:
                 kept = ", and the next try goes on there" if self.scratch.lasting else ""
                 shelf.error = (
-                    f"{bucket} could not be read in time: {shelf.objects:,} objects were listed{kept}"
+                    f"{bucket} could not be read in time: S3 listed "
+                    f"{count_noun(shelf.objects, 'object')}{kept}"
                 )
 
 

@@ -14,6 +14,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import GET_BUCKET_LIFECYCLE, NO_LIFECYCLE, NO_LOCK
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
 
 # --- outside readers ------------------------------------------------------------------------------
@@ -250,7 +251,7 @@ def _by_lifecycle(
     if not ends:
         return f"{versioned}; its bytes are never freed, as no lifecycle rule expires old versions"
     days, name = min(ends)
-    return f"{versioned}; its bytes are freed {days} days later, by lifecycle rule {name}"
+    return f"{versioned}; its bytes are freed {count_noun(days, 'day')} later, by lifecycle rule {name}"
 
 
 def expires_old_versions(rule: Mapping[str, Any]) -> bool:

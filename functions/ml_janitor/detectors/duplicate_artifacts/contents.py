@@ -14,7 +14,7 @@ from ml_janitor.aws.calls import READ_THREADS, ReadError, read_signal, required_
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import GET_OBJECT
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import count_noun, format_size
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
@@ -461,7 +461,7 @@ def hash_range(aws: Aws, artifact: StoredObject, number: int, version: str | Non
             hashed.update(chunk)
             length += len(chunk)
         if length != stop - start:
-            raise ReadError(f"{length} bytes instead of {stop - start}")
+            raise ReadError(f"{count_noun(length, 'byte')} instead of {stop - start}")
         return hashed.digest()
 
     return read_signal(read, source=GET_OBJECT)

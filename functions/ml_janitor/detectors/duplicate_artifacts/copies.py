@@ -28,7 +28,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.ownership import tag_protects
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import count_noun, format_size
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules, when_freed, why_maybe_read
 from ml_janitor.detectors.duplicate_artifacts.contents import (
@@ -490,7 +490,9 @@ def needed_only_by_text(copy: ArtifactCopy) -> str | None:
 def unit_text(copy: ArtifactCopy) -> str:
     """Return the unit of comparison, in words: the object, or the folder of its model."""
     unit = copy.unit.value if isinstance(copy.unit, Value) else None
-    return "it" if unit is None or unit.root is None else f"its folder ({len(unit.files)} files)"
+    return (
+        "it" if unit is None or unit.root is None else f"its folder ({count_noun(len(unit.files), 'file')})"
+    )
 
 
 def copy_evidence(copy: ArtifactCopy) -> Iterator[Evidence]:
@@ -545,7 +547,8 @@ def checksum_job_notice(sizes: Sequence[int]) -> str:
     """
     usd = _BATCH_JOB_USD + _BATCH_OBJECT_USD * len(sizes) + _BATCH_GB_USD * sum(sizes) / 1024**3
     return (
-        f"{len(sizes)} objects of inventories ({format_size(sum(sizes))}) have the size of another one, no "
+        f"{count_noun(len(sizes), 'object')} of inventories ({format_size(sum(sizes))}) have the "
+        "size of another one, no "
         "checksum of the whole object, and more bytes than a sweep compares. A job of S3 Batch "
         f"Operations that computes their checksums costs about ${usd:,.2f}; its report shows which are "
         "equal. Nothing starts it: https://docs.aws.amazon.com/AmazonS3/latest/userguide/"
@@ -556,7 +559,8 @@ def checksum_job_notice(sizes: Sequence[int]) -> str:
 def left_out_notice(count: int) -> str:
     """Return the note about *count* artifacts that are too many to compare."""
     return (
-        f"{count:,} artifacts have the size of another one and were not compared: they are too many. Name "
+        f"{count_noun(count, 'artifact')} have the size of another one and were not compared: they "
+        "are too many. Name "
         "fewer buckets, or a larger min_size, in detectors.duplicate-artifacts"
     )
 
@@ -582,9 +586,9 @@ def _stays(copy: ArtifactCopy) -> str:
     if copies:
         only, number = needed_only_by_text(copy), len(copies) + 1
         why = (
-            f"of {number} copies, {only} refers to this one"
+            f"of {count_noun(number, 'copy')}, {only} refers to this one"
             if only
-            else f"it is the oldest of {number} copies"
+            else f"it is the oldest of {count_noun(number, 'copy')}"
         )
         return f"it stays: {why}, and nothing in use refers to any of them"
     other = "another one" if twin is None else twin.uri

@@ -31,7 +31,7 @@ from ml_janitor.aws.s3 import (
     split_uri,
 )
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.core.text import format_size, quote_sql
+from ml_janitor.core.text import count_noun, format_size, quote_sql
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     MOST_COMPARED,
     ArtifactNames,
@@ -401,9 +401,14 @@ def _check_files(aws: Aws, inventory: Inventory, at: datetime, manifest: Invento
     )
     for (key, expected), answer in zip(manifest.files, answers, strict=True):
         if answer != Value(expected, "s3:HeadObject"):
-            why = f"it has {answer.value:,} bytes" if isinstance(answer, Value) else _error_of(answer)
+            why = (
+                f"it has {count_noun(answer.value, 'byte')}"
+                if isinstance(answer, Value)
+                else _error_of(answer)
+            )
             raise ReadError(
-                f"the manifest names s3://{bucket}/{key} with {expected:,} bytes, and {why}: the next "
+                f"the manifest names s3://{bucket}/{key} with {count_noun(expected, 'byte')}, and "
+                f"{why}: the next "
                 "delivery is read as soon as it is there"
             )
     link = f"{prefix}hive/dt={at:%Y-%m-%d-%H-%M}/symlink.txt"
@@ -411,8 +416,9 @@ def _check_files(aws: Aws, inventory: Inventory, at: datetime, manifest: Invento
     named = sorted(line.strip() for line in listed if line.strip())
     if named != sorted(f"s3://{bucket}/{key}" for key, _ in manifest.files):
         raise ReadError(
-            f"s3://{bucket}/{link} names {len(named)} files that are not the {len(manifest.files)} of the "
-            "manifest, and Athena reads only the former: the next delivery is read as soon as it is there"
+            f"s3://{bucket}/{link} names {count_noun(len(named), 'file')}, not the "
+            f"{len(manifest.files)} of the manifest, and Athena reads only the "
+            "former: the next delivery is read as soon as it is there"
         )
 
 
@@ -728,7 +734,8 @@ class InventoryQueries:
         for group in part:
             if not self.delivery.inventory.live and counted[group.size, group.etag] < group.count:
                 raise ReadError(
-                    f"Athena counted {group.count} artifacts of {group.size} bytes and named "
+                    f"Athena counted {count_noun(group.count, 'artifact')} of "
+                    f"{count_noun(group.size, 'byte')} and named "
                     f"{counted[group.size, group.etag]}: its answer is not whole, and the next run asks again"
                 )
         return found
@@ -739,19 +746,25 @@ def why_rows_are_wrong(inventory: Inventory, rows: Mapping[str, int], artifacts:
     table, bucket = inventory.table, inventory.bucket
     if count := rows.get(RowKind.ELSEWHERE, 0):
         return (
-            f"table {table} has {count:,} rows of files that are not below {inventory.location}: make it anew"
+            f"table {table} has {count_noun(count, 'row')} of files that are not below "
+            f"{inventory.location}: make it anew"
         )
     if count := rows.get(RowKind.FOREIGN, 0):
         return (
-            f"table {table} has {count:,} rows of other buckets than {bucket}: set table to that of {bucket}"
+            f"table {table} has {count_noun(count, 'row')} of other buckets than {bucket}: set "
+            f"table to that of {bucket}"
         )
     if count := rows.get(RowKind.UNCLEAR, 0):
         return (
-            f"table {table} has {count:,} rows without a value that S3 always writes (key, size, e_tag, "
+            f"table {table} has {count_noun(count, 'row')} without a value that S3 always writes "
+            "(key, size, e_tag, "
             "is_latest, is_delete_marker or sequence_number): make it anew with the inventory's columns"
         )
     if (count := rows.get(RowKind.ODD, 0)) and not artifacts:
-        return f"in table {table}, none of {count:,} artifacts has an ETag as S3 writes it: make it anew"
+        return (
+            f"in table {table}, none of {count_noun(count, 'artifact')} has an ETag as S3 writes "
+            "it: make it anew"
+        )
     if not artifacts + rows.get(RowKind.OTHER, 0) + rows.get(RowKind.ODD, 0):
         return (
             f"table {table} shows no object of {bucket}: set table and location to its own inventory; "
@@ -929,10 +942,13 @@ def read_inventory(
             _check_emptiness(len(named), source.shelf.stale)
         source.reading = reading_note(delivery, age, purse, by_size=by_size)
         if gone := len(named) - len(source.found):
-            source.reading += f"; {gone:,} of the {len(named):,} keys that it names are no longer so"
+            source.reading += (
+                f"; {gone:,} of the {count_noun(len(named), 'key')} that it names are no longer so"
+            )
         if len(elsewhere) > MOST_EXTRA_SIZES:
             source.reading += (
-                f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
+                "; nor whether it has copies of other buckets' artifacts, of "
+                f"{count_noun(len(elsewhere), 'size')}"
             )
 
     outcome = read_signal(read, source="athena:StartQueryExecution")
@@ -968,7 +984,8 @@ def _check_emptiness(named: int, stale: str | None) -> None:
     """Raise ReadError if a list without a candidate, of so many *named*, does not show that there is none."""
     if named:
         raise ReadError(
-            f"S3 has none of the {named:,} keys that it names with that size and ETag any more: the next "
+            f"S3 has none of the {count_noun(named, 'key')} that it names with that size and ETag "
+            "any more: the next "
             "delivery is read as soon as it is there"
         )
     if stale is not None:

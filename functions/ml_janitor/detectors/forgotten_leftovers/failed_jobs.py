@@ -31,7 +31,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.core.text import format_size, quote_shell
+from ml_janitor.core.text import count_noun, format_size, quote_shell
 from ml_janitor.engine.detector import allow
 
 FAILED_JOB_KIND, _OUTPUT_NOUN = TRAINING_JOB.type, "output of a failed job"
@@ -98,7 +98,7 @@ def find(
         book = tags.read_tags_of(aws, [job.target.arn for job in jobs])
         if len(ended) > _MOST_JOBS_LISTED:
             yield SweepNote(
-                f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "
+                f"only the newest {_MOST_JOBS_LISTED} of {count_noun(len(ended), 'job')} that failed or were "
                 "stopped were looked at"
             )
         held = aws.map(lambda job: s3.sizes_by_class(aws, job.uri), jobs)

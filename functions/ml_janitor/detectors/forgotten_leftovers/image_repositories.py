@@ -28,7 +28,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.core.text import format_size, quote_shell
+from ml_janitor.core.text import count_noun, format_size, quote_shell
 from ml_janitor.engine.detector import allow
 
 REPOSITORY_KIND, _REPOSITORY_NOUN = "repository", "image repository"
@@ -182,14 +182,15 @@ def decide(
         )
     kept = candidate.prices.cost(storage.IMAGE_STORAGE, freed)
     return rule.found(
-        f"{len(left)} of {len(held)} images were neither pushed nor pulled in "
+        f"nobody pushed or pulled {len(left)} of {count_noun(len(held), 'image')} in "
         f"{format_age(patience)}, and no model,"
         f" package, endpoint, pipeline or recent job names them; only they hold {format_size(freed)}",
         Confidence.LIKELY,
         action=f"delete {f'the {len(left)} unused images' if len(left) > 1 else 'the unused image'}:"
         f" aws ecr batch-delete-image --repository-name {quote_shell(name)}"
         f" --image-ids {quote_shell(f'imageDigest={left[0].digest}')}"
-        f"{f' and the {len(left) - 1} others' if len(left) > 1 else ''}, or a lifecycle policy that does it",
+        f"{f' and the {count_noun(len(left) - 1, "other")}' if len(left) > 1 else ''}, or a "
+        "lifecycle policy that does it",
         cost=Cost.saving(kept.monthly_usd, kept.source),
         noun=_REPOSITORY_NOUN,
         spared="images are only reported",

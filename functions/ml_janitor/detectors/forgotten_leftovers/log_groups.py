@@ -31,7 +31,7 @@ from ml_janitor.core.model import (
     Verdict,
     map_signal,
 )
-from ml_janitor.core.text import format_size, quote_shell
+from ml_janitor.core.text import count_noun, format_size, quote_shell
 from ml_janitor.engine.detector import CannotActError, Grant, Steps, allow
 
 # --- reading and verdict --------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def decide(
         f"it keeps every event for ever and holds {format_size(group.stored)}, of which at least"
         f" {format_size(older)} are older than {format_age(retention)}",
         Confidence.LIKELY,
-        action=f"set a retention of {retention.days} days: aws logs put-retention-policy"
+        action=f"set a retention of {count_noun(retention.days, 'day')}: aws logs put-retention-policy"
         f" --log-group-name {quote_shell(group.name)} --retention-in-days {retention.days}",
         cost=Cost.saving(kept.monthly_usd, kept.source),
         noun=_LOG_GROUP_NOUN,
@@ -129,7 +129,7 @@ def _kept(group: LogGroup, retention: timedelta, smallest: int, now: datetime) -
     if group.delivered:
         return "it stores nothing: its events are delivered elsewhere"
     if group.kept is not None:
-        return f"it keeps an event for {group.kept} days"
+        return f"it keeps an event for {count_noun(group.kept, 'day')}"
     if now - group.created < retention:
         return f"created {format_age(now - group.created)} ago; judged from {format_age(retention)} on"
     if group.stored < smallest:
@@ -213,7 +213,7 @@ def set_retention(aws: Aws, target: Target, days: int, steps: Steps) -> None:
     if group is None:
         return
     if group.kept not in {None, days}:
-        raise CannotActError(f"it keeps an event for {group.kept} days now")
+        raise CannotActError(f"it keeps an event for {count_noun(group.kept, 'day')} now")
     steps.do(
         "set the retention",
         lambda: unless_gone(
@@ -239,7 +239,8 @@ def remove_retention(aws: Aws, target: Target, days: int, steps: Steps) -> str:
     if group is None:
         raise CannotActError("it was deleted since, and its events with it")
     if group.kept not in {None, days}:
-        return f"{target.name} keeps an event for {group.kept} days, which somebody has set since"
+        kept = count_noun(group.kept, "day")
+        return f"{target.name} keeps an event for {kept}, which somebody has set since"
     if group.kept == days:
         steps.do(
             "take the retention away", lambda: aws.logs.delete_retention_policy(logGroupName=target.name)

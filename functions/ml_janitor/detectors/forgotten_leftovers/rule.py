@@ -14,6 +14,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.references import REFERENCE_CALLS, References
 from ml_janitor.core.model import Change, Confidence, Effect, SweepNote, Target, Verdict
+from ml_janitor.core.text import count_noun
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
@@ -170,6 +171,7 @@ class ForgottenLeftovers(Detector[Leftover]):
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return (
-            f"the {record['days']} days are taken off {target.name} again, unless somebody has set others:"
+            f"the {count_noun(record['days'], 'day')} are taken off {target.name} again, unless "
+            "somebody has set others:"
             " events that expired do not come back"
         )

@@ -26,6 +26,7 @@ from ml_janitor.core.model import (
     Value,
     as_evidence,
 )
+from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.hung_training_jobs.jobs import (
     LOAD_PERIOD,
     CollectiveWait,
@@ -582,7 +583,7 @@ class SpinningGpus:
             return (
                 f"{self.count} of {self.total} GPUs spin at full load without a change while the others rest"
             )
-        where = f"all {hosts} hosts" if hosts > 1 else "its host"
+        where = f"all {count_noun(hosts, 'host')}" if hosts > 1 else "its host"
         return f"the GPUs of {where} spin at full load without a change"
 
 
@@ -595,7 +596,11 @@ def _doubts(motions: Mapping[LoadPattern, Sequence[str]], spinning: SpinningGpus
     """
     if motions.keys() == {LoadPattern.RESTS}:
         resting = len(motions[LoadPattern.RESTS])
-        idle, who = (f"all {resting} hosts are idle", "they") if resting > 1 else ("its host is idle", "it")
+        idle, who = (
+            (f"all {count_noun(resting, 'host')} are idle", "they")
+            if resting > 1
+            else ("its host is idle", "it")
+        )
         yield f"{idle} ({who} may be waiting for a query, another job or a person)"
     if LoadPattern.SPINS in motions and spinning.count == 1:
         yield f"one of {spinning.total} GPUs spins without a change, as also in a program made for one"

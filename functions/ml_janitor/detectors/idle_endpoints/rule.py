@@ -25,6 +25,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
+from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.idle_endpoints import act
 from ml_janitor.detectors.idle_endpoints.act import ENDPOINT_MOVING
 from ml_janitor.detectors.idle_endpoints.reading import (
@@ -118,7 +119,7 @@ def unmeasured_doubt(meters: Iterable[RequestMeter], start: datetime, end: datet
         if isinstance(meter.requests, Value):
             read = sum(at > start - timedelta(hours=1) for at, _ in meter.requests.value.points)
             if read < _MEASURED_SHARE * hours:
-                return f"{meter.where} has a datapoint for only {read:,} of {hours:,} hours"
+                return f"{meter.where} has a datapoint for only {read:,} of {count_noun(hours, 'hour')}"
     return None
 
 

@@ -11,6 +11,7 @@ from ml_janitor.aws import storage
 from ml_janitor.aws.calls import unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.storage import LifecycleConfiguration, LifecycleElement, UnchangeableError
+from ml_janitor.core.text import count_noun
 from ml_janitor.core.tiering import (
     INFREQUENT_CLASSES,
     INFREQUENT_DAYS,
@@ -67,7 +68,7 @@ def _changed(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     yield from _noncurrent(found, rule)
     aborts = _days(found, "AbortIncompleteMultipartUpload/DaysAfterInitiation")
     if rule.abort_uploads_after is not None and any(rule.abort_uploads_after < days for days in aborts):
-        yield f"aborts uploads after {aborts[0]} days, and the new one sooner"
+        yield f"aborts uploads after {count_noun(aborts[0], 'day')}, and the new one sooner"
 
 
 def _moves(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
@@ -77,7 +78,7 @@ def _moves(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """
     for move in found.find("Transition"):
         days, name = int(move.first("Days") or 0), move.first("StorageClass") or ""
-        moves = f"moves objects to {name} after {days} days"
+        moves = f"moves objects to {name} after {count_noun(days, 'day')}"
         if name not in TRANSITION_CLASSES:
             yield moves
         elif rule.expire_after is not None:
@@ -102,7 +103,7 @@ def _leads(day: int, start: str, later: int, name: str) -> bool:
 def _expiry(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """Yield its deletions that conflict: at or before the new rule's, or too soon after a new move."""
     for days in _days(found, "Expiration/Days"):
-        deletes = f"deletes objects after {days} days"
+        deletes = f"deletes objects after {count_noun(days, 'day')}"
         if rule.expire_after is not None and rule.expire_after <= days:
             yield f"{deletes}, and the new one no later"
         if any(

@@ -37,7 +37,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.money import direct_objects_arn
 from ml_janitor.core.ownership import Exemptions
-from ml_janitor.core.text import format_size, format_usd, quote_shell
+from ml_janitor.core.text import count_noun, format_size, format_usd, quote_shell
 from ml_janitor.core.tiering import (
     GB,
     INTELLIGENT_TIERING,
@@ -337,7 +337,7 @@ class _Planner:
         old = sum(cohort.size for cohort in standard if cohort.age >= days)
         if old < self.limits.least:
             size = format_size(sum(cohort.size for cohort in standard))
-            self.keep(folder, f"of {size} in STANDARD, {format_size(old)} are {days} days old")
+            self.keep(folder, f"of {size} in STANDARD, {format_size(old)} are {count_noun(days, 'day')} old")
             return
         moved = self.transitions(folder, policy)
         if not moved.steps:
@@ -354,9 +354,10 @@ class _Planner:
         hides = expire is not None and not isinstance(self.bucket.versioning, Absent)
         ends = noncurrent if hides or versions >= self.limits.least else None
         if expire is None and ends is None:
+            ages = [count_noun(limit or 0, "day") for limit in (days, noncurrent)]
             few = [
-                f"of {format_size(folder.size())}, {format_size(old)} are {days} days old",
-                f"{format_size(versions)} of old versions were replaced {noncurrent} days ago or earlier",
+                f"of {format_size(folder.size())}, {format_size(old)} are {ages[0]} old",
+                f"{format_size(versions)} of old versions were replaced {ages[1]} ago or earlier",
             ]
             self.keep(folder, few[days is None])
             return
@@ -476,7 +477,7 @@ class _Planner:
                 cohorts, rule, self.bucket.rates, payback_days=days, small_too=self.small_too
             )
         if not paid:
-            why = f"{why}; no move to another class pays back in {days} days"
+            why = f"{why}; no move to another class pays back in {count_noun(days, 'day')}"
         return PayingTransitions(paid, why, reads=reads)
 
     @property
@@ -495,7 +496,8 @@ class _Planner:
         if old and not ends:
             yield TieringPlan(
                 rule=LifecycleRule(id=f"{RULE_ID_PREFIX}uploads", abort_uploads_after=days),
-                words=f"{len(old)} uploads begun {days} days ago or earlier were never completed",
+                words=f"nobody completed {count_noun(len(old), 'upload')} begun "
+                f"{count_noun(days, 'day')} ago or earlier",
             )
 
 
@@ -514,12 +516,12 @@ def _prefix(rule: Mapping[str, Any]) -> str:
 
 
 def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why: str, *, hides: bool) -> str:
-    steps = [f"{to} at {day} days" for day, to in rule.transitions]
+    steps = [f"{to} at {count_noun(day, 'day')}" for day, to in rule.transitions]
     if rule.expire_after is not None:
-        steps.append(f"{'hidden' if hides else 'deleted'} at {rule.expire_after} days")
+        steps.append(f"{'hidden' if hides else 'deleted'} at {count_noun(rule.expire_after, 'day')}")
     if rule.noncurrent_expire_after is not None:
         which = "versions that are hidden or replaced" if hides else "old versions"
-        steps.append(f"{which} deleted after {rule.noncurrent_expire_after} days")
+        steps.append(f"{which} deleted after {count_noun(rule.noncurrent_expire_after, 'day')}")
     money = f"saves {format_usd(saved.month)} a month"
     size = format_size(saved.moved + saved.deleted)
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"
@@ -748,7 +750,7 @@ class StorageTiering(Detector[TieringBucket]):
         unsure = [plan for plan in found if not plan.reads_known]
         spared = None
         if untagged > 0:
-            spared = f"the tags of {untagged} objects in it were not read, and one may be kept"
+            spared = f"the tags of {count_noun(untagged, 'object')} in it were not read, and one may be kept"
         elif candidate.gaps:
             spared = f"any object may be in use: {candidate.gaps[0]}"
         versions = any(plan.rule.noncurrent_expire_after is not None for plan in found)
@@ -813,12 +815,18 @@ def _versions_lost(added: Iterable[LifecycleRule]) -> str:
     ended = []
     for rule in added:
         place = rule.prefix or "the whole bucket"
-        hidden = f"objects that the rule hid at {rule.expire_after} days, and " if rule.expire_after else ""
+        hidden = (
+            f"objects that the rule hid at {count_noun(rule.expire_after, 'day')}, and "
+            if rule.expire_after
+            else ""
+        )
         if rule.noncurrent_expire_after is not None:
             days = rule.noncurrent_expire_after
-            ended.append(f"in {place}, {hidden}every version that was replaced or hidden for {days} days")
+            ended.append(
+                f"in {place}, {hidden}every version that was replaced or hidden for {count_noun(days, 'day')}"
+            )
         else:
-            ended.append(f"in {place}, objects that were {rule.expire_after} days old")
+            ended.append(f"in {place}, objects that were {count_noun(rule.expire_after or 0, 'day')} old")
     return f"what the rules deleted by then: {'; '.join(ended)}"
 
 

@@ -33,7 +33,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.ownership import normalised_key
-from ml_janitor.core.text import join_words
+from ml_janitor.core.text import count_noun, join_words
 from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor.detectors.untagged_resources.reading import Creator, TaggableResource
 from ml_janitor.engine.detector import (
@@ -117,7 +117,7 @@ def tag_lack_reason(found: Sequence[TagLack], required: int) -> str:
     faults = (
         f"{join_words(group)} {'is' if len(group) == 1 else 'are'} {fault}" for fault, group in keys.items()
     )
-    return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
+    return f"lacks {len(found)} of {count_noun(required, 'required tag')}: {'; '.join(faults)}"
 
 
 def tag_remedy(found: Sequence[TagLack]) -> str:
@@ -518,7 +518,7 @@ class UntaggedResources(Detector[TaggedResource]):
         own = candidate.exact.value
         adding = self._additions(candidate, find_tag_lacks(self.required, own))
         if len(own) + len(adding) > MOST_TAGS:
-            raise CannotActError(f"it has {len(own)} tags, and AWS takes {MOST_TAGS}")
+            raise CannotActError(f"it has {count_noun(len(own), 'tag')}, and AWS takes {MOST_TAGS}")
         return {"tags": dict(own), "add": adding}
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
