@@ -573,15 +573,15 @@ def print_audit_policy(
         write_audit_policies(file, divide_policy(statements))
     elif size > INLINE_POLICY_LIMIT:
         raise edge.CommandRefusedError(
-            f"the policy has {size:,} characters, and a managed policy takes {MANAGED_POLICY_LIMIT:,}: "
-            "--policy-file audit-policy.json writes several"
+            f"the policy has {count_noun(size, 'character')}, and a managed policy takes "
+            f"{MANAGED_POLICY_LIMIT:,}: --policy-file audit-policy.json writes several"
         )
     else:
         sys.stdout.write(f"{json.dumps(whole, indent=2)}\n")
         if size > MANAGED_POLICY_LIMIT:
             sys.stderr.write(
-                f"janitor: {size:,} characters are over the {MANAGED_POLICY_LIMIT:,} of a managed policy. A "
-                "role takes them inline:\n"
+                f"janitor: {count_noun(size, 'character')} are over the {MANAGED_POLICY_LIMIT:,} of a "
+                "managed policy. A role takes them inline:\n"
                 f"aws iam put-role-policy --role-name ROLE --policy-name {POLICY_NAME} --policy-document "
                 "file://audit-policy.json\n"
                 "janitor: or write managed policies: --policy-file audit-policy.json\n"
