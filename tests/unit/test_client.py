@@ -221,7 +221,7 @@ def test_a_page_has_the_size_that_is_asked_for_and_a_listing_its_entries() -> No
     list(plain.aws().pages(LIST))
     assert plain.asked(LIST) == [{}]
     cut = Script({LIST: Torn({})}).aws().listing(LIST, "Apps", str)
-    assert cut.error == f"{LIST} broke off after 0: the answer lacks Apps: it was cut off"
+    assert cut.error == f"{LIST} broke off after 0: the answer was cut off"
 
 
 # --- turns --------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def asking(*pages: Mapping[str, Any] | Exception, most: int = 9) -> tuple[CostEx
     (refusal("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
     (refusal("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
     (ConnectTimeoutError(endpoint_url="https://ce"), RefusalCause.FAILED, "https://ce"),
-    (KeyError("Groups"), RefusalCause.FAILED, "lacks Groups"),
+    (KeyError("Groups"), RefusalCause.FAILED, "has no Groups"),
 )
 def test_a_refusal_says_why_and_costs_nothing(error: Exception, cause: RefusalCause, said: str) -> None:
     explorer, _ = asking(error)
@@ -271,7 +271,7 @@ def test_coverage_and_utilization_are_shares_of_one() -> None:
     "answer, found",
     (refusal("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
     (refusal("AccessDeniedException", "no"), "AccessDeniedException: no"),
-    ({"Total": {}}, "the answer lacks Utilization: it was cut off"),
+    ({"Total": {}}, "the answer has no Utilization"),
 )
 def test_why_a_plan_is_not_known(answer: Any, found: Any) -> None:
     signal = plans(answer)[0].utilization(AT, AT)

@@ -135,7 +135,7 @@ def test_only_where_nothing_runs_an_answer_without_variants_is_whole(status: str
 
     found = describe_endpoint(Script({DESCRIBE: Torn(answer)}).aws(), "api")
 
-    cut = Unreadable("the answer lacks ProductionVariants: it was cut off", DESCRIBE)
+    cut = Unreadable("the answer has no ProductionVariants", DESCRIBE)
     assert (isinstance(found, Value), found == cut) == (whole, not whole)
     running = describe_endpoint(
         Script(

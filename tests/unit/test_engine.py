@@ -76,20 +76,14 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
 @cases(
     "entry, error",
     ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": NOW}, None),
-    ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd"}, "1 of 3 entries"),
-    (
-        {"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": ""},
-        "1 of 3 entries",
-    ),
+    ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd"}, None),
+    ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": ""}, None),
     ({"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd", "CreationTime": NOW}, "1 of 3 entries"),
-    ({"ThingArn": "cut"}, "1 of 3 entries"),
-    ({"ThingName": "odd"}, "1 of 3 entries"),
-    ("odd", "1 of 3 entries"),
 )
 def test_an_entry_that_could_not_be_read_is_unknown_and_the_others_are_judged(
-    aws: Aws, entry: object, error: str | None
+    aws: Aws, entry: dict[str, Any], error: str | None
 ) -> None:
-    """Without ARN or creation time, or of another kind, an entry may be any candidate: an error."""
+    """Of another kind, an entry may concern any candidate: an error."""
     unread = UnreadEntriesError("1 of 3 entries", (UnreadEntry(entry, "it has no Status"),))
 
     done = swept(Shelf(things=(thing("a", waste()), thing("b", USED)), breaks=unread), aws)
@@ -97,10 +91,22 @@ def test_an_entry_that_could_not_be_read_is_unknown_and_the_others_are_judged(
     assert (done.error, done.found) == (error, 1)
     odd = [result for result in done.results if result.target.name == "odd"]
     reason = "its entry in the listing could not be read (it has no Status)"
+    created = entry.get("CreationTime") or None
     assert [(one.verdict.reason, one.target.created) for one in odd] == (
-        [(reason, NOW)] if error is None else []
+        [(reason, created)] if error is None else []
     )
     assert all(isinstance(one.verdict, Kept) and one.verdict.unknown for one in odd)
+    assert done.unidentified == 0
+
+
+@cases("entry", {"ThingArn": "cut"}, {"ThingName": "odd"}, "odd")
+def test_an_entry_that_does_not_say_which_resource_it_is_about_is_counted(aws: Aws, entry: object) -> None:
+    unread = UnreadEntriesError("1 of 3 entries", (UnreadEntry(entry, "it has no ThingArn"),))
+
+    done = swept(Shelf(things=(thing("a", waste()), thing("b", USED)), breaks=unread), aws)
+
+    assert (done.error, done.found, done.looked_at) == (None, 1, 2)
+    assert (done.unidentified, done.notices) == (1, ("1 of 3 entries",))
 
 
 def test_a_rule_that_fails_on_one_candidate_keeps_it_as_unknown_and_judges_the_rest(aws: Aws) -> None:

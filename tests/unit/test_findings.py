@@ -92,6 +92,19 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
     assert desk.swept(at=NOW + 9 * DAY).closed == left
 
 
+def test_a_finding_that_an_unread_entry_may_be_about_stays_open(desk: Desk) -> None:
+    """An entry without a creation time stands for each resource with its ARN, one without an ARN for any."""
+    desk.swept(result_of("lamp"), result_of("desk"))
+    unread = result_of("lamp", UNTELLABLE)
+    undated = replace(unread, target=replace(unread.target, created=None))
+
+    assert [entry.name for entry, _ in desk.swept(undated, at=NOW + DAY).closed] == ["desk"]
+    desk.swept(result_of("lamp"), result_of("desk"), at=NOW + 2 * DAY)
+    unidentified = replace(NOTHING, unidentified=1)
+    assert desk.ledger.record(IN_TURN, unidentified, NOW + 3 * DAY).closed == ()
+    assert {entry.name for entry, _ in desk.swept(at=NOW + 4 * DAY).closed} == {"lamp", "desk"}
+
+
 def test_what_is_found_again_begins_anew_and_what_stays_keeps_its_time(desk: Desk) -> None:
     desk.swept(result_of("lamp"), result_of("chair"))
     desk.swept(result_of("chair"), at=NOW + DAY)

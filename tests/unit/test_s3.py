@@ -93,8 +93,8 @@ def unread(error: str, uri: str = A) -> Unreadable:
     ([Refusal("AccessDenied"), listed(prefix="b/", b=NOW)], [A, B], newest("b/b", NOW)),
     # a listing that breaks off, is cut off, or is too long
     ([listed("more", a=FRESH), Refusal("SlowDown")], [A], unread("ListObjectsV2: SlowDown: no")),
-    ([Torn({})], [A], unread("the answer lacks KeyCount: it was cut off")),
-    ([{"KeyCount": 1, "IsTruncated": False}], [A], unread("the answer lacks Contents: it was cut off")),
+    ([Torn({})], [A], unread("the answer has no KeyCount")),
+    ([{"KeyCount": 1, "IsTruncated": False}], [A], unread("the answer has no Contents")),
     (
         [listed("m", a=FRESH), listed("m", b=FRESH)],
         [A],
@@ -285,7 +285,7 @@ LOCK = "s3:GetObjectLockConfiguration"
     (Refusal("ObjectLockConfigurationNotFoundError"), Absent(LOCK)),
     (Refusal("ObjectLockConfigurationNotFound"), Absent(LOCK)),
     (DENIED, Unreadable(f"GetObjectLockConfiguration: {DENIAL}", LOCK)),
-    (Torn({}), Unreadable("the answer lacks ObjectLockConfiguration: it was cut off", LOCK)),
+    (Torn({}), Unreadable("the answer has no ObjectLockConfiguration", LOCK)),
 )
 def test_object_lock_is_on_absent_or_unreadable(answer: Any, expected: Signal[str]) -> None:
     assert read_object_lock(Script({LOCK: answer}).aws(), "bucket") == expected
@@ -421,7 +421,7 @@ def test_a_page_that_was_cut_off_is_an_error(missing: str) -> None:
     found = listing(Cut({"b": "abcde"}), KeyRange("b"))
 
     assert read(found) == []
-    assert found.errors == {"b": f"the answer lacks {missing}: it was cut off"}
+    assert found.errors == {"b": f"the answer has no {missing}"}
 
 
 LONG = "a" * 1019

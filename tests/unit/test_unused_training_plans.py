@@ -211,7 +211,7 @@ NO = "AccessDeniedException: denied"
         Value("training job a", JOBS),
     ),
     ("training-job", DENIED, Unreadable(f"ListTrainingJobs: {NO}", JOBS)),
-    ("training-job", Torn(), Unreadable("the answer lacks TrainingJobSummaries: it was cut off", JOBS)),
+    ("training-job", Torn(), Unreadable("the answer has no TrainingJobSummaries", JOBS)),
     (GROUPS, {"ClusterSummaries": []}, Absent(CLUSTERS)),
     (GROUPS, DENIED, Unreadable(f"ListClusters: {NO}", CLUSTERS)),
 )

@@ -136,29 +136,40 @@ def _read_batch(
         asked = {"MetricDataQueries": queries, "StartTime": start, "EndTime": end, "ScanBy": order}
         for page in aws.pages(GET_METRIC_DATA, **asked):
             for result in page["MetricDataResults"]:
-                name, times, values = result["Id"], result["Timestamps"], result["Values"]
-                if len(times) != len(values):
-                    raise ReadError(
-                        f"GetMetricData: {count_noun(len(values), 'value')} for "
-                        f"{count_noun(len(times), 'time')}"
-                    )
-                points.setdefault(name, []).extend(zip(times, values, strict=True))
+                if (name := result.get("Id")) is None:  # it may be of any metric without another result
+                    continue
+                times, values = result.get("Timestamps", ()), result.get("Values", ())
+                if len(times) == len(values):
+                    points.setdefault(name, []).extend(zip(times, values, strict=True))
                 if status.get(name, PARTIAL_DATA) in GOOD_STATUSES:  # a failure on one page stays
-                    status[name] = result["StatusCode"]
+                    status[name] = _result_status(result)
 
     answer = read_signal(pages, source=GET_METRIC_DATA)
     if isinstance(answer, Unreadable):
         return dict.fromkeys(batch, answer)
-    signals: dict[Metric, Signal[MetricSeries]] = {}
-    for n, metric in enumerate(batch):
-        code = status.get(f"m{n}", "no answer")
-        if code != COMPLETE_DATA:
-            signals[metric] = Unreadable(f"GetMetricData: {metric.name}: {code}", GET_METRIC_DATA)
-        elif found := points[f"m{n}"]:
-            signals[metric] = Value(MetricSeries(tuple(sorted(found))), GET_METRIC_DATA)
-        else:
-            signals[metric] = Absent(GET_METRIC_DATA)
-    return signals
+    return {
+        metric: _series(metric, status.get(f"m{n}", "no answer"), points.get(f"m{n}", ()))
+        for n, metric in enumerate(batch)
+    }
+
+
+def _series(metric: Metric, code: str, found: Iterable[tuple[datetime, float]]) -> Signal[MetricSeries]:
+    """Return the datapoints *found* for *metric*, if the status *code* says that its result is whole."""
+    if code != COMPLETE_DATA:
+        return Unreadable(f"GetMetricData: {metric.name}: {code}", GET_METRIC_DATA)
+    points = tuple(sorted(found))
+    return Value(MetricSeries(points), GET_METRIC_DATA) if points else Absent(GET_METRIC_DATA)
+
+
+def _result_status(result: Mapping[str, Any]) -> str:
+    """Return the status code of a *result*, or why it counts as failed."""
+    lacking = [member for member in ("Timestamps", "Values", "StatusCode") if member not in result]
+    if lacking:
+        return f"its result has no {lacking[0]}"
+    times, values = len(result["Timestamps"]), len(result["Values"])
+    if times != values:
+        return f"{count_noun(values, 'value')} for {count_noun(times, 'time')}"
+    return str(result["StatusCode"])
 
 
 def _query(name: str, metric: Metric) -> MetricDataQueryTypeDef:

@@ -195,10 +195,15 @@ class OutOfTimeError(ReadError):
 
 
 class UnreadEntry(NamedTuple):
-    """An *entry* of a listing that could not be read, and *why*, in words."""
+    """
+    An *entry* of a listing that could not be read, and *why*, in words.
+
+    *arn* is that of its resource; "" if the entry does not say which it is about.
+    """
 
     entry: Any
     why: str
+    arn: str = ""
 
 
 class UnreadEntriesError(ReadError):
@@ -265,8 +270,7 @@ def failure_text(error: Exception) -> str | None:
     """
     Return *error* in one line if it is a failed or half-answered AWS call, else None.
 
-    botocore parses a cut-off JSON body into an answer without members. A missing member
-    (KeyError) is therefore a failed read too, never "there are none".
+    A missing member (KeyError) is a failed read too, never "there are none": AWS may answer in another form.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -278,7 +282,7 @@ def failure_text(error: Exception) -> str | None:
             closed = error.operation_name in LEDGER_CALLS and POLICY_DENIAL in text
             return f"{error.operation_name}: {text}{CLOSED_ADVICE if closed else ''}"
         case KeyError():
-            return f"the answer lacks {error.args[0] if error.args else 'a member'}: it was cut off"
+            return f"the answer has no {error.args[0] if error.args else 'member of a known name'}"
         case BotoCoreError() | ResponseParserError() | ReadError():
             return " ".join(str(error).split())
         case _:
@@ -337,23 +341,28 @@ def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...], message: str =
 
 
 def collect_pages[P, E, T](
-    pages: Iterable[P], entries: Callable[[P], Iterable[E]], read: Callable[[E], T], *, source: str
+    pages: Iterable[P],
+    entries: Callable[[P], Iterable[E]],
+    read: Callable[[E], T],
+    *,
+    source: str,
+    arn_of: Callable[[E], str] | None = None,
 ) -> Listing[T]:
     """
     Read every page of *pages*; if a page fails, keep the items of the pages before it.
 
     *entries* takes the listed members out of a page, and *read* converts each: an entry that it cannot
-    convert costs that entry alone. *source* names the call ("sagemaker:ListApps").
+    convert costs that entry alone, which *arn_of* identifies. *source* names the call ("sagemaker:ListApps").
     """
     items: list[T] = []
     unread: list[UnreadEntry] = []
     try:
         for page in pages:
-            for entry in entries(page):
+            for entry in _whole(page, entries):
                 try:
                     items.append(read(entry))
                 except (KeyError, ReadError) as error:
-                    unread.append(UnreadEntry(entry, _entry_problem(error)))
+                    unread.append(UnreadEntry(entry, _entry_problem(error), _identify(entry, arn_of)))
     except Exception as error:  # anything that is not a failed AWS call is raised again below
         if (problem := failure_text(error)) is None:
             raise
@@ -366,6 +375,23 @@ def collect_pages[P, E, T](
         f"{source}: {number} entries could not be read ({unread[0].why})",
         tuple(unread),
     )
+
+
+def _whole[P, E](page: P, entries: Callable[[P], Iterable[E]]) -> Iterable[E]:
+    """Return the *entries* of a page. botocore parses a body that was cut off into a page without members."""
+    try:
+        return entries(page)
+    except KeyError as error:
+        if isinstance(page, Mapping) and not page.keys() - {"ResponseMetadata"}:
+            raise ReadError("the answer was cut off") from error
+        raise
+
+
+def _identify[E](entry: E, arn_of: Callable[[E], str] | None) -> str:
+    try:
+        return "" if arn_of is None else arn_of(entry)
+    except (KeyError, TypeError):
+        return ""
 
 
 def _entry_problem(error: Exception) -> str:

@@ -266,11 +266,18 @@ class Aws:
         return pages
 
     def listing[T](
-        self, action: str, member: str, read: Callable[[Any], T], size: int | None = None, /, **query: Any
+        self,
+        action: str,
+        member: str,
+        read: Callable[[Any], T],
+        size: int | None = None,
+        arn_of: Callable[[Any], str] | None = None,
+        /,
+        **query: Any,
     ) -> Listing[T]:
         """List all entries of *action* under *member*, each converted by *read*: see `collect_pages`."""
         pages = self.pages(action, size, **query)
-        return collect_pages(pages, lambda page: page[member], read, source=action)
+        return collect_pages(pages, lambda page: page[member], read, source=action, arn_of=arn_of)
 
 
 def _learn(

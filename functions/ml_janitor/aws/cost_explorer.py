@@ -382,8 +382,8 @@ def _read[**P, T](source: str) -> Callable[[Callable[P, T]], Callable[P, Signal[
                 if refused.cause is RefusalCause.NO_DATA:
                     return Absent(source)
                 return Unreadable(str(refused) or refused.cause.value, source)
-            except KeyError as cut_off:
-                return Unreadable(f"the answer lacks {cut_off.args[0]}: it was cut off", source)
+            except KeyError as missing:
+                return Unreadable(f"the answer has no {missing.args[0]}", source)
 
         return read
 

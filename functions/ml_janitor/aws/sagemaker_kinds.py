@@ -213,7 +213,7 @@ def list_kind[T](
     aws: Aws, kind: SageMakerKind, read: Callable[[dict[str, Any]], T], **query: Any
 ) -> Listing[T]:
     """List the resources of *kind* that match *query*, each entry converted by *read*."""
-    return aws.listing(kind.lists, kind.members, read, SAGEMAKER_PAGE, **query)
+    return aws.listing(kind.lists, kind.members, read, SAGEMAKER_PAGE, partial(kind.arn_of, aws), **query)
 
 
 def list_running_jobs[T](
@@ -249,9 +249,10 @@ def search_records[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T]
     """List Search's records ("Model") that match *query*, each converted by *read*, 100 a call."""
     return collect_pages(
         aws.pages(SEARCH, SAGEMAKER_PAGE, Resource=record, **query),
-        lambda page: [found[record] for found in page["Results"]],
+        lambda page: [found.get(record, {}) for found in page["Results"]],
         read,
         source=f"{SEARCH} of {record}",
+        arn_of=lambda found: str(found[f"{record}Arn"]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import batched
@@ -83,14 +83,18 @@ class TagBook:
     The tags of all resources of some types.
 
     The tagging API answers with every resource that has or had a tag: a resource missing from a complete
-    answer has none. After an answer that broke off, only the resources in it are known.
+    answer has none. After an answer that broke off, only the resources in it are known. *unread* are
+    resources whose entry could not be read, and why.
     """
 
     known: Mapping[str, Tags]
     error: str | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, arn: str) -> Signal[Tags]:
         """Return the tags of *arn*. SageMaker lower-cases names in some ARNs, so case does not matter."""
+        if (why := self.unread.get(arn.lower())) is not None:
+            return Unreadable(why, GET_RESOURCES)
         if (tags := self.known.get(arn.lower())) is not None:
             return Value(tags, GET_RESOURCES)
         if self.error is not None:
@@ -126,7 +130,8 @@ def read_tag_book(aws: Aws, *types: str) -> TagBook:
         )
         for group in groups
     )
-    return TagBook(tags_by_arn(listing.items), listing.error)
+    book = _book_of(listing.items)
+    return replace(book, error=listing.error or book.error)
 
 
 def read_tags_of(aws: Aws, arns: Sequence[str]) -> TagBook:
@@ -138,23 +143,52 @@ def read_tags_of(aws: Aws, arns: Sequence[str]) -> TagBook:
     """
     types = {arn: _type_of(arn) for arn in arns} if aws.shares else {}
     known_types = {of for of in types.values() if any(of in together for together in TYPES_TOGETHER)}
-    known, errors = dict[str, Tags](), list[str | None]()
+    books = list[TagBook]()
     if known_types:
-        book = read_tag_book(aws, *sorted(known_types))
-        known |= book.known
-        errors.append(book.error)
+        books.append(read_tag_book(aws, *sorted(known_types)))
         arns = [arn for arn in arns if types[arn] not in known_types]
 
-    def read(asked: Sequence[str]) -> Signal[Mapping[str, Tags]]:
+    def read(asked: Sequence[str]) -> Signal[TagBook]:
         ask = partial(aws.client("resourcegroupstaggingapi").get_resources, ResourceARNList=list(asked))
-        return read_signal(lambda: tags_by_arn(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
+        return read_signal(lambda: _book_of(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
 
-    answers = aws.map(read, list(batched(arns, ARNS_PER_CALL)))
-    known |= {
-        arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()
-    }
-    errors += [answer.error for answer in answers if isinstance(answer, Unreadable)]
-    return TagBook(known, next(filter(None, errors), None))
+    batches = list(batched(arns, ARNS_PER_CALL))
+    unread = dict[str, str]()
+    for asked, answer in zip(batches, aws.map(read, batches), strict=True):
+        match answer:
+            case Value(book):
+                books.append(replace(book, error=None))
+                lost = (
+                    book.error
+                )  # of an entry that may be about any other of the resources that were asked for
+            case _:
+                lost = getattr(answer, "error", "not read")
+        if lost is not None:
+            found = books[-1].known if isinstance(answer, Value) else {}
+            unread |= {arn.lower(): lost for arn in asked if arn.lower() not in found}
+    return TagBook(
+        {arn: tags for book in books for arn, tags in book.known.items()},
+        next((book.error for book in books if book.error is not None), None),
+        {arn: why for book in books for arn, why in book.unread.items()} | unread,
+    )
+
+
+def _book_of(entries: Iterable[Mapping[str, Any]]) -> TagBook:
+    """Return the tags of *entries*. One without an ARN may be about any resource that has no other entry."""
+    told, unread, error = list[Mapping[str, Any]](), dict[str, str](), None
+    for entry in entries:
+        if "ResourceARN" not in entry:
+            error = "GetResources: an entry has no ResourceARN"
+        elif "Tags" not in entry:
+            unread[_known_arn(entry)] = "GetResources: its entry has no Tags"
+        else:
+            told.append(entry)
+    return TagBook(tags_by_arn(told), error, unread)
+
+
+def _known_arn(entry: Mapping[str, Any]) -> str:
+    """Return the ARN of an entry in lower case; a log group's may have an ending."""
+    return str(entry["ResourceARN"]).lower().removesuffix(":*")
 
 
 def _type_of(arn: str) -> str:
@@ -167,8 +201,7 @@ def tags_by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:
     """Return tags by ARN in lower case. A resource's tags may be split over several *entries* and pages."""
     tags: dict[str, dict[str, str]] = {}
     for entry in entries:
-        arn = entry["ResourceARN"].lower().removesuffix(":*")  # a log group's may have it
-        tags.setdefault(arn, {}).update(tags_of_list(entry["Tags"]))
+        tags.setdefault(_known_arn(entry), {}).update(tags_of_list(entry["Tags"]))
     return tags
 
 

@@ -236,9 +236,10 @@ def _spanned[T](
     def records(page: dict[str, Any]) -> list[dict[str, Any]]:
         nonlocal seen
         seen += len(page["Results"])
-        return [found[JOB_RECORD] for found in page["Results"]]
+        return [found.get(JOB_RECORD, {}) for found in page["Results"]]
 
-    every = collect_pages(pages(), records, read, source=f"{SEARCH} of {JOB_RECORD}")
+    source, arn_of = f"{SEARCH} of {JOB_RECORD}", partial(TRAINING_JOB.arn_of, aws)
+    every = collect_pages(pages(), records, read, source=source, arn_of=arn_of)
     if too_many:
         return Listing.merged(_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until)))
     found = Listing(tuple(job for job in every.items if job is not None), every.error, every.unread)
@@ -528,7 +529,7 @@ def read_longest_older_run(aws: Aws, family: JobFamily, since: datetime) -> Sign
 
     read = collect_pages(
         pages(),
-        lambda page: [found[JOB_RECORD] for found in page["Results"]],
+        lambda page: [found.get(JOB_RECORD, {}) for found in page["Results"]],
         partial(_job, aws),
         source=f"{SEARCH} of {JOB_RECORD}",
     )
@@ -554,8 +555,8 @@ def _shared_part(name: str, family: str) -> str:
 def _unread_jobs(found: Listing[PastJob | UnreadJob]) -> Iterator[UnreadJob]:
     """Yield the jobs that cannot be judged; a record without a name may be of any family, called ""."""
     yield from (job for job in found.items if isinstance(job, UnreadJob))
-    for entry, why in found.unread:
-        yield UnreadJob(str(entry.get("TrainingJobName", "")), why)
+    for entry, why, arn in found.unread:
+        yield UnreadJob(str(entry.get("TrainingJobName") or arn.rpartition("/")[2]), why)
 
 
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | UnreadJob | None:

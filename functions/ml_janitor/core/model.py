@@ -290,11 +290,13 @@ class SweepNote:
     An observation of a detector's reading that belongs to the sweep, with or without candidates.
 
     *text* is neither waste nor an error; a sweep lists each text once. *looked_through* counts the
-    resources that were searched for candidates, where only some of them are candidates.
+    resources that were searched for candidates, where only some of them are candidates. *unidentified* counts
+    entries of a listing that do not say which resource they are about.
     """
 
     text: str = ""
     looked_through: int = 0
+    unidentified: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,7 +285,8 @@ class Sweep:
     *error* tells why the sweep is not complete; *results* holds the results so far.
     *account* is None if it is unknown. *notices* are other observations of the sweep,
     which concern no single result. *looked_through* counts the resources that were searched for
-    candidates, where only some of them are candidates. *held_back* lists the limits that held back actions;
+    candidates, where only some of them are candidates. *unidentified* counts unreadable entries of listings
+    that do not say which resource they are about. *held_back* lists the limits that held back actions;
     *unreachable* are a disarmed detector's undos that no deployed function may do any more.
     """
 
@@ -297,6 +298,7 @@ class Sweep:
     error: str | None = None
     notices: tuple[str, ...] = ()
     looked_through: int = 0
+    unidentified: int = 0
     held_back: tuple[LimitHit, ...] = ()
     unreachable: UnreachableUndos | None = None
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry, error_text
 from ml_janitor.aws.client import Aws
@@ -127,7 +127,8 @@ def read_candidates(
     Return all candidates that *detector* finds, its notes, and the errors that may hide more.
 
     A listing that changes while its pages are read can name a resource twice; it counts once. An entry that
-    could not be read is a candidate too, if it tells its ARN and creation time, and is one of the detector's.
+    could not be read is an unknown candidate, if it tells its ARN. One that does not may be any resource that
+    no other entry names: a note counts it.
     """
     candidates, notes, broken = dict[str, Candidate](), list[SweepNote](), list[str]()
     try:
@@ -138,8 +139,10 @@ def read_candidates(
                 candidates.setdefault(found.target.key, found)
     except UnreadEntriesError as error:
         unread = [unread_candidate(detector, aws, entry) for entry in error.entries]
-        candidates |= {found.target.key: found for found in unread if found is not None}
-        broken += [error_text(error)] if None in unread else []
+        candidates |= {found.target.key: found for found in unread if isinstance(found, UnreadCandidate)}
+        if lost := unread.count(None):
+            notes.append(SweepNote(error_text(error), unidentified=lost))
+        broken += [error_text(error)] if FOREIGN in unread else []
     except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
         broken.append(error_text(error))
     return candidates.values(), notes, [*_out_of_time(aws), *broken]
@@ -152,26 +155,29 @@ class UnreadCandidate(Candidate):
     why: str
 
 
-def unread_candidate(detector: Detector[Any], aws: Aws, unread: UnreadEntry) -> UnreadCandidate | None:
-    """
-    Return an entry that could not be read as an unknown candidate, if it identifies a resource of *detector*.
+FOREIGN: Final = "foreign"
+"""An entry of a resource that the detector does not judge, but reads: any candidate may need it."""
 
-    That takes the ARN and the creation time: with the ARN alone, the resource's open finding would be closed
-    as one whose resource is gone.
+
+def unread_candidate(
+    detector: Detector[Any], aws: Aws, unread: UnreadEntry
+) -> UnreadCandidate | Literal["foreign"] | None:
+    """
+    Return an entry that could not be read as an unknown candidate; None if it tells no ARN.
+
+    Without its creation time, it stands for every resource that had its ARN: see `Ledger.record`.
     """
     entry = unread.entry if isinstance(unread.entry, Mapping) else {}
     found = (value for name, value in entry.items() if name.lower().endswith("arn"))
-    text = str(next(found, ""))
+    text = unread.arn or str(next(found, ""))
     try:
         arn = Arn.parse(text)
     except ValueError:
         return None
     if not detector.judges(arn):
-        return None
+        return FOREIGN
     created = next((value for name, value in entry.items() if name in CREATION_MEMBERS), None)
-    if not isinstance(created, datetime):
-        return None
-    target = target_in(aws, text, arn.name, arn.kind, created)
+    target = target_in(aws, text, arn.name, arn.kind, created if isinstance(created, datetime) else None)
     return UnreadCandidate(target=target, why=f"its entry in the listing could not be read ({unread.why})")
 
 
@@ -236,6 +242,7 @@ def judge_candidates(
         error="; ".join(errors) or None,
         notices=tuple(dict.fromkeys(note.text for note in notes if note.text)),
         looked_through=sum(note.looked_through for note in notes),
+        unidentified=sum(note.unidentified for note in notes),
     )
 
 

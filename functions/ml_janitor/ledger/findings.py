@@ -282,7 +282,8 @@ class Ledger:
 
         If no sweep found a finding for longer than *lasts*, its warning is void. A finding is
         new until it is announced: the next run repeats a message that failed. The finding of a
-        resource that the sweep could not judge stays open. A run for an earlier time than the
+        resource that the sweep could not judge stays open, as does one whose resource an unidentified entry
+        may be about. A run for an earlier time than the
         stored one, such as a late event's, changes nothing back. An empty sweep is *settled* if no action is
         left; see `LastSweep`.
         """
@@ -305,7 +306,7 @@ class Ledger:
                 if entry.key not in entries
                 and entry.closed is None
                 and entry.last_seen <= now
-                and not (isinstance(verdict := verdicts.get(entry.key), Kept) and verdict.unknown)
+                and not _is_unknown(sweep, entry, verdicts.get(entry.key))
             ]
             aws.map(lambda closing: self.close(*closing, now), gone)
         gone += [(before[key], _lapsed(before[key], now)) for key in sorted(lapsed & entries.keys())]
@@ -544,6 +545,14 @@ def _unchanged(entry: Entry) -> ConditionBase:
 def _same_mac(entry: Entry) -> ConditionBase:
     """Return the condition that *entry* has the signature that was read."""
     return Attr("mac").eq(entry.mac) if entry.mac else Attr("mac").not_exists()
+
+
+def _is_unknown(sweep: Sweep, entry: Entry, verdict: Verdict | None) -> bool:
+    """Return whether *sweep* could not judge the resource of *entry*, or may have missed it."""
+    if verdict is not None:
+        return isinstance(verdict, Kept) and verdict.unknown
+    unread = {result.target.arn for result in sweep.results if result.target.created is None}
+    return bool(sweep.unidentified) or entry.claim.arn in unread
 
 
 def _why_closed(verdict: Verdict | None) -> Cause:

@@ -356,7 +356,7 @@ def _report(known: Sequence[SweptRegion], accounts: Sequence[Aws], now: datetime
 
 def is_empty(sweep: Sweep) -> bool:
     """Return whether *sweep* read everything and found no resources."""
-    return sweep.error is None and not sweep.looked_at
+    return sweep.error is None and not sweep.looked_at and not sweep.unidentified
 
 
 def _unswept(detector: Detector[Any], place: SweepPlace, error: str | None = None) -> Iterator[Sweep]:
