@@ -174,7 +174,7 @@ def read_tags_of(aws: Aws, arns: Sequence[str]) -> TagBook:
 
 
 def _book_of(entries: Iterable[Mapping[str, Any]]) -> TagBook:
-    """Return the tags of *entries*. One without an ARN may be about any resource that has no other entry."""
+    """Return the tags of *entries*. An entry without an ARN may be about any resource that has no other."""
     told, unread, error = list[Mapping[str, Any]](), dict[str, str](), None
     for entry in entries:
         if "ResourceARN" not in entry:
