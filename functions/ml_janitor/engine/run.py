@@ -127,8 +127,8 @@ def read_candidates(
     Return all candidates that *detector* finds, its notes, and the errors that may hide more.
 
     A listing that changes while its pages are read can name a resource twice; it counts once. An entry that
-    could not be read is an unknown candidate, if it tells its ARN. Without, the entry may be any resource that
-    no other entry names: a note counts it.
+    could not be read is an unknown candidate, if it tells its ARN. Without, the entry may be any resource
+    that no other entry names: a note counts it.
     """
     candidates, notes, broken = dict[str, Candidate](), list[SweepNote](), list[str]()
     try:
