@@ -83,6 +83,8 @@ class Account:
                 events = [(at, "step") for at in hourly(NOW - age, NOW - silent)]
                 self.box.logs(GROUP, f"{name}/algo-{host}-1790000000", events)
             self.measure(f"{name}/algo-{host}", gpu, SPINNING if cpu is None else cpu)
+            if silent is not None and silent > 6 * HOUR:
+                self.work(f"{name}/algo-{host}", NOW - silent)
 
     def measure(self, host: str, gpu: Sequence[float], cpu: Sequence[float]) -> None:
         series = [
@@ -97,6 +99,12 @@ class Account:
             if values
         ]
         self.box.metrics(NAMESPACE, series)
+
+    def work(self, host: str, until: datetime, gpu: Sequence[float] = (250.0, 390.0)) -> None:
+        """Let its GPUs have worked for three hours."""
+        values = [*gpu] * (36 // len(gpu))
+        series = {"metric": "GPUUtilization", "dimensions": {"Host": host}, "values": values}
+        self.box.metrics(NAMESPACE, [series | {"start": until - 3 * HOUR, "step": 300}])
 
     def write(self, bucket: str, key: str, *, ago: timedelta) -> None:
         with self.box.at(NOW - ago):
@@ -131,6 +139,25 @@ def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
     assert result.verdict.since == NOW - 250 * HOUR
     assert result.owner == "maria"
     assert result.accrued_usd == Decimal("58.752") * 264
+
+
+def test_a_trainer_that_logs_rarely_is_no_proven_deadlock(account: Account, aws: Aws) -> None:
+    """Its GPUs were as full while it still logged."""
+    account.job("rare", age=15 * HOUR, silent=None)
+    events = [(NOW - hours * HOUR, "epoch") for hours in (14.5, 12.5, 10.5, 8.5)]
+    account.box.logs(GROUP, "rare/algo-1-1790000000", events)
+    account.work("rare/algo-1", NOW - 6 * HOUR, gpu=FULL[:1])
+    account.work("rare/algo-1", NOW - 9 * HOUR, gpu=FULL[:1])
+
+    verdict = only(swept(aws)).verdict
+
+    assert isinstance(verdict, Finding)
+    assert verdict.confidence == "likely"
+    assert (
+        "without a change; they stood so for 3 hours while it still logged, so it may log" in verdict.reason
+    )
+    account.box.fault("cloudwatch", "GetMetricData", "deny", skip=1)
+    assert "its load while it still logged could not be read" in only(swept(aws)).verdict.reason
 
 
 @cases(
@@ -187,7 +214,7 @@ def test_jobs_that_log_are_heard_in_one_call_and_not_described(account: Account,
         "logs:DescribeLogStreams": 2,  # of all jobs, and of the silent one
         "logs:GetLogEvents": 3,  # the newest event, and the history of a few events with its end
         "s3:ListObjectsV2": 2,
-        "cloudwatch:GetMetricData": 1,
+        "cloudwatch:GetMetricData": 2,  # since it fell silent, and while it logged
         "sagemaker:ListTags": 1,
         "pricing:GetProducts": 2,
     }

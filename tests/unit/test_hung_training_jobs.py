@@ -1,5 +1,6 @@
 """What is made of training, processing, transform and tuning jobs and warm pools, signal by signal."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -89,6 +90,10 @@ def host(n: int, gpu: Signal[LoadSpan] | LoadSpan, cpu: Signal[LoadSpan] | LoadS
     )
 
 
+CHANGED: Signal[timedelta] = Value(55 * MINUTE)
+"""How long the GPUs stood at the level of the silence while the job still logged."""
+
+
 def hung(
     *hosts: HostLoad,
     job: Signal[RunningJob] | RunningJob = JOB,
@@ -96,7 +101,9 @@ def hung(
     pause: Signal[timedelta] | timedelta = 10 * MINUTE,
     wrote: Signal[NewestObject | None] | timedelta | None = None,
     price: Price = Price(Decimal("58.752"), "Price List API"),  # noqa: B008 - frozen
+    levels: Mapping[str, Signal[timedelta]] | None = None,
 ) -> SuspectJob:
+    """A silent job on *hosts*, whose load changed when its log ended, unless *levels* say something else."""
     longest = Value(pause) if isinstance(pause, timedelta) else pause
     newest: Signal[NewestObject | None]
     match wrote:
@@ -114,6 +121,7 @@ def hung(
             rhythm=Value(LogRhythm(last=NOW - silent, longest_pause=longest)),
             newest=newest,
             loads=Value(loads),
+            logged_levels={each.host: CHANGED for each in loads} if levels is None else levels,
         ),
         price=price,
     )
@@ -377,6 +385,36 @@ def test_past_its_limit_needs_no_other_signal() -> None:
 # --- what a finding says -----------------------------------------------------------------------
 
 
+SAME: Signal[timedelta] = Value(HOUR)
+
+
+@cases(
+    "levels, expected, words",
+    ((CHANGED, CHANGED), "proven", "spin at full load without a change; $"),
+    ((SAME, CHANGED), "proven", "spin at full load without a change; $"),
+    (
+        (SAME, SAME),
+        "likely",
+        "without a change; they stood so for 60 minutes while it still logged, so it may",
+    ),
+    ((SAME, Absent()), "likely", "stood so for 60 minutes while it still logged, so it may log rarely"),
+    ((CHANGED, Absent()), "proven", "without a change; $"),
+    ((Absent(), Absent()), "likely", "their load while it still logged is not known, so full load may be"),
+    ((), "likely", "their load while it still logged is not known"),
+    ((CHANGED, Unreadable("throttled")), "unknown", "its load while it still logged could not be read"),
+)
+def test_full_load_proves_something_only_if_the_load_changed_when_the_log_ended(
+    levels: tuple[Signal[timedelta], ...], expected: str, words: str
+) -> None:
+    """A trainer that keeps its GPUs full and logs rarely stood at that load while it still logged."""
+    hosts = [host(n, FULL) for n in (1, 2)]
+    logged = {each.host: level for each, level in zip(hosts, levels, strict=False)}
+    verdict = decide(hung(*hosts, levels=logged))
+
+    assert (word(verdict) if expected == "unknown" else of_type(Finding, verdict).confidence) == expected
+    assert words in verdict.reason
+
+
 def test_a_deadlock_is_told_in_full() -> None:
     verdict = of_type(Finding, decide(hung(silent=200 * HOUR, wrote=201 * HOUR)))
 
@@ -399,6 +437,7 @@ def test_a_deadlock_is_told_in_full() -> None:
         "newest object": "s3://models/ckpt/7, 2026-09-27 18:00 UTC",
         "GPU load": "398 to 400 of 400 (algo-1, algo-2, algo-3, algo-4)",
         "CPU load": "410 to 440 of 3200 (algo-1, algo-2, algo-3, algo-4)",
+        "longest at this load while it logged": "55 minutes",
     }
 
 
@@ -644,6 +683,7 @@ def silent(
             rhythm=Value(LogRhythm(last=NOW - quiet, longest_pause=Value(MINUTE))),
             newest=newest,
             loads=Value((replace(host(1, gpu, cpu), host="nightly/h"),)),
+            logged_levels={"nightly/h": CHANGED},
         ),
         price=DOLLAR,
     )
@@ -820,7 +860,10 @@ def test_what_would_be_done_and_what_it_has_cost(kind: JobKind, action: str) -> 
 # --- warm pools --------------------------------------------------------------------------------
 
 
-def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
+NO_WAITS: Signal[reading.PoolWaits] = Value({})
+
+
+def pool(unused: timedelta | None, waits: Signal[reading.PoolWaits] = NO_WAITS, **changed: Any) -> SuspectJob:
     usual: dict[str, Any] = {
         "status": "Completed",
         "phase": "Completed",
@@ -830,7 +873,63 @@ def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
         "groups": (RentedInstances("ml.g5.2xlarge", 2),),
     }
     of = job(reading.TRAINING_JOB_KIND, **(usual | changed))
-    return SuspectJob(target=target("training-job"), job=Value(of), price=DOLLAR)
+    return SuspectJob(target=target("training-job"), job=Value(of), price=DOLLAR, waits=waits)
+
+
+def earlier(longest: timedelta, *instances: tuple[str, int], role: str = "") -> Signal[reading.PoolWaits]:
+    return Value({reading.PoolShape(instances or (("ml.g5.2xlarge", 2),), role): longest})
+
+
+@cases(
+    "candidate, expected, reason",
+    # an earlier one of its kind waited longer, and a job came
+    (pool(2 * HOUR, earlier(2 * HOUR)), "proven", "unused for"),
+    (pool(2 * HOUR, earlier(2 * HOUR + SECOND)), "kept", "a job came to an earlier one after 2 hours"),
+    (pool(2 * HOUR, earlier(5 * HOUR)), "kept", "is unused for 2 hours, and a job came to an earlier one"),
+    (pool(2 * HOUR, earlier(5 * HOUR, ("ml.g5.2xlarge", 1))), "proven", "unused for"),
+    (pool(2 * HOUR, earlier(5 * HOUR, ("ml.g5.xlarge", 2))), "proven", "unused for"),
+    (pool(2 * HOUR, earlier(5 * HOUR, role="other")), "proven", "unused for"),
+    (pool(2 * HOUR, Unreadable("throttled")), "unknown", "earlier warm pools of its kind waited for a job"),
+    (pool(2 * HOUR, NotRead()), "unknown", "could not be read"),
+    (pool(59 * MINUTE, NotRead()), "kept", "judged from 60 minutes on"),
+)
+def test_a_pool_waits_as_long_as_earlier_ones_did(candidate: SuspectJob, expected: str, reason: str) -> None:
+    verdict = decide(candidate)
+
+    assert (word(verdict), reason in verdict.reason) == (expected, True), verdict.reason
+
+
+def test_what_earlier_pools_waited_is_in_their_jobs_records() -> None:
+    def record(name: str, status: str, seconds: int | None, kind: str = "ml.g5.2xlarge") -> dict[str, Any]:
+        waited = {} if seconds is None else {"ResourceRetainedBillableTimeInSeconds": seconds}
+        return Torn(
+            {
+                "TrainingJobName": name,
+                "CreationTime": NOW - DAY,
+                "RoleArn": "arn:aws:iam::123456789012:role/ml",
+                "ResourceConfig": {"InstanceType": kind, "InstanceCount": 2, "VolumeSizeInGB": 1},
+                "WarmPoolStatus": {"Status": status, **waited},
+            }
+        )
+
+    records = [
+        record("a", "Reused", 60),
+        record("b", "Reused", 7200),
+        record("c", "Reused", 30),
+        record("d", "Terminated", 9000),
+        record("e", "Available", None),
+        record("f", "Reused", None, "ml.g5.xlarge"),
+        Torn({"TrainingJobName": "g", "CreationTime": NOW - DAY}),
+    ]
+    script = Script({"sagemaker:Search": Torn({"Results": [{"TrainingJob": each} for each in records]})})
+    waits = of_type(Value, reading.read_pool_waits(script.aws(), NOW)).value
+    role = "arn:aws:iam::123456789012:role/ml"
+    assert waits == {
+        reading.PoolShape((("ml.g5.2xlarge", 2),), role): 2 * HOUR,
+        reading.PoolShape((("ml.g5.xlarge", 2),), role): 6 * HOUR,
+    }
+    refused = Script({"sagemaker:Search": Refusal("AccessDenied")})
+    assert isinstance(reading.read_pool_waits(refused.aws(), NOW), Unreadable)
 
 
 @cases(
@@ -879,6 +978,7 @@ def test_a_pool_is_told_in_full() -> None:
         "instances": "2 x ml.g5.2xlarge",
         "warm pool unused for": "90 minutes",
         "kept alive until": "2026-10-06 07:30 UTC",
+        "longest wait of an earlier pool": "none",
     }
     assert verdict.steps[0] == "no job has used its warm pool for 60 minutes or more"
 

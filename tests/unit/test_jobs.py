@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from conftest import HOUR
-from ml_janitor.aws.activity import MetricSeries
+from ml_janitor.aws.activity import GET_METRIC_DATA, MetricSeries
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.prices import Machine, Price
 from ml_janitor.aws.rented_instances import RentedInstances
@@ -25,6 +25,7 @@ from ml_janitor.detectors.hung_training_jobs.jobs import (
     RunningJob,
     load_span,
     loads_text,
+    longest_level,
     some_names,
 )
 from ml_janitor.detectors.hung_training_jobs.progress import job_hosts, unlisted_hosts
@@ -479,6 +480,40 @@ def test_what_lies_before_the_start_does_not_count() -> None:
 )
 def test_no_span(lows: Signal[MetricSeries], highs: Signal[MetricSeries], expected: Signal[LoadSpan]) -> None:
     assert load_span(lows, highs, SPAN_START, SPAN_END) == expected
+
+
+LEVEL = LoadSpan(398, 400)
+
+
+@cases(
+    "lows, highs, expected",
+    ([390] * 24, [400] * 24, Value(2 * HOUR)),
+    ([386] * 24, [412] * 24, Value(2 * HOUR)),
+    ([385.9] * 24, [400] * 24, Value(timedelta())),
+    ([400] * 24, [412.1] * 24, Value(timedelta())),
+    ([400] * 11 + [200] + [400] * 12, [400] * 24, Value(HOUR)),
+    ([400] * 11 + [200] + [400] * 11 + [200], [400] * 24, Value(55 * MINUTE)),
+    ([400] * 12, [400] * 12, Value(HOUR)),
+    ([400] * 11, [400] * 11, Absent()),
+)
+def test_how_long_a_load_stood_at_a_level(
+    lows: list[float], highs: list[float], expected: Signal[timedelta]
+) -> None:
+    """Within 12 of full scale of four GPUs, for an hour at least."""
+    found = longest_level(series(*lows), series(*highs), LEVEL, 12, (SPAN_START, SPAN_END))
+
+    assert found == replace(expected, source=GET_METRIC_DATA)  # type: ignore[type-var]
+
+
+def test_a_level_is_measured_within_its_window_alone() -> None:
+    full = series(*[400] * 24)
+    inner = (SPAN_START + 30 * MINUTE, SPAN_START + 100 * MINUTE)
+    assert longest_level(full, full, LEVEL, 12, inner) == Value(70 * MINUTE, GET_METRIC_DATA)
+    assert longest_level(full, Absent(), LEVEL, 12, inner) == Absent(GET_METRIC_DATA)
+    for pair in ((full, Unreadable("throttled")), (Unreadable("throttled"), full)):
+        assert longest_level(*pair, LEVEL, 12, inner) == Unreadable("throttled")
+    unmeasured = HostLoad(host="a", cpu=Absent(), gpu=Absent())
+    assert unmeasured.logged_at_level(Machine(8, 1), full, full, *inner) == Absent(GET_METRIC_DATA)
 
 
 @cases(

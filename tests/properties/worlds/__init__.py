@@ -150,7 +150,7 @@ worlds = some_worlds()
 
 EVERY_KIND: tuple[Kind[Any], ...] = (
     *(*endpoints.KINDS, *notebooks.KINDS, jobs.TRAINING, *jobs.OTHERS, jobs.TUNING),
-    *(*studio.KINDS, *resources.KINDS, jobs.WARM_POOLS, log_groups.KIND),
+    *(*studio.KINDS, *resources.KINDS, jobs.WARM_POOLS, jobs.OTHER_POOLS, log_groups.KIND),
 )
 NEAR_MISSES = World(
     things=[*(thing for kind in EVERY_KIND for thing in kind.near_misses()), *artifacts.near_misses()],

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from properties.worlds.base import (
+    ACCOUNT,
     BUCKET,
     COMPLETE,
+    DAY,
     EXEMPT,
     HOUR,
     MINUTE,
@@ -68,8 +70,9 @@ class Job(Work):
     """
     A training job. Where it is *chatty*, its log has more pages than are read.
 
-    *load* is that of the first host if only one GPU spins or works; *checkpoint* is how long ago it wrote
-    one, *limit* its longest runtime. *debugger* is whether Debugger and the profiler wrote a minute ago.
+    *load* is that of the first host if only one GPU spins or works, since it fell silent; while it logged it
+    was the same, another, or is not known, as *logged* says. *checkpoint* is how long ago it wrote one,
+    *limit* its longest runtime. *debugger* is whether Debugger and the profiler wrote a minute ago.
     """
 
     calls = (
@@ -88,6 +91,7 @@ class Job(Work):
 
     secondary: str
     chatty: bool
+    logged: str
     checkpoint: timedelta | None
     debugger: bool
     limit: timedelta
@@ -112,10 +116,14 @@ class Job(Work):
 
     @property
     def certain(self) -> bool:
-        """A job at rest may wait for something, and one GPU that is full may be at work."""
+        """
+        Whether anything proves it: a job at rest may wait, and one GPU that is full may be at work.
+
+        GPUs that were as full while it logged are those of a trainer that logs rarely.
+        """
         gpus = MACHINES[self.instance][1]
         spinning = {"full": gpus * self.hosts, "all but one": (gpus - 1) * self.hosts, "one": 1}
-        return self.overdue or spinning.get(self.load, 0) > 1
+        return self.overdue or (spinning.get(self.load, 0) > 1 and self.logged == "other")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -172,10 +180,20 @@ class Job(Work):
         levels = [self.load, *["zero" if self.load.startswith("one") else self.load] * (self.hosts - 1)]
         if self.stirs == "load":
             levels[-1] = "varying"
+        machine = MACHINES[self.instance]
+        falls_silent = self.logs and self.quiet_for >= 6 * HOUR
+        long = min(self.quiet_for, 36 * HOUR) if falls_silent else 36 * HOUR
         hosts = [
-            host_load(name, level, account.now, *MACHINES[self.instance])
+            host_load(name, level, account.now, *machine, long=long)
             for name, level in zip(names, levels, strict=True)
         ]
+        if falls_silent and self.load != "none" and self.logged != "unknown":
+            at_work = ["varying"] * len(levels) if self.logged == "other" else levels
+            last = account.now - self.quiet_for
+            hosts += [
+                host_load(name, level, last, *machine, long=4 * HOUR)
+                for name, level in zip(names, at_work, strict=True)
+            ]
         return [series for host in hosts for series in host]
 
 
@@ -183,13 +201,15 @@ STILL = {"zero", "full", "all but one", "one"}
 """The loads at which nothing is done, or may not be."""
 
 
-def host_load(host: str, level: str, now: datetime, cpus: int, gpus: int) -> list[dict[str, object]]:
+def host_load(
+    host: str, level: str, now: datetime, cpus: int, gpus: int, *, long: timedelta = 36 * HOUR
+) -> list[dict[str, object]]:
     """
-    The load of one host over the last day and a half; a "thread" leaves its GPUs alone.
+    The load of one host until *now*, for so *long*; a "thread" leaves its GPUs alone.
 
     GPUs that wait for another were seen at 96 percent. "one at work" varies by no more than all GPUs may.
     """
-    points = 12 * 36
+    points = 2 * (long // (10 * MINUTE))
     levels = {
         "all but one": ([96.0 * (gpus - 1)] * points, [100.0 * (gpus - 1)] * points),
         "one": ([100.0] * points, [100.0] * points),
@@ -358,6 +378,7 @@ HUNG = Job(
     gap=15 * MINUTE,
     silent=28 * HOUR,
     chatty=False,
+    logged="other",
     logs=True,
     hosts=1,
     instance="ml.g5.12xlarge",
@@ -455,12 +476,23 @@ class Tuner(Thing):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmPool(Thing):
-    """The instances of a training job that *ended* so long ago, and what has become of them."""
+    """
+    The instances of a training job that *ended* so long ago, and what has become of them.
 
-    calls = ("sagemaker:ListTrainingJobs", "sagemaker:DescribeTrainingJob", "sagemaker:ListTags")
+    An *earlier* pool waited so long until a job came, on instances of this *kind*, or never ended.
+    """
+
+    calls = (
+        "sagemaker:ListTrainingJobs",
+        "sagemaker:DescribeTrainingJob",
+        "sagemaker:ListTags",
+        "sagemaker:Search",
+    )
 
     pool: str
     ended: timedelta
+    earlier: timedelta | None
+    kind: str
 
     @property
     def stores(self) -> bool:
@@ -468,30 +500,38 @@ class WarmPool(Thing):
 
     def build(self, account: Account) -> None:
         name = account.name("warm")
-        account.be(self.ended + 30 * HOUR)
-        arn = account.sagemaker.create_training_job(
+        if self.earlier is not None:
+            waited = {"ResourceRetainedBillableTimeInSeconds": int(self.earlier.total_seconds())}
+            self.job(account, f"{name}-before", 3 * DAY, {"Status": "Reused", **waited}, self.kind)
+        arn = self.job(account, name, self.ended, {"Status": self.pool}, "ml.g5.xlarge")
+        waits = self.pool == "Available" and self.ended >= HOUR and not self.labels.exempt
+        usual = self.earlier is not None and self.kind == "ml.g5.xlarge" and self.earlier > self.ended
+        needs = {"sagemaker:DescribeTrainingJob", "sagemaker:ListTags", "sagemaker:Search"}
+        account.claim(DETECTOR, arn, waste=waits and not usual, certain=True, needs=needs)
+
+    def job(self, account: Account, name: str, ended: timedelta, pool: dict[str, Any], kind: str) -> str:
+        account.be(ended + 30 * HOUR)
+        arn: str = account.sagemaker.create_training_job(
             **training_request(
                 name,
-                rented("ml.g5.xlarge", 1, 50, KeepAlivePeriodInSeconds=6 * 3600),
+                rented(kind, 1, 50, KeepAlivePeriodInSeconds=6 * 3600),
                 out=f"s3://{BUCKET}/output",
                 seconds=86400,
                 Tags=self.labels.listed,
             )
+            | {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{name.removesuffix('-before')}"}
         )["TrainingJobArn"]
         account.control.patch(
             "sagemaker",
             ["training_jobs", name],
             training_job_status="Completed",
             SecondaryStatus="Completed",
-            TrainingEndTime=account.now - self.ended,
-            LastModifiedTime=account.now - self.ended,
-            WarmPoolStatus={"Status": self.pool},
+            TrainingEndTime=account.now - ended,
+            LastModifiedTime=account.now - ended,
+            WarmPoolStatus=pool,
         )
         account.tagged(arn, self.labels)
-        waits = self.pool == "Available" and self.ended >= HOUR and not self.labels.exempt
-        account.claim(
-            DETECTOR, arn, waste=waits, certain=True, needs={*self.calls} - {"sagemaker:ListTrainingJobs"}
-        )
+        return arn
 
 
 TRAINING = Kind.of(
@@ -502,6 +542,7 @@ TRAINING = Kind.of(
     gap=(spans(HOUR, 0.25, 1, 3), spans(HOUR, 9)),
     silent=(spans(HOUR, 10, 28, 36), spans(HOUR, 0.1, 5.9)),
     chatty=([False, True],),
+    logged=(["other"], ["same", "unknown"]),
     logs=([True], [False]),
     hosts=([2, 1],),
     instance=(list(MACHINES)[:2],),
@@ -549,4 +590,11 @@ WARM_POOLS = Kind.of(
     labels=(UNKEPT[1:3], EXEMPT[:1]),
     pool=(["Available"], ["InUse", "Reused", "Terminated"]),
     ended=([2 * HOUR, HOUR + MINUTE, 5 * HOUR], [5 * MINUTE, 59 * MINUTE]),
+    earlier=([None, 20 * MINUTE, HOUR], [2 * HOUR + MINUTE, 5 * HOUR]),
+    kind=(["ml.g5.xlarge"],),
 )
+
+OTHER_POOLS = WARM_POOLS.but(
+    earlier=([5 * HOUR],), kind=(["ml.g5.2xlarge", "ml.g4dn.xlarge"], ["ml.g5.xlarge"])
+)
+"""Pools beside earlier ones of other instances, which waited longer."""

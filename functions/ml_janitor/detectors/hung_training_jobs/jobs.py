@@ -84,6 +84,45 @@ def load_span(
     return Value(LoadSpan(min(values), max(values), max(holes) - period), GET_METRIC_DATA)
 
 
+SHORTEST_LEVEL = timedelta(hours=1)
+"""Time at one load that is a habit: a working trainer may stand at full load as long as it likes."""
+
+
+def longest_level(
+    lows: Signal[MetricSeries],
+    highs: Signal[MetricSeries],
+    level: LoadSpan,
+    tolerance: float,
+    window: tuple[datetime, datetime],
+) -> Signal[timedelta]:
+    """
+    Return the longest time within *window* for which a load stood at *level*, give or take *tolerance*.
+
+    Absent if it was measured for less than `SHORTEST_LEVEL`. A missing value may have been at that level.
+    """
+    match lows, highs:
+        case (Unreadable() as failed, _) | (_, Unreadable() as failed):
+            return failed
+        case Value(low), Value(high):
+            pass
+        case _:
+            return Absent(GET_METRIC_DATA)
+    start, end = window
+    period = timedelta(seconds=LOAD_PERIOD)
+    stood: dict[datetime, bool] = {}
+    for at, value in (*low.points, *high.points):
+        if start <= at and at + period <= end:
+            here = level.lowest - tolerance <= value <= level.highest + tolerance
+            stood[at] = here and stood.get(at, True)
+    if len(stood) * period < SHORTEST_LEVEL:
+        return Absent(GET_METRIC_DATA)
+    longest, begun = timedelta(), None
+    for at, here in sorted(stood.items()):
+        begun = (begun or at) if here else None
+        longest = max(longest, at + period - begun) if begun else longest
+    return Value(longest, GET_METRIC_DATA)
+
+
 _CPU_TOLERANCE = 0.05
 _GPU_TOLERANCE = 0.03
 """
@@ -172,6 +211,16 @@ class HostLoad:
         if not machine.gpus or not isinstance(self.gpu, Value):
             return 0
         return count_spinning_gpus(self.gpu.value, machine.gpus) or 0
+
+    def logged_at_level(
+        self, machine: Machine, lows: Signal[MetricSeries], highs: Signal[MetricSeries], *within: datetime
+    ) -> Signal[timedelta]:
+        """Return how long its GPUs stood at this level before: *within* is the start and the end of that."""
+        if not isinstance(self.gpu, Value):
+            return Absent(GET_METRIC_DATA)
+        start, end = within
+        tolerance = 100 * (machine.gpus or 1) * _GPU_TOLERANCE
+        return longest_level(lows, highs, self.gpu.value, tolerance, (start, end))
 
     def _level(self, machine: Machine, collective: CollectiveWait) -> LoadPattern | None:
         """Return the pattern by the level of a still load; None if it is not measured."""

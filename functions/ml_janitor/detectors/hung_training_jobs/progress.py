@@ -29,6 +29,7 @@ from ml_janitor.core.model import (
 from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.hung_training_jobs.jobs import (
     LOAD_PERIOD,
+    SHORTEST_LEVEL,
     CollectiveWait,
     HostLoad,
     JobKind,
@@ -135,6 +136,39 @@ def _read_hosts(
         host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in _LOAD_METRICS})
         for host in windows
     }
+
+
+LOGGED_WINDOW = timedelta(days=1)
+"""Time before the last log event whose load is compared with the load of the silence."""
+
+
+def read_logged_levels(
+    aws: Aws, job: RunningJob, loads: Sequence[HostLoad], logged_until: datetime
+) -> dict[str, Signal[timedelta]]:
+    """
+    Return, by host, how long its GPUs stood at the level of *loads* while *job* still logged.
+
+    A trainer that keeps its GPUs full and logs rarely looks like a deadlock in all but this.
+    """
+    since = max(logged_until - LOGGED_WINDOW, job.started or logged_until - LOGGED_WINDOW)
+    wanted = {
+        (load.host, stat): Metric.of(
+            job.kind.group, "GPUUtilization", stat=stat, period=LOAD_PERIOD, Host=load.host
+        )
+        for load in loads
+        if isinstance(load.gpu, Value)
+        for stat in _LOAD_STATS
+    }
+    series = activity.read_metrics(aws, wanted.values(), since, logged_until) if wanted else {}
+    none: Signal[activity.MetricSeries] = Absent(GET_METRIC_DATA)
+
+    def of(load: HostLoad) -> Signal[timedelta]:
+        lows, highs = (
+            series[wanted[load.host, stat]] if wanted.get((load.host, stat)) else none for stat in _LOAD_STATS
+        )
+        return load.logged_at_level(job.machine, lows, highs, since, logged_until)
+
+    return {load.host: of(load) for load in loads}
 
 
 # --- reading the logs -----------------------------------------------------------------------------
@@ -393,11 +427,21 @@ def judge_limit(rule: Rule, job: RunningJob, overrun: timedelta, now: datetime) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressSigns:
-    """The traces that a running job would leave if it moved."""
+    """
+    The traces that a running job would leave if it moved.
+
+    *logged_levels* is, by host, how long its GPUs stood at the level of *loads* while the job still logged.
+    """
 
     rhythm: Signal[LogRhythm] = field(default_factory=NotRead)
     newest: Signal[NewestObject | None] = field(default_factory=NotRead)
     loads: Signal[tuple[HostLoad, ...]] = field(default_factory=NotRead)
+    logged_levels: Mapping[str, Signal[timedelta]] = field(default_factory=dict, hash=False)
+
+    def spin(self, job: RunningJob) -> bool:
+        """Return whether the GPUs of *job* spin as in a collective, as far as that was read."""
+        loads = self.loads.value if isinstance(self.loads, Value) else ()
+        return any(load.motion(job.machine, job.collective) is LoadPattern.SPINS for load in loads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,7 +484,7 @@ def judge_signs(
             return (
                 _check_logs(rule, signs.rhythm, rhythm, patience, now)
                 or _check_objects(rule, signs.newest, job, patience.with_rhythm(rhythm.longest_pause), now)
-                or _check_load(rule, signs.loads, rhythm, job, patience=patience, now=now)
+                or _check_load(rule, signs, rhythm, job, patience=patience, now=now)
             )
         case Absent():
             rule.saw(as_evidence("last log event", signs.rhythm))
@@ -510,7 +554,7 @@ def _check_objects(
 
 def _check_load(
     rule: Rule,
-    signal: Signal[tuple[HostLoad, ...]],
+    signs: ProgressSigns,
     rhythm: LogRhythm,
     job: RunningJob,
     *,
@@ -518,6 +562,7 @@ def _check_load(
     now: datetime,
 ) -> Kept | Standstill:
     """Keep a job whose hosts work; else it stands still, and the load says how sure that is."""
+    signal = signs.loads
     loads = signal.value if isinstance(signal, Value) else ()
     machine = job.machine
     gpus = 100 * machine.gpus if machine.gpus else None
@@ -537,6 +582,8 @@ def _check_load(
         return rule.kept(f"silent, but the load of {some_names(working)} varies like work")
     if isinstance(signal, NotRead | Unreadable) or LoadPattern.UNREADABLE in motions:
         return rule.unknown("its load could not be read, so it may be working")
+    if LoadPattern.SPINS in motions and any(map(_is_unreadable, signs.logged_levels.values())):
+        return rule.unknown("its load while it still logged could not be read: full load may be usual")
     if steady := motions.get(LoadPattern.STEADY):
         level = "not at rest" if job.collective is CollectiveWait.NEVER else "neither at rest nor full"
         return rule.kept(f"silent, but the load of {some_names(steady)} is {level}")
@@ -550,10 +597,11 @@ def _check_load(
     rule.passed("no host's load varies")
     match rhythm.longest_pause:
         case Value(longest):
-            usual, known = f"its longest pause before was {format_age(longest)}", True
+            paused, known = f"its longest pause before was {format_age(longest)}", True
         case _:
-            usual, known = "how long it used to pause is not known", False
+            paused, known = "how long it used to pause is not known", False
     written = ", wrote nothing to S3," if job.writes_to else ""
+    logged = f"logged nothing for {format_age(quiet)} ({paused}){written}"
     spinning = SpinningGpus(
         sum(host_load.spinning(machine) for host_load in loads), (machine.gpus or 0) * len(loads)
     )
@@ -561,10 +609,11 @@ def _check_load(
         *_doubts(motions, spinning),
         *([f"the load of {some_names(unmeasured)} is not known"] if unmeasured else []),
     ]
-    sure = known and not doubts
+    usual = "" if doubts else _usual_level(rule, signs.logged_levels)
+    sure = known and not doubts and not usual
     load = "; ".join(doubts) or spinning.description(len(loads))
     return Standstill(
-        reason=f"this {job.kind.noun} logged nothing for {format_age(quiet)} ({usual}){written} and {load}",
+        reason=f"this {job.kind.noun} {logged} and {load}{usual}",
         confidence=Confidence.PROVEN if sure else Confidence.LIKELY,
         since=rhythm.last,
     )
@@ -617,6 +666,26 @@ def _doubts(motions: Mapping[LoadPattern, Sequence[str]], spinning: SpinningGpus
             else f"the GPUs of {some_names(hosts)} rest without a change, but their CPUs do not, and "
             f"may be at work"
         )
+
+
+def _is_unreadable(signal: Signal[timedelta]) -> bool:
+    return isinstance(signal, Unreadable | NotRead)
+
+
+def _usual_level(rule: Rule, levels: Mapping[str, Signal[timedelta]]) -> str:
+    """
+    Return why GPUs at full load prove nothing: they stood so while the job logged, or that is not known.
+
+    Empty if the load of a host changed when the log ended: the other hosts wait for that one.
+    """
+    known = [level.value for level in levels.values() if isinstance(level, Value)]
+    if not known:
+        return "; their load while it still logged is not known, so full load may be its usual work"
+    longest = format_age(max(known))
+    rule.saw(Evidence("longest at this load while it logged", longest, source=GET_METRIC_DATA))
+    if any(stood < SHORTEST_LEVEL for stood in known):
+        return ""
+    return f"; they stood so for {longest} while it still logged, so it may log rarely"
 
 
 def utc_text(at: datetime) -> str:

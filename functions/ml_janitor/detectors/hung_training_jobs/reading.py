@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,11 +14,11 @@ from ml_janitor.aws.activity import active_streams
 from ml_janitor.aws.calls import Listing, ReadError, read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.rented_instances import read_rented_instances
+from ml_janitor.aws.rented_instances import RentedInstances, read_rented_instances
 from ml_janitor.aws.s3 import find_newest_object
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, SEARCH, TRAINING_JOB, TUNING_JOB, list_targets
 from ml_janitor.aws.tags import target_in
-from ml_janitor.aws.training_jobs import POOL_AVAILABLE, list_billed_jobs
+from ml_janitor.aws.training_jobs import POOL_AVAILABLE, POOL_LIFE, list_billed_jobs, search_training_jobs
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
     Absent,
@@ -157,6 +157,8 @@ _POOL_LOST = "the pool: the next job of its kind starts instances of its own"
 _POOL_STAYS = frozenset({POOL_AVAILABLE, "InUse"})
 """Statuses of a pool that waits, or will when its job is over. A Reused pool is another job's."""
 
+_POOL_REUSED = "Reused"
+
 
 def pool_status(described: Mapping[str, Any]) -> str | None:
     """Return the status of the warm pool of a training job as AWS describes it; None if it has none."""
@@ -168,6 +170,54 @@ def keeps_pool(described: Mapping[str, Any]) -> bool:
     """Return whether its instances wait for another job, or will when it is over."""
     period = described.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds")
     return pool_status(described) in _POOL_STAYS and period != 0
+
+
+POOL_HISTORY = timedelta(days=30)
+"""Time in which the waits of earlier pools show how long it takes until the next job comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolShape:
+    """
+    What a job and the warm pool that it may use have in common: *instances* by type, and the *role*.
+
+    SageMaker compares more members of their requests (developer guide, "Train using SageMaker managed warm
+    pools", matching jobs). Fewer find more earlier pools, and keep more.
+    """
+
+    instances: tuple[tuple[str, int], ...]
+    role: str
+
+    @classmethod
+    def of(cls, groups: Iterable[RentedInstances], role: str) -> PoolShape:
+        return cls(tuple(sorted((group.type, group.count) for group in groups)), role)
+
+
+type PoolWaits = Mapping[PoolShape, timedelta]
+"""The longest wait of an earlier pool of a shape until another job used it."""
+
+
+def read_pool_waits(aws: Aws, now: datetime) -> Signal[PoolWaits]:
+    """
+    Return the waits of the pools of jobs created within `POOL_HISTORY` that another job used again.
+
+    AWS does not always tell a wait: then it was as long as a pool can last.
+    """
+
+    def wait_of(record: Mapping[str, Any]) -> tuple[PoolShape, timedelta] | None:
+        if pool_status(record) != _POOL_REUSED:
+            return None
+        seconds = record["WarmPoolStatus"].get("ResourceRetainedBillableTimeInSeconds")
+        waited = POOL_LIFE if seconds is None else timedelta(seconds=seconds)
+        return PoolShape.of(read_rented_instances(TRAINING_JOB, record), record.get("RoleArn", "")), waited
+
+    found = search_training_jobs(aws, wait_of, now, since=now - POOL_HISTORY)
+    if found.error is not None:
+        return Unreadable(found.error, SEARCH)
+    waits: dict[PoolShape, timedelta] = {}
+    for shape, waited in found.items:
+        waits[shape] = max(waited, waits.get(shape, timedelta()))
+    return Value(waits, SEARCH)
 
 
 def judge_remaining_pool(
@@ -198,11 +248,14 @@ def judge_pool(
     job: RunningJob,
     price: Price,
     *,
+    waits: Signal[PoolWaits],
     patience: timedelta,
     now: datetime,
 ) -> Verdict | None:
     """
     Judge whether the warm pool of *job* waits in vain; None if it has none that waits.
+
+    A pool that waits no longer than an earlier one of its shape did, until a job came, waits for the next.
 
     A pool that is available is unused, and may wait a while for the next job. It waits since its job ended;
     AWS tells its billed time only afterwards (documentation of ResourceRetainedBillableTimeInSeconds).
@@ -224,6 +277,17 @@ def judge_pool(
             f"its warm pool is unused for {format_age(unused)}: judged from {format_age(patience)} on"
         )
     rule.passed(f"no job has used its warm pool for {format_age(patience)} or more")
+    if not isinstance(waits, Value):
+        rule.saw(as_evidence("waits of earlier pools", waits))
+        return rule.unknown("how long earlier warm pools of its kind waited for a job could not be read")
+    longest = waits.value.get(PoolShape.of(job.groups, job.role))
+    rule.saw(Evidence("longest wait of an earlier pool", "none" if longest is None else format_age(longest)))
+    if longest is not None and longest > unused:
+        return rule.kept(
+            f"its warm pool is unused for {format_age(unused)}, and a job came to an earlier one after"
+            f" {format_age(longest)}"
+        )
+    rule.passed("no earlier pool of its kind waited longer for a job that came")
     return rule.found(
         f"the warm pool of this {job.kind.noun} ({job.hardware}) waits for another job, unused for"
         f" {format_age(unused)} and until {utc_text(until)}; {price_text(price, job)}",
@@ -352,7 +416,8 @@ class SuspectJob(Candidate):
     A job in progress or with a warm pool, the signs of its movement, and its price per hour.
 
     *watched* is the training job whose rule the job is, if any. *recorded* is true if Search described the
-    job. *unfinished* is true if an action began to stop it, and may not have ended its warm pool.
+    job. *unfinished* is true if an action began to stop it, and may not have ended its warm pool. *waits* are
+    read if it left a pool that has waited.
     """
 
     job: Signal[RunningJob]
@@ -360,6 +425,7 @@ class SuspectJob(Candidate):
     unfinished: bool = False
     recorded: bool = False
     signs: ProgressSigns = field(default_factory=ProgressSigns)
+    waits: Signal[PoolWaits] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
 
 
@@ -502,7 +568,7 @@ class JobSurvey:
         if job is None:
             return None
         candidate = replace(candidate, target=replace(candidate.target, created=job.created))
-        (candidate,) = self._with_loads([candidate])
+        (candidate,) = self._with_waits(self._with_loads([candidate]))
         tuners = list_tuning_jobs(self.aws, self.now) if job.tuner else _NO_TUNERS
         belongs_to = read_parents(self.aws, candidate, job, tuners)
         return replace(candidate, belongs_to=belongs_to, price=job_price(self.aws, job))
@@ -526,7 +592,8 @@ class JobSurvey:
         """Return all *targets* that are jobs, each with the signals that its judgement needs."""
         begun = self.aws.map(lambda target: self._recorded(target) or self._described(target), targets)
         active = self._active_streams(begun)
-        candidates = self._with_loads(self.aws.map(lambda candidate: self._heard(candidate, active), begun))
+        heard = self.aws.map(lambda candidate: self._heard(candidate, active), begun)
+        candidates = self._with_waits(self._with_loads(heard))
         return self.aws.map(lambda candidate: self._tagged(candidate, tuners), candidates)
 
     def _active_streams(self, candidates: Sequence[SuspectJob]) -> Mapping[str, datetime]:
@@ -616,9 +683,31 @@ class JobSurvey:
 
         def with_load(candidate: SuspectJob) -> SuspectJob:
             read = loads.get(candidate.target.arn, candidate.signs.loads)
-            return replace(candidate, signs=replace(candidate.signs, loads=read))
+            known = replace(candidate, signs=replace(candidate.signs, loads=read))
+            match known:
+                case SuspectJob(
+                    job=Value(job), signs=ProgressSigns(rhythm=Value(heard), loads=Value(hosts))
+                ) if known.signs.spin(job):
+                    levels = progress.read_logged_levels(self.aws, job, hosts, heard.last)
+                    return replace(known, signs=replace(known.signs, logged_levels=levels))
+            return known
 
-        return [with_load(candidate) for candidate in candidates]
+        return self.aws.map(with_load, candidates)
+
+    def _with_waits(self, candidates: Sequence[SuspectJob]) -> list[SuspectJob]:
+        """Return *candidates*; those with a pool that has waited get the waits of earlier pools."""
+
+        def waits(candidate: SuspectJob) -> bool:
+            job = candidate.job.value if isinstance(candidate.job, Value) else None
+            left = job is not None and job.status != IN_PROGRESS and job.pool == POOL_AVAILABLE
+            return left and self._open(candidate)
+
+        left = [waits(candidate) for candidate in candidates]
+        known: Signal[PoolWaits] = read_pool_waits(self.aws, self.now) if any(left) else NotRead()
+        return [
+            replace(candidate, waits=known) if waited else candidate
+            for candidate, waited in zip(candidates, left, strict=True)
+        ]
 
     def _tagged[C: (SuspectJob, SuspectTuner)](self, candidate: C, tuners: Listing[Target]) -> C:
         """

@@ -454,8 +454,9 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     they made before, nothing new lies in its S3 folders, and the load of every host stands still; or when it
     works on after its own limit. Only that limit, and two or more GPUs that spin as in a collective, prove
     it: a job at rest may wait for something. Its running time says nothing. A tuning job hangs when every
-    running child does. A warm pool is waste after `pool_patience` unused. The warning of a warm pool stands
-    for `grace_pool`, because it ends by itself within hours.
+    running child does. A warm pool is waste after `pool_patience` unused, if no earlier pool waited longer
+    for a job that came. The warning of a warm pool stands for `grace_pool`, because it ends by itself within
+    hours.
     """
 
     name = "hung-training-jobs"
@@ -574,7 +575,13 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
             verdict = reading.judge_remaining_pool(rule, candidate.job, job, candidate.price)
         else:
             verdict = reading.judge_pool(
-                rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
+                rule,
+                candidate.job,
+                job,
+                candidate.price,
+                waits=candidate.waits,
+                patience=self.pool_patience,
+                now=now,
             )
         return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
 
