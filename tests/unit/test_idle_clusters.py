@@ -38,7 +38,7 @@ def cluster(*, created: datetime | None = NOW - 9 * DAY, **members: Any) -> Comp
         "idle": hours(),
         "timeout": Value(None),
         "release": "emr-7.9.0",
-        "applications": frozenset({"spark", "hadoop"}),
+        "applications": Value(frozenset({"spark", "hadoop"})),
     }
     return ComputeCluster(target=target, **known | members)
 
@@ -68,7 +68,12 @@ PRICED = Price(Decimal("4.545"), "Price List API")
     (cluster(timeout=NotRead()), "unknown", "whether it ends by itself could not be read (not read)"),
     (cluster(timeout=Value(2 * DAY)), "kept", "it ends by itself after 2 days without use"),
     (cluster(timeout=Value(HOUR)), "kept", "without use; EMR sees use that IsIdle does not count"),
-    (cluster(applications=frozenset({"spark", "trino"})), "unknown", "does not count all work of trino"),
+    (
+        cluster(applications=Value(frozenset({"spark", "trino"}))),
+        "unknown",
+        "does not count all work of trino",
+    ),
+    (cluster(applications=DENIED), "unknown", "its applications could not be read"),
     (cluster(instances=DENIED), "found", "no check"),
     (pod(hourly=PRICED), "unknown", "it costs $3,318 a month, and no metric of AWS's says whether it works"),
     (pod(), "unknown", "it costs an unknown sum a month"),
@@ -109,7 +114,7 @@ def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: 
     "trino",
 )
 def test_work_outside_of_yarn_may_go_on_unseen(application: str) -> None:
-    decided = IdleClusters().decide(cluster(applications=frozenset({"spark", application})), NOW)
+    decided = IdleClusters().decide(cluster(applications=Value(frozenset({"spark", application}))), NOW)
 
     assert decided.reason == f"IsIdle does not count all work of {application}"
 
@@ -229,7 +234,9 @@ def test_what_is_read_of_a_cluster_that_waits(answers: Any, expected: dict[str, 
             **answers,
         }
     )
-    empty = replace(cluster(), instances=NotRead(), timeout=NotRead(), release="", applications=frozenset())
+    empty = replace(
+        cluster(), instances=NotRead(), timeout=NotRead(), release="", applications=Value(frozenset())
+    )
 
     read = idle_clusters._described(script.aws(), empty)
 
@@ -237,7 +244,7 @@ def test_what_is_read_of_a_cluster_that_waits(answers: Any, expected: dict[str, 
     assert all(asked["ClusterId"] == "j-1" for _, asked in script.calls)
     if not answers:
         assert read.target.tags == Value({"a": "b", "c": ""}, "elasticmapreduce:DescribeCluster")
-        assert read.applications == {"spark"}
+        assert read.applications == Value(frozenset({"spark"}), "elasticmapreduce:DescribeCluster")
         assert read.instances == Value({"m5.xlarge": 2}, "elasticmapreduce:ListInstances")
 
 

@@ -223,8 +223,8 @@ COMPONENT = InferenceComponent(
     ("gone", {"description": Absent()}, "kept"),
     ("config unreadable", {"config": DENIED}, "unknown"),
     ("config not read", {"config": NotRead()}, "unknown"),
-    ("hints unreadable", {"hints_error": "ListMetrics: AccessDenied"}, "likely"),
-    ("history unreadable", {"history": (DENIED,)}, "likely"),
+    ("hints unreadable", {"hints_error": "ListMetrics: AccessDenied"}, "unknown"),
+    ("history unreadable", {"history": (DENIED,)}, "unknown"),
     # --- how much of the silence was measured
     ("all hours", measured(meter(hourly(168))), "proven"),
     ("nine of ten hours", measured(meter(hourly(152))), "proven"),
@@ -243,8 +243,8 @@ COMPONENT = InferenceComponent(
     ("as long as before", {"history": (days(30, 50, 80),), "deployed": 89}, "likely"),
     ("used steadily", {"history": (days(19, 20, 21, 25, since=26),), "deployed": 26}, "proven"),
     ("used once, after long", {"history": (days(20),), "deployed": 89}, "likely"),
-    ("second history unreadable", {"history": (days(), DENIED)}, "likely"),
-    ("first history unreadable", {"history": (DENIED, days())}, "likely"),
+    ("second history unreadable", {"history": (days(), DENIED)}, "unknown"),
+    ("first history unreadable", {"history": (DENIED, days())}, "unknown"),
     ("used once, soon", {"history": (days(20, since=30),), "deployed": 30}, "proven"),
     ("never used", {"history": (days(),), "deployed": 89}, "proven"),
     # --- what costs nothing, and what is not in service
@@ -380,7 +380,7 @@ def test_no_required_signal_missing_is_ever_found() -> None:
     (scaled(scaled=NotRead()), "whether its last modification was scaling was not read"),
     ({}, SILENT),
     (of_age(7 * DAY), "no request in 7 days, and none since it was deployed 7 days ago"),
-    ({"history": (DENIED,)}, "no request in 7 days; its earlier requests could not be read"),
+    ({"history": (DENIED,)}, "its earlier requests could not be read (GetMetricData: AccessDenied)"),
     (
         {"history": (days(20, 50, 80),), "deployed": 89},
         (
@@ -410,7 +410,6 @@ def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
     ({"history": (days(42),)}, NOW.replace(hour=0) - 41 * DAY, "; the last one was 41 days ago"),
     ({"history": (days(42), days(20))}, NOW.replace(hour=0) - 19 * DAY, "19 days ago"),
     ({"history": (days(42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
-    ({"history": (days(42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
     ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
     ({"history": (Value(MetricSeries(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)}, NOW - 7 * DAY, "7 days ago"),
     ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),

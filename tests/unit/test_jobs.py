@@ -487,14 +487,14 @@ LEVEL = LoadSpan(398, 400)
 
 @cases(
     "lows, highs, expected",
-    ([390] * 24, [400] * 24, Value(2 * HOUR)),
-    ([386] * 24, [412] * 24, Value(2 * HOUR)),
-    ([385.9] * 24, [400] * 24, Value(timedelta())),
-    ([400] * 24, [412.1] * 24, Value(timedelta())),
-    ([400] * 11 + [200] + [400] * 12, [400] * 24, Value(HOUR)),
-    ([400] * 11 + [200] + [400] * 11 + [200], [400] * 24, Value(55 * MINUTE)),
-    ([400] * 12, [400] * 12, Value(HOUR)),
-    ([400] * 11, [400] * 11, Absent()),
+    ([390] * 24, [400] * 24, Value(2 * HOUR, GET_METRIC_DATA)),
+    ([386] * 24, [412] * 24, Value(2 * HOUR, GET_METRIC_DATA)),
+    ([385.9] * 24, [400] * 24, Value(timedelta(), GET_METRIC_DATA)),
+    ([400] * 24, [412.1] * 24, Value(timedelta(), GET_METRIC_DATA)),
+    ([400] * 11 + [200] + [400] * 12, [400] * 24, Value(HOUR, GET_METRIC_DATA)),
+    ([400] * 11 + [200] + [400] * 11 + [200], [400] * 24, Value(55 * MINUTE, GET_METRIC_DATA)),
+    ([400] * 12, [400] * 12, Value(HOUR, GET_METRIC_DATA)),
+    ([400] * 11, [400] * 11, Absent(GET_METRIC_DATA)),
 )
 def test_how_long_a_load_stood_at_a_level(
     lows: list[float], highs: list[float], expected: Signal[timedelta]
@@ -502,7 +502,7 @@ def test_how_long_a_load_stood_at_a_level(
     """Within 12 of full scale of four GPUs, for an hour at least."""
     found = longest_level(series(*lows), series(*highs), LEVEL, 12, (SPAN_START, SPAN_END))
 
-    assert found == replace(expected, source=GET_METRIC_DATA)  # type: ignore[type-var]
+    assert found == expected
 
 
 def test_a_level_is_measured_within_its_window_alone() -> None:
@@ -510,8 +510,9 @@ def test_a_level_is_measured_within_its_window_alone() -> None:
     inner = (SPAN_START + 30 * MINUTE, SPAN_START + 100 * MINUTE)
     assert longest_level(full, full, LEVEL, 12, inner) == Value(70 * MINUTE, GET_METRIC_DATA)
     assert longest_level(full, Absent(), LEVEL, 12, inner) == Absent(GET_METRIC_DATA)
-    for pair in ((full, Unreadable("throttled")), (Unreadable("throttled"), full)):
-        assert longest_level(*pair, LEVEL, 12, inner) == Unreadable("throttled")
+    failed = Unreadable("throttled")
+    assert longest_level(full, failed, LEVEL, 12, inner) == failed
+    assert longest_level(failed, full, LEVEL, 12, inner) == failed
     unmeasured = HostLoad(host="a", cpu=Absent(), gpu=Absent())
     assert unmeasured.logged_at_level(Machine(8, 1), full, full, *inner) == Absent(GET_METRIC_DATA)
 

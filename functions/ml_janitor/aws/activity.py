@@ -89,7 +89,7 @@ def list_series(aws: Aws, namespace: str, name: str | None = None) -> Signal[tup
 
     def metric(found: Mapping[str, Any]) -> Metric:  # the member may be missing without dimensions
         dimensions = frozenset((pair["Name"], pair["Value"]) for pair in found.get("Dimensions", ()))
-        return Metric(namespace, found["MetricName"], dimensions)
+        return Metric(namespace, found.get("MetricName", name) or found["MetricName"], dimensions)
 
     query = {"Namespace": namespace} | ({} if name is None else {"MetricName": name})
     listing = aws.listing(LIST_METRICS, "Metrics", metric, **query)
@@ -419,13 +419,15 @@ def newest_event(events: Listing[TrailEvent], counts: Callable[[TrailEvent], boo
 
 
 def _event(entry: EventTypeDef) -> TrailEvent:
+    """Return an event. Its record repeats the entry's name and time ("CloudTrail record contents")."""
     try:
         detail = json.loads(entry["CloudTrailEvent"])
     except ValueError as error:
         raise ReadError(f"event {entry.get('EventId')} is not JSON: {error}") from error
+    at = entry["EventTime"] if "EventTime" in entry else datetime.fromisoformat(detail["eventTime"])
     return TrailEvent(
-        name=entry["EventName"],
-        at=entry["EventTime"].astimezone(UTC),
+        name=entry["EventName"] if "EventName" in entry else detail["eventName"],
+        at=at.astimezone(UTC),
         user=entry.get("Username"),
         succeeded="errorCode" not in detail,
         resources=frozenset(

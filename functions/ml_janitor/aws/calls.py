@@ -241,6 +241,10 @@ class Listing[T]:
             return replace(whole, unread=tuple(entry for part in read for entry in part.unread))
         return whole
 
+    def of[U](self, items: Iterable[U]) -> Listing[U]:
+        """Return a listing of *items*, made of those here, with the same errors."""
+        return Listing(tuple(items), self.error, self.unread)
+
     def check(self) -> None:
         """
         Raise `ReadError` if the listing broke off: the sweep is then not complete.

@@ -87,7 +87,9 @@ def list_images(aws: Aws, repository: str) -> Listing[EcrImage]:
 
 def list_repositories[T](aws: Aws, read: Callable[[Mapping[str, Any]], T]) -> Listing[T]:
     """List every repository of the account in its region, each entry converted by *read*."""
-    return aws.listing(DESCRIBE_REPOSITORIES, "repositories", read, ECR_PAGE)
+    return aws.listing(
+        DESCRIBE_REPOSITORIES, "repositories", read, ECR_PAGE, lambda entry: str(entry["repositoryArn"])
+    )
 
 
 def read_image_manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, ImageManifest]:

@@ -667,8 +667,12 @@ def _keep_searched(aws: Aws) -> None:
     if MODEL in aws.lasting:
         return
     aws.lasting[MODEL] = None
-    for record in search_records(aws, "Model", lambda found: found["Model"]).items:
-        entry = ListedResource.of(aws, MODEL, record)
+
+    def read(found: dict[str, Any]) -> tuple[ListedResource, dict[str, Any]]:
+        record = found["Model"]
+        return ListedResource.of(aws, MODEL, record), record
+
+    for entry, record in search_records(aws, "Model", read).items:
         if "PrimaryContainer" in record or "Containers" in record:
             aws.lasting[MODEL, entry] = _referrer(aws, MODEL, entry.target, record)
 

@@ -52,6 +52,7 @@ def list_own_buckets(aws: Aws) -> Listing[tuple[str, datetime]]:
             "Buckets",
             lambda bucket: (bucket["Name"], bucket["CreationDate"]),
             BUCKETS_PAGE,
+            lambda bucket: f"arn:{aws.partition}:s3:::{bucket['Name']}",
             BucketRegion=aws.region,
         )
 

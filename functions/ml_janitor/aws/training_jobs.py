@@ -109,7 +109,7 @@ def list_billed_jobs(
     jobs = {
         target.arn.lower(): target for listing_read in found for target, costs in listing_read.items if costs
     }
-    return Listing.joined(jobs.values(), (listing_read.error for listing_read in found))
+    return Listing.merged(found).of(jobs.values())
 
 
 def list_recent_jobs[T](

@@ -65,7 +65,7 @@ class ComputeCluster(Candidate):
     instances: Signal[Mapping[str, int]] = field(default_factory=NotRead)
     idle: Signal[MetricSeries] = field(default_factory=NotRead)
     timeout: Signal[timedelta | None] = field(default_factory=NotRead)
-    applications: frozenset[str] = frozenset()
+    applications: Signal[frozenset[str]] = field(default_factory=NotRead)
     release: str = ""
     hourly: Price = field(default_factory=lambda: Price(None, "not asked"))
 
@@ -145,10 +145,11 @@ class IdleClusters(Detector[ComputeCluster]):
             why, unknown = busy
             return rule.unknown(why) if unknown else rule.kept(why)
         rule.saw(Evidence("hours without work", self.idle_for // HOUR, source=GET_METRIC_DATA))
-        if not isinstance(candidate.timeout, Value):
-            why = getattr(candidate.timeout, "error", "not read")
-            return rule.unknown(f"whether it ends by itself could not be read ({why})")
-        if (outside := sorted(candidate.applications & _NOT_YARN)) != []:
+        if not isinstance(candidate.timeout, Value) or not isinstance(candidate.applications, Value):
+            unread = candidate.applications if isinstance(candidate.timeout, Value) else candidate.timeout
+            what = "its applications" if unread is candidate.applications else "whether it ends by itself"
+            return rule.unknown(f"{what} could not be read ({getattr(unread, 'error', 'not read')})")
+        if (outside := sorted(candidate.applications.value & _NOT_YARN)) != []:
             return rule.unknown(f"IsIdle does not count all work of {', '.join(outside)}")
         if (timeout := candidate.timeout.value) is not None:
             still = "; EMR sees use that IsIdle does not count" if timeout < self.idle_for else ""
@@ -232,15 +233,20 @@ def _described(aws: Aws, cluster: ComputeCluster) -> ComputeCluster:
     )
     if not isinstance(found, Value):
         return replace(cluster, timeout=Unreadable(getattr(found, "error", "it is gone"), _DESCRIBE_CLUSTER))
-    own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
+    own = read_signal(
+        lambda: {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())},
+        source=_DESCRIBE_CLUSTER,
+    )
+    applications = read_signal(
+        lambda: frozenset(application["Name"].lower() for application in found.value.get("Applications", ())),
+        source=_DESCRIBE_CLUSTER,
+    )
     return replace(
         cluster,
-        target=replace(cluster.target, tags=Value(own, _DESCRIBE_CLUSTER)),
+        target=replace(cluster.target, tags=own),
         instances=map_signal(listed.signal(_LIST_INSTANCES), Counter),
         timeout=timeout,
-        applications=frozenset(
-            application["Name"].lower() for application in found.value.get("Applications", ())
-        ),
+        applications=applications,
         release=found.value.get("ReleaseLabel", ""),
     )
 

@@ -85,7 +85,7 @@ class Notebook(Candidate):
     *log* is the time of Jupyter's last log line, *opened* the last call that opened the notebook, *busy* the
     last time its processors worked. *idle* is the idle time that it published itself, with the time of that
     datapoint. *modified* moves when it is started, stopped or changed. *lifecycle* is the script that runs
-    when it starts. *source* is the call that listed it.
+    when it starts. *source* is the call that listed it. *unread_openings* says why an opening may be missing.
     """
 
     status: str
@@ -94,6 +94,7 @@ class Notebook(Candidate):
     lifecycle: str | None = None
     log: Signal[datetime] = field(default_factory=NotRead)
     opened: Signal[activity.TrailEvent] = field(default_factory=NotRead)
+    unread_openings: str | None = None
     busy: Signal[datetime] = field(default_factory=NotRead)
     idle: Signal[timedelta] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
@@ -163,6 +164,7 @@ def read_notebook_signs(
             notebook,
             log=log,
             opened=activity.newest_event(openings, partial(_names, name)),
+            unread_openings=openings.error if openings.unread else None,
             busy=busy[name],
             idle=idle[name],
             price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type),
@@ -387,14 +389,21 @@ def why_notebook_unknown(notebook: Notebook, idle: Value[timedelta] | None) -> s
                 "start itself, so nothing shows whether anybody works in it"
             )
         case _:
-            return None
+            return _unread_use(notebook)
+
+
+def _unread_use(notebook: Notebook) -> str | None:
+    """Return which sign of use could not be read, or None."""
+    for what, signal in (("its last opening", notebook.opened), ("processor use", notebook.busy)):
+        if isinstance(signal, Unreadable):
+            return f"{what} could not be read ({signal.error}), so it may be in use"
+    if notebook.unread_openings is not None:
+        return f"a newer opening may not have been read ({notebook.unread_openings}), so it may be in use"
+    return None
 
 
 def why_work_unseen(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
     """Return why a quiet notebook may work unseen, so that no clock stops it, or None."""
-    for what, signal in (("its last opening", notebook.opened), ("processor use", notebook.busy)):
-        if isinstance(signal, Unreadable):
-            return f"{what} could not be read ({signal.error}), so it may be in use"
     if idle is None and isinstance(notebook.idle, Value):
         return "it no longer publishes its idle time, so it may work too hard for that"
     return None
@@ -419,10 +428,10 @@ def judge_certainty(notebook: Notebook, idle: Value[timedelta] | None) -> IdleCe
             "nothing shows use, but a kernel may compute without output",
             "let it publish its idle time (janitor docs notebook-activity)",
         )
-    if any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy)):
+    if any(isinstance(signal, NotRead) for signal in (notebook.opened, notebook.busy)):
         return IdleCertainty(
             Confidence.LIKELY,
-            "it publishes that it is idle, but not every sign of use could be read",
+            "it publishes that it is idle, but not every sign of use was read",
             "let CloudTrail and the agent's metrics be read",
         )
     return IdleCertainty(Confidence.PROVEN, "it publishes that no kernel or terminal works")

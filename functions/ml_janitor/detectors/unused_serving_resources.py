@@ -54,6 +54,13 @@ USER_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
 }
 """Possible users of a model or configuration, and the members that name them, however deep."""
 
+USED_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
+    sagemaker_kinds.ENDPOINT: (CONFIG_NAME,),
+    sagemaker_kinds.PIPELINE: (DEFINITION_MEMBER,),
+    sagemaker_kinds.TRANSFORM_JOB: (MODEL_NAME,),
+}
+"""The members without which a description does not say what the resource uses."""
+
 USER_KINDS = (*USER_MEMBERS, sagemaker_kinds.MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)
 """The kinds to list: models, and their possible users."""
 
@@ -99,6 +106,7 @@ class ResourceUsers:
                 continue
             if isinstance(description, Value):
                 self.add(f"{kind.words} {target.name}", names_in(description.value, USER_MEMBERS[kind]))
+                self.errors += lacking_members(kind, target.name, description.value)
             elif isinstance(description, Unreadable):
                 self.errors.append(description.error)
 
@@ -125,9 +133,9 @@ class ResourceUsers:
         """
         Add the users of *models* by Search: their endpoints, and their last transform job, if after *since*.
 
-        Return each model's record by its name. Search lags behind by an unknown time.
+        Return each readable model's record by its name. Search lags behind by an unknown time.
         """
-        self.errors += [] if models.error is None else [models.error]
+        self.errors += [] if models.error is None or models.unread else [models.error]
         for record in models.items:
             used = [(MODEL_NAME, record["Model"]["ModelName"])]
             for endpoint in record.get("Endpoints", ()):
@@ -164,6 +172,30 @@ class ResourceUsers:
         if user is not None:
             return Value(user)
         return Unreadable("; ".join(self.errors)) if self.errors else Absent()
+
+
+def lacking_members(kind: SageMakerKind, name: str, description: Mapping[str, Any]) -> list[str]:
+    """
+    Return which member of a *description* is missing that would name what the resource uses.
+
+    An inference component names a model, a container of its own, or a base component ("the adapter"), in one
+    specification or in one for each instance type (API reference, DescribeInferenceComponent).
+    """
+    if kind is not sagemaker_kinds.COMPONENT:
+        return [
+            f"{kind.words} {name} has no {member}"
+            for member in USED_MEMBERS.get(kind, ())
+            if member not in description
+        ]
+    single, several = description.get("Specification"), description.get("Specifications")
+    specified: Sequence[Mapping[str, Any]] = several or ([single] if single else [])
+    if not specified:
+        return [f"{kind.words} {name} has no Specification"]
+    return [
+        f"{kind.words} {name} has no ModelName"
+        for own in specified
+        if not {MODEL_NAME, "Container", "BaseInferenceComponentName"} & own.keys()
+    ][:1]
 
 
 def _serves_nothing(description: Signal[dict[str, Any]]) -> bool:
@@ -210,6 +242,16 @@ def look_up_deployments(aws: Aws, since: datetime, until: datetime) -> dict[str,
     }
 
 
+def _whole_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return Search's *record* of a model. Raises KeyError with the member that a record of a user lacks."""
+    _ = record["Model"]["ModelName"]
+    for endpoint in record.get("Endpoints", ()):
+        _ = endpoint["EndpointName"]
+    if job := record.get("LastBatchTransformJob"):
+        _ = job["TransformJobName"], job["CreationTime"]
+    return record
+
+
 @dataclass(frozen=True)
 class UnusedServingResources(Detector[ServingResource]):
     """
@@ -241,7 +283,7 @@ class UnusedServingResources(Detector[ServingResource]):
         reads: list[Callable[[], Any]] = [
             partial(sagemaker_kinds.list_targets, aws, MODEL),
             partial(look_up_deployments, aws, since, now),
-            partial(sagemaker_kinds.search_records, aws, "Model", dict),
+            partial(sagemaker_kinds.search_records, aws, "Model", _whole_record),
             partial(tags.read_tag_book, aws, *(f"sagemaker:{kind}" for kind in self.kinds)),
             *(partial(describe_users, aws, kind) for kind in USER_MEMBERS),
         ]

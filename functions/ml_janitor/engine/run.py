@@ -139,7 +139,12 @@ def read_candidates(
                 candidates.setdefault(found.target.key, found)
     except UnreadEntriesError as error:
         unread = [unread_candidate(detector, aws, entry) for entry in error.entries]
-        candidates |= {found.target.key: found for found in unread if isinstance(found, UnreadCandidate)}
+        known = {candidate.target.arn for candidate in candidates.values()}  # by another listing
+        candidates |= {
+            found.target.key: found
+            for found in unread
+            if isinstance(found, UnreadCandidate) and found.target.arn not in known
+        }
         if lost := unread.count(None):
             notes.append(SweepNote(error_text(error), unidentified=lost))
         broken += [error_text(error)] if FOREIGN in unread else []

@@ -137,10 +137,8 @@ class Endpoint(Thing):
             and not (self.modified and self.kind == "component")
             and (self.queue_empty or all(traffic.shape not in {"none", "single"} for traffic in self.series)),
             needs=frozenset(self.calls)
-            - {"cloudwatch:ListMetrics", "pricing:GetProducts"}
+            - {"pricing:GetProducts"}
             - ({ACTIVITIES} if self.modified is None else set()),
-            supports=frozenset({"cloudwatch:ListMetrics"}),
-            hides=frozenset({"cloudwatch:ListMetrics"}) if idle and self.replaced else frozenset(),
         )
 
     def build(self, account: Account) -> None:

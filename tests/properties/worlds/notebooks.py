@@ -84,9 +84,7 @@ class Notebook(Thing):
             arn,
             waste=quiet and not fresh,
             certain=self.says is not None,
-            needs=LISTED | MEASURED,
-            supports=SUPPORTS,
-            hides=frozenset(fresh[0]) if quiet and len(fresh) == 1 else frozenset(),
+            needs=LISTED | MEASURED | SUPPORTS,
         )
 
     def build(self, account: Account) -> None:

@@ -99,13 +99,21 @@ def why_silence_unproven(endpoint: EndpointCandidate, *, queue_empty: bool) -> s
             continue
         if not isinstance(meter.control, Value):
             return f"no metric of {meter.where} arrives, so its silence proves nothing"
-    return deleted_component_doubt(endpoint) if endpoint.bare else None
+    return _unread_requests(endpoint) or (deleted_component_doubt(endpoint) if endpoint.bare else None)
+
+
+def _unread_requests(endpoint: EndpointCandidate) -> str | None:
+    """Return which requests, now or before the window, could not be read, in words; or None."""
+    if endpoint.hints_error is not None:
+        return f"which other requests it had could not be read ({endpoint.hints_error})"
+    for days in endpoint.history:
+        if isinstance(days, Unreadable):
+            return f"its earlier requests could not be read ({days.error})"
+    return None
 
 
 def deleted_component_doubt(endpoint: EndpointCandidate) -> str | None:
     """Return which deleted inference component may have had requests on this endpoint, in words; or None."""
-    if endpoint.hints_error is not None:
-        return f"which inference components it had could not be read ({endpoint.hints_error})"
     for meter in endpoint.strays:
         if meter.used is not None:
             return f"it lost its inference components, and {meter.where}, now deleted, had requests"
@@ -168,8 +176,6 @@ def pause_doubt(endpoint: EndpointCandidate, now: datetime) -> str | None:
     An endpoint that was used every 30 days will be used again, whatever its last week was like. The time from
     the first datapoint to the first use is a pause too: nobody knows how long it had been.
     """
-    if any(isinstance(days, Unreadable) for days in endpoint.history):
-        return "its earlier requests could not be read"
     days = [day for days in endpoint.history if isinstance(days, Value) for day in days.value.points]
     used = sorted({day for day, count in days if count > 0})
     if not used:
@@ -379,7 +385,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
             monitoring_doubt(candidate),
         )
         reason = "; ".join([reason, *(doubt for doubt in doubts if doubt is not None)])
-        certain = zeros and not any(doubts) and not candidate.bare and candidate.hints_error is None
+        certain = zeros and not any(doubts) and not candidate.bare
         return rule.found(
             reason,
             Confidence.PROVEN if certain else Confidence.LIKELY,

@@ -162,6 +162,8 @@ def read_stores(aws: Aws, since: datetime) -> Listing[TaggableResource]:
     used = {text for listing in found for text in listing.items}
     owned = aws.map(lambda listing: listing(aws, used), (list_tagged_buckets, list_tagged_repositories))
     errors = [*(listing.error for listing in found), *(listing.error for listing in owned)]
+    if not any(listing.error for listing in found):
+        return Listing.merged(owned)
     return Listing.joined((item for listing in owned for item in listing.items), errors)
 
 
@@ -216,7 +218,7 @@ def list_tagged_buckets(aws: Aws, used: AbstractSet[str]) -> Listing[TaggableRes
             outside=None if name == default or f"s3://{name}" in used else _UNUSED_REASON,
         )
 
-    return Listing(tuple(resource(*item) for item in listing.items), listing.error)
+    return listing.of(resource(*item) for item in listing.items)
 
 
 def list_tagged_repositories(aws: Aws, used: AbstractSet[str]) -> Listing[TaggableResource]:
