@@ -179,7 +179,7 @@ POOL_HISTORY = timedelta(days=30)
 @dataclass(frozen=True, slots=True)
 class PoolShape:
     """
-    What a job and the warm pool that it may use have in common: *instances* by type, and the *role*.
+    The members that a job shares with the warm pool it may use: *instances* by type, and the *role*.
 
     SageMaker compares more members of their requests (developer guide, "Train using SageMaker managed warm
     pools", matching jobs). Fewer find more earlier pools, and keep more.
