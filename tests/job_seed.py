@@ -58,6 +58,9 @@ class Floor:
             Tags=[{"Key": "owner", "Value": "maria"}],
         )
         self.hung("training-job", name, levels={**AT_REST, "GPU": [400.0] * STILL}, **made | request)
+        worked = {"metric": "GPUUtilization", "dimensions": {"Host": f"{name}/algo-1"}, "step": 300}
+        worked |= {"start": NOW - SILENT - 3 * HOUR, "values": [250.0, 390.0] * 18}
+        self.box.metrics(GROUPS["training-job"], [worked])
 
     def unused_pool(self, name: str) -> None:
         """The warm pool of a job that ended two hours ago."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
-from itertools import groupby
+from itertools import groupby, product
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import boto3
@@ -22,7 +24,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ml_janitor.aws import activity, studio_apps
-from ml_janitor.aws.calls import Listing, make_client, read_signal
+from ml_janitor.aws.calls import Listing, error_text, make_client, read_signal
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.sagemaker_kinds import APP, SageMakerKind, list_kind, texts_in
 from ml_janitor.aws.tags import Arn
@@ -130,18 +132,19 @@ def explain(
             session, account=account, regions=regions, attempts=attempts, pace=edge.call_pace()
         ) as accounts:
             by_region = dict(zip(regions, accounts, strict=True))
-            called = {
-                text: [text] if text in parsed else find_arns(where, text, settings)
-                for text in texts
-                for where in [[by_region[region] for region in places[text]]]
-            }
+            ledger = open_ledger_table(session, table, regions, attempts)
+            names = [text for text in texts if text not in parsed]
+            where = [by_region[region] for region in regions_to_search(None, region, setup)] if names else []
+            with show_progress(f"looking for {escape_text(', '.join(names))}"):
+                known = KnownNames.read(where, settings, ledger) if names else None
+                found = find_arns(where, names, settings, now=at, known=known)
+            called = {text: [text] if text in parsed else found[text] for text in texts}
             asked = [
                 question
                 for arn in dict.fromkeys(arn for arns in called.values() for arn in arns)
                 for question in make_questions(arn, by_region, places.get(arn, regions)[0], settings)
             ]
             with show_progress(f"looking at {count_noun(len(called), 'resource')}"):
-                ledger = open_ledger_table(session, table, regions, attempts)
                 holds = read_signal(lambda: read_holds(ledger, accounts), source="holds")
                 policy = replace(settings.policy, holds=holds.value if isinstance(holds, Value) else {})
                 answers = answer_questions(asked, now=at, policy=policy, ledger=ledger)
@@ -212,24 +215,108 @@ def make_questions(
     ]
 
 
-def find_arns(accounts: Sequence[Aws], name: str, settings: Settings) -> list[str]:
+def find_arns(
+    accounts: Sequence[Aws],
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    now: datetime,
+    known: KnownNames | None = None,
+) -> dict[str, list[str]]:
     """
-    Return the ARNs of all resources called *name*, in every region that is looked at.
+    Return the ARNs of all resources of each of *names*, in every region that is looked at.
 
-    Raises CommandRefusedError if nothing has that name, and FailedError if something could not be listed.
+    A name that no listing has may be one that a report gives to something else: a family of jobs, an object,
+    a line of the bill. Last come *known* names of what is gone. Raises CommandRefusedError if nothing has a
+    name, and FailedError if something could not be listed.
     """
     kinds = {kind for detector in settings.registry for kind in detector.kinds}
-    with show_progress(f"looking for {escape_text(name)}"):
-        known = [resources_like(aws, name, kinds) for aws in accounts]
-    resources = list(dict.fromkeys(resource for listed in known for resource in listed.items))
-    if arns := list(dict.fromkeys(resource.arn for resource in resources if resource.is_called(name))):
-        return arns
-    if errors := [listed.error for listed in known if listed.error is not None]:
-        raise edge.FailedError(f"{name} could not be looked for: {errors[0]}")
-    near = nearest_resource(name, resources)
-    hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
-    where = ", ".join(aws.region for aws in accounts)
-    raise edge.CommandRefusedError(f"nothing in {where} is called {name}; {hint}")
+    listed = [resources_like(aws, names, kinds) for aws in accounts] if names else []
+    resources = list(dict.fromkeys(resource for listing in listed for resource in listing.items))
+    called: dict[str, list[str]] = {}
+    for name in names:
+        arns = [resource.arn for resource in resources if resource.is_called(name)]
+        more, errors = find_called_arns(accounts, name, settings, now, found=bool(arns))
+        called[name] = list(dict.fromkeys([*arns, *more])) or (known.arns(name) if known else [])
+        if called[name]:
+            continue
+        errors = [listing.error for listing in listed if listing.error is not None] + errors
+        if errors:
+            raise edge.FailedError(f"{name} could not be looked for: {errors[0]}")
+        near = nearest_resource(name, resources)
+        hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
+        where = ", ".join(aws.region for aws in accounts)
+        raise edge.CommandRefusedError(f"nothing in {where} is called {name}; {hint}")
+    return called
+
+
+def find_called_arns(
+    accounts: Sequence[Aws], name: str, settings: Settings, now: datetime, *, found: bool
+) -> tuple[list[str], list[str]]:
+    """
+    Return the ARNs of what detectors call *name* and no listing of names has, and why there may be more.
+
+    Where something is *found* already, detectors that would have to read everything are not asked.
+    """
+    asked = [
+        (settings.detector(detector), aws)
+        for detector in settings.registry
+        if detector.find_called is not Detector.find_called
+        or (not found and not LISTED_KINDS.issuperset(detector.kinds))
+        for aws in accounts
+    ]
+
+    def ask(question: tuple[Detector[Any], Aws]) -> Listing[str]:
+        detector, aws = question
+        arns: list[str] = []
+        try:
+            arns += detector.find_called(aws, name, now)
+        except Exception as error:  # like a listing that breaks off; what was found before counts
+            return Listing(tuple(arns), error_text(error))
+        return Listing(tuple(arns), None)
+
+    with ThreadPoolExecutor(min(SWEEPS_AT_ONCE, len(asked)), thread_name_prefix="called") as side_by_side:
+        answers = list(side_by_side.map(ask, asked))
+    return (
+        [arn for answer in answers for arn in answer.items],
+        [answer.error for answer in answers if answer.error is not None],
+    )
+
+
+REPORT_FILE = Path("report.json")
+"""The report that `make audit` and the examples write into the folder where one works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownNames:
+    """The names in earlier reports, by name the ARNs: what they name may be gone since."""
+
+    arns_by_name: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls, accounts: Sequence[Aws], settings: Settings, ledger: Table | None) -> KnownNames:
+        """Read the names in the ledger, and in a report of the same account in this folder."""
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        remembered = None if ledger is None else Ledger(ledger)
+        for aws, detector in product(accounts, settings.registry):
+            if remembered is not None:
+                entries = read_signal(
+                    partial(remembered.entries, detector.name, aws.account, aws.region), source="ledger"
+                )
+                for entry in entries.value if isinstance(entries, Value) else ():
+                    found[entry.name][entry.arn] = None
+        try:
+            report = json.loads(REPORT_FILE.read_text("utf-8"))
+            results = report["results"] if report["account"] == accounts[0].account else []
+            for result in results:
+                found[str(result["name"])][str(result["arn"])] = None
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # there is none, or it is another file
+        return cls(arns_by_name={name: tuple(arns) for name, arns in found.items()})
+
+    def arns(self, name: str) -> list[str]:
+        """Return the ARNs of *name*."""
+        return list(self.arns_by_name.get(name, ()))
 
 
 def meant_resources(arns: Sequence[str], answers: Sequence[Explanation]) -> list[str]:
@@ -315,7 +402,7 @@ def find_absence(
     if isinstance(deleted, Value):
         return deleted, None
     name = arn.name.rpartition("/")[2]
-    near = nearest_resource(name, resources_like(aws, name, {arn.kind}).items)
+    near = nearest_resource(name, resources_like(aws, [name], {arn.kind}).items)
     return deleted, near.arn if near else None
 
 
@@ -342,12 +429,18 @@ class NamedResource(NamedTuple):
         return name == self.name or self.arn.lower().endswith(f"/{name.lower()}")
 
 
-def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[NamedResource]:
-    """
-    List the resources of *kinds* that *name* may be meant for, including ended jobs.
+LISTED_KINDS = frozenset({APP.type, "bucket", "repository", *(kind.type for kind in reading.JUDGED_KINDS)})
+"""The kinds of which `resources_like` lists the names."""
 
-    Where AWS filters by a part of the name, each half is asked for: a typing error spoils only one.
+
+def resources_like(aws: Aws, names: Sequence[str], kinds: Collection[str]) -> Listing[NamedResource]:
     """
+    List the resources of *kinds* that one of *names* may be meant for, including ended jobs.
+
+    Where AWS filters by a part of the name, each half of a single name is asked for: a typing error spoils
+    only one. For several names everything is listed once.
+    """
+    name = names[0] if len(names) == 1 else ""
     half = len(name) // 2 if len(name) > 3 else 0
     parts = [part for part in {name[:half], name[half:]} if re.fullmatch(r"[a-zA-Z0-9-]{1,63}", part)]
 
@@ -371,7 +464,7 @@ def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[Named
     reads: list[Callable[[], Listing[NamedResource]]] = []
     for kind in reading.JUDGED_KINDS:
         if kind.type in kinds:
-            queries = [{"NameContains": part} for part in parts] if kind.named_in_arn else [{}]
+            queries = [{"NameContains": part} for part in parts] if kind.named_in_arn and name else [{}]
             reads += [partial(sagemaker, kind, **query) for query in queries]
     reads += [apps] if APP.type in kinds else []
     reads += [partial(owned, reading.list_tagged_buckets)] if "bucket" in kinds else []

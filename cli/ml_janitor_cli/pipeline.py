@@ -14,10 +14,11 @@ from typing import Any
 
 from ml_janitor.core.model import Confidence
 from ml_janitor.core.money import Totals, rank_by_cost
+from ml_janitor.core.ownership import STAGE_KEYS, tag_called, team_of
 from ml_janitor.core.results import Report, Result
 from ml_janitor.core.text import count_noun, escape_markdown, escape_text, format_time, format_usd, quote_cell
 from ml_janitor.report.finding_words import cost_text, owner_text, report_scope, require_finding, sums_text
-from ml_janitor.report.json import REPORT_VERSION, iso_time, usd_number
+from ml_janitor.report.json import REPORT_VERSION, hourly_usd, iso_time, usd_number
 from ml_janitor_cli import edge
 
 GATE_STATUS = 3
@@ -134,10 +135,17 @@ CSV_COLUMNS = (
     "name",
     "arn",
     "owner",
+    "team",
+    "project",
+    "environment",
     "confidence",
     "since",
     "monthly_usd",
     "accrued_usd",
+    "hourly_usd",
+    "once_usd",
+    "exposure_usd",
+    "hours_of_work",
     "reason",
     "action",
 )
@@ -167,10 +175,17 @@ def _row(result: Result) -> dict[str, Any]:
         "name": target.name,
         "arn": target.arn,
         "owner": result.owner or "",
+        "team": team_of(target) or "",
+        "project": tag_called(target, "project") or "",
+        "environment": next(filter(None, (tag_called(target, key) for key in sorted(STAGE_KEYS))), ""),
         "confidence": finding.confidence.value,
         "since": iso_time(finding.since) or "",
         "monthly_usd": usd_number(result.monthly_usd),
         "accrued_usd": usd_number(result.accrued_usd),
+        "hourly_usd": usd_number(hourly_usd(result)),
+        "once_usd": usd_number(result.cost.once_usd if result.cost else None),
+        "exposure_usd": usd_number(result.cost.exposure_usd if result.cost else None),
+        "hours_of_work": result.hours,
         "reason": finding.reason,
         "action": finding.action,
     }

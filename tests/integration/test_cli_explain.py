@@ -1,5 +1,6 @@
 """`janitor explain` against the sandbox: every signal, every step, and the verdict."""
 
+import json
 import random
 import re
 from datetime import timedelta
@@ -323,3 +324,15 @@ def test_an_unknown_account_is_one_line_and_no_verdict(notebooks: Control, janit
     assert (ran.status, ran.out) == (1, "")
     assert "AccessDenied" in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+def test_every_name_in_the_report_of_the_demo_is_understood(box: Control, janitor: Janitor) -> None:
+    """Families, EMR clusters, log groups, objects, Savings Plans and usage types too, all in one question."""
+    seed_demo(box)
+    named = {(each["name"], each["arn"]) for each in janitor("audit", "--json").document["results"]}
+    answer = janitor("explain", "--json", *sorted({name for name, _ in named})).document
+
+    explained = {each["arn"] for each in answer["explanations"]}
+    also = json.dumps(answer)
+    assert sorted(arn for _, arn in named if arn not in explained and arn not in also) == []
+    assert {"*", "/"} <= {sign for name, _ in named for sign in "*/" if sign in name}

@@ -125,6 +125,8 @@ def test_a_csv_file_has_a_line_for_each_finding_the_dearest_first() -> None:
         ("a", "ann", "proven", "10.0"),
     ]
     assert rows[0]["arn"].endswith("endpoint/b")
+    costs = ("hourly_usd", "once_usd", "exposure_usd", "hours_of_work", "team", "project", "environment")
+    assert {*costs} <= rows[0].keys()
     assert (rows[2]["name"][0], rows[2]["owner"]) == ("'", "")
 
 

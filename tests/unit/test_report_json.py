@@ -16,7 +16,7 @@ from tables import cases
 
 RESULT_KEYS = [
     "detector", "account", "region", "arn", "name", "created", "owner", "reason", "confidence", "evidence",
-    "unknown", "action", "outcome", "due", "note", "monthly_usd", "accrued_usd",
+    "unknown", "action", "outcome", "due", "note", "monthly_usd", "accrued_usd", "hourly_usd",
     "once_usd", "payback_days", "exposure_usd", "change", "hours_of_work",
     "usd_per_hour_of_work", "instead_of",
 ]  # fmt: skip
@@ -62,7 +62,13 @@ def test_an_empty_report_fits_the_schema() -> None:
     shown = report_document(report_of(sweep("d", account=None, error="no network"), account=None))
 
     assert problems(shown) == []
-    assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "once_usd": 0, "unpriced": 0}
+    assert shown["totals"] == {
+        "monthly_usd": 0,
+        "accrued_usd": 0,
+        "once_usd": 0,
+        "hourly_usd": 0.0,
+        "unpriced": 0,
+    }
     assert shown["account"] is None
     assert shown["sweeps"][0]["account"] is None
 
@@ -101,7 +107,7 @@ def test_keys_stand_as_documented() -> None:
     shown = report_document(full())
 
     assert list(shown) == ["schema_version", "time", "account", "totals", "sweeps", "results", "plan"]
-    assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "once_usd", "unpriced"]
+    assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "once_usd", "hourly_usd", "unpriced"]
     for each in shown["sweeps"]:
         assert list(each) == [
             "detector", "account", "region", "mode", "looked_at", "found", "kept", "unknown", "error",
@@ -147,6 +153,7 @@ def test_a_finding_says_what_applies_to_it() -> None:
         "note": "",
         "monthly_usd": 5256.0,
         "accrued_usd": None,
+        "hourly_usd": None,
         "once_usd": None,
         "payback_days": None,
         "exposure_usd": None,
@@ -177,7 +184,13 @@ def test_an_unknown_price_is_null_and_counted() -> None:
 
     shown = report_document(report_of(sweep("d", *results)))
 
-    assert shown["totals"] == {"monthly_usd": 730.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 1}
+    assert shown["totals"] == {
+        "monthly_usd": 730.0,
+        "accrued_usd": 0.0,
+        "once_usd": 0.0,
+        "hourly_usd": 0.0,
+        "unpriced": 1,
+    }
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
 
 

@@ -83,7 +83,13 @@ def words_in(text: str) -> set[str]:
 
 def team_of(target: Target) -> str | None:
     """Return the team that *target*'s tags name."""
-    return next((value for key, value in _tags(target) if normalised_key(key) == "team" and value), None)
+    return tag_called(target, "team")
+
+
+def tag_called(target: Target, key: str) -> str | None:
+    """Return the value of *target*'s tag *key*, however that is spelled; None if it is absent or empty."""
+    wanted = normalised_key(key)
+    return next((value for own, value in _tags(target) if normalised_key(own) == wanted and value), None)
 
 
 @dataclass(frozen=True, slots=True)

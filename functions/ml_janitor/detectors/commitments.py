@@ -5,7 +5,7 @@ use that other findings would change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -95,6 +95,10 @@ class Commitments(Detector[SteadyUse]):
     min_saving: Constant[float] = LEAST_SAVING_USD
     max_requests: Constant[int] = 8  # a cent each
 
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """Yield the ARN of the plan *name* without asking Cost Explorer, which costs money."""
+        yield from (_plan_arn(aws, plan) for plan in PLAN_SERVICES if name == _plan_name(plan))
+
     def find(self, aws: Aws, now: datetime) -> Iterator[SteadyUse | SweepNote]:
         """Yield the hourly use, with the rates at which a plan covers it and the owned plans."""
         if (why := unread_bill_reason(aws.partition)) is not None:
@@ -132,8 +136,7 @@ class Commitments(Detector[SteadyUse]):
                 uses=tuple(covered_usage(aws, ran.items, lines, known, until)),
                 totals=tuple(covered_totals(lines, known)) if isinstance(hourly, Value) else None,
             )
-            name = f"{plan.lower()}-savings-plan"  # AWS has no ARN for a plan that nobody has bought yet
-            arn = aws.arn("savingsplans", f"commitment/{name}")
+            name, arn = _plan_name(plan), _plan_arn(aws, plan)
             yield SteadyUse(
                 target=target_in(aws, arn, name, "commitment", None, tags=Value({})),
                 plan=plan,
@@ -223,6 +226,16 @@ class Commitments(Detector[SteadyUse]):
 
 def _left_out(unread: str | None) -> str:
     return "" if unread is None else f"; hours that could not be read are left out ({unread})"
+
+
+def _plan_name(plan: str) -> str:
+    """Return the name in reports of a Savings Plan of the type *plan*."""
+    return f"{plan.lower()}-savings-plan"
+
+
+def _plan_arn(aws: Aws, plan: str) -> str:
+    """Return an ARN for a plan of this type: AWS has none for a plan that nobody has bought yet."""
+    return aws.arn("savingsplans", f"commitment/{_plan_name(plan)}")
 
 
 def _requests_note(asked: SavingsPlans) -> SweepNote:

@@ -256,6 +256,13 @@ def bucket_addresses(texts: Iterable[str], buckets: Collection[str]) -> Iterator
 
 # --- the adviser ----------------------------------------------------------------------------------
 
+
+def _destination(usage: str, region: str) -> str | None:
+    """Return where bytes of this *usage* type go from *region*: "" for a NAT gateway, None for another."""
+    source, to = transfer_regions(usage) or (region_of_usage(usage), "")
+    return to if source == region and (to or without_region(usage) in _NAT_BYTES) else None
+
+
 _USAGE_TYPE = "usage-type"
 _NAT_BYTES = {"NatGateway-Bytes", "RegionalNatGateway-Bytes"}
 _EXCLUDED_RECORDS = ("Credit", "Refund", "Tax")
@@ -331,6 +338,12 @@ class CrossRegionTraffic(Detector[TrafficLine]):
     min_saving: Constant[float] = LEAST_SAVING_USD
     max_requests: Constant[int] = 3  # a cent each
 
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """Yield the ARN of the line *name* of the bill without asking Cost Explorer, which costs money."""
+        usage, between, _ = name.partition("/")
+        if between and _destination(usage, aws.region) is not None:
+            yield aws.arn("ce", f"{_USAGE_TYPE}/{name}")
+
     def find(self, aws: Aws, now: datetime) -> Iterator[TrafficLine | SweepNote]:
         """Yield the lines that leave this region, with possible causes where a line costs enough."""
         if (why := cost_explorer.unread_bill_reason(aws.partition)) is not None:
@@ -370,8 +383,7 @@ class CrossRegionTraffic(Detector[TrafficLine]):
             sums[row.keys] = dollars + row.unblended, gb + row.quantity
         month = Decimal(HOURS_PER_MONTH) / (days * 24)
         for (usage, operation), (dollars, gb) in sorted(sums.items()):
-            source, to = transfer_regions(usage) or (region_of_usage(usage), "")
-            if source == aws.region and (to or without_region(usage) in _NAT_BYTES):
+            if (to := _destination(usage, aws.region)) is not None:
                 name = f"{usage}/{operation}"
                 arn = aws.arn("ce", f"{_USAGE_TYPE}/{name}")
                 yield TrafficLine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -106,9 +106,15 @@ class IdleClusters(Detector[ComputeCluster]):
         """Return whether *arn* is a cluster of either service: two services use the word."""
         return arn.kind == CLUSTER.type and arn.service in {"sagemaker", _EMR}
 
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """Yield the ARNs of EMR's clusters *name*: their ARNs have ids, and several may share a name."""
+        listed = _list_emr_clusters(aws)
+        yield from (each.target.arn for each in listed.items if each.target.name == name)
+        listed.check()
+
     def find(self, aws: Aws, now: datetime) -> Iterator[ComputeCluster]:
         """Yield all clusters; EMR clusters that only waited also with their applications and timeout."""
-        listed = aws.listing(_LIST_CLUSTERS, "Clusters", partial(_emr, aws), ClusterStates=[*_LIVE_STATUSES])
+        listed = _list_emr_clusters(aws)
         end = activity.period_start(now, 3600)
         waiting = {
             cluster.target.arn: _metric(cluster)
@@ -202,6 +208,11 @@ class IdleClusters(Detector[ComputeCluster]):
         return rule.unknown(
             f"it costs {costs} a month, and no metric of AWS's says whether it works: its scheduler does"
         )
+
+
+def _list_emr_clusters(aws: Aws) -> Listing[ComputeCluster]:
+    """List EMR's clusters that are not terminated."""
+    return aws.listing(_LIST_CLUSTERS, "Clusters", partial(_emr, aws), ClusterStates=[*_LIVE_STATUSES])
 
 
 def _emr(aws: Aws, entry: Mapping[str, Any]) -> ComputeCluster:

@@ -237,6 +237,17 @@ class Detector[C: Candidate](ABC):
             candidate, target=replace(candidate.target, tags=tags.read_exact_tags(aws, candidate.target.arn))
         )
 
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """
+        Yield the ARNs of what this detector calls *name* in its reports, for a person who types the name.
+
+        It is asked only for kinds that no listing of names has. By default everything is read; a detector
+        overrides it where a name alone says enough. Raises ReadError.
+        """
+        for candidate in self.find(aws, now):
+            if not isinstance(candidate, SweepNote) and candidate.target.name == name:
+                yield candidate.target.arn
+
     def look_unfinished(self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime) -> C | None:
         """
         Read *target* again after an unfinished act by *record*, by default as `look` does.
@@ -425,6 +436,10 @@ class FamilyAdviser(Detector[JobFamily]):
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
         return read_job_families(aws, now - self.window, now)
+
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """Yield the ARN of the family *name*, which has a `*`; jobs have none."""
+        yield from super().find_called(aws, name, now) if "*" in name else ()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
         """

@@ -50,6 +50,7 @@ def report_document(report: Report, *, every: bool = False, plan: bool = False) 
             "monthly_usd": _sum(cost.monthly_usd for cost in _counted(report)),
             "accrued_usd": _sum(cost.accrued_usd for cost in _counted(report)),
             "once_usd": usd_number(totals.once_usd),
+            "hourly_usd": usd_number(totals.hourly_usd),
             "unpriced": totals.unpriced,
         },
         "sweeps": [_sweep(sweep) for sweep in report.sweeps],
@@ -124,12 +125,18 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "note": "; ".join(filter(None, (outcome_note(result), undo_by_hand_text(result)))),
         "monthly_usd": usd_number(result.monthly_usd),
         "accrued_usd": usd_number(result.accrued_usd),
+        "hourly_usd": usd_number(hourly_usd(result)),
         **once_and_risk_fields(result.cost),
         "change": result.change.value if isinstance(verdict, Finding) else None,
         "hours_of_work": result.hours if isinstance(verdict, Finding) else None,
         "usd_per_hour_of_work": usd_number(result.usd_per_hour),
         "instead_of": _instead_of(result.overlap),
     }
+
+
+def hourly_usd(result: Result) -> Decimal | None:
+    """Return what a job goes on costing an hour; None for a standing resource, whose cost is by month."""
+    return result.cost.hourly_usd if result.cost and result.accrued_usd is not None else None
 
 
 def _instead_of(overlap: Overlap | None) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -519,6 +519,13 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         yield from survey.notes()
         yield from found.items
         found.check()
+
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """Yield the ARN of the object *name*, which is BUCKET/KEY in a bucket of the account."""
+        bucket, _, key = name.partition("/")
+        if key and bucket in {own for own, _ in s3.list_own_buckets(aws).items}:
+            found = read_signal(lambda: find_object(aws, bucket, key), source=LIST_OBJECTS, absent=_NO_BUCKET)
+            yield from () if required_value(found) is None else (f"arn:{aws.partition}:s3:::{name}",)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> ArtifactCopy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")

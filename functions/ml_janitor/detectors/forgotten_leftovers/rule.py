@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from ml_janitor.aws import references, tags
+from ml_janitor.aws import activity, references, tags
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
@@ -112,6 +112,11 @@ class ForgottenLeftovers(Detector[Leftover]):
             raise ReadError("; ".join(errors))
         if unread:
             raise UnreadEntriesError(unread[0].why, tuple(unread))
+
+    def find_called(self, aws: Aws, name: str, now: datetime) -> Iterable[str]:
+        """Yield the ARN of the log group *name*; repositories and jobs are listed by name."""
+        group = activity.find_log_group(aws, name)
+        yield from () if group is None else (group.arn,)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
         """Read one group by itself; for an image or an output, read everything that may refer to it."""
