@@ -582,7 +582,7 @@ def print_audit_policy(
             sys.stderr.write(
                 f"janitor: {count_noun(size, 'character')} are over the {MANAGED_POLICY_LIMIT:,} of a "
                 "managed policy. A role takes them inline:\n"
-                f"aws iam put-role-policy --role-name ROLE --policy-name {POLICY_NAME} --policy-document "
+                f"aws iam put-role-policy --role-name ROLE --policy-name {quote_shell(POLICY_NAME)} --policy-document "
                 "file://audit-policy.json\n"
                 "janitor: or write managed policies: --policy-file audit-policy.json\n"
             )
@@ -603,8 +603,8 @@ def write_audit_policies(file: Path, policies: Sequence[Mapping[str, Any]]) -> N
     sys.stdout.write(f"Wrote {join_words([str(path) for path in files])}. To attach them to the role ROLE:\n")
     for name, path in zip(names, files, strict=True):
         created = (
-            f"aws iam create-policy --policy-name {name} --policy-document {quote_shell(f'file://{path}')} "
-            "--query Policy.Arn --output text"
+            f"aws iam create-policy --policy-name {quote_shell(name)} "
+            f"--policy-document {quote_shell(f'file://{path}')} --query Policy.Arn --output text"
         )
         sys.stdout.write(f'aws iam attach-role-policy --role-name ROLE --policy-arn "$({created})"\n')
 

@@ -208,7 +208,7 @@ def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_
         {"kind": "training", "options": {"profile": "x"}},
         "estimate training has no option profile",
     ),
-    ("estimate", {**GPU_JOB, "page": 2}, "the answer has 1 pages, not 2"),
+    ("estimate", {**GPU_JOB, "page": 2}, "the answer has 1 page, not 2"),
     ("undo", {}, "no tool is called undo; there are audit, findings"),
 )
 def test_what_a_tool_refuses_is_one_line(

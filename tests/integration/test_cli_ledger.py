@@ -531,7 +531,7 @@ def test_a_person_is_forgotten_in_the_ledger_and_in_the_reports(
     status, said = desk("forget", "maria")
 
     assert (status, "It cannot reach: DynamoDB's point-in-time recovery" in said) == (0, True)
-    assert re.match(r"maria is (person-[0-9a-f]{8}) in 1 items of the ledger and 0 reports\.\n", said)
+    assert re.match(r"maria is (person-[0-9a-f]{8}) in 1 item of the ledger and 0 reports\.\n", said)
     assert re.search(r"kept by person-[0-9a-f]{8}: ask person-", desk("findings")[1])
     desk.nights.ledger.make_due(desk.entry(), by="anna", now=desk.nights.clock)
     desk.nights.table.change(desk.entry().pk, desk.entry().sk, set_to={"hurried": "bob"})

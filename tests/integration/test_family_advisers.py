@@ -139,7 +139,7 @@ def test_the_seconds_for_which_ended_pools_were_billed_decide(train: Train, aws:
             "found",
             "4 warm pools were billed for up to 60 minutes each while they waited, and the longest",
         ),
-        "waits-*": ("kept", "1 warm pools in 60 days"),
+        "waits-*": ("kept", "1 warm pool in 60 days; judged from 3 on"),
     }
     assert told(found, expected) == expected
     churn = of_type(Finding, found["churn-*"].verdict)
@@ -173,7 +173,7 @@ def test_spot_is_compared_at_the_discount_of_the_region(train: Train, aws: Aws) 
 
     expected = {
         "plain-*": ("kept", "spot would save"),
-        "saves-*": ("found", "3 jobs of 20.0 hours ran on demand in 60 days"),
+        "saves-*": ("found", "3 jobs of 20 hours ran on demand in 60 days"),
         "high-*": ("kept", "an interruption costs too much for spot"),
         "prod-*": ("kept", "an interruption costs too much for spot"),
         "pooled-*": ("kept", "a warm pool is kept for it"),

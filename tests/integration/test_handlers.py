@@ -311,7 +311,7 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_next_part(
 
     monkeypatch.setattr(artifacts.BucketIndex, "put", last)
     handlers.sweep(event("scheduled"), late)
-    assert "second could not be read in time: 0 objects" in items(session)["sweep"][0]["error"]
+    assert "second could not be read in time: S3 listed 0 objects" in items(session)["sweep"][0]["error"]
     assert items(session)["sweep"][0]["looked_at"] == 0
     monkeypatch.setattr(artifacts.BucketIndex, "put", put)
     box.clear_calls()

@@ -220,7 +220,13 @@ def test_every_report_counts_it_once_and_says_instead_of_what() -> None:
     assert "3 findings: $107 a month." in shown
     assert "Instead of what idle-endpoints proposes: not in the sums." in shown
     assert "Instead of what idle-endpoints proposes: not in the sums." in render_html(report)
-    assert document["totals"] == {"monthly_usd": 107.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 0}
+    assert document["totals"] == {
+        "monthly_usd": 107.0,
+        "accrued_usd": 0.0,
+        "hourly_usd": 0.0,
+        "once_usd": 0.0,
+        "unpriced": 0,
+    }
     assert [one["instead_of"] for one in document["results"]] == [
         None,
         None,

@@ -80,7 +80,13 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
     assert "paid back in 15 days" in render_html(page)
     assert announcement_headline("generous-runtime-limits", [limit]) == "1 new generous runtime limit"
     document = json.loads(report_json(page))
-    assert document["totals"] == {"monthly_usd": 120.0, "accrued_usd": 0.0, "once_usd": 60.0, "unpriced": 0}
+    assert document["totals"] == {
+        "monthly_usd": 120.0,
+        "accrued_usd": 0.0,
+        "hourly_usd": 0.0,
+        "once_usd": 60.0,
+        "unpriced": 0,
+    }
     keys = ("monthly_usd", "once_usd", "payback_days", "exposure_usd")
     assert [tuple(one[key] for key in keys) for one in document["results"]] == [
         (120.0, 60.0, 15.2, None),
