@@ -582,8 +582,8 @@ def print_audit_policy(
             sys.stderr.write(
                 f"janitor: {count_noun(size, 'character')} are over the {MANAGED_POLICY_LIMIT:,} of a "
                 "managed policy. A role takes them inline:\n"
-                f"aws iam put-role-policy --role-name ROLE --policy-name {quote_shell(POLICY_NAME)} --policy-document "
-                "file://audit-policy.json\n"
+                f"aws iam put-role-policy --role-name ROLE --policy-name {quote_shell(POLICY_NAME)} "
+                "--policy-document file://audit-policy.json\n"
                 "janitor: or write managed policies: --policy-file audit-policy.json\n"
             )
     return 0
