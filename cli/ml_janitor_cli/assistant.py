@@ -105,7 +105,10 @@ def make_server(desk: ToolDesk) -> Server[Any]:
         try:
             text, failed = await anyio.to_thread.run_sync(work), False
         except TyperException as error:
-            text, failed = json.dumps({"error": " ".join(error.format_message().split())}), True
+            text, failed = (
+                encode_page({"error": desk.error_text(asked.name, asked.arguments or {}, error)}),
+                True,
+            )
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=failed)
 
     return Server(
@@ -260,6 +263,35 @@ class ToolDesk:
                 )
             return self.pages[asked][page - 1]
 
+    def error_text(self, name: str, arguments: Mapping[str, Any], error: TyperException) -> str:
+        """Return an error in one line, in the words of the tool's arguments, short enough for a page."""
+        text = " ".join(error.format_message().split())
+        if name in READ_TOOLS:
+            text = name_arguments(text, self.spoken_options(name, arguments.get("kind")))
+        if len(text) > LONGEST_ERROR:
+            text = f"{text[: LONGEST_ERROR // 2]} [...] {text[-LONGEST_ERROR // 2 :]}"
+        return text
+
+    def spoken_options(self, name: str, kind: object) -> dict[str, str]:
+        """
+        Return each option that an error of a tool may name, with what an assistant gives in its place.
+
+        An option that no argument stands for is one of the command, which a person runs.
+        """
+        tool, words = READ_TOOLS[name], READ_TOOLS[name].words
+        arguments = {*tool.parameters}
+        if name == "estimate" and kind in ESTIMATE_KINDS:
+            words = ("estimate", str(kind))
+            arguments = {each.replace("-", "_") for each in self.estimate_options(str(kind))}
+        spoken = dict[str, str]()
+        for command in (("mcp",), words):
+            for each in self.command(command).params:
+                if each.param_type_name == "option":
+                    given = command == words and each.name in arguments
+                    whole = f"`janitor {' '.join(command)} {each.opts[0]}`"
+                    spoken[each.opts[0]] = property_name(each) if given else spoken.get(each.opts[0], whole)
+        return spoken
+
     def run(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Run a tool's command, and return its JSON document. Raises the command's errors."""
         tool = READ_TOOLS[name]
@@ -371,6 +403,18 @@ def check_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> 
         raise edge.CommandRefusedError(f"{where}: {error.message}" if where else error.message)
 
 
+COMMANDS_IN_TEXT = re.compile(r"`[^`]*`|\b(?:aws|janitor|pip) [^;:,()`]*|(?<![\w-])--[a-z][a-z-]*(?![=\w-])")
+
+
+def name_arguments(text: str, spoken: Mapping[str, str]) -> str:
+    """
+    Return *text* with the arguments of a tool in place of the options that mean the same.
+
+    Options within a command, such as `aws sso login --profile NAME`, stay: a person types them.
+    """
+    return COMMANDS_IN_TEXT.sub(lambda found: spoken.get(found[0], found[0]), text)
+
+
 @contextmanager
 def environment_of(changes: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for a while; an empty one is taken away."""
@@ -444,6 +488,9 @@ def shorten_action(action: str) -> str:
 ANSWER_LIMIT = 20_000
 """Bytes of a page as it is sent, in JSON within JSON."""
 
+LONGEST_ERROR = 1_200
+"""Characters of an error, of at most 14 bytes each as sent; of a longer one, the middle is left out."""
+
 PAGE_FRAME = 200
 SHORTER_LISTS = (200, 50, 10, 3, 1)
 
@@ -482,13 +529,17 @@ def sent_size(value: object) -> int:
 
 
 def fit_value(value: Any, room: int) -> Any:
-    """Return *value* with as few of its lists and texts cut as it takes to fit; a cut list says so."""
+    """
+    Return *value* with as few of its lists and texts cut as it takes to fit; a cut list says so.
+
+    What does not fit even then says how many bytes it has.
+    """
     made = value
     for most in SHORTER_LISTS:
         if sent_size(made) <= room:
-            break
+            return made
         made = shorten_value(value, most)
-    return made
+    return made if sent_size(made) <= room else {"left_out_bytes": len(encode_page(value))}
 
 
 def shorten_value(value: Any, most: int) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
+import shlex
 import sys
-from importlib.metadata import requires, version
+from importlib.metadata import distribution, requires, version
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 SIGINT_STATUS = 130
 """Exit status that a shell reports for a program that SIGINT ended."""
@@ -79,8 +83,26 @@ def release_numbers(version_: str) -> tuple[int, ...]:
 
 
 def install_hint(extra: str) -> str:
-    """Return the command that installs the wheel with *extra*: the wheel is on no package index."""
-    return f"pip install './ml_janitor-{version('ml-janitor')}-py3-none-any.whl[{extra}]'"
+    """
+    Return the command that installs the program with *extra*, by the tool that installed it.
+
+    The wheel is on no package index, so the command names the file that was installed (PEP 610), or the
+    wheel's name where nothing recorded it. uv and pipx leave a file of theirs in the environment.
+    """
+    recorded = json.loads(distribution("ml-janitor").read_text("direct_url.json") or "{}")
+    wheel = f"./ml_janitor-{version('ml-janitor')}-py3-none-any.whl"
+    url = urlsplit(recorded.get("url", ""))
+    if url.scheme == "file" and Path(unquote(url.path)).exists():
+        wheel = unquote(url.path)
+    what = shlex.quote(f"{wheel}[{extra}]")
+    environment = Path(sys.prefix)
+    if (environment / "uv-receipt.toml").is_file():
+        return f"uv tool install --force {what}"
+    if (environment / "pipx_metadata.json").is_file():
+        return f"pipx install --force {what}"
+    if environment.parent.name.startswith("archive-v"):  # uvx: an environment in uv's cache
+        return f"uvx --from {what} janitor"
+    return f"pip install {what}"
 
 
 def discard_output() -> None:

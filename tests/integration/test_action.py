@@ -130,8 +130,9 @@ def test_the_first_run_of_the_page_s_workflow_has_no_baseline(earlier: str, tmp_
     gh = tmp_path / "bin" / "gh"
     gh.parent.mkdir()
     gh.write_text(
-        '#!/bin/bash\n[[ "$EARLIER $*" == "yes run download --repo OWNER/models --name waste-report --dir before" ]]'
-        " || exit 1\nmkdir -p before; echo {} >before/report.json\n"
+        '#!/bin/bash\n[ "$EARLIER" ] || exit 1\n'
+        '[ "$*" = "run download --repo OWNER/models --name waste-report --dir before" ] || exit 2\n'
+        "mkdir -p before; echo {} >before/report.json\n"
     )
     gh.chmod(0o755)
     (tmp_path / "outputs").write_text("")

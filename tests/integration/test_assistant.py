@@ -24,6 +24,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.assistant import (
     ANSWER_LIMIT,
+    LONGEST_ERROR,
     READ_TOOLS,
     SESSION_POLICY_LIMIT,
     ToolDesk,
@@ -195,7 +196,16 @@ def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_
     ("audit", {"regions": "us-east-1"}, "regions: 'us-east-1' is not of type 'array'"),
     ("audit", {"json-file": "x"}, "Additional properties are not allowed ('json-file' was unexpected)"),
     ("bill", {"page": 0}, "page: 0 is less than the minimum of 1"),
-    ("bill", {"by": "nothing --csv=x"}, "--by nothing --csv=x: expected"),
+    ("bill", {"by": "nothing --csv=x"}, "by nothing --csv=x: expected"),
+    ("bill", {"days": "x"}, "days: 'x' is not of type 'integer'"),
+    ("explain", {"resources": ["arn:aws:sagemaker:us-east-1:123456789012:endpoint/none"]}, "(see region)"),
+    ("estimate", {"kind": "training", "options": {"hours": 1}}, "give instance TYPE, or price"),
+    ("estimate", {"kind": "storage", "options": {}}, "give one of FILE, gb and bucket"),
+    (
+        "estimate",
+        {"kind": "batching", "options": {}},
+        "give one-ms, batch and batch-ms, or `janitor estimate batching --measure` ENDPOINT",
+    ),
     ("estimate", {"kind": "reservation", "options": {}}, "kind: 'reservation' is not one of"),
     (
         "estimate",
@@ -222,6 +232,7 @@ def test_what_a_tool_refuses_is_one_line(
         assert list(answer) == ["error"]
         assert said in answer["error"]
         assert "\n" not in answer["error"]
+        assert len(answer["error"]) <= LONGEST_ERROR + 20
 
     converse(desk, questions)
 
@@ -254,7 +265,7 @@ def test_without_its_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "mcp.server.stdio", None)
 
     assert main(["mcp"]) == 2
-    assert "the extra mcp is not installed (mcp.server.stdio is missing): pip install './ml_janitor-" in (
+    assert "the extra mcp is not installed (mcp.server.stdio is missing): pip install '" in (
         capsys.readouterr().err
     )
 
