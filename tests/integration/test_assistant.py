@@ -198,7 +198,6 @@ def test_scripted_questions_have_the_command_line_s_answers_and_no_call_changes_
     ("bill", {"page": 0}, "page: 0 is less than the minimum of 1"),
     ("bill", {"by": "nothing --csv=x"}, "by nothing --csv=x: expected"),
     ("bill", {"days": "x"}, "days: 'x' is not of type 'integer'"),
-    ("explain", {"resources": ["arn:aws:sagemaker:us-east-1:123456789012:endpoint/none"]}, "(see region)"),
     ("estimate", {"kind": "training", "options": {"hours": 1}}, "give instance TYPE, or price"),
     ("estimate", {"kind": "storage", "options": {}}, "give one of FILE, gb and bucket"),
     (
