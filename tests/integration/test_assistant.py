@@ -14,6 +14,8 @@ import boto3
 import pytest
 import typer
 from botocore.exceptions import ClientError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -42,6 +44,7 @@ from ml_janitor_sandbox.deployment import TABLE, deploy
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, role
 from samples import SEED
+from standin import ROOT
 from tables import cases
 
 ROLE = "arn:aws:iam::123456789012:role/everything"
@@ -238,11 +241,19 @@ def test_what_a_tool_refuses_is_one_line(
 
 def test_the_installed_program_speaks_over_stdio_and_its_tools_only_read() -> None:
     program = Path(sys.executable).parent / "janitor"
-    started = StdioServerParameters(command=str(program), args=["mcp"], env={**os.environ})
+    snippet = (ROOT / "docs" / "api.md").read_text().partition('```json\n{\n  "mcpServers"')[2]
+    entry = json.loads('{"mcpServers"' + snippet.partition("```")[0])["mcpServers"]["ml-janitor"]
+    assert Path(entry["command"]).name == program.name
+    assert entry["env"]["AWS_PROFILE"]
+    started = StdioServerParameters(
+        command=str(program), args=entry["args"], env={**os.environ, "AWS_REGION": entry["env"]["AWS_REGION"]}
+    )
 
     async def talk() -> None:
         async with Client(stdio_client(started)) as client:
-            for tool in (await client.list_tools()).tools:
+            tools = (await client.list_tools()).tools
+            assert sum(len(tool.model_dump_json()) for tool in tools) <= ANSWER_LIMIT
+            for tool in tools:
                 found.append(tool.name)
                 Draft202012Validator.check_schema(tool.input_schema)
                 assert tool.description
@@ -295,6 +306,55 @@ def test_a_page_is_of_the_answer_that_its_arguments_began(desk: ToolDesk) -> Non
         long.answer("bill", {"by": by})
 
     assert json.loads(long.answer("bill", {"by": "phase", "page": 2}))["bill"][0].startswith("phase")
+
+
+LONG_TEXTS = st.one_of(
+    st.sampled_from(["x", "\u202e", "\x1b[2J", '"}]}', "\U0001f4b8", "\\"]).flatmap(
+        lambda text: st.integers(0, 100_000).map(lambda most: text * (most // len(text)))
+    ),
+    st.text(max_size=40),
+)
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(["results", "totals", "plan", "of a name " * 20]),
+    st.recursive(
+        LONG_TEXTS | st.integers() | st.none(),
+        lambda inner: st.lists(inner, max_size=20) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+        max_leaves=20,
+    ),
+    min_size=1,
+)
+
+
+@settings(max_examples=60)
+@given(document=DOCUMENTS)
+def test_every_page_of_every_document_is_short(document: dict[str, Any]) -> None:
+    pages = split_pages(document)
+
+    assert max(len(json.dumps(page)) for page in pages) <= ANSWER_LIMIT
+    assert {key for page in pages for key in json.loads(page)} == {*document, "page", "pages"}
+
+
+@cases("letter", "x", "\U0001f4b8", "\x1b", '"')
+def test_an_error_that_repeats_a_long_name_is_short(letter: str, desk: ToolDesk) -> None:
+    name = letter * 100_000
+
+    async def questions(ask: Ask) -> None:
+        for tool, arguments in (
+            ("audit", {"detectors": [name]}),
+            ("audit", {name: 1}),
+            ("bill", {"by": name}),
+            ("bill", {"days": name}),
+            ("explain", {"resources": [name]}),
+            ("explain", {"resources": [f"arn:aws:sagemaker:us-east-1:123456789012:{name}"]}),
+            ("estimate", {"kind": name, "options": {}}),
+            ("estimate", {"kind": "training", "options": {"instance": name, "hours": 1}}),
+            ("estimate", {"kind": "training", "options": {name: 1}}),
+            (name, {}),
+        ):
+            assert "error" in await ask(tool, **arguments)  # ask() holds every answer to its limit
+
+    object.__setattr__(desk, "role", None)
+    converse(desk, questions)
 
 
 def test_what_does_not_fit_into_a_page_says_what_it_leaves_out() -> None:

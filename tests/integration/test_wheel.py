@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from commands import Janitor
 from conftest import ACCOUNT, REGION, seed_demo
+from ml_janitor_cli.entry import install_hint
 from ml_janitor_sandbox.control import Control
 from standin import ROOT
 
@@ -244,14 +245,46 @@ def test_the_wheel_deploys_from_an_empty_folder(installed: Path, tmp_path: Path)
     assert f"Deployed MlJanitor to account {ACCOUNT}, {REGION}." in ran.stdout
 
 
-def test_without_its_extra_the_sandbox_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("left", "command"),
+    [
+        ("", "pip install"),
+        ("uv-receipt.toml", "uv tool install --force"),
+        ("pipx_metadata.json", "pipx install --force"),
+    ],
+)
+def test_without_its_extra_the_sandbox_says_what_to_install_by_what_installed_it(
+    left: str, command: str, wheel: Path, installed: Path, tmp_path: Path
+) -> None:
+    note = installed.parent / (left or "none")
+    note.touch()
     ran = run(installed / "python", "-c", WITHOUT_MOTO, "sandbox", cwd=tmp_path)
+    note.unlink()
 
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == (
-        "janitor: the sandbox is not installed (moto is missing): "
-        "pip install './ml_janitor-0.2.0-py3-none-any.whl[sandbox]'\n"
+        f"janitor: the sandbox is not installed (moto is missing): {command} '{wheel}[sandbox]'\n"
     )
+
+
+def test_without_its_extra_and_its_wheel_the_sandbox_names_the_release_s(
+    installed: Path, tmp_path: Path
+) -> None:
+    (record,) = installed.parent.glob("lib/python*/site-packages/ml_janitor-*.dist-info/direct_url.json")
+    known = record.read_text()
+    record.write_text('{"url": "file:///gone/ml_janitor.whl", "archive_info": {}}')
+    ran = run(installed / "python", "-c", WITHOUT_MOTO, "sandbox", cwd=tmp_path)
+    record.write_text(known)
+
+    assert ran.stderr.endswith(": pip install './ml_janitor-0.2.0-py3-none-any.whl[sandbox]'\n")
+
+
+def test_in_uv_s_cache_the_missing_extra_is_a_command_of_uvx(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "archive-v0" / "a1b2"))
+    assert install_hint("sandbox").startswith("uvx --from ")
+    assert install_hint("sandbox").endswith("[sandbox]' janitor")
 
 
 def test_the_version_needs_no_library(installed: Path, tmp_path: Path) -> None:
