@@ -532,7 +532,7 @@ def fit_value(value: Any, room: int) -> Any:
     """
     Return *value* with as few of its lists and texts cut as it takes to fit; a cut list says so.
 
-    What does not fit even then says how many bytes it has.
+    A value too large even then is replaced by its number of bytes, `left_out_bytes`.
     """
     made = value
     for most in SHORTER_LISTS:
