@@ -41,6 +41,11 @@ def main() -> int:
     except BrokenPipeError:
         discard_output()
         return SIGPIPE_STATUS
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):  # typer and rich end with 1 because of it
+            raise
+        discard_output()
+        return SIGPIPE_STATUS
     except OSError as error:
         if error.errno not in WRITE_ERRORS:
             raise

@@ -2,12 +2,15 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from commands import Janitor
 from conftest import ACCOUNT
 from ml_janitor import handlers
+from ml_janitor_cli import entry
 from ml_janitor_cli.main import _all_commands, _command
 from ml_janitor_sandbox.control import Control
 from samples import share
@@ -116,3 +120,55 @@ def test_every_example_runs(
             assert json.loads(ran.out)
     assert failed == []
     assert len(found) > 40
+
+
+WRITES_NOTHING = {"janitor init"}
+"""Commands that write a file, and nothing to standard output."""
+
+
+def runs() -> list[str]:
+    """The first example of each command that runs to its end, the commands without one, and every help."""
+    names = [" ".join(path) for path in _paths(_command(), ("janitor",))]
+    found = dict[str, str]()
+    for example in examples():
+        for name in names:
+            if example not in STARTS | WRITES_NOTHING and f"{example} ".startswith(f"{name} "):
+                found.setdefault(name, re.split(r" ([|>]) ", example)[0])
+    alone = ("detectors", "docs", "settings", "doctor --policy")
+    return [*found.values(), *(f"janitor {name}" for name in alone), *(f"{name} --help" for name in names)]
+
+
+def _paths(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield path
+    for name, each in inner.items():
+        yield from _paths(each, (*path, name))
+
+
+@pytest.mark.usefixtures("account")
+def test_a_reader_that_stops_early_is_no_error(
+    janitor: Janitor,
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    ended = dict[str, int]()
+    janitor("audit", "--json-file", "report.json")
+    for command in runs():
+        deployment.settings("" if command.startswith("janitor deploy") else ARMED_TOML)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"y\n{ACCOUNT}\n{ACCOUNT}\n"))
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        ended[command] = end_without_reader(monkeypatch)
+    assert {name for name, status in ended.items() if status != entry.SIGPIPE_STATUS} == set()
+    assert capfd.readouterr().err.count("Traceback") == 0
+    assert len(ended) > 40
+
+
+def end_without_reader(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the program with a standard output that nobody reads any more; return its exit status."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as broken, monkeypatch.context() as patched:  # noqa: PTH123
+        patched.setattr(sys, "stdout", broken)
+        return entry.main()
