@@ -190,6 +190,7 @@ synth: node_modules/.package-lock.json ## Make the CloudFormation template; need
 
 deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (first time: BOOTSTRAP=1; to undo changes made by hand: REVERT=1)
 	$(if $(BOOTSTRAP),$(CDK) bootstrap,)
+	$(BIN)/python -m ml_janitor_cli.disarming
 	$(CDK) deploy --strict $(if $(REVERT),--revert-drift,)
 
 diff: node_modules/.package-lock.json ## What a deployment would change

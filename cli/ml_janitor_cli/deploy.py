@@ -26,6 +26,7 @@ from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.text import count_noun, quote_shell
 from ml_janitor_cli import edge
+from ml_janitor_cli.disarming import keep_undos
 from ml_janitor_cli.screen import Grid, make_console, print_blocks
 from ml_janitor_cli.stack import KEY_TYPE, STACK_NAME, TABLE_TYPE
 from ml_janitor_cli.template.keys import CDK_ROLES
@@ -86,14 +87,14 @@ def deploy(
       janitor deploy --bundle ml-janitor-lambda-0.2.0.zip
     """  # noqa: D301 - \b keeps the lines below it as they are
     source = config or Path(SETTINGS_FILE)
-    try:
-        settings = Settings.load(files=[source] if source.exists() or config else [], deploying=True)
-    except InvalidInputError as error:
-        raise edge.CommandRefusedError(str(error)) from error
+    settings = load_deployed_settings(source, demanded=config is not None)
     code = bundle_with_settings(bundle, source if source.exists() else None)
     place = open_place(profile, region)
     with edge.one_line_errors(f"stack {stack}"):
         status, outputs = read_stack(place, stack)
+        if status is not None and keep_undos(place, stack, settings, source, yes=yes, dry_run=dry_run):
+            settings = load_deployed_settings(source, demanded=True)
+            code = bundle_with_settings(bundle, source)
         left = retained_resources(place, stack) if status is None and not fresh else {}
         for kind, physical in left.values():
             typer.echo(f"An earlier {stack} left {kind} {physical}: this deployment takes it over.")
@@ -152,6 +153,14 @@ def destroy(
         raise edge.FailedError(f"stack {stack} is {gone}: {first_failure(place, stack, seen)}")
     typer.echo(f"Removed {stack}. `janitor docs operating` says how to remove the rest.")
     return 0
+
+
+def load_deployed_settings(file: Path, *, demanded: bool) -> Settings:
+    """Load the settings to deploy from *file*, which may be missing unless *demanded*."""
+    try:
+        return Settings.load(files=[file] if file.exists() or demanded else [], deploying=True)
+    except InvalidInputError as error:
+        raise edge.CommandRefusedError(str(error)) from error
 
 
 # --- place ----------------------------------------------------------------------------------------

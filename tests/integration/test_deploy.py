@@ -12,15 +12,20 @@ import boto3
 import pytest
 
 from commands import Janitor, refused
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Caller
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.results import Outcome, Result
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table
 from ml_janitor_cli import deploy as deploying
-from ml_janitor_cli import edge
+from ml_janitor_cli import disarming, edge
 from ml_janitor_cli.deploy import ComposedTemplate
 from ml_janitor_cli.template.plan import plain_template
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.stack import ASSETS, NAME, deploy, upload
+from standin import own_signatures
 from synthesis import TODAY, synthesise
 
 LITTLE = """
@@ -308,3 +313,72 @@ def test_what_cannot_be_deployed_is_said_in_a_line(
 
     assert said in refused(janitor("deploy", *args, "--yes"))
     assert not [call for call in box.calls() if "Create" in call or "Put" in call]
+
+
+DISARMED = ARMED.replace('mode = "act"\n', "")
+
+
+def stop_notebook(session: boto3.Session) -> None:
+    """Leave in the ledger of the stack what stopping a notebook leaves."""
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
+    target = Target(
+        arn=arn, name="left-on", kind="notebook-instance", account=ACCOUNT, region=REGION, created=NOW
+    )
+    verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
+    result = Result(detector="idle-notebooks", target=target, verdict=verdict, outcome=Outcome.WAITING)
+    actions = Actions(
+        Table(session.client("dynamodb"), stack_outputs(session)["LedgerTable"]), own_signatures()
+    )
+    action = actions.begin(result, {}, warned=NOW, now=NOW)
+    actions.step(action, "act: stop", "done")
+    actions.acted(action, NOW)
+
+
+def undo_functions(session: boto3.Session) -> int:
+    names = (found["FunctionName"] for found in session.client("lambda").list_functions()["Functions"])
+    return sum("Undo" in name for name in names)
+
+
+def test_disarming_asks_once_for_the_day_until_which_it_was_armed(
+    janitor: Janitor, box: Control, session: boto3.Session, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ("deploy", "--bundle", bundle)
+    configure(ARMED)
+    assert janitor(*args, "--yes").status == 0
+    configure(DISARMED)
+    assert "remove" in janitor(*args, "--dry-run").out  # nothing was done: nothing is asked
+    stop_notebook(session)
+    until = (NOW + timedelta(days=30)).date()
+    lost = f"1 action of idle-notebooks can be undone until {until}, but not by this deployment"
+    day = f"armed_until = {NOW.date()}"
+
+    said = refused(janitor(*args, "--yes"))
+    assert said.startswith(f"{lost}: set {day} in [detectors.idle-notebooks] of janitor.toml")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert disarming.main() == 2
+    shown = janitor(*args, "--dry-run")
+    assert f"{lost}. janitor.toml needs:\n\n[detectors.idle-notebooks]\n{day}\n" in shown.out
+    assert Path("janitor.toml").read_text() == DISARMED
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\nn\n"))
+    assert janitor(*args).err.count("[y/N]") == 2
+    assert undo_functions(session) == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\n"))
+    kept = janitor(*args)
+    assert (kept.status, kept.err.count("[y/N]")) == (0, 2), kept.err
+    assert undo_functions(session) == 1
+    assert f"[detectors.idle-notebooks]\n{day}\n" in Path("janitor.toml").read_text()
+    assert janitor(*args, "--yes").status == 0
+    assert disarming.main() == 0
+
+    configure(DISARMED)
+    box.fault("dynamodb", "Scan", "deny")
+    unknown = refused(janitor(*args, "--yes"))
+    assert "could not be read" in unknown
+    assert day in unknown
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert janitor(*args).status == 2
+    assert undo_functions(session) == 1
+    configure(DISARMED + "armed_until = 2020-01-01\n")  # an earlier day gives the undo up
+    assert janitor(*args, "--yes").status == 0
+    assert undo_functions(session) == 0
