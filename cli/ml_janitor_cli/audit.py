@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from rich.text import Text
 
 from ml_janitor.aws.client import open_regions
 from ml_janitor.aws.descriptions import KeptDescriptions
@@ -23,8 +24,10 @@ from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.text import count_noun, escape_text, quote_shell
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_detectors
+from ml_janitor.report.bill import spent_in_span
 from ml_janitor.report.bill_page import bill_section
 from ml_janitor.report.blocks import Rank
+from ml_janitor.report.finding_words import report_savings
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json, report_json_lines, results_in_order
 from ml_janitor_cli import edge, terminal
@@ -146,11 +149,15 @@ def audit(
             audited = sweep_regions(setup, detectors, regions, cache)
         charged = bill_for_audit(setup, regions, audited.report) if bill else None
     report = audited.report
+    savings = "" if charged is None else report_savings(report, *spent_in_span(charged))
     as_json = report_json_lines if json_file and json_file.suffix == ".jsonl" else report_json
     contents = {
         "--json-file": lambda: as_json(report, every=every, plan=plan),
         "--html": lambda: render_html(
-            report, bill=None if charged is None else bill_section(charged, max_requests=most), plan=plan
+            report,
+            bill=None if charged is None else bill_section(charged, max_requests=most),
+            plan=plan,
+            savings=savings,
         ),
         "--csv": lambda: report_csv(report),
         "--markdown": lambda: report_markdown(report),
@@ -168,6 +175,8 @@ def audit(
         if plan:
             print_blocks(["", *terminal.draw_plan(report)], screen)
         written = [str(path) for path, why in problems.items() if not why]
+        if savings:
+            print_blocks(["", Text(savings, style="bold")], screen)
         ends = list(closing_lines(report, written, profile=profile, arns=arns, explained=not organization))
         if ends:
             sys.stdout.write("\n" + "\n".join(ends) + "\n")

@@ -19,9 +19,10 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.text import join_words, quote_shell
+from ml_janitor.core.text import join_words
 from ml_janitor.ledger.latest import BILL_KEY, LastRun, LastSweep, LatestRecords, LatestRuns
 from ml_janitor.ledger.table import Table
+from ml_janitor.slack.mail import CONFIRMED_ARN, PENDING_ARN, confirm_remedy, waiting_addresses
 from ml_janitor_cli.probes import ProbeAnswer, classify_error
 
 # --- stack and services ---------------------------------------------------------------------------
@@ -373,12 +374,12 @@ def check_subscribers(
         case MissingResource():
             return gone
         case list(found):
-            pending = [each for each in found if each["SubscriptionArn"] == "PendingConfirmation"]
-            if len(found) > len(pending):
-                return Check.fine(gone.what, f"{len(found) - len(pending)} subscribed")
+            pending = [each for each in found if each["SubscriptionArn"] == PENDING_ARN]
+            confirmed = sum(each["SubscriptionArn"].startswith(CONFIRMED_ARN) for each in found)
+            if confirmed:
+                return Check.fine(gone.what, f"{confirmed} subscribed")
             seen = "nobody has confirmed a subscription" if pending else nobody
-            subscribe = f"aws sns subscribe --topic-arn {quote_shell(topic)} --protocol email"
-            return Check.wrong(gone.what, seen, f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
+            return Check.wrong(gone.what, seen, confirm_remedy(topic, waiting_addresses(pending)))
 
 
 ALARM_PUBLISHER, BUDGET_PUBLISHER = "cloudwatch.amazonaws.com", "budgets.amazonaws.com"

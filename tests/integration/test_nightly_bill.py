@@ -113,7 +113,7 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
     text = said(message)
     assert message["text"].startswith(f"Bill of account {ACCOUNT}: $348 in 30 days: +$48.00 (+16 %).")
     assert "*Sunday 10-04:* $22.00, +$12.00 (+120 %) against 09-27" in text
-    assert "*October to date:* $88.00, +$48.00 (+120 %) against 09-01 to 09-04" in text
+    assert "*October to 10-04:* $88.00, +$48.00 (+120 %) against 09-01 to 09-04" in text
     assert "*Budget of October:* $110 of $400 spent (28 %)" in text
     assert "*Without project:* $48.00 (14 %" in text
     assert "*By project" not in text

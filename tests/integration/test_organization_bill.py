@@ -154,7 +154,10 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
             "*Bill of 3 accounts:* $536 in 30 days: +$191 (+55 %).",
             f"Largest cause: {ranker.replace(':', '')}.",
         ],
-        ["*Sunday 10-04:* $77.88, +$66.36 (+576 %) against 09-27", "*October to date:* $237, +$191 (+414 %)"],
+        [
+            "*Sunday 10-04:* $77.88, +$66.36 (+576 %) against 09-27",
+            "*October to 10-04:* $237, +$191 (+414 %)",
+        ],
         [
             "*By account, 30 days:*",
             f"\u2022 serving ({serving}): before $60.00, now $251, change +$191 (+318 %)",

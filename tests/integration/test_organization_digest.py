@@ -123,8 +123,8 @@ def test_two_hundred_accounts_are_one_message_and_few_requests(
     assert calls["dynamodb:GetItem"] <= len(USED) + 2 + calls["s3:GetObject"], "an item names each list"
     message, thread = deployed.messages()
     assert message["text"] == (
-        "Daily digest. At least $1,605 a month: 15 findings in 15 of 200 accounts, 15 of them new. 25 sweeps "
-        "without a result."
+        "Daily digest. 15 findings in 15 of 200 accounts cost at least $1,605 a month; all are new. 25 "
+        "sweeps without a result."
     )
     said = repr(message["blocks"])
     assert "*This week's advice: $560 a month in 5 changes.*" in said

@@ -1,5 +1,6 @@
 """What the digest reads of armed detectors: done, failed, undone, due, lost, and saved since when."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.ledger.actions import Action, sign_action
-from ml_janitor.report.digest import DigestActions
+from ml_janitor.report.digest import ActionLine, DigestActions
 from ml_janitor.slack.digest import ActionHistory
 from standin import DAY, HOUR, TUESDAY, Cleaner, Nights
 from tables import cases
@@ -43,6 +44,10 @@ def told(nights: Nights, *, since: datetime = TUESDAY, **how: Any) -> DigestActi
     return history.read(lambda _: [(ACCOUNT, REGION)], since=since, now=nights.clock)
 
 
+def texts(acted: Sequence[ActionLine]) -> list[str]:
+    return [line.text for line in acted]
+
+
 def cost(nights: Nights, **about: Any) -> Action:
     action = nights.of("lamp")
     nights.table.change(action.pk, action.sk, set_to=about)
@@ -54,7 +59,7 @@ def cost(nights: Nights, **about: Any) -> Action:
 def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights) -> None:
     cost(acted, hourly_usd=Decimal("0.5"))
     first = told(acted, since=acted.clock - SECOND)
-    assert first.acted == [f"{LAMP} ($365 a month) deleted"]
+    assert first.acted == [ActionLine(f"{LAMP} ($365 a month) deleted", monthly_usd=Decimal("365.0"))]
     assert (first.failed, first.undone, first.due, first.lost) == ([], [], [], [])
 
     acted.clock += 10 * HOUR
@@ -74,17 +79,17 @@ def test_what_was_done_says_what_it_cost_and_who_wanted_it(
     acted: Nights, about: dict[str, Any], line: str
 ) -> None:
     cost(acted, **about)
-    assert told(acted).acted == [line]
+    assert texts(told(acted).acted) == [line]
 
 
 def test_where_there_are_several_accounts_each_line_names_its_own(acted: Nights) -> None:
     cost(acted, hourly_usd=None)
-    assert told(acted, several=True).acted == [f"{LAMP} deleted, in {ACCOUNT}, {REGION}"]
+    assert texts(told(acted, several=True).acted) == [f"{LAMP} deleted, in {ACCOUNT}, {REGION}"]
 
 
 def test_with_several_regions_each_line_names_its_own(acted: Nights) -> None:
     cost(acted, hourly_usd=None)
-    assert told(acted, several_regions=True).acted == [f"{LAMP} deleted, in {REGION}"]
+    assert texts(told(acted, several_regions=True).acted) == [f"{LAMP} deleted, in {REGION}"]
 
 
 def test_equal_acts_are_one_line_unless_somebody_asked_for_them(nights: Nights) -> None:
@@ -97,7 +102,10 @@ def test_equal_acts_are_one_line_unless_somebody_asked_for_them(nights: Nights) 
     unpriced = nights.of("urn")
     nights.table.change(unpriced.pk, unpriced.sk, set_to={"hourly_usd": None})
 
-    assert told(nights).acted == [
+    together, alone = told(nights).acted
+    assert [round(usd, 2) for usd in (together.monthly_usd, alone.monthly_usd)] == [50, 10]
+    assert round(together.hourly_usd * 730, 2) == 10, "a job would have ended by itself"
+    assert texts([together, alone]) == [
         "7 things (at least $50.00 a month) deleted: `bath`, `oven`, `rug`, `sofa`, `tent`, `urn` and 1 more",
         "thing `lamp` ($10.00 a month) deleted, because Maria pressed Do it now",
     ]

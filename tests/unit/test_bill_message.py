@@ -71,7 +71,7 @@ def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
         f"Largest cause: +$15,334 {HUNG}.",
         f"Next step: ask omar.haddad to end it. For the evidence: `janitor explain {HUNG_ARN}`",
         "*Sunday 10-04:* $3,000, +$1,100 (+58 %) against 09-27",
-        "*October to date:* $9,414, +$4,500 (+47 %) against 09-01 to 09-05",
+        "*October to 10-05:* $9,414, +$4,500 (+47 %) against 09-01 to 09-05",
         "*Budget of October:* $14,000 of $65,000 spent (22 %); $80,000 expected, $15,000 over",
         "*Budget of October, project llm:* $7,900 of $20,000 spent (40 %); $47,400 expected, $27,400 over",
         "*Without project:* $8,455 (11 %, 7.6 % before)",
@@ -191,7 +191,7 @@ def test_days_are_compared_in_words() -> None:
     def march(read: Bill, until: date) -> str:
         at = datetime(until.year, until.month, until.day, 3, tzinfo=UTC)
         found = figures(make_bill_report(replace(read, until=until, time=at), asked))
-        return found["March" if until.day == 1 else "March to date"]
+        return found["March" if until.day == 1 else f"March to {until - timedelta(days=1):%m-%d}"]
 
     assert march(read, date(2026, 4, 1)) == "$310 (03-01 to 03-28: as on 02-01 to 02-28)"
     assert march(read, date(2026, 3, 29)) == "$280, as on 02-01 to 02-28"

@@ -148,7 +148,8 @@ def test_names_of_aws_cannot_steer_a_terminal() -> None:
 
 def test_the_forecast_is_of_the_whole_month_with_its_interval() -> None:
     assert forecast_text(full_report()) == (
-        "October will come to $75,414 ($70,414 to $81,914 in 80 % of cases), of which $9,414 is spent"
+        "October will come to $75,414 ($70,414 to $81,914 in 80 % of cases), "
+        "of which $9,414 is spent by 10-05"
     )
 
 
@@ -157,7 +158,7 @@ def test_an_unsettled_day_is_forecast_to_come_to_what_its_weekday_cost() -> None
     read = replace(report.bill, charges=tuple(one for one in report.bill.charges if one.day < LAST.last))
     text = not_none(forecast_text(replace(report, bill=read, span=replace(LAST, days=LAST.days - 1))))
     assert text.startswith("October will come to $74,368 (")
-    assert text.endswith("of which $7,531 is spent")
+    assert text.endswith("of which $7,531 is spent by 10-05")
 
 
 # --- amounts, days and the whole --------------------------------------------------------------
@@ -255,7 +256,7 @@ def test_each_figure_has_its_label() -> None:
 
     whole = figures(report)
     assert list(whole) == [
-        *("Sunday 10-04", "October to date", "Budget of October", "Budget of October, project llm"),
+        *("Sunday 10-04", "October to 10-05", "Budget of October", "Budget of October, project llm"),
         *("Without project", "Forecast", "Saved so far", "Tax, not counted here", "Cost of this reading"),
     ]
     assert whole["Without project"] == (Rank.MESSAGE, "$8,455 (11 %, 7.6 % before)")

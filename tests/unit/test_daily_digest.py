@@ -15,7 +15,8 @@ from fakes import IN_TURN, UNTELLABLE, logger_to, raising, result_of, target_at,
 from memory_table import MemoryTable
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Cost, Signal, Unreadable, Value
-from ml_janitor.core.results import Outcome, Result
+from ml_janitor.core.money import count_once
+from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.engine.run import RunFailedError
@@ -23,6 +24,8 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.ledger.requests import Holds
+from ml_janitor.report.finding_words import report_savings
+from ml_janitor.report.html import render_html
 from ml_janitor.report.mrkdwn import Post
 from ml_janitor.slack.client import SendError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
@@ -461,3 +464,47 @@ def test_unreadable_holds_cost_the_advice_and_not_the_digest(monkeypatch: pytest
     (post,) = world.channel.posts
     assert "spot training" in str(post.main.blocks)
     assert "advice" not in str(post.main.blocks)
+
+
+# --- how much of the bill can go ------------------------------------------------------------------
+
+
+def test_what_can_go_is_one_sentence_in_the_digest_and_in_the_report() -> None:
+    world = World(**ENABLED)
+    found = {
+        "idle-endpoints": [result("idle-endpoints", "a", "300"), result("idle-endpoints", "b_c", "400")],
+        "spot-training": [result("spot-training", "b_c", "250", Change.SPOT)],  # counted for the endpoint
+        "hung-training-jobs": [unjudged("hung-training-jobs")],
+    }
+    for detector, results in found.items():
+        world.swept(detector, *results)
+    world.ledger.latest.billed(ACCOUNT, replace(BILL, spent_usd=Decimal(76827), days=30))
+    world.digest().post(NOW)
+
+    swept = [sweep(name, *results) for name, results in found.items()]
+    report = count_once(Report(time=NOW, account=ACCOUNT, sweeps=tuple(swept)))
+    said = report_savings(report, Decimal(76827), 30)
+    assert said == "Of $76,827 in 30 days, $700 a month can go; first: b_c ($400 a month, maria)."
+    assert said in world.said()
+    assert said in render_html(report, savings=said).replace("<wbr>", "")
+    world.swept("spot-training", error="it broke off")
+    world.digest().post(NOW)
+    assert "Of $76,827 in 30 days, at least $700 a month can go" in world.said()
+
+
+@cases(
+    "spent, days, ago",
+    (Decimal(0), 0, HOUR),
+    (Decimal(9), 30, HOUR),
+    (Decimal(76827), 30, 3 * DAY),
+)
+def test_nothing_is_said_of_a_bill_that_is_unknown_of_something_else_or_old(
+    spent: Decimal, days: int, ago: timedelta
+) -> None:
+    world = World(**ENABLED)
+    world.all_swept("idle-endpoints")
+    world.swept("idle-endpoints", result("idle-endpoints", "a", "300"))
+    world.ledger.latest.billed(ACCOUNT, replace(BILL, spent_usd=spent, days=days, time=NOW - ago))
+    world.digest().post(NOW)
+    assert "1 finding costs $300 a month" in world.said()
+    assert "can go" not in world.said()

@@ -40,7 +40,12 @@ class Topic:
     def paginate(self, **asked: str) -> list[dict[str, Any]]:
         assert asked == {"TopicArn": TOPIC}
         return [
-            {"Subscriptions": [{"Protocol": protocol, "SubscriptionArn": arn} for protocol, arn in page]}
+            {
+                "Subscriptions": [
+                    {"Protocol": protocol, "SubscriptionArn": arn, "Endpoint": "ann@example.com"}
+                    for protocol, arn in page
+                ]
+            }
             for page in self.pages
         ]
 
@@ -75,8 +80,12 @@ def test_a_warning_needs_a_confirmed_address_at_that_moment(
     if read:
         assert mail.post(message("warned"), deadline=0) == NO_MESSAGE
     else:
-        with pytest.raises(SendError, match=rf"aws sns subscribe --topic-arn {TOPIC} --protocol email"):
+        with pytest.raises(
+            SendError, match=rf"aws sns subscribe --topic-arn {TOPIC} --protocol email"
+        ) as told:
             mail.post(message("warned"), deadline=0)
+        waits = 'open the mail "AWS Notification - Subscription Confirmation" at ann@example.com'
+        assert (waits in str(told.value)) is any(("email", PENDING) in page for page in pages)
     assert len(topic.mails) == read
     taken = list[int]()
     assert mail.deliver(Post(main=message("digest")), deadline=0, taken=lambda: taken.append(1)) == ()
@@ -125,6 +134,17 @@ def test_a_mail_is_plain_text_with_a_command_to_copy() -> None:
         "janitor keep ARN keeps on.\n\n"
         "Everything:\n\nAll:" + LAST_LINE
     )
+
+
+def test_a_mail_says_everything_once() -> None:
+    """A thread repeats what the message folds; a mail has the whole message, or what the thread adds."""
+    topic, whole = Topic(), message("*a*", "*b*")
+    reply = Message(text="Everything", blocks=(section_block("*a*\n*b*"),))
+    mail = TopicMail(TOPIC, lambda: topic)
+    mail.deliver(Post(main=message("*a*"), replies=(reply,), whole=whole), deadline=0)
+    mail.deliver(Post(main=message("*a*"), replies=(message("more"),)), deadline=0)
+    first, second = (sent["Message"].removesuffix(LAST_LINE).split("\n\n")[1:] for sent in topic.mails)
+    assert (first, second) == (["a", "b"], ["a", "t:", "2 idle endpoints: $12 a month", "more"])
 
 
 @cases(

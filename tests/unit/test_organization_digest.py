@@ -1,6 +1,7 @@
 """The digest of an organization as its reader sees it: dearest accounts first, and what is not known."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.config.settings import Settings
@@ -15,6 +18,7 @@ from ml_janitor.ledger.latest import LastRun, RunAccount
 from ml_janitor.report import mrkdwn
 from ml_janitor.report.digest import (
     NO_ACTIONS,
+    ActionLine,
     DetectorRun,
     DigestActions,
     Overview,
@@ -26,6 +30,7 @@ from ml_janitor.report.digest import (
     saved_text,
 )
 from ml_janitor.slack.digest import OrganizationReader
+from narrowing import not_none
 from reports import sweep_row
 from tables import cases
 
@@ -104,17 +109,81 @@ def test_the_dearest_accounts_stand_in_full_and_the_others_in_one_line() -> None
     shown, (thread,) = lines(post), post.replies
     whole = lines(mrkdwn.Post(main=thread))
 
-    assert shown[0] == "$30,040 a month: 35 findings in 30 of 200 accounts, 15 of them new"
+    assert shown[0] == "35 findings in 30 of 200 accounts cost $30,040 a month; 15 are new"
     first = shown.index("*$1,504 a month*: fraud 'prod' (000000000001), 6 findings, 1 new")
-    assert shown[first + 1] == "*$998 a month*: 000000000002, 1 idle endpoint in us-east-1"
+    assert shown[first + 1] == "*$997 a month*: 000000000003, 1 idle endpoint in us-east-1, 1 new"
     at = whole.index(shown[first])
     assert whole[at + 1 : at + 3] == [
         "• $1,004 a month: 3 idle endpoints in us-east-1, eu-west-1, 1 new",
         "• $500 a month: 3 idle notebooks in eu-west-1",
     ]
-    assert shown[first - 1] == "*The dearest 10 of 30 accounts:*"
-    assert shown[-1] == "*$19,590 a month*: 20 more accounts, 20 findings, 10 new"
+    assert shown[first - 1] == "*10 of 30 accounts:*", "accounts with news come before dearer ones"
+    assert shown[-1] == "*$19,635 a month*: 20 more accounts, 20 findings, 5 new"
+    assert sum_of(shown[first:]) == sum_of(shown[:1])
     assert sum(line.startswith("*$") for line in shown) == 11
+
+
+def sum_of(texts: Sequence[str]) -> tuple[int, int, int]:
+    """Return the dollars a month, the findings and the new findings that *texts* name."""
+    sums = [0, 0, 0]
+    for text in texts:
+        dollars = re.search(r"\$([\d,]+)(?:\.00)? a month", text)
+        findings = re.search(r"(\d+) (?:findings?|idle|unused|hung|spot|kind)", text)
+        new = re.search(r"(\d+) (?:is |are )?new", text)
+        for at, found in enumerate((dollars, findings, new)):
+            sums[at] += int(found[1].replace(",", "")) if found else 0
+    return sums[0], sums[1], sums[2]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.integers(1, 9), st.booleans()), min_size=2, max_size=40),
+    st.integers(0, 40),
+)
+def test_the_lines_of_what_was_found_add_up_to_the_title_and_fold_no_news_first(
+    rows: list[tuple[int, int, bool]], done: int
+) -> None:
+    found = [
+        row(1, str(usd * 100), region=f"region-{at}", found=number, new=number if new else 0)
+        for at, (usd, number, new) in enumerate(rows)
+    ]
+    actions = DigestActions(acted=[ActionLine(f"deleted {number}") for number in range(1, done + 2)])
+    post = make_digest(found, now=NOW, actions=actions)
+    for message in filter(None, (post.main, post.whole)):
+        shown = lines(mrkdwn.Post(main=message))
+        listed = shown[shown.index("*Found:*") + 1 :]
+        title = shown[0].replace("; all are new", f"; {sum(number for _, number, _ in rows)} are new")
+        assert sum_of(listed) == sum_of([title])
+        if listed[-1].startswith("and "):
+            assert message is post.main
+            if any(" new" not in line for line in listed[:-1]):
+                assert " new" not in listed[-1]
+        money = [sum_of([line])[0] for line in listed if line.startswith("*$")]
+        assert money == sorted(money, reverse=True)
+
+
+def test_what_was_done_stands_by_dollars_and_the_line_of_the_others_has_theirs() -> None:
+    acted = [
+        ActionLine("tagged a lamp"),
+        *(ActionLine(f"deleted {at}", monthly_usd=Decimal(at * 730)) for at in range(1, 14)),
+        ActionLine("stopped a job", hourly_usd=Decimal(5)),
+        ActionLine("stopped a small job", hourly_usd=Decimal("0.5")),
+    ]
+    post = make_digest([row(1, "10", new=1)], now=NOW, actions=DigestActions(acted=acted))
+    shown = lines(post)
+    at = shown.index("*Done:*")
+    assert shown[at + 1 : at + 12] == [
+        *(f"deleted {number}" for number in range(13, 4, -1)),
+        "stopped a job",
+        "and 6 more, $7,300 a month, $0.50 an hour",
+    ]
+    whole = lines(mrkdwn.Post(main=not_none(post.whole)))
+    assert [line for line in whole if line.startswith(("deleted", "stopped", "tagged"))] == [
+        *(f"deleted {number}" for number in range(13, 4, -1)),
+        "stopped a job",
+        *(f"deleted {number}" for number in range(4, 0, -1)),
+        "stopped a small job",
+        "tagged a lamp",
+    ]
 
 
 def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most() -> None:
@@ -190,7 +259,7 @@ def test_a_day_is_quiet_only_if_everything_ran(runs: tuple[DetectorRun, ...]) ->
     assert seen(runs=runs).fine == (not runs)
 
 
-AT_LEAST = "At least $10.00 a month: 1 finding in 1 of 200 accounts, none of them new"
+AT_LEAST = "1 finding in 1 of 200 accounts costs at least $10.00 a month; it is not new"
 
 
 @cases(
@@ -199,7 +268,7 @@ AT_LEAST = "At least $10.00 a month: 1 finding in 1 of 200 accounts, none of the
     (seen(row(1, "10"), runs=(run(at_work=True, waiting=3),)), AT_LEAST),
     (seen(broken(1)), "Nothing wasteful found in what ran in 200 accounts"),
     (seen(runs=(DetectorRun(detector="idle-endpoints"),), accounts=0), "No detector has run"),
-    (seen(row(1, "10", new=1), accounts=1), "$10.00 a month: 1 finding, 1 of them new"),
+    (seen(row(1, "10", new=1), accounts=1), "1 finding costs $10.00 a month; it is new"),
     ids=["unread", "at work", "nothing found", "no run", "one account"],
 )
 def test_the_headline_says_how_whole_the_sum_is(overview: Overview, headline: str) -> None:
@@ -211,7 +280,8 @@ def test_the_digest_of_an_organization_lists_twelve_lines_and_its_thread_all(num
     kinds = ("idle-endpoints", "idle-notebooks", "unused-volumes")
     rows = [row(at, "9", detector=kind, new=1) for at in range(number) for kind in kinds]
     names = tuple(f"deleted {count}" for count in range(number))
-    lists = (NO_ACTIONS, DigestActions(acted=names), DigestActions(acted=names, failed=names, due=names))
+    acted = tuple(map(ActionLine, names))
+    lists = (NO_ACTIONS, DigestActions(acted=acted), DigestActions(acted=acted, failed=names, due=names))
     for actions in lists:
         post = make_organization_digest(seen(*rows, runs=tuple(map(run, kinds))), now=NOW, actions=actions)
 
@@ -227,7 +297,7 @@ def test_the_digest_of_an_organization_lists_twelve_lines_and_its_thread_all(num
 @pytest.mark.parametrize("number", [3, 12, 13, 40])
 def test_the_digest_of_an_account_lists_twelve_lines_and_its_thread_all(number: int) -> None:
     rows = [row(1, str(count + 1), region=f"region-{count}", new=1) for count in range(number)]
-    done = DigestActions(acted=tuple(f"deleted {count}" for count in range(number)))
+    done = DigestActions(acted=tuple(ActionLine(f"deleted {count}") for count in range(number)))
     for actions, expected in ((NO_ACTIONS, number), (done, 2 * number)):
         post = make_digest(rows, now=NOW, actions=actions)
         shown = [line for line in lines(post) if re.match(r"\*\$|deleted|and \d+ more", line)]
@@ -251,9 +321,10 @@ def test_the_only_place_of_an_account_is_named_once_and_in_its_time() -> None:
 def test_what_did_not_run_makes_the_sum_of_an_account_a_least_one(trouble: dict[str, Any]) -> None:
     rows = [row(1, "10", new=1), replace(row(1, region="eu-west-1"), **trouble)]
 
-    at_least = lines(make_digest(rows, now=NOW))[0].startswith("At least")
+    at_least = "cost at least $" in lines(make_digest(rows, now=NOW))[0].replace("costs", "cost")
     assert at_least is ("last" in trouble)
-    assert lines(make_digest([row(1, "10", new=1), broken(1)], now=NOW))[0].startswith("At least $10.00")
+    broke = lines(make_digest([row(1, "10", new=1), broken(1)], now=NOW))[0]
+    assert broke == "1 finding costs at least $10.00 a month; it is new"
 
 
 def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
@@ -268,7 +339,7 @@ def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
         broken(number, "&" * 900 + str(number), detector=kind) for number in range(200) for kind in kinds
     ]
     long = tuple(f"{number} {'<' * 700}" for number in range(500))
-    actions = DigestActions(acted=long, failed=long, undone=long, due=long, lost=long)
+    actions = DigestActions(acted=tuple(map(ActionLine, long)), failed=long, undone=long, due=long, lost=long)
     names = {account(number): "<&>" * 17 for number in range(1, 1001)}
 
     post = make_organization_digest(
@@ -347,8 +418,9 @@ def test_savings_are_said_with_what_they_leave_out(saved: SavingsTotal, said: st
 
 @pytest.mark.parametrize("what", ["acted", "failed", "undone", "due", "lost"])
 def test_a_day_on_which_something_was_done_or_is_due_is_not_quiet(what: str) -> None:
-    shown = said(seen(row(1, "5")), actions=replace(DigestActions(), **{what: ("lamp",)}))  # type: ignore[arg-type]
-    assert shown[0] == "$5.00 a month: 1 finding in 1 of 200 accounts, none of them new"
+    lamp = ActionLine("lamp") if what == "acted" else "lamp"
+    shown = said(seen(row(1, "5")), actions=replace(DigestActions(), **{what: (lamp,)}))  # type: ignore[arg-type]
+    assert shown[0] == "1 finding in 1 of 200 accounts costs $5.00 a month; it is not new"
     assert "lamp" in shown
 
 
@@ -387,4 +459,5 @@ def test_a_message_that_slack_would_refuse_ends_with_the_number_of_paragraphs_le
 
 def test_of_a_list_as_many_lines_stand_as_have_room() -> None:
     assert _lines(["a", "b"], 2) == ["a", "b"]
-    assert _lines(["a", "b", "c"], 2) == ["a", "b", "and 1 more"]
+    assert _lines(["a", "b", "c"], 2) == ["a", "b", "c"], "one more takes a line in any case"
+    assert _lines(["a", "b", "c", "d"], 2) == ["a", "b", "and 2 more"]

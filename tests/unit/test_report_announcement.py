@@ -487,11 +487,11 @@ def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
     ]
     message = make_digest(rows, now=NOW, time_zone="Europe/Berlin").main
     assert message.text == (
-        "Daily digest. At least $1,204 a month and $12,925 so far: 4 findings, 3 of them new. "
+        "Daily digest. 4 findings cost at least $1,204 a month and $12,925 so far; 3 are new. "
         "2 sweeps of 5 did not run."
     )
     assert shown(message) == [
-        "At least $1,204 a month and $12,925 so far: 4 findings, 3 of them new",
+        "4 findings cost at least $1,204 a month and $12,925 so far; 3 are new",
         (
             "All sweeps of account 123456789012, us-east-1, as of Tue 6 Oct 05:00 (Europe/Berlin). "
             "The sum leaves out 1 whose price is unknown."

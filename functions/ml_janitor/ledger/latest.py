@@ -13,7 +13,7 @@ from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter, ValidationError
 
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.core.money import Totals
+from ml_janitor.core.money import NO_USD, Totals
 from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.ledger.files import get_hashed, put_hashed
 from ml_janitor.ledger.table import (
@@ -79,7 +79,8 @@ class LastBill:
     The latest reading of the bill, and its text in Slack: a line *text*, and *paragraphs*.
 
     *kept* is the key, in the report bucket, of the last bill that could be read. *posted* is true if Slack
-    took the text; if not, the next digest carries it. *picture* is the key of its picture, "" without a
+    took the text; if not, the next digest carries it. *spent_usd* are the dollars of so many *days*, 0 of 0
+    if unknown. *picture* is the key of its picture, "" without a
     picture, and *picture_words* describe the picture.
     """
 
@@ -90,6 +91,8 @@ class LastBill:
     picture: str = ""
     picture_words: str = ""
     posted: bool = False
+    spent_usd: Decimal = NO_USD
+    days: int = 0
 
 
 _BILL_ADAPTER = TypeAdapter(LastBill)

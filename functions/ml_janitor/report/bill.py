@@ -260,6 +260,17 @@ def bill_headline(report: BillReport) -> str:
     return f"{total} in {_days(report.main)}: {change_text(report.main)}."
 
 
+def spent_in_span(report: BillReport) -> tuple[Decimal, int]:
+    """
+    Return the dollars of the bill's span and its days.
+
+    Both are 0 where the bill has no charges, or is in another currency than the findings.
+    """
+    if not report.bill.charges or report.bill.currency != "USD":
+        return Decimal(0), 0
+    return report.bill.total(report.span), report.span.days
+
+
 def _days(movement: Movement) -> str:
     comparison = movement.comparison
     match comparison.kind:
@@ -277,7 +288,12 @@ def comparison_text(movement: Movement) -> str:
 
 
 def forecast_text(report: BillReport) -> str | None:
-    """Forecast the month's cost, including charges so far; None where a gap says why."""
+    """
+    Forecast the month's cost, including charges so far; None where a gap says why.
+
+    The dollars spent include days that AWS may still change; the month's figure does not. Both name their
+    last day.
+    """
     found = report.bill.forecast
     if found is None:
         return None
@@ -287,7 +303,7 @@ def forecast_text(report: BillReport) -> str | None:
     low, high = (format_usd(base + amount) for amount in (found.low, found.high))
     return (
         f"{found.first:%B} will come to {format_usd(base + found.usd)} ({low} to {high} in 80 % of cases), "
-        f"of which {format_usd(spent)} is spent"
+        f"of which {format_usd(spent)} is spent by {month.last:%m-%d}"
     )
 
 
@@ -651,7 +667,7 @@ def _figures(report: BillReport) -> Iterator[FigureBlock]:
         shorter = compared.after.days < month.days  # the month before has fewer days
         text += f" ({_day_range(compared.after)}: {moved})" if shorter else f", {moved}"
     over = month.until.day == 1
-    yield FigureBlock(Rank.MESSAGE, f"{month.last:%B}{' to date' * (not over)}", text)
+    yield FigureBlock(Rank.MESSAGE, f"{month.last:%B}{'' if over else f' to {month.last:%m-%d}'}", text)
     for state in report.budgets:
         part = f", {escape_text(state.tag)} {escape_text(state.value)}" if state.tag else ""
         last = report.bill.until - DAY

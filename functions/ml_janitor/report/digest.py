@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import WORK_HOURS
-from ml_janitor.core.money import Totals
+from ml_janitor.core.model import HOURS_PER_MONTH, WORK_HOURS
+from ml_janitor.core.money import NO_USD, Totals
 from ml_janitor.core.text import count_noun, format_local_time, format_usd, shorten_list
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.finding_words import detector_noun, owner_in_message, sums_text, unpriced_note
@@ -68,16 +68,38 @@ class SweepRow:
         return self.last is not None and not self.late
 
 
+@dataclass(frozen=True, slots=True)
+class ActionLine:
+    """
+    A line about what was done, and the dollars that it saves.
+
+    *monthly_usd* ended for good. *hourly_usd* ended a cost that would have ended by itself, as a job's.
+    """
+
+    text: str
+    monthly_usd: Decimal = NO_USD
+    hourly_usd: Decimal = NO_USD
+
+    def __str__(self) -> str:
+        """Return the line's text."""
+        return self.text
+
+    @property
+    def rank(self) -> Decimal:
+        """The dollars that the action saves in an hour, the most first."""
+        return -(self.hourly_usd + self.monthly_usd / HOURS_PER_MONTH)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestActions:
     """
     Actions of armed detectors since the last digest, one line each, and the actions due tonight.
 
-    *failed* includes earlier actions that have still failed, *saved* is for this month. *lost* are actions
-    that can be undone, but by no function that is deployed.
+    *acted* has the most dollars first. *failed* includes earlier actions that have still failed, *saved* is
+    for this month. *lost* are actions that can be undone, but by no function that is deployed.
     """
 
-    acted: Sequence[str] = ()
+    acted: Sequence[ActionLine] = ()
     failed: Sequence[str] = ()
     undone: Sequence[str] = ()
     due: Sequence[str] = ()
@@ -101,12 +123,13 @@ def make_digest(
     actions: DigestActions = NO_ACTIONS,
     bill: Sequence[str] = (),
     advice: Sequence[Block] = (),
+    savings: str = "",
 ) -> Post:
     """
     Build the post of a day; short if nothing is new or was done, everything ran, and nothing went wrong.
 
-    *bill* has the paragraphs about the bill, *advice* the week's advice, on its day. Where all *rows* are of
-    one account and region, these are named once.
+    *bill* has the paragraphs about the bill, *advice* the week's advice, on its day. *savings* is how much of
+    the bill can go. Where all *rows* are of one account and region, these are named once.
     """
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
@@ -131,32 +154,36 @@ def make_digest(
         section_block(
             f"All sweeps{where}, as of {as_of}.{unpriced_note(sum(sweep.unpriced for sweep in last))}"
         ),
+        *savings_block(savings),
     ]
     errors = [(row, row.last.error) for row in rows if row.last and row.last.error]
     silent = [_silence(row, now, several) for row in rows if not row.ran]
     broken = [f"{_place(row, several)}: {prose(error, 300)}" for row, error in errors]
-    found = [_found(row, several) for row in dearest_rows(rows)]
-    listed = [silent, broken, found, actions.failed, actions.lost, actions.due, actions.acted, actions.undone]
+    found = dearest_rows(rows)
+    listed: list[Sequence[object]] = [silent, broken, found, actions.failed, actions.lost, actions.due]
+    listed += [actions.acted, actions.undone]
     most = next(
         (size for size in FOLD_SIZES if sum(min(len(parts), size + 1) for parts in listed) <= LINES_SHOWN), 1
     )
 
-    def lists(most: int) -> Iterator[Block]:
+    def lists(most: int, besides: Sequence[Block] = ()) -> Iterator[Block]:
         yield from list_paragraphs("Did not run", _lines(silent, most))
         yield from list_paragraphs("Not complete", _lines(broken, most))
-        yield from action_blocks(actions, lambda parts: _lines(parts, most))
-        yield from (*map(section_block, bill), *advice) if most <= LINES_SHOWN else ()
-        yield from list_paragraphs("Found", _lines(found, most))
+        yield from action_blocks(actions, most)
+        yield from besides
+        yield from list_paragraphs("Found", list(_found_lines(found, most, several)))
         yield from unjudged_block(last)
 
-    blocks = _fill(blocks, list(lists(most)))
-    folded = any(len(parts) > most for parts in listed)
-    whole = tuple(_fill([], list(lists(sum(map(len, listed)) + LINES_SHOWN + 1)))) if folded else ()
+    folded = any(len(parts) > most + 1 for parts in listed)
+    every = sum(map(len, listed)) if folded else most
     missing = sum(not row.ran for row in rows)
     late = f" {count_noun(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
+    text = f"Daily digest. {title}.{count_actions(actions)}{late}"
+    besides = [*map(section_block, bill), *advice]
     return Post(
-        main=Message(text=f"Daily digest. {title}.{count_actions(actions)}{late}", blocks=tuple(blocks)),
-        replies=(Message(text="Everything that the digest lists", blocks=whole),) if whole else (),
+        main=Message(text=text, blocks=tuple(_fill(blocks, list(lists(most, besides))))),
+        replies=_thread(_fill([], list(lists(every)))) if folded else (),
+        whole=Message(text=text, blocks=(*blocks, *lists(every, besides))) if folded else None,
     )
 
 
@@ -165,6 +192,11 @@ LINES_SHOWN = 12
 
 FOLD_SIZES = (LINES_SHOWN, 10, 6, 4, 3, 2)
 """Lines of each list, the most first."""
+
+
+def _thread(blocks: Sequence[Block]) -> tuple[Message, ...]:
+    """Return the reply with the lists that the message itself folds."""
+    return (Message(text="Everything that the digest lists", blocks=tuple(blocks)),)
 
 
 def _fill(blocks: Sequence[Block], rest: Sequence[Block]) -> list[Block]:
@@ -217,20 +249,23 @@ def saved_text(saved: SavingsTotal) -> str:
     )
 
 
-def action_blocks(
-    actions: DigestActions, some: Callable[[Sequence[str]], Sequence[str]] = list
-) -> Iterator[Block]:
-    """Build paragraphs about past and coming actions, with as many lines of each list as *some* leaves."""
+def action_blocks(actions: DigestActions, most: int) -> Iterator[Block]:
+    """Build paragraphs about past and coming actions, with *most* lines of each list."""
     for title, parts in (
-        ("Failed", actions.failed),
-        ("No function may undo", actions.lost),
-        ("Due tonight", actions.due),
-        ("Done", actions.acted),
-        ("Undone", actions.undone),
+        ("Failed", _lines(actions.failed, most)),
+        ("No function may undo", _lines(actions.lost, most)),
+        ("Due tonight", _lines(actions.due, most)),
+        ("Done", _acted_lines(actions.acted, most)),
+        ("Undone", _lines(actions.undone, most)),
     ):
-        yield from list_paragraphs(title, some(parts))
+        yield from list_paragraphs(title, parts)
     if saved := saved_text(actions.saved):
         yield section_block(saved)
+
+
+def savings_block(savings: str) -> list[Block]:
+    """Return the paragraph with how much of the bill can go; none without that sentence."""
+    return [section_block(prose(savings))] if savings else []
 
 
 def unjudged_block(last: Iterable[LastSweep]) -> Iterator[Block]:
@@ -270,16 +305,23 @@ def findings_title(
     last: Sequence[LastSweep], new: int, where: str = "", *, partial: bool = False
 ) -> str | None:
     """
-    Summarize all findings: their cost, *where*, and how many are *new*; None if there are none.
+    Say how many findings there are *where*, what they cost and how many are *new*; None if there are none.
 
     Where something was not read (*partial*), there may be more.
     """
     found, sums = sum(sweep.found for sweep in last), sums_text(add_sums(last))
     if not found:
         return None
-    news = f"{new:,} of them new" if new else "none of them new"
-    least = "At least " if partial else ""
-    return f"{least}{f'{sums}: ' if sums else ''}{count_noun(found, 'finding')}{where}, {news}"
+    what, least = f"{count_noun(found, 'finding')}{where}", "at least " if partial else ""
+    if sums:
+        said = f"{what} {'costs' if found == 1 else 'cost'} {least}{sums}"
+    else:
+        said = f"There {'is' if found == 1 else 'are'} {least}{what}"
+    if new and new == found:
+        return f"{said}; {'it is' if found == 1 else 'all are'} new"
+    if not new:
+        return f"{said}; {'it is not' if found == 1 else 'none is'} new"
+    return f"{said}; {new:,} {'is' if new == 1 else 'are'} new"
 
 
 def add_sums(last: Iterable[LastSweep]) -> Totals:
@@ -385,6 +427,32 @@ def _silence(row: SweepRow, now: datetime, several: bool) -> str:  # noqa: FBT00
 def last_run_text(at: datetime | None, now: datetime) -> str:
     """Say when something ran last."""
     return "it never has" if at is None else f"the last time was {format_age(now - at)} ago"
+
+
+def _found_lines(ranked: Sequence[SweepRow], most: int, several: bool) -> Iterator[str]:  # noqa: FBT001
+    """Yield *most* of the *ranked* rows, a line each, and a line that sums up the others."""
+    shown, rest = fold_known([(row, bool(row.new)) for row in ranked], most)
+    yield from (_found(row, several) for row in shown)
+    if rest:
+        what = count_noun(len(rest), "more sweep" if several else "more detector")
+        yield f"and {what}: {_findings_in_accounts(rest)}{f', {sums}' if (sums := _sums(rest)) else ''}"
+
+
+def fold_known[Row](ranked: Sequence[tuple[Row, bool]], most: int) -> tuple[list[Row], list[Row]]:
+    """
+    Split *ranked* into *most* rows to show and the rest, each in the same order.
+
+    A row with something new, the second of each pair, is folded after all others. A rest of one takes no
+    fewer lines than itself, so it is shown.
+    """
+    most = len(ranked) if len(ranked) == most + 1 else most
+    by_news = sorted(range(len(ranked)), key=lambda number: not ranked[number][1])
+    shown = set(by_news[:most])
+    rows = [row for row, _ in ranked]
+    return (
+        [row for number, row in enumerate(rows) if number in shown],
+        [row for number, row in enumerate(rows) if number not in shown],
+    )
 
 
 def _found(row: SweepRow, several: bool) -> str:  # noqa: FBT001
@@ -512,6 +580,7 @@ def make_organization_digest(
     actions: DigestActions = NO_ACTIONS,
     bill: Sequence[str] = (),
     advice: Sequence[Block] = (),
+    savings: str = "",
 ) -> Post:
     """Build the post of a day, like `make_digest`; short if nothing changed. The thread has all in full."""
     if seen.fine and not seen.new and not actions.any:
@@ -533,18 +602,19 @@ def make_organization_digest(
     looked = f"{count_noun(seen.accounts, 'account')} and {count_noun(len(seen.runs), 'detector')}"
     more = " Not everything could be read, so there may be more." if seen.partial else ""
     head = section_block(f"{looked}, as of {format_local_time(now, time_zone)}.{more}{unpriced}")
-    blocks = [header_block(title), head, *_blocks(seen, now, actions, besides, most, full=full)]
+    heads = [header_block(title), head, *savings_block(savings)]
+    blocks = [*heads, *_blocks(seen, now, actions, besides, most, full=full)]
     blocks = blocks if fits_message(blocks) else _cut(blocks)
-    folded = [Message(text="Everything that the digest lists", blocks=tuple(whole))] if whole != lines else []
+    folded = whole != lines
     missing = sum(not run.ran for run in seen.runs)
     late = f" {count_noun(missing, 'detector')} of {len(seen.runs)} did not run." if missing else ""
     unread = f" {count_noun(len(seen.unread), 'sweep')} without a result." if seen.unread else ""
+    text = f"Daily digest. {title}.{count_actions(actions)}{late}{unread}"
+    unfolded = [*heads, *_blocks(seen, now, actions, besides, size, full=True)]
     return Post(
-        main=Message(
-            text=f"Daily digest. {title}.{count_actions(actions)}{late}{unread}",
-            blocks=tuple(blocks),
-        ),
-        replies=tuple(folded),
+        main=Message(text=text, blocks=tuple(blocks)),
+        replies=_thread(whole) if folded else (),
+        whole=Message(text=text, blocks=tuple(unfolded)) if folded else None,
     )
 
 
@@ -565,7 +635,7 @@ def _blocks(
         "Without a result", _lines([*_unlisted(seen), *_troubles(seen.unread, seen)], most)
     )
     yield from list_paragraphs("Not complete", _lines(list(_troubles(seen.incomplete, seen)), most))
-    yield from action_blocks(actions, lambda parts: _lines(parts, most))
+    yield from action_blocks(actions, most)
     yield from besides
     yield from map(section_block, _accounts(seen, most, full=full))
     yield from unjudged_block(seen.last)
@@ -581,9 +651,23 @@ def _cut(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _lines(parts: Sequence[str], most: int) -> list[str]:
-    """Return the first *most* of *parts*, and how many more there are."""
+    """Return the first *most* of *parts*, and how many more there are; a single one more is shown."""
     more = len(parts) - most
-    return [*parts[:most], *([f"and {more:,} more"] if more > 0 else [])]
+    return list(parts) if more <= 1 else [*parts[:most], f"and {more:,} more"]
+
+
+def _acted_lines(acted: Sequence[ActionLine], most: int) -> list[str]:
+    """Return *most* lines about what was done, the most dollars first, and what the others save."""
+    ranked = sorted(acted, key=lambda line: line.rank)
+    texts = _lines(list(map(str, ranked)), most)
+    if len(texts) == len(ranked):
+        return texts
+    monthly = sum((line.monthly_usd for line in ranked[most:]), NO_USD)
+    hourly = sum((line.hourly_usd for line in ranked[most:]), NO_USD)
+    money = [f"{format_usd(monthly)} a month"] * bool(monthly) + [f"{format_usd(hourly)} an hour"] * bool(
+        hourly
+    )
+    return [*texts[:-1], ", ".join([texts[-1], *money])]
 
 
 # --- headline -------------------------------------------------------------------------------------
@@ -677,14 +761,20 @@ def account_name(account: str, names: Mapping[str, str]) -> str:
 
 
 def _accounts(seen: Overview, most: int, *, full: bool) -> Iterator[str]:
-    """Write a paragraph for each of the dearest accounts, a line unless in *full*, and one for all others."""
+    """
+    Write a paragraph for each of the dearest accounts, a line unless in *full*, and one for all others.
+
+    Accounts with something new are among those that have their own.
+    """
     found = [row for row in seen.rows if row.last is not None and (row.last.found or row.new)]
     by_account = _grouped(found, lambda row: row.account)
     ranked = sorted(by_account.items(), key=lambda entry: _dearest(entry[1]))
-    rest = ranked[most:]
+    shown, rest = fold_known([(entry, any(row.new for row in entry[1])) for entry in ranked], most)
     if rest:
-        yield f"*The dearest {f'{most} ' if most > 1 else ''}of {count_noun(len(ranked), 'account')}:*"
-    for account, rows in ranked[:most]:
+        some = f"{len(shown)} " if len(shown) > 1 else ""
+        which = f"The dearest {some}of" if shown == ranked[: len(shown)] else f"{some or 'One '}of"
+        yield f"*{which} {count_noun(len(ranked), 'account')}:*"
+    for account, rows in shown:
         title = f"{_summed(rows)}{account_name(account, seen.names)}, "
         (first, *others) = kinds = list(_kinds(rows))
         if others and not full:
@@ -703,14 +793,15 @@ def _kinds(rows: Iterable[SweepRow]) -> Iterator[tuple[str, str]]:
     """Yield the dollars of each detector with findings, and how many of what where; the dearest first."""
     by_detector = _grouped(rows, lambda row: row.detector)
     ranked = sorted(by_detector.items(), key=lambda entry: _dearest(entry[1]))
-    for detector, of_detector in ranked[:KINDS_SHOWN]:
+    shown, rest = fold_known([(entry, any(row.new for row in entry[1])) for entry in ranked], KINDS_SHOWN)
+    for detector, of_detector in shown:
         found = sum(row.last.found for row in of_detector if row.last)
         places = shorten_list(
             [row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS_SHOWN
         )
         new = f", {sum(row.new for row in of_detector):,} new" if any(row.new for row in of_detector) else ""
         yield _sums(of_detector), f"{found:,} {detector_noun(detector, found)} in {prose(places, 100)}{new}"
-    if rest := ranked[KINDS_SHOWN:]:
+    if rest:
         rows = [row for _, of_detector in rest for row in of_detector]
         yield _sums(rows), f"{_findings_in_accounts(rows)} of {count_noun(len(rest), 'more detector')}"
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
 
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Confidence, Cost, Finding, Target
-from ml_janitor.core.money import Totals
+from ml_janitor.core.model import HOURS_PER_MONTH, Confidence, Cost, Finding, Target
+from ml_janitor.core.money import NO_USD, Totals, round_to_cents
 from ml_janitor.core.ownership import protection_evidence
-from ml_janitor.core.results import Report, Result, Sweep
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.core.text import count_noun, escape_text, format_usd
 from ml_janitor.report.mrkdwn import as_sentence, code_span, prose
 
 OWNERS_SHOWN = 5
 NOUNS_SHOWN = 2
+
+NO_LONGER_WASTE = frozenset({Outcome.ACTED, Outcome.CHANGED})
+"""Outcomes after which a finding costs nothing any more."""
 
 NO_OWNER = "no owner tag"
 CONFIDENCE_WORDS = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely but not proven"}
@@ -172,6 +177,58 @@ def sums_text(sums: Totals) -> str:
     if sums.once_usd:
         parts.append(f"{format_usd(sums.once_usd)} once")
     return " and ".join(parts)
+
+
+def savings_sentence(
+    spent_usd: Decimal, days: int, monthly_usd: Decimal, found: Sequence[FirstFinding], *, partial: bool
+) -> str:
+    """
+    Say how much of the bill can go, and what to begin with: the same in a terminal, a page and a message.
+
+    *spent_usd* is the bill of so many *days*. The sentence is empty if nothing can go, if nothing is known of
+    the bill, or if more could go than it says, because then it is a bill of something else.
+    """
+    if not found or not days or not monthly_usd or monthly_usd * days * 24 > spent_usd * HOURS_PER_MONTH:
+        return ""
+    least = "at least " if partial else ""
+    return (
+        f"Of {format_usd(spent_usd)} in {count_noun(days, 'day')}, {least}{format_usd(monthly_usd)} a month "
+        f"can go; first: {min(found, key=lambda finding: finding.rank)}."
+    )
+
+
+class FirstFinding(NamedTuple):
+    """A finding that may be the one to begin with: its counted dollars, the ARN, the name and the owner."""
+
+    monthly_usd: Decimal | None
+    accrued_usd: Decimal | None
+    arn: str
+    name: str
+    owner: str | None
+
+    @property
+    def rank(self) -> tuple[Decimal, str]:
+        """The sort key: the most dollars a month or so far first."""
+        usd = self.monthly_usd if self.monthly_usd is not None else self.accrued_usd
+        return -(round_to_cents(usd) or NO_USD), self.arn
+
+    def __str__(self) -> str:
+        """Return its name, its dollars and its owner."""
+        sums = Totals(monthly_usd=self.monthly_usd or NO_USD, accrued_usd=self.accrued_usd or NO_USD)
+        facts = [sums_text(sums), self.owner or NO_OWNER]
+        return f"{escape_text(self.name, 150)} ({', '.join(escape_text(fact, 80) for fact in facts if fact)})"
+
+
+def report_savings(report: Report, spent_usd: Decimal, days: int) -> str:
+    """Say how much of a bill of *spent_usd* in so many *days* the findings of *report* can end."""
+    left = [found for found in report.findings if found.outcome not in NO_LONGER_WASTE]
+    ranked = [
+        FirstFinding(cost.monthly_usd, cost.accrued_usd, found.target.arn, found.target.name, found.owner)
+        for found in left
+        if (cost := found.counted) is not None
+    ]
+    partial = any(sweep.error is not None for sweep in report.sweeps)
+    return savings_sentence(spent_usd, days, Totals.of(left).monthly_usd, ranked, partial=partial)
 
 
 def unpriced_note(unpriced: int) -> str:

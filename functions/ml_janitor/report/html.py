@@ -30,6 +30,7 @@ from ml_janitor.report.causes import (
 )
 from ml_janitor.report.charts import add_breaks, template_environment
 from ml_janitor.report.finding_words import (
+    NO_LONGER_WASTE,
     NO_OWNER,
     cost_text,
     group_by_owner,
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 OWNER_BARS = 10
 """Owners that get a bar of their own; the rest share one."""
 
-NO_LONGER_WASTE = frozenset({Outcome.ACTED, Outcome.CHANGED})
 """Outcomes that are no longer waste."""
 
 LARGEST_SHOWN = 5
@@ -86,8 +86,14 @@ class ChartBar:
         return format_usd(self.usd)
 
 
-def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = False) -> str:
-    """Render the whole page, with six weeks of work if *plan*; *bill* is from `bill_section`."""
+def render_html(
+    report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = False, savings: str = ""
+) -> str:
+    """
+    Render the whole page, with six weeks of work if *plan*.
+
+    *bill* is from `bill_section`, *savings* the sentence of `report_savings`.
+    """
     from markupsafe import Markup
 
     findings = sorted(report.findings, key=rank_by_worth)
@@ -128,6 +134,7 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
         .render(
             report=report,
             bill=bill,
+            savings=savings,
             plan=plan_section(report) if plan else None,
             time=format_time(report.time),
             totals=totals,

@@ -79,11 +79,13 @@ class Post:
     A message, the replies in its thread, and the name of the attached report.
 
     The message says enough by itself: an incoming webhook has neither threads nor files. A *picture* stands
-    at its end; where Slack cannot show it, the message says so.
+    at its end; where Slack cannot show it, the message says so. Where the thread has the lists that the
+    message folds, *whole* is the message with these lists, for mail, which has no thread.
     """
 
     main: Message
     replies: tuple[Message, ...] = ()
+    whole: Message | None = None
     attachment: str = ""
     picture: Picture | None = None
 

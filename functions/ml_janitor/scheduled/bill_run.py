@@ -41,7 +41,7 @@ from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.latest import LastBill
-from ml_janitor.report.bill import gap_sentence
+from ml_janitor.report.bill import gap_sentence, spent_in_span
 from ml_janitor.report.bill_message import bill_picture, bill_post, make_bill_message
 from ml_janitor.report.causes import cause_text
 from ml_janitor.report.mrkdwn import Picture
@@ -98,8 +98,11 @@ class BillRun:
         message = make_bill_message(report, table_by=table_by, max_requests=section.max_requests)
         picture = self._picture(report, next(iter(wanted.tags), ""))
         readable = key if report.bill.charges else last.kept if last is not None else ""
+        spent_usd, days = spent_in_span(report)
         latest = LastBill(
             time=now,
+            spent_usd=spent_usd,
+            days=days,
             kept=readable,
             text=message.text,
             paragraphs=message.paragraphs,

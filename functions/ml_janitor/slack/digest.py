@@ -30,16 +30,19 @@ from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.causes import cause_text, unreachable_undos_text
 from ml_janitor.report.digest import (
     ADVICE_SHOWN,
+    ActionLine,
     DetectorRun,
     DigestActions,
     Overview,
     SweepRow,
+    add_sums,
     advice_blocks,
     keep_blocks,
     late_bill_text,
     make_digest,
     make_organization_digest,
 )
+from ml_janitor.report.finding_words import FirstFinding, savings_sentence
 from ml_janitor.report.html import render_html
 from ml_janitor.report.mrkdwn import (
     PICTURE_NAME,
@@ -228,6 +231,9 @@ class DailyDigest:
         measure_detectors(day_metrics(ran, rows, whole=seen is None))
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         part, counts["advice"] = self._of_bill(bill, now), 0
+        savings = self._savings(
+            bill, rows, found, now, partial=_is_partial(rows) if seen is None else seen.partial
+        )
         ranked: Sequence[tuple[Entry, Decimal]] = ()
         with failures.survived("the weekly advice could not be read"):
             ranked = self._advice(found, now) if self.announcers else ()
@@ -246,6 +252,7 @@ class DailyDigest:
                         actions=actions,
                         bill=part,
                         advice=advice,
+                        savings=savings,
                     )
                     if seen is None
                     else make_organization_digest(
@@ -255,6 +262,7 @@ class DailyDigest:
                         actions=actions,
                         bill=part,
                         advice=advice,
+                        savings=savings,
                     )
                 )
                 counts["advice"] = min(len(ranked), ADVICE_SHOWN)
@@ -277,6 +285,21 @@ class DailyDigest:
         if bill is None or now - bill.time > overdue_after(section.schedule):
             return (late_bill_text(format_age(now - bill.time) if bill is not None else ""),)
         return () if bill.posted else bill.paragraphs
+
+    def _savings(
+        self,
+        bill: LastBill | None,
+        rows: Sequence[SweepRow],
+        found: Sequence[Entry],
+        now: datetime,
+        *,
+        partial: bool,
+    ) -> str:
+        """Say how much of the bill the findings can end; nothing if the bill was not read on schedule."""
+        if bill is None or now - bill.time > overdue_after(self.settings.bill.schedule):
+            return ""
+        monthly = add_sums(row.last for row in rows if row.last is not None).monthly_usd
+        return savings_sentence(bill.spent_usd, bill.days, monthly, _firsts(found), partial=partial)
 
     def _post(self, post: Post, bill: LastBill | None) -> Post:
         """Add the picture of *bill* to *post*, if the post is about the bill and the bill has a picture."""
@@ -459,10 +482,10 @@ class ActionHistory:
         }
         broke = {(action.pk, action.sk): action for action in actions if action.broke} | forged
 
-        def lines(those: Iterable[Action], line: Callable[[Action], str]) -> list[str]:
+        def lines(those: Iterable[Action], line: Callable[[Action], str]) -> list[tuple[Action, str]]:
             keys = {(action.pk, action.sk): action for action in those}
             return [
-                f"{line(action)}{', not verified' if doubts[key] else ''}"
+                (action, f"{line(action)}{', not verified' if doubts[key] else ''}")
                 for key, action in keys.items()
                 if key not in forged
             ]
@@ -472,11 +495,16 @@ class ActionHistory:
         together = [action for group in alike for action in group]
         return DigestActions(
             acted=[
-                *map(self._together, alike),
-                *lines((action for action in acted if action not in together), self._acted),
+                *(self._priced(self._together(group), group) for group in alike),
+                *(
+                    self._priced(text, [action])
+                    for action, text in lines(
+                        (action for action in acted if action not in together), self._acted
+                    )
+                ),
             ],
             failed=[self._failed(action) for action in broke.values()],
-            undone=lines(undone, self._undone),
+            undone=[text for _, text in lines(undone, self._undone)],
             due=[
                 f"{self._soon(entry)}{'' if self.ledger.is_verified(entry) else ', not verified'}"
                 for entry in sorted(entries, key=lambda entry: entry.due or now)
@@ -563,6 +591,13 @@ class ActionHistory:
             money = f" ({worth})"
         where = self._place(action.target.account, action.target.region)
         return f"{self._what(action)}{money} {self._done(action.detector)}{asked}{where}"
+
+    def _priced(self, text: str, actions: Sequence[Action]) -> ActionLine:
+        """Return *text* with what *actions* save: a job by the hour, as it would have ended by itself."""
+        saving = [action for action in actions if self.cleanups[action.detector].effect.saves]
+        hourly = sum((action.hourly_usd or NO_USD for action in saving if action.until), NO_USD)
+        lasting = sum((action.hourly_usd or NO_USD for action in saving if not action.until), NO_USD)
+        return ActionLine(text, hourly_usd=hourly, monthly_usd=lasting * HOURS_PER_MONTH)
 
     def _failed(self, action: Action) -> str:
         back = undo_wording(self.cleanups[action.detector]).done
@@ -768,6 +803,25 @@ def count_costs_once(rows: Sequence[SweepRow], found: Sequence[Entry]) -> list[S
             last=row.last.without(alone[row.detector, row.region], together[row.detector, row.region]),
         )
         for row in rows
+    ]
+
+
+def _is_partial(rows: Sequence[SweepRow]) -> bool:
+    """Return whether there may be more findings, because a sweep did not come to its end."""
+    return any(row.last is None or row.last.error is not None for row in rows)
+
+
+def _firsts(found: Sequence[Entry]) -> list[FirstFinding]:
+    """Return what may be the finding to begin with, each with the dollars that count for it."""
+    return [
+        FirstFinding(
+            entry.claim.monthly_usd if overlap is None else overlap.monthly_usd,
+            entry.claim.accrued_usd if overlap is None else overlap.accrued_usd,
+            entry.arn,
+            entry.name,
+            entry.owner,
+        )
+        for entry, overlap in zip(found, find_overlaps([entry.claim for entry in found]), strict=True)
     ]
 
 

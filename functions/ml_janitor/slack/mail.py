@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.calls import error_text
-from ml_janitor.core.text import quote_shell, unescape_mrkdwn
+from ml_janitor.core.text import quote_shell, shorten_list, unescape_mrkdwn
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.slack.client import Sender, SendError, do_nothing
 
@@ -31,6 +31,15 @@ LAST_LINE = (
 CONFIRMED_ARN = "arn:"
 """The start of a confirmed subscription's ARN; others are PendingConfirmation or Deleted."""
 
+ADDRESSES_SHOWN = 3
+"""Addresses that a remedy names."""
+
+PENDING_ARN = "PendingConfirmation"
+"""What SNS says in place of the ARN of a subscription that waits for its confirmation."""
+
+CONFIRMATION_SUBJECT = "AWS Notification - Subscription Confirmation"
+"""The subject of the mail with which AWS asks an address to confirm (SNS, "Creating a subscription")."""
+
 _LAST_COMMAND = re.compile(r" ?`(janitor [^`]+)`\.$", re.MULTILINE)
 """A command that ends a line: a mail shows it on a line of its own, to copy."""
 
@@ -51,9 +60,9 @@ class TopicMail(Sender):
         taken: Callable[[], None] = do_nothing,
         channel: str = "",
     ) -> tuple[str, ...]:
-        """Send *post* and its replies as one mail, whoever is subscribed. Raises SendError."""
+        """Send all of *post*, each thing once, as one mail, whoever is subscribed. Raises SendError."""
         del report, deadline, channel
-        self._publish(post.main, *post.replies)
+        self._publish(*((post.whole,) if post.whole else (post.main, *post.replies)))
         taken()
         return ()
 
@@ -65,25 +74,27 @@ class TopicMail(Sender):
         AWS drops the mail of one that waits for its confirmation.
         """
         del deadline, where
-        if not self._is_read():
-            subscribe = f"aws sns subscribe --topic-arn {quote_shell(self.topic)} --protocol email"
+        waiting = self._unconfirmed()
+        if waiting is not None:
             raise SendError(
-                f"nobody has confirmed a mail subscription of {self.topic}: confirm AWS's mail, or "
-                f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM"
+                f"nobody has confirmed a mail subscription of {self.topic}: "
+                f"{confirm_remedy(self.topic, waiting)}"
             )
         self._publish(message)
         return NO_MESSAGE
 
-    def _is_read(self) -> bool:
-        """Return whether a person confirmed to get the topic's mails, by all pages of its subscriptions."""
+    def _unconfirmed(self) -> list[str] | None:
+        """Return None if a person confirmed to get the topic's mails, else the addresses that wait for it."""
         try:
             pages = self.connect().get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.topic)
-            return any(
+            every = [subscription for page in pages for subscription in page["Subscriptions"]]
+            if any(
                 subscription["Protocol"] == "email"
                 and subscription["SubscriptionArn"].startswith(CONFIRMED_ARN)
-                for page in pages
-                for subscription in page["Subscriptions"]
-            )
+                for subscription in every
+            ):
+                return None
+            return waiting_addresses(every)
         except Exception as error:
             raise SendError(f"who gets the mails of {self.topic} is unknown: {error_text(error)}") from error
 
@@ -98,6 +109,33 @@ class TopicMail(Sender):
             )
         except Exception as error:
             raise SendError(f"SNS did not take the mail to {self.topic}: {error_text(error)}") from error
+
+
+def waiting_addresses(subscriptions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the mail addresses among *subscriptions* that AWS asked to confirm, and that did not yet."""
+    return [
+        subscription["Endpoint"]
+        for subscription in subscriptions
+        if subscription["Protocol"] == "email" and subscription["SubscriptionArn"] == PENDING_ARN
+        if subscription.get("Endpoint")
+    ]
+
+
+def confirm_remedy(topic: str, waiting: Sequence[str]) -> str:
+    """
+    Say how somebody comes to get the mails of *topic*; AWS asked the addresses *waiting*, without an answer.
+
+    AWS drops a subscription that nobody confirms within 48 hours ("What's new" of 2023-05-10), so the command
+    that subscribes again stands beside it.
+    """
+    subscribe = f"aws sns subscribe --topic-arn {quote_shell(topic)} --protocol email --notification-endpoint"
+    if not waiting:
+        return f"{subscribe} YOU@EXAMPLE.COM"
+    again = f"{subscribe} {quote_shell(waiting[0])} sends it again"
+    return (
+        f'open the mail "{CONFIRMATION_SUBJECT}" at {shorten_list(waiting, ADDRESSES_SHOWN)} and follow '
+        f"Confirm subscription; {again}"
+    )
 
 
 def mail_subject(message: Message) -> str:
