@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ml_janitor.config.values import InvalidInputError
-from ml_janitor_cli.deploy import BUNDLED_AT, RELEASED_BUNDLE
+from ml_janitor_cli.deploy import BUNDLED_AT
+from ml_janitor_cli.stack import RELEASED_BUNDLE
 from ml_janitor_cli.template.plan import plain_template
 
 PROJECT_ROOT = Path(__file__).parent.parent

@@ -28,13 +28,10 @@ from ml_janitor.core.text import count_noun, quote_shell
 from ml_janitor_cli import edge
 from ml_janitor_cli.disarming import keep_undos
 from ml_janitor_cli.screen import Grid, make_console, print_blocks
-from ml_janitor_cli.stack import KEY_TYPE, STACK_NAME, TABLE_TYPE
+from ml_janitor_cli.stack import DEPLOYERS_OUTPUT, KEY_TYPE, RELEASED_BUNDLE, STACK_NAME, TABLE_TYPE
 from ml_janitor_cli.template.keys import CDK_ROLES
 from ml_janitor_cli.template.member import write_member_roles
 from ml_janitor_cli.template.plan import deployment_notes, deployment_plan, deployment_warnings
-
-RELEASED_BUNDLE = Path(__file__).with_name("bundle.sha256")
-"""The SHA-256 of the bundle that was released with this wheel; a checkout has none."""
 
 BUCKET_OUTPUT = "DeploymentBucket"
 BUCKET_TYPE = "AWS::S3::Bucket"
@@ -65,6 +62,7 @@ def deploy(
     fresh: Annotated[
         bool, edge.flag("--fresh", "Create a new ledger, not taking over that of an earlier stack.")
     ] = False,
+    revert: Annotated[bool, edge.flag("--revert", "Also restore what somebody changed by hand.")] = False,
     yes: Yes = False,
     stack: StackName = STACK_NAME,
     region: Region = None,
@@ -108,7 +106,7 @@ def deploy(
                 return 0
             take_over(place, stack, left)
         creates = status is None and not left
-        changed = make_changes(place, template, creates=creates, dry_run=dry_run, yes=yes)
+        changed = make_changes(place, template, creates=creates, dry_run=dry_run, yes=yes, revert=revert)
     if changed and settings.organization.used:
         written = write_member_roles(settings, Path(), edge.judging_time(None).date())
         typer.echo(f"Wrote {', '.join(map(str, written))}: the roles that each account grants.")
@@ -283,6 +281,8 @@ def compose_template(
     except InvalidInputError as error:
         raise edge.CommandRefusedError(str(error)) from error
     document["Outputs"][BUCKET_OUTPUT] = {"Value": bucket}
+    if deployers and settings.janitor.ledger_writers:
+        document["Outputs"][DEPLOYERS_OUTPUT] = {"Value": " ".join(deployers)}
     for warnings in deployment_warnings(settings, account=place.caller.account, region=place.region).values():
         for warning in warnings:
             typer.echo(f"janitor: warning: {warning}", err=True)
@@ -440,9 +440,19 @@ def say_new(template: ComposedTemplate, stack: str, place: DeploymentPlace) -> i
 
 
 def make_changes(
-    place: DeploymentPlace, template: ComposedTemplate, *, creates: bool, dry_run: bool, yes: bool
+    place: DeploymentPlace,
+    template: ComposedTemplate,
+    *,
+    creates: bool,
+    dry_run: bool,
+    yes: bool,
+    revert: bool = False,
 ) -> bool:
-    """Show the changes, make them if somebody wants it, and return whether that was done."""
+    """
+    Show the changes, make them if somebody wants it, and return whether that was done.
+
+    With *revert*, CloudFormation compares what is there, and not only the templates.
+    """
     api, stack = place.client("cloudformation"), template.stack
     named = {"StackName": stack, "ChangeSetName": f"janitor-{secrets.token_hex(8)}"}
     domain = "amazonaws.com.cn" if place.region.startswith("cn-") else "amazonaws.com"
@@ -452,6 +462,7 @@ def make_changes(
         TemplateURL=f"https://{template.bucket}.s3.{place.region}.{domain}/{template.key}",
         Capabilities=["CAPABILITY_NAMED_IAM"],
         Tags=[{"Key": key, "Value": value} for key, value in template.tags.items()],
+        **({"DeploymentMode": "REVERT_DRIFT"} if revert and not creates else {}),
     )
     changes = wait_for_change_set(place, named)
     if changes:

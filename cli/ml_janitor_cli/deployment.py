@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
+from importlib.metadata import version
 from typing import Any
 
 import boto3
@@ -24,7 +25,7 @@ from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, chosen_tags, tag_gaps
 from ml_janitor.config.functions import ADVISERS, has_own_function, schedule_groups
 from ml_janitor.config.sections import BillSection, bill_tags, unmatched_routes
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.text import count_noun, escape_text, quote_shell
+from ml_janitor.core.text import count_noun, escape_text, join_words, quote_shell
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.signatures import KEY_MANAGEMENT, MAC_ALGORITHM, SigningKey
@@ -46,10 +47,11 @@ from ml_janitor.slack.client import (
 from ml_janitor_cli.ledger_session import STACK_KEYS
 from ml_janitor_cli.screen import draw_facts, draw_title, ruled_table
 from ml_janitor_cli.stack import (
-    DEPLOY_AGAIN_ADVICE,
+    DEPLOYERS_OUTPUT,
     FUNCTION_TYPE,
     KEY_TYPE,
     LIST_RESOURCES,
+    VERSION_OUTPUT,
     Check,
     CheckOutcome,
     CheckSurroundings,
@@ -64,6 +66,8 @@ from ml_janitor_cli.stack import (
     check_mail_topic,
     check_queues,
     check_topic_key,
+    deploy_again_advice,
+    deploy_command,
     listed_values,
     read_answer,
 )
@@ -165,12 +169,22 @@ class StackExaminer:
         return self._deployed(without=without)
 
     def _deployed(self, **found: Any) -> DeploymentResult:
-        return DeploymentResult(name=self.stack, regions=self.regions, expected=self.named, **found)
+        return DeploymentResult(
+            name=self.stack,
+            regions=self.regions,
+            expected=self.named,
+            names=tuple(self.names or ()),
+            **found,
+        )
 
     def _checks(self, here: RegionServices, stack: DeployedStack) -> list[Check]:
         """Run all checks: of each function, its alarms, their subscribers, and Slack."""
         for service in CHECKED_SERVICES:  # boto3 makes clients one at a time
             here.client(service)
+        outputs = here.outputs(stack.name)
+        if outputs is not None and (made := outputs.get(VERSION_OUTPUT, "")) != version("ml-janitor"):
+            return [check_version(made), *([] if self.names else check_queues(here, stack, self.now))]
+        deployers = (outputs or {}).get(DEPLOYERS_OUTPUT, "").split()
         section = self.settings.janitor
         expected = expected_functions(self.settings, self.names)
         around = CheckSurroundings(
@@ -191,7 +205,7 @@ class StackExaminer:
         checks += check_alarms(here, stack, self.now)
         checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
         if self.settings.undoable(self.now.date()):
-            checks += check_signing_keys(here, stack, self.settings)
+            checks += check_signing_keys(here, stack, self.settings, deployers)
         checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
         checks.append(check_alarm_topic(here, stack))
         if topic := self.settings.notify.email:
@@ -201,6 +215,17 @@ class StackExaminer:
             bill = self.settings.bill
             checks.append(check_topic_key(here, key, budgets=bool(bill.monthly_budget or bill.budgets)))
         return [*checks, *check_slack(here, self.settings, account=self.account, url=self.slack_url)]
+
+
+def check_version(made: str) -> Check:
+    """Return the one problem of a stack that another version *made*, whose parts are others."""
+    ours = version("ml-janitor")
+    of = f"version {made}" if made else "an earlier version"
+    return Check.wrong(
+        "version",
+        f"{of} made the stack, and this is {ours}, so only its queues were checked",
+        f"{deploy_command()} updates it (CHANGELOG.md says what to change before)",
+    )
 
 
 # --- bill -----------------------------------------------------------------------------------------
@@ -315,7 +340,7 @@ def check_unreachable_actions(
             UNDO_CHECK,
             f"{count_noun(len(done), 'thing')} that {detector} did in {region} can be undone until "
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
-            f"{to_do or DEPLOY_AGAIN_ADVICE}; or janitor undo, with credentials of your own",
+            f"{to_do or deploy_again_advice()}; or janitor undo, with credentials of your own",
         )
 
 
@@ -346,7 +371,7 @@ def check_undo_settings(
             what=UNDO_CHECK,
             outcome=CheckOutcome.FINE if chosen else CheckOutcome.WRONG,
             seen=f"{things} can be undone only by a person, unless you set {setting}",
-            to_do=f"{setting}, and make deploy; or janitor undo, with credentials of your own",
+            to_do=f"{setting}, and {deploy_command()}; or janitor undo, with credentials of your own",
         )
 
 
@@ -365,14 +390,14 @@ def undo_remedy(
         return "deploy a version that knows this detector"
     own = f"detectors.{detector}"
     if detector not in settings.undoable_names(now.date()):
-        return f"armed_until = {last} in {own}, or the later day it was disarmed, and make deploy"
+        return f"armed_until = {last} in {own}, or the later day it was disarmed, and {deploy_command()}"
     account, region = place
     granted = settings.arming(kind).undo_places(regions) or [(account, own_region) for own_region in regions]
     if place in granted:
         return None
     if account not in {granted_account for granted_account, _ in granted}:
         return f'disarm {own} in the settings of this account: mode = "dry-run", armed_until = {last}'
-    return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
+    return f"{region} in janitor.regions again until then, and {deploy_command()}: act_in need not name it"
 
 
 # --- keys and policies ----------------------------------------------------------------------------
@@ -425,16 +450,18 @@ DEPLOYED_KEYS = (
 )
 
 
-def check_signing_keys(here: RegionServices, stack: DeployedStack, settings: Settings) -> Iterator[Check]:
+def check_signing_keys(
+    here: RegionServices, stack: DeployedStack, settings: Settings, deployers: Sequence[str] = ()
+) -> Iterator[Check]:
     """Check the signing keys, what the caller may do with them, and the policies of keys and table."""
     for key in DEPLOYED_KEYS:
         physical = stack.physical_id(key.construct, "", KEY_TYPE)
         if physical is None:
             said = f"the stack has no {key.name}, so nothing can be acted on or undone"
-            yield Check.wrong(key.name, said, "make deploy adds it")
+            yield Check.wrong(key.name, said, f"{deploy_command()} adds it")
         else:
             yield check_key(here, key, physical)
-    yield from check_policies(here, stack, settings)
+    yield from check_policies(here, stack, settings, deployers)
 
 
 def check_key(here: RegionServices, key: DeployedKey, physical: str) -> Check:
@@ -445,9 +472,7 @@ def check_key(here: RegionServices, key: DeployedKey, physical: str) -> Check:
             case Trouble(outcome=CheckOutcome.REFUSED):
                 refused.append(f"kms:{operation} ({command})")
             case Trouble() as trouble:
-                to_do = (
-                    f"{DEPLOY_AGAIN_ADVICE} if it was deleted; else enable it in KMS, or cancel its deletion"
-                )
+                to_do = f"{deploy_again_advice()} if it was deleted; else enable it, or cancel its deletion"
                 return Check.wrong(key.name, trouble.why, to_do)
             case _:
                 pass
@@ -478,12 +503,18 @@ DEPLOYING_ROLE = re.compile(
 """The account's root user, and the roles with which CDK deploys: always administrators."""
 
 
-def check_policies(here: RegionServices, stack: DeployedStack, settings: Settings) -> Iterator[Check]:
-    """Check that nobody but whom the settings name may sign, write to the table, or change who may."""
+def check_policies(
+    here: RegionServices, stack: DeployedStack, settings: Settings, deployers: Sequence[str] = ()
+) -> Iterator[Check]:
+    """
+    Check that nobody but whom the settings name may sign, write to the table, or change who may.
+
+    *deployers* are let through by the deployment itself. A fault of several policies is one problem.
+    """
     section = settings.janitor
     if not section.ledger_writers:
         said = "ledger_writers is empty, so whoever IAM allows may sign, and write to the ledger"
-        yield Check.wrong(POLICIES_CHECK, said, "set ledger_writers in janitor, and make deploy")
+        yield Check.wrong(POLICIES_CHECK, said, f"set ledger_writers in janitor, and {deploy_command()}")
         return
     managing = dict.fromkeys(KEY_MANAGEMENT, section.administrators)
     closed: dict[str, tuple[Callable[[], Any], str, Mapping[str, Sequence[str]]]] = {
@@ -510,22 +541,20 @@ def check_policies(here: RegionServices, stack: DeployedStack, settings: Setting
         },
     )
     roles = {physical for (_, kind), physical in stack.resources.items() if kind == ROLE_TYPE}
-    faults = 0
+    refused, faults = list[Check](), dict[str, list[str]]()
     for name, (read, action, listed) in closed.items():
         match read_answer(read, gone=NO_POLICY_CODES):
             case Trouble() as trouble:
-                found = trouble.check(f"policy of the {name}", action=action)
+                refused.append(trouble.check(f"policy of the {name}", action=action))
             case answer:
                 policy = {} if isinstance(answer, MissingResource) else answer
-                said = "; ".join(policy_faults(policy, listed, roles))
-                if not said:
-                    continue
-                found = Check.wrong(
-                    f"policy of the {name}", said, f"{DEPLOY_AGAIN_ADVICE}, if nobody meant it"
-                )
-        faults += 1
-        yield found
-    if not faults:
+                for said in policy_faults(policy, listed, {*roles}, deployers):
+                    faults.setdefault(said, []).append(name)
+    yield from refused
+    for said, names in faults.items():
+        what = f"{'policy' if len(names) == 1 else 'policies'} of the {join_words(names)}"
+        yield Check.wrong(what, said, f"{deploy_again_advice()}, if nobody meant it")
+    if not refused and not faults:
         seen = "only the functions and ledger_writers sign and write; only administrators change that"
         yield Check.fine(POLICIES_CHECK, seen)
 
@@ -542,12 +571,15 @@ def _table_policy(here: RegionServices, table: str | None) -> Any:
 
 
 def policy_faults(
-    policy: Mapping[str, Any], closed: Mapping[str, Sequence[str]], roles: Container[str]
+    policy: Mapping[str, Any],
+    closed: Mapping[str, Sequence[str]],
+    roles: Container[str],
+    deployers: Sequence[str] = (),
 ) -> Iterator[str]:
     """
     Say how *policy* lets somebody else do the *closed* actions than who is listed for each of them.
 
-    Roles of the stack, and those that deploy it, are let through besides.
+    Roles of the stack, and *deployers* and CDK's roles, are let through besides.
     """
     open_to_all, strangers, missing = [], dict[str, None](), dict[str, None]()
     for action, listed in closed.items():
@@ -557,7 +589,9 @@ def policy_faults(
         strangers |= dict.fromkeys(
             arn
             for arn in sorted(through - {*listed})
-            if arn.rpartition("/")[2] not in roles and not DEPLOYING_ROLE.fullmatch(arn)
+            if arn.rpartition("/")[2] not in roles
+            and arn not in deployers
+            and not DEPLOYING_ROLE.fullmatch(arn)
         )
         missing |= dict.fromkeys(arn for arn in listed if arn not in through)
     if open_to_all:
@@ -622,7 +656,7 @@ def check_slack(here: RegionServices, settings: Settings, *, account: str, url: 
         return
     yield Check.fine("secret", f"{section.slack_secret} can be read")
     for idle in () if settings.organization.used else unmatched_routes(routes, account):
-        to_do = "correct it in [slack.routes] of janitor.toml, or remove it, and make deploy"
+        to_do = f"correct it in [slack.routes] of janitor.toml, or remove it, and {deploy_command()}"
         yield Check.wrong("routes", idle, to_do)
     if not token.startswith("xoxb-") and routes:
         seen, _, to_do = ONE_CHANNEL_ERROR.partition(": ")
@@ -692,7 +726,7 @@ def check_bot(space: SlackProbe, settings: Settings) -> Iterator[Check]:
     if section.slack_channel:
         yield check_channel(space, section.slack_channel)
     else:
-        to_do = "set slack_channel in janitor.toml, and make deploy"
+        to_do = f"set slack_channel in janitor.toml, and {deploy_command()}"
         yield Check.wrong("channel", "slack_channel is not set", to_do)
     routed: dict[str, list[str]] = {}
     for key, channel in settings.slack.routes.items():
@@ -843,7 +877,8 @@ class DeploymentResult:
     """
     The results about the stack *name*.
 
-    Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem.
+    Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem. *names*
+    are the only functions that were checked, if any.
     """
 
     name: str
@@ -852,6 +887,7 @@ class DeploymentResult:
     found: DeployedStack | None = None
     without: Trouble | None = None
     checks: Sequence[Check] = field(default=())
+    names: Sequence[str] = ()
 
     @property
     def fine(self) -> bool:
@@ -905,6 +941,9 @@ def deployment_headline(result: DeploymentResult) -> str:
         for outcome in (CheckOutcome.REFUSED, CheckOutcome.FAILED)
         if (checks := result.having(outcome))
     ]
+    if result.names:
+        here = seen or ["all is well there"]
+        return f"{found}, only {', '.join(result.names)}: {'; '.join(here)}. The rest was not checked."
     return f"{found}: {'; '.join(seen)}." if seen else f"{found}: all is well."
 
 

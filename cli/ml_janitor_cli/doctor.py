@@ -52,7 +52,7 @@ from ml_janitor_cli.screen import (
     ruled_table,
     show_progress,
 )
-from ml_janitor_cli.stack import LIST_RESOURCES, STACK_NAME
+from ml_janitor_cli.stack import LIST_RESOURCES, RELEASED_BUNDLE, STACK_NAME, deploy_command
 from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
 
 # --- command --------------------------------------------------------------------------------------
@@ -148,7 +148,8 @@ def doctor(
             )
         print_blocks(checked.blocks)
         if checked.commands:  # in lines that can be copied
-            sys.stdout.write("\n".join(["", "To mend it, after `make synth`:", *checked.commands, ""]))
+            before = deploy_command() if RELEASED_BUNDLE.exists() else "make synth"
+            sys.stdout.write("\n".join(["", f"To mend it, after `{before}`:", *checked.commands, ""]))
         return 0 if checked.fine else 1
     if policy or policy_file:
         everywhere = edge.ALL_REGIONS in (region or settings.janitor.regions)

@@ -51,7 +51,7 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import draw_title, show_progress
-from ml_janitor_cli.stack import STACK_NAME, DeployedStack, RegionServices, earlier_queues
+from ml_janitor_cli.stack import STACK_NAME, DeployedStack, RegionServices, deploy_command, earlier_queues
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAMES_SHOWN, draw_list
 
 # --- sweeps ---------------------------------------------------------------------------------------
@@ -525,7 +525,7 @@ def mending_commands(
     """
     first = [replace(role, there=True) for role in roles if role.earlier and not role.there]
     if stack_first:
-        yield "make deploy  # the stack is of an earlier version; then again: janitor doctor --organization"
+        yield f"{deploy_command()}  # the stack is of an earlier version; then: janitor doctor --organization"
         roles = [role for role in roles if not role.earlier or not role.there]
     if stack_first is None:
         yield "# Only once the stack is updated, which `janitor doctor` confirms:"

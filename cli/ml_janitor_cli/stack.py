@@ -11,6 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import batched
+from pathlib import Path
 from typing import Any, cast
 
 import boto3
@@ -34,8 +35,11 @@ LOGICAL_ID_HASH = "[0-9A-F]{8}"
 """Suffix that CDK appends to the path of a construct to make its logical id."""
 
 OPERATING_PAGE = "janitor docs operating"
-DEPLOY_AGAIN_ADVICE = "make deploy REVERT=1 puts it back"
-"""Advice for a missing part: without REVERT, CloudFormation compares templates, and does nothing."""
+RELEASED_BUNDLE = Path(__file__).with_name("bundle.sha256")
+"""The SHA-256 and name of the bundle that was released with this wheel; a checkout has none."""
+
+VERSION_OUTPUT, DEPLOYERS_OUTPUT = "Version", "Deployers"
+"""The stack's outputs: the version that made it, and whom `janitor deploy` lets through besides."""
 
 KEY_TYPE, TABLE_TYPE = "AWS::KMS::Key", "AWS::DynamoDB::Table"
 
@@ -51,6 +55,23 @@ GONE_CODES = frozenset(
     }
 )
 """Error codes of services for a resource that does not exist."""
+
+
+def deploy_command(*, revert: bool = False) -> str:
+    """
+    Return the command that deploys for this reader: `make` is only in a clone.
+
+    With *revert* it also restores what somebody changed by hand; without, CloudFormation compares templates.
+    """
+    if not RELEASED_BUNDLE.exists():
+        return f"make deploy{' REVERT=1' if revert else ''}"
+    bundle = quote_shell(RELEASED_BUNDLE.read_text().split()[1])
+    return f"janitor deploy --bundle {bundle}{' --revert' if revert else ''}"
+
+
+def deploy_again_advice() -> str:
+    """Return the advice for a missing part."""
+    return f"{deploy_command(revert=True)} puts it back"
 
 
 class CheckOutcome(StrEnum):
@@ -162,6 +183,13 @@ class RegionServices:
             )
         return self._clients[service]
 
+    def outputs(self, name: str) -> Mapping[str, str] | None:
+        """Return the outputs of the stack *name*; None if they cannot be read."""
+        match read_answer(lambda: self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]):
+            case [found, *_]:
+                return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", ())}
+        return None
+
     def find(self, name: str) -> DeployedStack | MissingResource | Trouble:
         """Find the stack *name*, by all pages of its resources."""
 
@@ -225,7 +253,9 @@ def check_queues(here: RegionServices, stack: DeployedStack, now: datetime) -> I
                 return
             case MissingResource():
                 if not earlier_queues(stack):
-                    yield Check.wrong("queues", f"the queue for {contents} was deleted", DEPLOY_AGAIN_ADVICE)
+                    yield Check.wrong(
+                        "queues", f"the queue for {contents} was deleted", deploy_again_advice()
+                    )
                     return
             case 0:
                 pass
@@ -331,14 +361,14 @@ def check_alarms(here: RegionServices, stack: DeployedStack, now: datetime) -> l
     checks = []
     for kind, name in wanted.items():
         if (alarm := found.get(name)) is None:
-            checks.append(Check.wrong("alarms", f"the alarm {kind} was deleted", DEPLOY_AGAIN_ADVICE))
+            checks.append(Check.wrong("alarms", f"the alarm {kind} was deleted", deploy_again_advice()))
         elif alarm["StateValue"] == "ALARM":
             since = format_age(now - alarm["StateUpdatedTimestamp"])
             seen = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
             checks.append(Check.wrong("alarms", seen, f"see {OPERATING_PAGE} {kind}"))
         elif not alarm["ActionsEnabled"]:
             seen = f"the alarm {kind} tells nobody: its actions are off"
-            checks.append(Check.wrong("alarms", seen, DEPLOY_AGAIN_ADVICE))
+            checks.append(Check.wrong("alarms", seen, deploy_again_advice()))
     return checks or [Check.fine("alarms", f"{len(wanted)} quiet")]
 
 
@@ -346,14 +376,16 @@ def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
     """Check that anybody hears of an alarm."""
     topic = stack.physical_id("Alarms", "", TOPIC_TYPE)
     if topic is None:
-        return Check.wrong("alarm topic", "the stack has no topic for alarms", DEPLOY_AGAIN_ADVICE)
-    gone = Check.wrong("alarm topic", "the topic for alarms was deleted", DEPLOY_AGAIN_ADVICE)
+        return Check.wrong("alarm topic", "the stack has no topic for alarms", deploy_again_advice())
+    gone = Check.wrong("alarm topic", "the topic for alarms was deleted", deploy_again_advice())
     return check_subscribers(here, topic, gone, nobody="nobody is subscribed, so no alarm wakes anybody")
 
 
 def check_mail_topic(here: RegionServices, topic: str) -> Check:
     """Check that an address gets the digest and warnings of `notify.email`."""
-    gone = Check.wrong("mail topic", f"there is no topic {topic}", "correct notify.email, and make deploy")
+    gone = Check.wrong(
+        "mail topic", f"there is no topic {topic}", f"correct notify.email, and {deploy_command()}"
+    )
     nobody = "no address is subscribed, so nobody gets the mails, and none is a warning"
     return check_subscribers(here, topic, gone, nobody=nobody, protocol="email")
 
@@ -469,7 +501,7 @@ def check_function_parts(
             yield Check.wrong(
                 "function",
                 "it is not in the stack",
-                "make deploy adds it; or it is meant to be off: say so with enabled = false",
+                f"{deploy_command()} adds it; or it is meant to be off: say so with enabled = false",
                 about=function.name,
             )
         return
@@ -477,7 +509,7 @@ def check_function_parts(
         yield Check.wrong(
             "function",
             "it is deployed, but switched off in the settings here",
-            "make deploy takes it away; or these are not the settings that were deployed",
+            f"{deploy_command()} takes it away; or these are not the settings that were deployed",
             about=function.name,
         )
     yield check_function(here, deployed, function)
@@ -497,10 +529,10 @@ def check_function(here: RegionServices, deployed: str, function: ExpectedFuncti
         case Trouble():
             return asked.check("function", about=function.name, action="lambda:GetFunctionConfiguration")
         case MissingResource():
-            return wrong(seen=f"the function {deployed} was deleted", to_do=DEPLOY_AGAIN_ADVICE)
+            return wrong(seen=f"the function {deployed} was deleted", to_do=deploy_again_advice())
         case {"State": "Failed"} | {"LastUpdateStatus": "Failed"}:
             why = asked.get("StateReason") or asked.get("LastUpdateStatusReason") or "Lambda does not say why"
-            return wrong(seen=f"Lambda cannot run it: {why}", to_do=DEPLOY_AGAIN_ADVICE)
+            return wrong(seen=f"Lambda cannot run it: {why}", to_do=deploy_again_advice())
         case _:
             seen = f"{asked['Runtime']}, {', '.join(asked['Architectures'])}"
             return Check.fine("function", seen, about=function.name)
@@ -523,13 +555,13 @@ def check_schedule(
         case MissingResource():
             return wrong(
                 seen="its schedule was deleted, so nothing runs it",
-                to_do=DEPLOY_AGAIN_ADVICE,
+                to_do=deploy_again_advice(),
                 short="deleted",
             ), None
     created: datetime = asked["CreationDate"]
     expression, zone = asked["ScheduleExpression"], asked.get("ScheduleExpressionTimezone", "UTC")
     if asked["State"] != "ENABLED":
-        to_do = "enable it in EventBridge Scheduler, or make deploy REVERT=1"
+        to_do = f"enable it in EventBridge Scheduler, or {deploy_command(revert=True)}"
         return wrong(
             seen="its schedule is disabled, so nothing runs it", to_do=to_do, short="disabled"
         ), created
@@ -538,7 +570,7 @@ def check_schedule(
             f"it runs on {expression} ({zone}); the settings here say "
             f"{function.schedule} ({around.time_zone})"
         )
-        to_do = "make deploy sets it; or these are not the settings that were deployed"
+        to_do = f"{deploy_command()} sets it; or these are not the settings that were deployed"
         return wrong(seen=seen, to_do=to_do, short="not the settings'"), created
     return Check.fine("schedule", expression, about=function.name), created
 
@@ -552,7 +584,7 @@ def check_last_run(
 ) -> Check:
     """Check when it last ran, by the ledger, and how that went: of several regions, the worst."""
     if stack.table is None:
-        return Check.wrong("last run", "the stack has no ledger", DEPLOY_AGAIN_ADVICE, about=function.name)
+        return Check.wrong("last run", "the stack has no ledger", deploy_again_advice(), about=function.name)
     table = Table(here.client("dynamodb"), stack.table)
     latest = LatestRecords(table)
     if function.sweeps and around.organization:

@@ -1,5 +1,6 @@
 """`janitor doctor` and the deployed stack: the synthesised template, made in the sandbox, and broken."""
 
+import ast
 import hashlib
 import json
 import re
@@ -19,13 +20,14 @@ from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import NO_ATTRIBUTES, Table, format_stamp, partition_key
-from ml_janitor_cli.deployment import expected_functions
+from ml_janitor_cli import stack
+from ml_janitor_cli.deployment import expected_functions, policy_faults
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
-from ml_janitor_sandbox.stack import NAME, deploy
-from standin import own_signatures
+from ml_janitor_sandbox.stack import NAME, deploy, upload
+from standin import ROOT, own_signatures
 from synthesis import TO_ARM, synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
@@ -660,9 +662,89 @@ def test_policies_that_let_others_sign_or_write_are_named(armed: Site, doctor: D
 
     assert "only the functions and ledger_writers sign and write" in closed.part
     assert (closed.status, later.status, unset.status, opened.status) == (0, 1, 1, 1)
-    assert f"policy of the table it does not know arn:aws:iam::{ACCOUNT}:role/ann" in later.part
+    said = f"and table it does not know arn:aws:iam::{ACCOUNT}:role/ann"
+    assert said in later.part
+    assert later.part.count("role/ann") == 1  # five policies, one problem
+    assert "1 problem." in later.part
     assert "ledger_writers is empty, so whoever IAM allows may sign" in unset.part
     assert f"policy of the requests key it lets {stranger} through, whom the settings do not" in opened.part
     assert "policy of the table it leaves dynamodb:BatchWriteItem to whoever IAM allows" in narrowed.part
     assert "policy of the table it leaves dynamodb:BatchWriteItem, dynamodb:DeleteItem" in opened.part
     assert "policy of the undo key" not in opened.part
+
+
+def test_a_stack_of_another_version_is_one_problem(site: Site, doctor: Doctor, box: Control) -> None:
+    """Its parts have other names and schedules."""
+    own = site.client("cloudformation")
+    template = own.get_template(StackName=NAME)["TemplateBody"]
+    document = json.loads(template) if isinstance(template, str) else json.loads(json.dumps(template))
+    functions = [
+        logical
+        for logical, resource in document["Resources"].items()
+        if resource["Type"] == "AWS::Scheduler::Schedule"
+    ]
+    for logical in functions[:3]:
+        document["Resources"].pop(logical)
+    for made, said in (
+        (None, "an earlier version made the stack"),
+        ("0.1.7", "version 0.1.7 made the stack"),
+    ):
+        document["Outputs"].pop("Version", None)
+        document["Outputs"] |= {"Version": {"Value": made}} if made else {}
+        own.update_stack(
+            StackName=NAME, TemplateURL=upload(box.url, document), Capabilities=["CAPABILITY_NAMED_IAM"]
+        )
+        ran = doctor()
+        assert ran.part.startswith(f"Stack {NAME} in {REGION}: 1 problem.")
+        assert f"version {said}, and this is " in ran.part
+        assert ran.status == 1
+
+
+def test_a_detector_alone_does_not_say_that_all_is_well(site: Site, doctor: Doctor) -> None:
+    site.all_ran()
+    assert "all is well there. The rest was not checked." in doctor("idle-endpoints").part
+    assert "The rest was not checked" not in doctor().part
+
+
+def test_a_remedy_is_a_command_of_the_reader(
+    site: Site, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`make` is for a clone. The wheel has `janitor deploy` and the bundle that came with it."""
+    released = tmp_path / "bundle.sha256"
+    released.write_text("0" * 64 + "  ml-janitor-lambda-1.2.3.zip\n")
+    alarms = site.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    site.client("cloudwatch").delete_alarms(AlarmNames=[alarms[0]["AlarmName"]])
+    assert "make deploy REVERT=1 puts it back" in doctor().part
+    monkeypatch.setattr(stack, "RELEASED_BUNDLE", released)
+    ran = doctor()
+    assert "janitor deploy --bundle ml-janitor-lambda-1.2.3.zip --revert puts it back" in ran.part
+    assert "make " not in ran.part
+
+
+def test_no_other_sentence_of_doctor_or_a_report_says_make() -> None:
+    """Only `deploy_command` decides between the two, so that each of its users is right."""
+    folders = (ROOT / "cli" / "ml_janitor_cli", ROOT / "functions" / "ml_janitor")
+    said = [
+        f"{path.name}: {node.value}"
+        for folder in folders
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"\bmake (deploy|synth|diff|destroy)\b", node.value)
+        if not node.value.strip().startswith(("Create or update", "Ask for `make", "# The settings of"))
+    ]
+    assert sorted(said) == ["doctor.py: make synth", "stack.py: make deploy"]
+
+
+def test_whom_a_deployment_lets_through_is_no_stranger() -> None:
+    stranger = f"arn:aws:iam::{ACCOUNT}:user/maria"
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": ["kms:PutKeyPolicy"],
+        "Condition": {"ArnNotLike": {"aws:PrincipalArn": [stranger]}},
+    }
+    closed: Mapping[str, Sequence[str]] = {"kms:PutKeyPolicy": ()}
+    assert [*policy_faults({"Statement": [deny]}, closed, set(), [stranger])] == []
+    (said,) = policy_faults({"Statement": [deny]}, closed, set())
+    assert stranger in said

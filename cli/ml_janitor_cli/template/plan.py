@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import version
 from typing import Any
 
 from ml_janitor.aws.client import scratch_folder
@@ -44,6 +45,7 @@ from ml_janitor.ledger.signatures import KEY_MANAGEMENT
 from ml_janitor.ledger.uses import TABLE_MANAGEMENT, TABLE_WRITES
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
 from ml_janitor.scheduled.watch import WATCH_SCHEDULE
+from ml_janitor_cli.stack import VERSION_OUTPUT
 from ml_janitor_cli.template.keys import (
     CDK_ROLES,
     KeyUser,
@@ -297,6 +299,7 @@ class _Plan:
         detectors = [detector.name for detector in settings.enabled()]
         add_dashboard(template, detectors, {name: function.name for name, function in sweeping.items()})
         template.output("AlarmTopic", topic.arn, "Subscribe whoever is on call")
+        template.output(VERSION_OUTPUT, version("ml-janitor"))
         template.output("LedgerTable", f"${{{self.ledger}}}")
         template.output("ReportBucket", f"${{{self.reports}}}")
 

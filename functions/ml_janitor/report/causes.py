@@ -211,7 +211,7 @@ def unreachable_undos_text(undos: UnreachableUndos) -> str:
         f"{things} that it did in {undos.region} can be undone until {undos.until}, but "
         "not by the undo function, which has no powers for it since it was disarmed. "
         f"armed_until = {undos.last} in detectors.{undos.detector}, or the later day it was disarmed, and "
-        "make deploy give them back; or janitor undo, with credentials of your own"
+        "another deployment give them back; or janitor undo, with credentials of your own"
     )
 
 
