@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.text import join_words
+from ml_janitor.core.text import join_words, quote_shell
 from ml_janitor.ledger.latest import BILL_KEY, LastRun, LastSweep, LatestRecords, LatestRuns
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack.mail import CONFIRMED_ARN, PENDING_ARN, confirm_remedy, waiting_addresses
