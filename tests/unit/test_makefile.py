@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_janitor_cli.template.plan import MEMORY_ARENAS
+from narrowing import not_none
 from tables import cases
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,10 @@ def test_another_python_makes_the_environment_anew(project: Path) -> None:
 @cases(
     "python, said",
     ("./python3.11.2", "./python3.11.2 is Python 3.11.2: Python 3.12 or later is needed"),
-    ("./python9", "./python9 is not installed: install Python 3.13, or name another: make PYTHON=..."),
+    (
+        "./python9",
+        "./python9 is not installed: install Python 3.12 or later, or name another: make PYTHON=...",
+    ),
 )
 def test_an_unfit_one_is_refused_and_the_environment_stays(project: Path, python: str, said: str) -> None:
     bootstrap(project, "./python3.13.1")
@@ -73,6 +77,38 @@ def test_an_unfit_one_is_refused_and_the_environment_stays(project: Path, python
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == said
     assert "3.13.1" in (project / ".venv" / "bin" / "python").read_text()
+
+
+@pytest.mark.parametrize("name", ["python3.12", "python3.13", "python3.14", "python3"])
+def test_the_only_python_of_a_computer_is_found(project: Path, tmp_path: Path, name: str) -> None:
+    """Whatever its name is, if it is new enough; an older python3 is passed over."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for tool in ("sh", "bash", "sed", "touch", "mkdir", "rm", "cp", "grep", "awk", "dirname"):
+        if found := shutil.which(tool):
+            (programs / tool).symlink_to(found)
+    if name != "python3":
+        shutil.copy(project / "python3.11.2", programs / "python3")
+    shutil.copy(project / "python3.14.0", programs / name)
+    command = [not_none(shutil.which("make")), ".venv/.bootstrap"]
+
+    done = subprocess.run(
+        command, cwd=project, env={"PATH": str(programs)}, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{name} -m venv --clear .venv" in done.stdout
+    assert "3.14.0" in (project / ".venv" / "bin" / "python").read_text()
+    (programs / name).unlink()
+    lost = subprocess.run(
+        [*command, "-B"],
+        cwd=project,
+        env={"PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "install Python 3.12 or later" in lost.stderr
 
 
 def pins(name: str) -> set[str]:
