@@ -260,8 +260,8 @@ def choose_regions(
     """
     Return where to look: --region, else the settings' regions, else the session's.
 
-    A misspelt region is refused here, because AWS has no address that could say so. An endpoint of one's own
-    may call its regions what it likes. Raises FailedError if the enabled regions cannot be read.
+    A misspelt region is refused here, behind an endpoint of one's own too: AWS has no address that could say
+    so, and a sandbox answers for any. Raises FailedError if the enabled regions cannot be read.
     """
     asked = flags or settings.janitor.regions or [session.region_name or ""]
     if ALL_REGIONS in asked:
@@ -271,8 +271,6 @@ def choose_regions(
         raise CommandRefusedError(
             f"no region: give --region, or set regions in {SETTINGS_FILE} or AWS_DEFAULT_REGION"
         )
-    if any(name.startswith("AWS_ENDPOINT_URL") and url for name, url in os.environ.items()):
-        return regions
     known = {
         region
         for partition in session.get_available_partitions()

@@ -358,3 +358,14 @@ def test_a_shell_completes_commands(
     with pytest.raises(SystemExit):
         main([])
     assert capsys.readouterr().out == "explain\n"
+
+
+@pytest.mark.parametrize("command", ["audit", "doctor", "explain my-endpoint", "doctor --policy"])
+def test_a_region_that_does_not_exist_is_refused_in_a_sandbox_too(
+    janitor: Janitor, box: Control, command: str
+) -> None:
+    """A sandbox answers for any region, so nothing else would say that it was misspelt."""
+    ran = janitor(*command.split(), "--region", "us-esat-1")
+    assert (ran.status, ran.out) == (2, "")
+    assert "AWS has no region us-esat-1 that this version knows; did you mean us-" in ran.err
+    assert box.url
