@@ -118,7 +118,7 @@ def test_regions_are_the_flags_then_the_settings_then_the_sessions(
     assert edge.choose_regions(flags, settings, boto3.Session(region_name=session)) == found
 
 
-def test_a_region_must_exist_unless_the_endpoint_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_must_exist_behind_an_endpoint_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     settings, session = Settings.parse({}), boto3.Session(region_name="us-east-1")
     with pytest.raises(
@@ -128,11 +128,10 @@ def test_a_region_must_exist_unless_the_endpoint_is_given(monkeypatch: pytest.Mo
     for none in ([""], [" "]):
         with pytest.raises(edge.CommandRefusedError, match="no region: give --region"):
             edge.choose_regions(none, settings, session)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "")
-    with pytest.raises(edge.CommandRefusedError, match="AWS has no region"):
-        edge.choose_regions(["moon-1"], settings, session)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    assert edge.choose_regions(["moon-1"], settings, session) == ("moon-1",)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        with pytest.raises(edge.CommandRefusedError, match="AWS has no region"):
+            edge.choose_regions(["moon-1"], settings, session)
 
 
 def test_all_regions_are_the_enabled_ones_that_have_sagemaker() -> None:
