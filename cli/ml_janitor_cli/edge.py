@@ -37,14 +37,22 @@ from ml_janitor.config.values import InvalidInputError, suggest_nearest
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import quote_shell
 from ml_janitor.engine.detector import Detector
+from ml_janitor_cli.completion import VALUES, profile_names
 from ml_janitor_cli.screen import make_console
 
 # --- options --------------------------------------------------------------------------------------
 
 
 def option(metavar: str, about: str, *names: str, **more: Any) -> Any:
-    """Declare an option with a value that help calls *metavar*; *names* if the parameter's name differs."""
-    return typer.Option(*names, metavar=metavar, help=about, show_envvar=False, **more)
+    """
+    Declare an option with a value that help calls *metavar*; *names* if the parameter's name differs.
+
+    A shell completes it as `completion.VALUES` says, or with *complete* among *more*.
+    """
+    complete = more.pop("complete", VALUES.get(metavar))
+    return typer.Option(
+        *names, metavar=metavar, help=about, show_envvar=False, autocompletion=complete, **more
+    )
 
 
 def flag(name: str, about: str) -> Any:
@@ -53,8 +61,9 @@ def flag(name: str, about: str) -> Any:
 
 
 def argument(metavar: str, about: str, **limits: Any) -> Any:
-    """Declare a value by its place."""
-    return typer.Argument(metavar=metavar, help=about, **limits)
+    """Declare a value by its place; a shell completes it as an option's."""
+    complete = limits.pop("complete", VALUES.get(metavar))
+    return typer.Argument(metavar=metavar, help=about, autocompletion=complete, **limits)
 
 
 Overrides = Annotated[
@@ -68,7 +77,7 @@ Overrides = Annotated[
 SettingsFile = Annotated[
     Path | None, option("FILE", f"Settings that win over those of ./{SETTINGS_FILE}, key by key.")
 ]
-Profile = Annotated[str | None, option("NAME", "The AWS profile to use.")]
+Profile = Annotated[str | None, option("NAME", "The AWS profile to use.", complete=profile_names)]
 ALL_REGIONS = "all"
 Regions = Annotated[
     list[str] | None,

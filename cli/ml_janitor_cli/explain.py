@@ -13,7 +13,6 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
 from itertools import groupby, product
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import boto3
@@ -54,6 +53,7 @@ from ml_janitor.report.causes import undo_by_hand_text
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
 from ml_janitor_cli import edge
+from ml_janitor_cli.completion import last_report
 from ml_janitor_cli.screen import (
     COLUMN_GAP,
     Grid,
@@ -283,10 +283,6 @@ def find_called_arns(
     )
 
 
-REPORT_FILE = Path("report.json")
-"""The report that `make audit` and the examples write into the folder where one works."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownNames:
     """The names in earlier reports, by name the ARNs: what they name may be gone since."""
@@ -306,11 +302,11 @@ class KnownNames:
                 for entry in entries.value if isinstance(entries, Value) else ():
                     found[entry.name][entry.arn] = None
         try:
-            report = json.loads(REPORT_FILE.read_text("utf-8"))
+            report = last_report()
             results = report["results"] if report["account"] == accounts[0].account else []
             for result in results:
                 found[str(result["name"])][str(result["arn"])] = None
-        except (OSError, ValueError, LookupError, TypeError):
+        except (LookupError, TypeError):
             pass  # there is none, or it is another file
         return cls(arns_by_name={name: tuple(arns) for name, arns in found.items()})
 

@@ -23,10 +23,16 @@ TITLE = re.compile(r'^(?:# | *"title": ")([^"\n]*)', re.MULTILINE)
 """The title of a page, or of a JSON Schema."""
 
 
+def page_names() -> list[str]:
+    """Return the names of the pages."""
+    return list(find_pages())
+
+
 def docs(
     *,
     topic: Annotated[
-        str | None, edge.argument("TOPIC", "A page, or a detector; without it, all are listed.")
+        str | None,
+        edge.argument("TOPIC", "A page, or a detector; without it, all are listed.", complete=page_names),
     ] = None,
     section: Annotated[
         list[str] | None, edge.argument("SECTION", "Words of a heading: only that section is printed.")

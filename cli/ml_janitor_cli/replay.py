@@ -18,6 +18,7 @@ import typer
 
 from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
+from ml_janitor_cli.completion import detector_names
 
 LAMBDA_SECONDS = 900
 """The longest that Lambda lets a function run, and what the stack gives it."""
@@ -61,7 +62,8 @@ def replay(
     *,
     file: Annotated[Path, edge.argument("FILE", "An event as JSON, such as events/*.json.")],
     detector: Annotated[
-        str | None, edge.option("NAME", "The function to run; else JANITOR_DETECTOR.")
+        str | None,
+        edge.option("NAME", "The function to run; else JANITOR_DETECTOR.", complete=detector_names),
     ] = None,
     digest: Annotated[bool, edge.flag("--digest", "Run the daily digest instead.")] = False,
     handler: Annotated[

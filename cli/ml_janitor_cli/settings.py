@@ -73,10 +73,20 @@ def setting_entries() -> tuple[SettingEntry, ...]:
     return tuple(found)
 
 
+def setting_names() -> list[str]:
+    """Return the names that `janitor settings` takes: tables, their settings, and keys alone."""
+    tables = [(entry.table.removeprefix("detectors."), entry.key) for entry in setting_entries()]
+    names = [name for table, key in tables for name in (table, f"{table}.{key}", key)]
+    return [name for name in dict.fromkeys(names) if name not in {ANY_DETECTOR, "NAME"}]
+
+
 def settings(
     ctx: typer.Context,
     name: Annotated[
-        str | None, edge.argument("NAME", "A setting such as bill.max_requests, or a table of them.")
+        str | None,
+        edge.argument(
+            "NAME", "A setting such as bill.max_requests, or a table of them.", complete=setting_names
+        ),
     ] = None,
     *,
     overrides: edge.Overrides = None,

@@ -34,6 +34,7 @@ from ml_janitor.core.model import HOURS_PER_MONTH
 from ml_janitor.core.text import count_noun
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
+from ml_janitor_cli.completion import profile_names
 from ml_janitor_cli.estimate.batching import batching
 from ml_janitor_cli.estimate.estimates import (
     NEGATIVE_INPUT,
@@ -755,7 +756,9 @@ def reservation(
         str | None, edge.option("TYPE", "The endpoints' instance, for --read-discount.")
     ] = None,
     region: RegionOption = None,
-    aws_profile: Annotated[str | None, edge.option("NAME", "The AWS profile to use.", "--profile")] = None,
+    aws_profile: Annotated[
+        str | None, edge.option("NAME", "The AWS profile to use.", "--profile", complete=profile_names)
+    ] = None,
     as_json: edge.Json = False,
 ) -> int:
     """

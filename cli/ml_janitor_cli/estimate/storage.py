@@ -39,6 +39,7 @@ from ml_janitor.core.tiering import (
 from ml_janitor.detectors.storage_tiering.reading import BUCKET_KIND, TieringBucket
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering, TieringPlan, parse_policies
 from ml_janitor_cli import edge
+from ml_janitor_cli.completion import profile_names
 from ml_janitor_cli.estimate.estimates import (
     Estimate,
     EstimateAccount,
@@ -81,7 +82,9 @@ def storage(
         bool, typer.Option(help="Move objects below 128 KB to archives, as a bucket may be set.")
     ] = False,
     region: RegionOption = None,
-    aws_profile: Annotated[str | None, edge.option("NAME", "The AWS profile to use.", "--profile")] = None,
+    aws_profile: Annotated[
+        str | None, edge.option("NAME", "The AWS profile to use.", "--profile", complete=profile_names)
+    ] = None,
     overrides: edge.Overrides = None,
     config: edge.SettingsFile = None,
     as_json: edge.Json = False,
