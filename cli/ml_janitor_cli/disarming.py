@@ -42,7 +42,7 @@ class LostUndo:
 
     @property
     def sentence(self) -> str:
-        """What would be lost."""
+        """Say how many actions could be undone no more."""
         actions = count_noun(self.count, "action")
         return f"{actions} of {self.detector} can be undone until {self.until}, but not by this deployment"
 

@@ -65,8 +65,8 @@ def deploy_command(*, revert: bool = False) -> str:
     """
     if not RELEASED_BUNDLE.exists():
         return f"make deploy{' REVERT=1' if revert else ''}"
-    bundle = quote_shell(RELEASED_BUNDLE.read_text().split()[1])
-    return f"janitor deploy --bundle {bundle}{' --revert' if revert else ''}"
+    bundle = RELEASED_BUNDLE.read_text().split()[1]
+    return f"janitor deploy --bundle {quote_shell(bundle)}{' --revert' if revert else ''}"
 
 
 def deploy_again_advice() -> str:
